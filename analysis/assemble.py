@@ -1,0 +1,251 @@
+"""Measurements, findings and remedies -> Report: the verdict, the summary, and everything behind them."""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from analysis.clock import Clock
+from analysis.facts import (
+    Effect,
+    EngineFacts,
+    Flow,
+    LayerStats,
+    Measurement,
+    ModelFacts,
+    Status,
+    VariantInfo,
+    Zone,
+)
+from analysis.options import AnalysisOptions
+from analysis.report import (
+    SCHEMA_VERSION,
+    BatchInfo,
+    Decades,
+    Finding,
+    LeftOut,
+    ModelFile,
+    Overall,
+    Remedy,
+    Report,
+    Severity,
+    Variant,
+    Verdict,
+)
+from analysis.version import VERSION
+from analysis.zones import zone
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A variant as the report lists it."""
+
+    info: VariantInfo
+    measurement: Measurement | None
+    model_sha256: str | None = None
+
+
+def verdict_of(measurement: Measurement, findings: Sequence[Finding], *, seeds_agree: bool = True) -> Verdict:
+    """Any error: unhealthy. Any warning, or grey without a probe: at risk. Nothing measured: inconclusive."""
+    worst = max((finding.severity.rank for finding in findings), default=0)
+    if worst >= Severity.ERROR.rank:
+        return Verdict.UNHEALTHY
+    light = zone(measurement.flow)
+    if not seeds_agree or (light is Zone.UNKNOWN and measurement.probe is None):
+        return Verdict.INCONCLUSIVE
+    if worst >= Severity.WARNING.rank or (light is not Zone.GREEN and measurement.probe is None):
+        return Verdict.AT_RISK
+    return Verdict.HEALTHY
+
+
+def assemble(
+    *,
+    engine: EngineFacts,
+    model: ModelFacts,
+    baseline: Measurement,
+    findings: Sequence[Finding],
+    rows: Sequence[Row],
+    remedies: Sequence[Remedy],
+    clock: Clock,
+    options: AnalysisOptions,
+) -> Report:
+    """The report."""
+    verdict = verdict_of(baseline, findings)
+    findings = [_with_remedies(finding, remedies) for finding in findings]
+    return Report(
+        schema_version=SCHEMA_VERSION,
+        id=_report_id(model.sha256, baseline.batch.sha256, options.model_dump_json()),
+        verdict=verdict,
+        summary=summarize_report(verdict, baseline, findings, remedies),
+        engine=engine,
+        model=model,
+        batch=BatchInfo(
+            sha256=baseline.batch.sha256,
+            size=baseline.batch.size,
+            provenance=baseline.batch.provenance.value,
+            targets=baseline.loss.targets.value,
+            notes=(*baseline.batch.notes, *baseline.cap_reasons),
+        ),
+        parity=baseline.parity,
+        loss=baseline.loss,
+        gradient_flow=replace(baseline.flow, zone=zone(baseline.flow)),
+        layers=baseline.layers,
+        variants=tuple(_variant(row, findings) for row in rows),
+        factor_effects=factor_effects(rows),
+        findings=tuple(findings),
+        remedies=tuple(remedies),
+        left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),
+        timings_seconds={stage: round(spent, 4) for stage, spent in clock.total().items()},
+    )
+
+
+# ------------------------------------------------------------------ words
+
+
+def summarize_report(
+    verdict: Verdict, baseline: Measurement, findings: Sequence[Finding], remedies: Sequence[Remedy]
+) -> str:
+    """The first thing a reader sees: what is wrong, and what was proven to help."""
+    return " ".join(filter(None, (_diagnosis(verdict, baseline, findings), _cure(verdict, baseline, remedies))))
+
+
+def _diagnosis(verdict: Verdict, baseline: Measurement, findings: Sequence[Finding]) -> str:
+    if verdict is Verdict.HEALTHY:
+        return "No gradient-flow problem found."
+    if verdict is Verdict.INCONCLUSIVE:
+        return "Neither gradient flow nor a training probe could be measured."
+    serious = [finding for finding in findings if finding.severity is not Severity.INFO]
+    if not serious:
+        return "The flow of gradients is in the grey zone and no training probe was run to decide."
+    root = min(serious, key=lambda finding: (-finding.severity.rank, len(finding.caused_by), finding.rule))
+    return f"{root.message}{_flow_words(baseline.flow)}{_others(serious, root)}"
+
+
+def _flow_words(flow: Flow) -> str:
+    if flow.decades_rms is None or abs(flow.decades_rms) < 1:
+        return ""
+    if not math.isfinite(flow.decades_rms):
+        return " No gradient arrives at the first layer."
+    verb = "loses" if flow.decades_rms < 0 else "gains"
+    each = f" ({abs(flow.decades_per_layer):.1f} a layer)" if flow.decades_per_layer else ""
+    return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
+
+
+def _others(serious: Sequence[Finding], root: Finding) -> str:
+    names = list(dict.fromkeys(finding.name for finding in serious if finding.rule != root.rule))
+    return f" Also found: {', '.join(names)}." if names else ""
+
+
+def _cure(verdict: Verdict, baseline: Measurement, remedies: Sequence[Remedy]) -> str:
+    if verdict in {Verdict.HEALTHY, Verdict.INCONCLUSIVE}:
+        return ""
+    if remedies:
+        best = remedies[0]
+        unchanged = (
+            "" if best.proof.unchanged is None else f", the unchanged model stayed at {best.proof.unchanged:.2f}"
+        )
+        return (
+            f"{best.recipe} In a short trial the loss fell to {best.proof.worst:.2f} of chance in the worst of "
+            f"{best.proof.seeds} seeds{unchanged}."
+        )
+    probe = baseline.probe
+    if probe is not None and probe.learns("adam") and not probe.learns("sgd"):
+        return "Adam learns where SGD does not: try it before changing the network."
+    return ""
+
+
+# ------------------------------------------------------------------ parts
+
+
+def factor_effects(rows: Sequence[Row]) -> dict[str, Decades]:
+    """How many decades each level moved flow, on average over pairs of variants that differ in nothing else."""
+    measured = {
+        _choices(row.info): row.measurement.flow
+        for row in rows
+        if row.measurement is not None and row.info.status in {Status.MEASURED, Status.DERIVED}
+    }
+    changes: dict[str, list[tuple[float, float]]] = {}
+    for choices, flow in measured.items():
+        for place, (factor, level) in enumerate(choices):
+            plain = measured.get((*choices[:place], (factor, "kept"), *choices[place + 1 :]))
+            if level == "kept" or plain is None or None in {flow.decades_rms, plain.decades_rms}:
+                continue
+            changes.setdefault(f"{factor}={level}", []).append(
+                (flow.decades_rms - plain.decades_rms, flow.decades_norm - plain.decades_norm)  # type: ignore[operator]
+            )
+    return {
+        name: Decades(
+            decades_rms=sum(rms for rms, _ in moved) / len(moved),
+            decades_norm=sum(norm for _, norm in moved) / len(moved),
+        )
+        for name, moved in sorted(changes.items())
+    }
+
+
+def _choices(info: VariantInfo) -> tuple[tuple[str, str], ...]:
+    clip = info.gradient_step.clip
+    return (
+        ("activation", info.structure.activation),
+        ("normalization", info.structure.normalization),
+        ("initialization", info.parameters.initialization),
+        ("clip", clip.kind if clip is not None else "kept"),
+    )
+
+
+def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
+    info, measurement = row.info, row.measurement
+    if measurement is None:
+        return Variant(id=info.id, status=info.status, reason=info.reason, absent={"measurement": info.reason or ""})
+    href = f"variants/{info.id}/model.onnx"
+    return Variant(
+        id=info.id,
+        status=info.status,
+        structure=info.structure,
+        parameters=info.parameters,
+        gradient_step=info.gradient_step,
+        same_as=info.same_as,
+        effect=info.effect,
+        replicates=info.replicates,
+        measurement=Overall(
+            loss=measurement.loss.value,
+            gradient_flow=Decades(decades_rms=measurement.flow.decades_rms, decades_norm=measurement.flow.decades_norm),
+            total_gradient_norm=measurement.total_gradient_norm,
+        ),
+        layers=() if info.same_as else _flagged(measurement.stats, findings if info.id == "baseline" else ()),
+        probe=measurement.probe,
+        model=None if row.model_sha256 is None else ModelFile(href=href, sha256=row.model_sha256),
+        non_finite=measurement.non_finite,
+        absent=_absent(info, measurement),
+    )
+
+
+def _absent(info: VariantInfo, measurement: Measurement) -> dict[str, str]:
+    absent = dict(measurement.flow.absent)
+    if not measurement.cotangents:
+        absent["leverage_log10"] = "pass B is run for the baseline and for treatments that are trained"
+    if measurement.probe is None:
+        absent["probe"] = measurement.loss.absent.get("chance", "not among the treatments that were trained")
+    if info.effect is Effect.TRAINING_ONLY:
+        absent["model"] = "a gradient step does not live in a graph"
+    return absent
+
+
+def _flagged(stats: Sequence[LayerStats], findings: Sequence[Finding]) -> tuple[LayerStats, ...]:
+    """Layers told which findings name them."""
+    flags: dict[str, list[str]] = {}
+    for finding in findings:
+        for layer in finding.layers:
+            flags.setdefault(layer, []).append(finding.name)
+    return tuple(replace(each, flags=tuple(flags.get(each.id, ()))) for each in stats)
+
+
+def _with_remedies(finding: Finding, remedies: Sequence[Remedy]) -> Finding:
+    if finding.severity is Severity.INFO:
+        return finding
+    return finding.model_copy(update={"remedies": tuple(remedy.variant for remedy in remedies)})
+
+
+def _report_id(*parts: str) -> str:
+    """A UUID (version 8) that follows from the question."""
+    digest = hashlib.sha256("\n".join((*parts, VERSION, SCHEMA_VERSION)).encode()).hexdigest()
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-a{digest[17:20]}-{digest[20:32]}"

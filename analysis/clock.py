@@ -1,0 +1,63 @@
+"""Time: how long each stage took, how far the analysis is, and what the budget leaves undone."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str, float], None]
+"""(stage, fraction done of the whole)."""
+
+
+class Clock:
+    """Started with the analysis."""
+
+    def __init__(self, budget_seconds: float, progress: Progress | None) -> None:
+        """Start."""
+        self._start = time.monotonic()
+        self._deadline = self._start + budget_seconds
+        self._progress = progress
+        self._fraction = 0.0
+        self.seconds: dict[str, float] = {}
+        self.left_out: list[tuple[str, str]] = []
+        """(what, why)."""
+
+    @contextmanager
+    def stage(self, name: str, until: float) -> Iterator[None]:
+        """Time a stage and report it; `until` is the fraction of the whole it ends at."""
+        begin = time.monotonic()
+        self.report(name, self._fraction)
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begin
+        self.report(name, until)
+
+    def report(self, stage: str, fraction: float) -> None:
+        """Tell how far it is; never backwards."""
+        self._fraction = max(self._fraction, min(fraction, 1.0))
+        if self._progress is not None:
+            self._progress(stage, self._fraction)
+
+    def between(self, stage: str, begin: float, end: float, done: int, of: int) -> None:
+        """Tell how far a stage of equal parts is."""
+        self.report(stage, begin + (end - begin) * done / max(of, 1))
+
+    def allows(self, what: str) -> bool:
+        """Whether there is budget left to start this; otherwise it is noted as left out."""
+        if time.monotonic() < self._deadline:
+            return True
+        self.leave_out(what, "budget_seconds reached")
+        return False
+
+    def leave_out(self, what: str, why: str) -> None:
+        """Note something that is not done."""
+        self.left_out.append((what, why))
+
+    @property
+    def cut(self) -> bool:
+        """Whether the budget ended before the work did."""
+        return any(why == "budget_seconds reached" for _, why in self.left_out)
+
+    def total(self) -> dict[str, float]:
+        """Seconds by stage, and in all."""
+        return {**self.seconds, "total": time.monotonic() - self._start}

@@ -1,0 +1,483 @@
+"""What was measured: frozen numbers that both rooms speak.
+
+The laboratory fills these, the clinic reads them, the report publishes them under the same names. No tensors, no
+prose. A number that could not be measured is None and named in the sibling `absent` with the reason; it is never
+replaced by zero. `decades` are powers of ten: log10 of a ratio.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeVar, dataclass_transform
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def _fact(kind: type[T]) -> type[T]:
+    return dataclass(frozen=True, slots=True, kw_only=True)(kind)
+
+
+class Confidence(StrEnum):
+    """How sure a statement is; independent of how bad it would be."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Effect(StrEnum):
+    """What an edit preserves."""
+
+    PRESERVES_OUTPUT = "preserves_output"
+    CHANGES_FUNCTION = "changes_function"
+    TRAINING_ONLY = "training_only"
+
+
+class Status(StrEnum):
+    """How far a variant got."""
+
+    MEASURED = "measured"
+    DERIVED = "derived"
+    NOT_APPLICABLE = "not_applicable"
+    LEFT_OUT = "left_out"
+
+
+class ParityStatus(StrEnum):
+    """Whether torch and onnxruntime compute the same function on this batch."""
+
+    EQUAL = "equal"
+    ILL_CONDITIONED = "ill_conditioned"
+    UNAVAILABLE = "unavailable"
+
+
+class Outcome(StrEnum):
+    """How a short training run ended."""
+
+    LEARNT = "learnt"
+    SLOW = "slow"
+    STALLED = "stalled"
+    OSCILLATING = "oscillating"
+    DIVERGED = "diverged"
+
+
+class ProbeKind(StrEnum):
+    """What a short training shows: minibatches out of many samples test learning, one batch tests memorising."""
+
+    LEARNING = "learning"
+    MEMORIZING = "memorizing"
+
+
+class Zone(StrEnum):
+    """What flow alone says; grey is for the probe."""
+
+    GREEN = "green"
+    GREY = "grey"
+    RED = "red"
+    UNKNOWN = "unknown"
+
+
+class Provenance(StrEnum):
+    """Where inputs or targets come from."""
+
+    UPLOADED = "uploaded"
+    SYNTHETIC = "synthetic"
+    NOT_NEEDED = "not_needed"
+
+
+# ------------------------------------------------------------------ the network
+
+
+MATRIX_ROLES: Final = frozenset({"weight", "recurrent_weight", "embedding"})
+"""Roles whose tensors multiply; all others add, scale or start."""
+
+
+def is_matrix(role: str) -> bool:
+    """Whether a parameter of this role (perhaps numbered: `weight.2`) is a weight matrix or kernel."""
+    return role.split(".", maxsplit=1)[0] in MATRIX_ROLES
+
+
+@_fact
+class ParameterInfo:
+    """One trainable tensor of a layer."""
+
+    initializer: str
+    shape: tuple[int, ...]
+
+
+@_fact
+class Layer:
+    """A node that owns trainable weights, with the bias added behind it."""
+
+    id: str
+    """Stable within a model: `layer-01` in topological order."""
+    name: str
+    op: str
+    depth: int
+    """Layers on the longest path from an input up to and including this one."""
+    on_trunk: bool
+    """Whether every path from the inputs to the loss passes through its output."""
+    activation: str | None = None
+    """ONNX operator of the activation behind it; Relu6 for a Clip from 0, Gelu and Swish also where written out."""
+    parameters: Mapping[str, ParameterInfo]
+    """By role: weight, recurrent_weight, bias, scale, embedding, slope, initial_state, offset."""
+    output: str
+    """Value it writes, bias included."""
+    pre_activation: str | None = None
+    """Value that enters its activation: the output, perhaps normalised or added to a skip path."""
+    activated: str | None = None
+    """Value behind its activation."""
+
+
+@_fact
+class ParameterCount:
+    """Elements, ties counted once."""
+
+    trainable: int
+    frozen: int
+
+
+@_fact
+class ValueFacts:
+    """An input or output of the graph."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str | None, ...] | None = None
+    """None for an open dimension; left out where even the rank is open."""
+
+
+@_fact
+class ModelFacts:
+    """The model as uploaded."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    producer: str
+    opset: Mapping[str, int]
+    nodes: int
+    parameters: ParameterCount
+    inputs: tuple[ValueFacts, ...]
+    outputs: tuple[ValueFacts, ...]
+    frozen: Mapping[str, str]
+    """Initialisers that do not train, and why."""
+    notes: tuple[str, ...]
+
+
+@_fact
+class EngineFacts:
+    """What computed the numbers."""
+
+    version: str
+    torch: str
+    onnx: str
+    onnxruntime: str
+    device: str
+    threads: int
+    seed: int
+    effort: str
+    precision: str
+    """float64 where gradients left the range of float32."""
+    sandbox: Mapping[str, str]
+
+
+# ------------------------------------------------------------------ one variant, one batch
+
+
+@_fact
+class GradientStats:
+    """Statistics of one gradient tensor (or several of one layer, taken together)."""
+
+    norm: float
+    """L2 norm."""
+    rms: float
+    """Root mean square over elements."""
+    max_abs: float
+    zero_fraction: float
+    """Share of exact zeros."""
+    non_finite: int
+
+
+@_fact
+class ActivationGradient:
+    """dL/dz at the output of a layer."""
+
+    rms: float
+    norm: float
+
+
+@_fact
+class ActivationStats:
+    """The output of a layer; unit statistics are taken at its activation function."""
+
+    mean: float
+    std: float
+    """Over samples, positions and units."""
+    zero_fraction: float
+    non_finite: int
+    observations: int
+    """Samples times positions seen by each unit."""
+    dead_fraction: float | None = None
+    """Share of units whose activation has zero slope for every observation."""
+    saturated_fraction: float | None = None
+    """Share of activations where the slope is below 5 % of its maximum."""
+    collapse_log10: float | None = None
+    """log10 of between-sample variance over mean square: how different the samples still are."""
+
+
+@_fact
+class WeightStats:
+    """A layer's weight matrices and kernels, taken together."""
+
+    norm: float
+    rms: float
+    initialization_gain: float | None = None
+    """sqrt(fan_in) times the standard deviation: what He and Xavier initialisation set."""
+
+
+@_fact
+class LayerStats:
+    """What one layer showed."""
+
+    id: str
+    weight_gradient: GradientStats | None = None
+    """Pass A, weight matrices and kernels."""
+    vector_gradient: GradientStats | None = None
+    """Pass A, the other parameters: biases, scales, slopes, initial states."""
+    activation_gradient: ActivationGradient | None = None
+    """Pass A, at the layer's output."""
+    activation: ActivationStats | None = None
+    weight: WeightStats | None = None
+    update_ratio: float | None = None
+    """Gradient norm over weight norm, times the learning rate where one was given."""
+    leverage_log10: float | None = None
+    """log10 of |W| |G_B| / sqrt(batch): how far a relative change of the weights moves the outputs."""
+    moved: float | None = None
+    """|W_K - W_0| / |W_0| in the best run of the probe."""
+    leads_to_loss: bool = True
+    """False where the layer feeds only outputs without a target."""
+    cancelled_by: str | None = None
+    """Operator behind the layer that makes its bias irrelevant, so that its gradient is zero by design."""
+    flags: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class Range:
+    """Smallest and largest."""
+
+    least: float
+    largest: float
+
+
+@_fact
+class Flow:
+    """How much gradient survives from the logits back to the first weights, along the trunk."""
+
+    zone: Zone = Zone.UNKNOWN
+    """Filled in by the clinic."""
+    decades_rms: float | None = None
+    """log10 of the RMS of dL/dz at the start of the trunk over that at the logits; negative: vanishing."""
+    decades_norm: float | None = None
+    """The same with norms per tensor."""
+    decades_per_layer: float | None = None
+    transport_decades: float | None = None
+    """decades_rms with a random unit cotangent instead of the loss."""
+    collapse_decades: float | None = None
+    """Least collapse_log10 over the layers."""
+    leverage_log10: Range | None = None
+    """Over weights on the trunk."""
+    input_rms: float | None = None
+    """RMS of what enters the trunk."""
+    nonlinearity_coefficient: float | None = None
+    """1: linear; large: chaotic (Philipp and Carbonell 2018)."""
+    trunk: tuple[str, ...] = ()
+    """Layers on the trunk, inputs first."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class NonFinite:
+    """Where NaN or infinity appears first."""
+
+    stage: str
+    """forward, loss or backward."""
+    node: str
+    value: str
+
+
+@_fact
+class LossFacts:
+    """The loss that pass A differentiates."""
+
+    name: str
+    chosen: str
+    """Why this one."""
+    value: float
+    """Mean over samples; mean squared error is divided by the variance of the targets."""
+    chance: float | None = None
+    """Loss of the best constant prediction on this batch."""
+    targets: Provenance
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class BatchFacts:
+    """The sample batch."""
+
+    sha256: str
+    size: int
+    provenance: Provenance
+    constant_inputs: bool
+    """All samples are equal: no statement about units is possible."""
+    notes: tuple[str, ...] = ()
+
+
+@_fact
+class Parity:
+    """Torch against onnxruntime on the same batch, eval mode."""
+
+    reference: str
+    status: ParityStatus
+    max_absolute_error: float | None = None
+    max_relative_error: float | None = None
+    """Largest absolute error over the output's scale (its largest absolute value)."""
+    detail: str = ""
+
+
+@_fact
+class StartEnd:
+    """A quantity before and after training."""
+
+    start: float
+    end: float
+
+
+@_fact
+class Run:
+    """One short training."""
+
+    optimizer: str
+    momentum: float | None = None
+    learning_rate: float
+    seed: int
+    outcome: Outcome
+    curve: tuple[float, ...]
+    """Loss over chance before each step and after the last."""
+    weight_norm: StartEnd
+    moved: Mapping[str, float]
+    """Layer id to |W_K - W_0| / |W_0|."""
+
+
+@_fact
+class Probe:
+    """Short trainings of one variant on the sample batch; weights are restored after."""
+
+    kind: ProbeKind
+    steps: int
+    samples: int
+    minibatch: int
+    best_loss_over_chance: float
+    """Best run of the worst seed."""
+    runs: tuple[Run, ...]
+
+    def learns(self, optimizer: str) -> bool:
+        """Whether some run with this optimiser learnt, for every seed that was run."""
+        seeds = {run.seed for run in self.runs}
+        return all(
+            any(run.outcome is Outcome.LEARNT for run in self.runs if run.seed == seed and run.optimizer == optimizer)
+            for seed in seeds
+        )
+
+
+@_fact
+class Measurement:
+    """Everything one variant showed on one batch: what the rules read."""
+
+    layers: tuple[Layer, ...]
+    stats: tuple[LayerStats, ...]
+    """In the order of `layers`."""
+    batch: BatchFacts
+    loss: LossFacts
+    flow: Flow
+    total_gradient_norm: float
+    """Over all trainable parameters, pass A."""
+    total_weight_norm: float
+    gradient_dot_weight: float
+    """Sum of gradient times weight: with the two norms it gives any decay or clip without another pass."""
+    batch_statistics: bool
+    """BatchNorm used the statistics of the batch."""
+    recurrent: bool
+    normalized: bool
+    convolutional: bool
+    attentive: bool
+    non_finite: NonFinite | None = None
+    cotangents: int = 0
+    """Backward passes with a random cotangent; 0: pass B was not run."""
+    parity: Parity | None = None
+    probe: Probe | None = None
+    confidence_cap: Confidence = Confidence.HIGH
+    cap_reasons: tuple[str, ...] = ()
+
+
+# ------------------------------------------------------------------ treatments
+
+
+@_fact
+class Clip:
+    """Gradient clipping."""
+
+    kind: str
+    max_norm: float
+    active: bool | None = None
+    """Whether the measured gradient is over the limit."""
+
+
+@_fact
+class GradientStep:
+    """What an optimiser would see of the gradient; clip first, then decay."""
+
+    clip: Clip | None = None
+    weight_decay: float = 0.0
+
+
+@_fact
+class Structure:
+    """Choices that edit the graph."""
+
+    activation: str = "kept"
+    normalization: str = "kept"
+    residual: str = "kept"
+
+
+@_fact
+class ParameterChoice:
+    """Choices that redraw weights."""
+
+    initialization: str = "kept"
+    seed: int | None = None
+
+
+@_fact
+class VariantInfo:
+    """One cell of the experiment."""
+
+    id: str
+    """Tokens joined by `+`: activation, normalization, residual, initialization, clip, decay; or `baseline`."""
+    structure: Structure
+    parameters: ParameterChoice
+    gradient_step: GradientStep
+    status: Status
+    effect: Effect | None = None
+    same_as: str | None = None
+    reason: str | None = None
+    """Why it is not applicable or left out."""
+    replicates: int = 1
+    """Seeds drawn."""
+    destructive: bool = False
+    """Redraws weights that look trained."""
+    cost: str = ""
+    """How much it changes."""
+    recipe: str = ""
+    """What to do, in words."""

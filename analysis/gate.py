@@ -1,0 +1,41 @@
+"""Whether a report passes a gate: the question a CI pipeline asks.
+
+A gate is a severity (info, warning, error), or `inconclusive`, or both joined by a comma: `error,inconclusive` fails on
+any error-level finding and on a verdict without enough evidence. `inconclusive` alone implies error.
+"""
+
+from dataclasses import dataclass
+
+from analysis.errors import BadOptions
+from analysis.report import Report, Severity, Verdict
+
+INCONCLUSIVE = Verdict.INCONCLUSIVE.value
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What makes a report fail."""
+
+    severity: Severity = Severity.ERROR
+    inconclusive: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "Gate":
+        """Read `error`, `warning`, `info`, `inconclusive`, or a severity and `inconclusive`.
+
+        Raises BadOptions.
+        """
+        tokens = {token.strip() for token in text.split(",") if token.strip()}
+        severities = tokens - {INCONCLUSIVE}
+        if len(severities) > 1 or not severities <= {severity.value for severity in Severity} or not tokens:
+            raise BadOptions(
+                f"{text!r} is no gate", where="fail_on", hint="info, warning or error, with or without ,inconclusive"
+            )
+        severity = Severity(severities.pop()) if severities else Severity.ERROR
+        return cls(severity, INCONCLUSIVE in tokens)
+
+    def fails(self, report: Report) -> bool:
+        """Whether the report has a finding at or over the severity, or too little evidence where that counts."""
+        worst = max((finding.severity.rank for finding in report.findings), default=-1)
+        at_risk = self.severity is not Severity.ERROR and report.verdict is Verdict.AT_RISK
+        return worst >= self.severity.rank or at_risk or (self.inconclusive and report.verdict is Verdict.INCONCLUSIVE)

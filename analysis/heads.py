@@ -1,0 +1,122 @@
+"""Where the gradient of each output starts.
+
+A softmax or sigmoid at the end is a reading of the logits; its saturation is not the network's illness. An ArgMax has
+no gradient at all. So each output is followed back to the tensor that training would differentiate: the logits.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from onnx import NodeProto, helper
+
+from analysis.errors import NotDifferentiable, NothingToTrain
+from analysis.model import CheckedModel, label
+from analysis.sources import Sources, gradient_inputs
+
+
+class Link(StrEnum):
+    """What stood between the logits and the output."""
+
+    IDENTITY = "identity"
+    SOFTMAX = "softmax"
+    LOG_SOFTMAX = "log_softmax"
+    SIGMOID = "sigmoid"
+
+
+LINKS: Final = {"Softmax": Link.SOFTMAX, "LogSoftmax": Link.LOG_SOFTMAX, "Sigmoid": Link.SIGMOID}
+STEP_BACK: Final = frozenset({"Identity", "Dropout", "Cast", "ArgMax", "ArgMin", "Hardmax", "TopK"})
+FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
+"""Floats come out, with a slope of zero everywhere."""
+SOFTMAX_ANY_AXIS_SINCE: Final = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An output and the tensor its gradient starts from."""
+
+    output: str
+    value: str
+    link: Link = Link.IDENTITY
+    axis: int | None = None
+    """Class axis, where a softmax says so."""
+    stripped: tuple[str, ...] = ()
+    """Operators between the value and the output."""
+
+
+def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> tuple[Head, ...]:
+    """One head per output that depends differentiably on a trainable weight, in graph order, none twice.
+
+    Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
+    """
+    if not trainable:
+        raise NothingToTrain(
+            where=model.name,
+            hint="export the model with its weights as initialisers, or name some in options.train",
+        )
+    learning = _depending(model, sources, trainable)
+    heads = [_trace(model, spec.name) for spec in model.outputs]
+    found = {head.value: head for head in reversed(heads) if head.value in learning}
+    if not found:
+        names = ", ".join(spec.name for spec in model.outputs)
+        raise NotDifferentiable(
+            f"no trainable weight reaches {names} differentiably",
+            where=", ".join(label(node) for node in _blockers(model, sources, learning)) or names,
+            hint="add the last floating-point tensor to the graph's outputs",
+        )
+    return tuple(head for head in heads if found.get(head.value) is head)
+
+
+def _trace(model: CheckedModel, output: str) -> Head:
+    value, stripped = output, []
+    link, axis = Link.IDENTITY, None
+    while (node := model.producers.get(value)) is not None:
+        if link is Link.IDENTITY and node.op_type in LINKS:
+            link, axis = LINKS[node.op_type], _class_axis(model, node)
+        elif link is Link.IDENTITY and _is_log_of_softmax(model, node):
+            stripped.append(node.op_type)
+            node = model.producers[node.input[0]]
+            link, axis = Link.LOG_SOFTMAX, _class_axis(model, node)
+        elif (
+            node.op_type not in STEP_BACK
+            or (link is not Link.IDENTITY and not model.is_float(value))
+            or (link is not Link.IDENTITY and node.op_type not in {"Identity", "Dropout"})
+        ):
+            break
+        stripped.append(node.op_type)
+        value = node.input[0]
+    return Head(output, value, link, axis, tuple(stripped))
+
+
+def _is_log_of_softmax(model: CheckedModel, node: NodeProto) -> bool:
+    before = model.producers.get(node.input[0]) if node.op_type == "Log" else None
+    return before is not None and before.op_type == "Softmax"
+
+
+def _class_axis(model: CheckedModel, node: NodeProto) -> int | None:
+    if node.op_type == "Sigmoid":
+        return None
+    axes = [helper.get_attribute_value(attribute) for attribute in node.attribute if attribute.name == "axis"]
+    default = -1 if model.opset() >= SOFTMAX_ANY_AXIS_SINCE else 1
+    return int(axes[0]) if axes else default
+
+
+def _depending(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> set[str]:
+    """Values of the main graph that a trainable weight influences differentiably."""
+    owners = {id(use.owner) for use in sources.uses if use.initializer in trainable}
+    learning = {name for name, made_of in sources.of.items() if trainable.intersection(made_of)}
+    for node in model.nodes:
+        inputs = gradient_inputs(model, sources, node)
+        if node.op_type in FLAT:
+            continue
+        if id(node) in owners or not learning.isdisjoint(inputs):
+            learning.update(name for name in node.output if name and model.is_float(name))
+    return learning
+
+
+def _blockers(model: CheckedModel, sources: Sources, learning: set[str]) -> Iterator[NodeProto]:
+    """Nodes that a learning value enters and none leaves."""
+    for node in model.nodes:
+        if not learning.isdisjoint(node.input) and learning.isdisjoint(node.output):
+            yield node

@@ -1,0 +1,260 @@
+"""The loss that pass A differentiates, and why this one.
+
+Losses are read off the logits (`analysis.heads`), never off probabilities, and reduced by the mean over samples and
+positions. Mean squared error is divided by the variance of the targets, so that 1 is chance everywhere but in
+classification, where chance is the entropy of the label frequencies.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from analysis.batch import Batch
+from analysis.errors import BadBatch, BadOptions
+from analysis.facts import Provenance
+from analysis.heads import Head, Link
+from analysis.options import LossName
+from analysis.weights import Array
+
+IGNORED_LABEL: Final = -100
+"""Positions with this label count for nothing (torch's convention)."""
+SOFTMAX_LINKS: Final = frozenset({Link.SOFTMAX, Link.LOG_SOFTMAX})
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """A loss over the logits of one head."""
+
+    name: LossName
+    chosen: str
+    head: Head
+    targets: Array | None
+    """Along axis 0: samples. Class ids [N, ..], or numbers shaped like the logits; None: the graph's own loss."""
+    class_axis: int
+    scale: float
+    """What mean squared error is divided by."""
+    chance: float | None
+    provenance: Provenance
+    absent_chance: str = ""
+    """Why there is no chance level."""
+
+    def loss(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
+        """Scalar, mean over samples and positions."""
+        if targets is None or self.name is LossName.GRAPH:
+            return logits.reshape(())
+        if self.name is LossName.CROSS_ENTROPY:
+            return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
+        if self.name is LossName.NLL:
+            return F.nll_loss(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
+        if self.name is LossName.BCE:
+            return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+        return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
+
+
+def choose_objective(
+    heads: Sequence[Head], logits: Mapping[str, Array], batch: Batch, wanted: LossName, *, trained: bool, seed: int
+) -> Objective:
+    """The loss for the first head that has a target, or for the first head with synthetic ones.
+
+    `logits` are the values of the heads on this batch. Raises BadBatch (targets do not fit), BadOptions.
+    """
+    head, targets = _head_with_target(heads, batch)
+    values = logits[head.value]
+    if values.size == 1 and (wanted is LossName.GRAPH or (targets is None and _is_own_loss(heads, values, batch))):
+        reason = "the graph's only output is a scalar: its own loss"
+        absent = "the loss is the graph's own, its value for a constant prediction is unknown"
+        return Objective(LossName.GRAPH, reason, head, None, 0, 1.0, None, Provenance.NOT_NEEDED, absent)
+    if wanted is LossName.GRAPH:
+        raise BadOptions(f"output {head.output} is no scalar: {list(values.shape)}", where="options.loss")
+    if targets is None:
+        return _synthetic(head, values, wanted, trained=trained, seed=seed, batch=batch)
+    return _fitting(head, values, targets, wanted, Provenance.UPLOADED, "")
+
+
+def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array | None]:
+    for head in heads:
+        if head.output in batch.targets:
+            return head, batch.targets[head.output]
+    named = [name for name in batch.targets if name]
+    if named:
+        raise BadBatch(
+            f"output {named[0]} has no gradient to train it",
+            where=f"target.{named[0]}",
+            hint=f"targets can go to {', '.join(head.output for head in heads)}",
+        )
+    return heads[0], batch.targets.get("")
+
+
+def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:
+    return len(heads) == 1 and (values.ndim == 0 or (values.ndim == 1 and batch.size > 1))
+
+
+# ------------------------------------------------------------------ uploaded targets
+
+
+def _fitting(
+    head: Head, logits: Array, targets: Array, wanted: LossName, provenance: Provenance, why: str
+) -> Objective:
+    """Read the targets the one way that fits the logits."""
+    axis = _class_axis(head, logits, targets)
+    labels = _as_labels(logits, targets, axis, wanted) if axis is not None else None
+    name, reason = (wanted, "asked for") if wanted is not LossName.AUTOMATIC else _automatic(head, targets, labels)
+    chosen = why or reason
+    if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
+        labels, axis = _class_targets(head, logits, targets, labels, axis)
+        chance = _label_entropy(labels, logits.shape[axis])
+        return _objective(name, chosen, head, labels, axis, 1.0, chance, provenance)
+    numbers = _as_numbers(head, logits, targets)
+    if name is LossName.BCE:
+        if numbers.min() < 0 or numbers.max() > 1:
+            raise BadBatch("binary cross-entropy needs targets within [0, 1]", where="target")
+        return _objective(name, chosen, head, numbers, 0, 1.0, _binary_entropy(numbers), provenance)
+    variance = (
+        float(np.var(numbers.reshape(len(numbers), -1).astype(np.float64), axis=0).mean()) if numbers.ndim else 0.0
+    )
+    return _objective(LossName.MSE, chosen, head, numbers, 0, variance or 1.0, 1.0 if variance else 0.0, provenance)
+
+
+def _objective(
+    name: LossName, chosen: str, head: Head, targets: Array, axis: int, scale: float, chance: float,
+    provenance: Provenance,
+) -> Objective:  # fmt: skip
+    if chance > 0:
+        return Objective(name, chosen, head, targets, axis, scale, chance, provenance)
+    reason = "all targets of the batch are equal, so a constant prediction is perfect"
+    return Objective(name, chosen, head, targets, axis, scale, None, provenance, reason)
+
+
+def _automatic(head: Head, targets: Array, labels: Array | None) -> tuple[LossName, str]:
+    kind = "integer" if targets.dtype.kind in "iub" else "float"
+    tail = {
+        Link.IDENTITY: "logits output",
+        Link.SOFTMAX: "softmax output, read at its logits",
+        Link.LOG_SOFTMAX: "log-softmax output, read at its logits",
+        Link.SIGMOID: "sigmoid output, read at its logits",
+    }[head.link]
+    if labels is not None and head.link is not Link.SIGMOID:
+        return LossName.CROSS_ENTROPY, f"automatic: {kind} class targets, {tail}"
+    binary = bool(np.isin(targets, (0, 1)).all())
+    if head.link is Link.SIGMOID or binary:
+        return LossName.BCE, f"automatic: {kind} targets of 0 and 1, {tail}"
+    return LossName.MSE, f"automatic: {kind} targets, {tail}"
+
+
+def _class_axis(head: Head, logits: Array, targets: Array) -> int | None:
+    """The axis of the logits that counts classes, or None where nothing says so."""
+    if logits.ndim < 2:
+        return None
+    candidates = [1, logits.ndim - 1] if head.axis is None else [head.axis % logits.ndim]
+    candidates = [axis for axis in candidates if logits.shape[axis] > 1]
+    for axis in candidates:
+        if logits.shape[:axis] + logits.shape[axis + 1 :] == targets.shape or _is_one_hot(logits, targets, axis):
+            return axis
+    column = tuple(size for size in targets.shape if size != 1) == logits.shape[:1]
+    return 1 if logits.ndim == 2 and logits.shape[1] > 1 and column else None
+
+
+def _is_one_hot(logits: Array, targets: Array, axis: int) -> bool:
+    return targets.shape == logits.shape and bool(np.isin(targets, (0, 1)).all() and (targets.sum(axis) == 1).all())
+
+
+def _as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Array | None:
+    """Class ids, where the targets can be read as such."""
+    classes = logits.shape[axis]
+    if targets.shape == logits.shape:
+        return targets.argmax(axis).astype(np.int64) if _is_one_hot(logits, targets, axis) else None
+    if targets.dtype.kind not in "iub" and not bool((targets == np.floor(targets)).all()):
+        return None
+    labels = targets.astype(np.int64).reshape(logits.shape[:axis] + logits.shape[axis + 1 :])
+    valid = (labels == IGNORED_LABEL) | ((labels >= 0) & (labels < classes))
+    if not valid.all() and (targets.dtype.kind in "iub" or wanted in {LossName.CROSS_ENTROPY, LossName.NLL}):
+        raise BadBatch(
+            f"class ids must lie in 0..{classes - 1}, given {int(labels.min())}..{int(labels.max())}", where="target"
+        )
+    return labels if valid.all() else None
+
+
+def _class_targets(
+    head: Head, logits: Array, targets: Array, labels: Array | None, axis: int | None
+) -> tuple[Array, int]:
+    if labels is not None and axis is not None:
+        return labels, axis
+    raise BadBatch(
+        f"class ids do not fit output {head.output} of shape {list(logits.shape)}: given {list(targets.shape)}",
+        where="target",
+        hint="send one id per sample (and position), or one-hot rows",
+    )
+
+
+def _as_numbers(head: Head, logits: Array, targets: Array) -> Array:
+    if targets.size == logits.size and targets.shape[:1] == logits.shape[:1]:
+        return targets.reshape(logits.shape).astype(np.float64 if targets.dtype == np.float64 else np.float32)
+    raise BadBatch(
+        f"expected targets of shape {list(logits.shape)} for output {head.output}, given {list(targets.shape)}",
+        where="target",
+        hint="or class ids, one per sample",
+    )
+
+
+def _label_entropy(labels: Array, classes: int) -> float:
+    counted = labels[labels != IGNORED_LABEL]
+    counts = np.bincount(counted.reshape(-1).astype(np.int64), minlength=classes)
+    shares = counts[counts > 0] / max(counts.sum(), 1)
+    return float(max(-(shares * np.log(shares)).sum(), 0.0)) if len(shares) > 1 else 0.0
+
+
+def _binary_entropy(numbers: Array) -> float:
+    means = numbers.reshape(len(numbers), -1).astype(np.float64).mean(0)
+    means = means[(means > 0) & (means < 1)]
+    total = -(means * np.log(means) + (1 - means) * np.log(1 - means)).sum()
+    return float(total / max(math.prod(numbers.shape[1:]), 1))
+
+
+# ------------------------------------------------------------------ synthetic targets
+
+
+def _synthetic(head: Head, logits: Array, wanted: LossName, *, trained: bool, seed: int, batch: Batch) -> Objective:
+    """One label per sample, shared by all its positions: what a small step count can learn."""
+    random = np.random.default_rng((seed, 1))
+    axis = head.axis % logits.ndim if head.axis is not None else _likely_class_axis(logits, batch)
+    name = wanted
+    if name is LossName.AUTOMATIC:
+        name = LossName.BCE if head.link is Link.SIGMOID else LossName.MSE if axis is None else LossName.CROSS_ENTROPY
+    samples = logits.shape[0] if logits.ndim else 1
+    if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
+        place = axis if axis is not None else 1
+        if logits.ndim < 2:
+            raise BadOptions(f"output {head.output} of shape {list(logits.shape)} has no classes", where="options.loss")
+        targets = _labels(logits, place, random, trained=trained)
+        how = "its own predictions, permuted within the batch" if trained else "balanced random labels"
+    else:
+        draw = random.standard_normal if name is LossName.MSE else lambda shape: random.integers(0, 2, shape)
+        first = logits.shape[: min(2, logits.ndim)]
+        pattern = np.asarray(draw(first), np.float32)
+        targets = np.broadcast_to(pattern.reshape(first + (1,) * (logits.ndim - len(first))), logits.shape)
+        how = "random numbers" if name is LossName.MSE else "random bits"
+    why = f"no targets: {how}, one per sample ({samples} samples)"
+    return _fitting(head, logits, np.ascontiguousarray(targets), name, Provenance.SYNTHETIC, why)
+
+
+def _likely_class_axis(logits: Array, batch: Batch) -> int | None:
+    """Axis 1 of [N, C] and images, the last of sequences; None where the output mirrors an input or is single."""
+    if any(array.shape == logits.shape for array in batch.inputs.values()) or logits.ndim < 2:
+        return None
+    axis = logits.ndim - 1 if logits.ndim == 3 else 1
+    return axis if logits.shape[axis] > 1 else None
+
+
+def _labels(logits: Array, axis: int, random: np.random.Generator, *, trained: bool) -> Array:
+    classes = logits.shape[axis]
+    if trained:
+        return random.permutation(logits.argmax(axis), axis=0)
+    samples = logits.shape[0]
+    balanced = random.permutation(np.arange(samples) % classes)
+    positions = logits.shape[1:axis] + logits.shape[axis + 1 :]
+    return np.broadcast_to(balanced.reshape(-1, *[1] * len(positions)), (samples, *positions)).copy()

@@ -1,0 +1,150 @@
+"""Normalisation and dropout. [N, C, d1 .. dk]; statistics of the batch never overwrite running ones."""
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from analysis.ops._registry import Ints, Mode, OutputCount, Tensor, op
+
+
+def _per_channel(x: Tensor, vector: Tensor) -> Tensor:
+    return vector.reshape(-1, *[1] * (x.ndim - 2))
+
+
+@op("BatchNormalization")
+def batch_normalization_1(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
+    is_test: int = 0, momentum: float = 0.9, spatial: int = 1, mode: Mode,
+) -> Tensor:  # fmt: skip
+    """Before opset 9; spatial = 0 keeps one statistic per position as well."""
+    if spatial:
+        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
+    if mode.training:
+        mean, variance = x.mean(0), x.var(0, correction=0)
+    return (x - mean) * torch.rsqrt(variance + epsilon) * scale + bias
+
+
+@op("BatchNormalization", 9)
+def batch_normalization(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
+    momentum: float = 0.9, mode: Mode,
+) -> Tensor:  # fmt: skip
+    """Scale and shift of x standardised over N and space: by the batch in training, else by running statistics."""
+    if mode.training:
+        return F.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+    if mean.requires_grad or variance.requires_grad:
+        centred = (x - _per_channel(x, mean)) * _per_channel(x, torch.rsqrt(variance + epsilon))
+        return centred * _per_channel(x, scale) + _per_channel(x, bias)
+    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+
+
+@op("BatchNormalization", 14)
+def batch_normalization_14(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
+    momentum: float = 0.9, training_mode: int = 0, outputs: OutputCount = 1, mode: Mode,
+) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
+    """From opset 14 the graph itself may ask for batch statistics, and for the running ones they lead to."""
+    if not training_mode:
+        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
+    y = F.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+    if outputs == 1:
+        return y
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    with torch.no_grad():
+        batch_mean, batch_variance = x.mean(axes), x.var(axes, correction=0)
+        return (
+            y,
+            momentum * mean + (1 - momentum) * batch_mean,
+            momentum * variance + (1 - momentum) * batch_variance,
+        )
+
+
+@op("InstanceNormalization")
+def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    """Standardised over space, per sample and channel."""
+    axes = tuple(range(2, x.ndim))
+    if x[0, 0].numel() > 1:
+        return F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+    centred = x - x.mean(axes, keepdim=True)
+    return centred * _per_channel(x, scale) + _per_channel(x, bias)
+
+
+@op("LayerNormalization", 17)
+def layer_normalization(
+    x: Tensor, scale: Tensor, bias: Tensor | None = None, *, axis: int = -1, epsilon: float = 1e-5,
+    stash_type: int = 1, outputs: OutputCount = 1,
+) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
+    """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std."""
+    axis %= x.ndim
+    shape = x.shape[axis:]
+    if scale.shape == shape and (bias is None or bias.shape == shape):
+        y = F.layer_norm(x, shape, scale, bias, epsilon)
+    else:
+        y = F.layer_norm(x, shape, None, None, epsilon) * scale
+        y = y if bias is None else y + bias
+    if outputs == 1:
+        return y
+    axes = tuple(range(axis, x.ndim))
+    variance = x.var(axes, correction=0, keepdim=True)
+    return y, x.mean(axes, keepdim=True), torch.rsqrt(variance + epsilon)
+
+
+@op("GroupNormalization", 21)
+def group_normalization(
+    x: Tensor, scale: Tensor, bias: Tensor, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1
+) -> Tensor:
+    """Standardised over space and the channels of a group (Wu 2018)."""
+    return F.group_norm(x, num_groups, scale, bias, epsilon)
+
+
+@op("RMSNormalization", 23)
+def rms_normalization(
+    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Tensor:
+    """X over its root mean square along all axes from `axis` on (Zhang 2019)."""
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    return x * torch.rsqrt(x.square().mean(axes, keepdim=True) + epsilon) * scale
+
+
+@op("LRN")
+def lrn(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Tensor:
+    """Local response over `size` neighbouring channels (Krizhevsky 2012)."""
+    before, after = (size - 1) // 2, size // 2
+    squares = F.pad(x.square().movedim(1, -1), (before, after)).unfold(-1, size, 1).sum(-1).movedim(-1, 1)
+    return x / (bias + alpha / size * squares) ** beta
+
+
+@op("LpNormalization")
+def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
+    """X over its p-norm along an axis; 0 stays 0."""
+    norm = x.norm(p, axis, keepdim=True)
+    return x / torch.where(norm == 0, torch.ones_like(norm), norm)
+
+
+@op("MeanVarianceNormalization", 9)
+def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
+    """Standardised over the axes; 1e-9 keeps a constant input finite."""
+    axes = tuple(axes)
+    return (x - x.mean(axes, keepdim=True)) / (x.std(axes, correction=0, keepdim=True) + 1e-9)
+
+
+@op("Dropout")
+def dropout_1(
+    x: Tensor, *, ratio: float = 0.5, is_test: int = 0, outputs: OutputCount = 1
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Before opset 12: the identity, and a mask of ones."""
+    return (x, torch.ones_like(x)) if outputs > 1 else x
+
+
+@op("Dropout", 10)
+def dropout_10(x: Tensor, *, ratio: float = 0.5, outputs: OutputCount = 1) -> Tensor | tuple[Tensor, Tensor]:
+    """From opset 10 the mask is boolean."""
+    return (x, torch.ones_like(x, dtype=torch.bool)) if outputs > 1 else x
+
+
+@op("Dropout", 12)
+def dropout(
+    x: Tensor, ratio: Tensor | None = None, training_mode: Tensor | None = None, *, seed: int | None = None,
+    outputs: OutputCount = 1,
+) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
+    """Off while measuring, also where the graph asks for training: the identity, and a mask of ones."""
+    return dropout_10(x, outputs=outputs)

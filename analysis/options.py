@@ -1,0 +1,133 @@
+"""What a user may choose about an analysis, and what an installation allows.
+
+`AnalysisOptions` is the user's: it is part of the request, of the result's identity and of the published schema.
+`Limits` is the operator's: small by default, because models come from strangers.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from analysis.errors import BadOptions
+
+
+class Effort(StrEnum):
+    """How much is measured."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+
+
+class LossName(StrEnum):
+    """The training loss that pass A differentiates."""
+
+    AUTOMATIC = "automatic"
+    CROSS_ENTROPY = "cross_entropy"
+    NLL = "nll"
+    MSE = "mse"
+    BCE = "bce"
+    GRAPH = "graph"
+
+
+class Device(StrEnum):
+    """Where torch computes; `auto` takes CUDA when there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class OptimizerName(StrEnum):
+    """The optimisers the training probe knows."""
+
+    SGD = "sgd"
+    ADAM = "adam"
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class AnalysisOptions(BaseModel):
+    """Everything a request may set; an unknown field is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of synthetic data, re-initialisations and cotangents; the same seed gives the same report."""
+    effort: Effort = Effort.STANDARD
+    """quick: statistics of one batch. standard: also the training probe. thorough: more seeds, longer probes."""
+    budget_seconds: float = Field(default=120.0, ge=1.0, le=86_400.0)
+    """Wall-clock seconds after which no further measurement starts; what was left out is listed in the report."""
+    device: Device = Device.CPU
+    """Where torch computes: cpu, cuda, or auto (CUDA is written for but untested: no such machine here)."""
+    loss: LossName = LossName.AUTOMATIC
+    """Training loss; automatic chooses by the targets and the head, and says what it chose."""
+    train: tuple[Pattern, ...] = ()
+    """Initialisers (names or globs) to treat as trainable although their place in the graph says frozen."""
+    freeze: tuple[Pattern, ...] = ()
+    """Initialisers (names or globs) to leave out of training; wins over `train`."""
+    batch_size: int = Field(default=32, ge=1, le=4096)
+    """Samples to synthesise when no batch is sent and the model leaves the size open."""
+    optimizer: OptimizerName | None = None
+    """Your own optimiser: one more run of the probe; needs `learning_rate`."""
+    learning_rate: float | None = Field(default=None, gt=0.0, le=100.0)
+    """Your own learning rate, for `optimizer` (default sgd) and for the update ratio."""
+    clip_norm: float = Field(default=1.0, gt=0.0, le=1e9)
+    """Global gradient norm at which the clipping variants clip."""
+
+
+def parse_options(source: bytes | str | Mapping[str, Any]) -> AnalysisOptions:
+    """Options from JSON or a mapping.
+
+    Raises BadOptions naming the field, what was expected and what was given.
+    """
+    if isinstance(source, bytes | str):
+        try:
+            source = json.loads(source) if source else {}
+        except (ValueError, RecursionError) as error:
+            raise BadOptions(f"options are not JSON: {error}", where="options") from error
+    if not isinstance(source, Mapping):
+        raise BadOptions("options must be a JSON object", where="options", hint='for example {"effort": "quick"}')
+    try:
+        return AnalysisOptions.model_validate_json(json.dumps(dict(source)))
+    except ValidationError as error:
+        raise _explain(error) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadOptions(f"options cannot be said in JSON: {error}", where="options") from error
+
+
+def _explain(error: ValidationError) -> BadOptions:
+    """One BadOptions for every complaint pydantic has."""
+    complaints = error.errors(include_url=False, include_input=True)
+    fields = [".".join(str(part) for part in complaint["loc"]) for complaint in complaints]
+    known = ", ".join(AnalysisOptions.model_fields)
+    detail = "; ".join(
+        f"{field}: unknown option"
+        if complaint["type"] == "extra_forbidden"
+        else f"{field}: {complaint['msg'].lower()}, given {complaint['input']!r:.60}"
+        for field, complaint in zip(fields, complaints, strict=True)
+    )
+    return BadOptions(detail, where=f"options.{fields[0]}" if fields else "options", hint=f"options are: {known}")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an installation accepts, on by default; sizes in bytes."""
+
+    model_bytes: int = 4 << 30
+    batch_bytes: int = 1 << 30
+    tensors: int = 200_000
+    nodes: int = 100_000
+    """After the model's own functions are expanded."""
+    nesting: int = 16
+    """Depth of If, Loop and Scan bodies."""
+    sparse_bytes: int = 256 << 20
+    """What one sparse tensor may grow to when it is made dense."""
+    batch_members: int = 64
+    compression: float = 200.0
+    """Largest expansion of a compressed batch member."""

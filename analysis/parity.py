@@ -1,0 +1,152 @@
+"""Torch against onnxruntime on the same batch: gradients of a wrong translation are worthless.
+
+Eval mode. `equal` within 1e-4 of each output's scale. Beyond that torch computes again in float64: where its own
+float32 is about as far off, and every trunk tensor before the first ill-conditioned one still agrees with
+onnxruntime, the network itself amplifies rounding (chaotic networks are patients too). Anything else is a wrong
+translation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+import torch
+from onnx import ModelProto, ValueInfoProto
+
+from analysis.errors import ConversionMismatch
+from analysis.facts import Parity, ParityStatus
+from analysis.model import CheckedModel
+from analysis.subject import Subject, in_float64
+from analysis.weights import Array
+
+TOLERANCE: Final = 1e-4
+COMPARABLE: Final = 10.0
+"""onnxruntime may be this many times further from float64 than torch's own float32 is."""
+REFERENCE: Final = f"onnxruntime {onnxruntime.__version__}"
+LOG_FATAL: Final = 4
+
+
+def check_parity(subject: Subject) -> Parity:
+    """Compare all outputs on the batch.
+
+    Raises ConversionMismatch naming the output that differs, or the first trunk tensor that does.
+    """
+    ours = _evaluate(subject, ())
+    try:
+        theirs = _reference(subject, ())
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no public base class
+        reason = " ".join(str(error).split())[:300]
+        return Parity(
+            reference=REFERENCE, status=ParityStatus.UNAVAILABLE, detail=f"onnxruntime cannot run it: {reason}"
+        )
+    absolute, relative = _differences(ours, theirs)
+    status = ParityStatus.EQUAL
+    detail = ""
+    if not relative <= TOLERANCE:
+        status = ParityStatus.ILL_CONDITIONED
+        detail = _explain(subject)
+    return Parity(
+        reference=REFERENCE,
+        status=status,
+        max_absolute_error=absolute,
+        max_relative_error=relative,
+        detail=detail,
+    )
+
+
+def _evaluate(subject: Subject, extra: Sequence[str]) -> dict[str, Array]:
+    """Outputs in eval mode, and intermediate values asked for, as numpy."""
+    seen: dict[str, Any] = {}
+    inputs, _ = subject.tensors()
+    with torch.no_grad():
+        outputs = subject.converted.eval().observe(inputs, {name: [_keep(seen, name)] for name in extra})
+    seen.update(zip(subject.converted.output_names, outputs, strict=True))
+    return {name: _to_numpy(value) for name, value in seen.items() if isinstance(value, torch.Tensor)}
+
+
+def _keep(seen: dict[str, Any], name: str) -> Callable[[torch.Tensor], None]:
+    def keep(value: torch.Tensor) -> None:
+        seen[name] = value
+
+    return keep
+
+
+def _to_numpy(value: torch.Tensor) -> Array:
+    value = value.detach().cpu()
+    array: Array = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    return array
+
+
+def _reference(subject: Subject, extra: Sequence[str]) -> dict[str, Array]:
+    """What onnxruntime computes, from the uploaded bytes themselves."""
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = LOG_FATAL
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    source = _with_outputs(subject.model, extra) if extra else subject.model.source
+    assert source is not None
+    session = onnxruntime.InferenceSession(
+        str(source) if not isinstance(source, bytes) else source, settings, providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(names, dict(subject.batch.inputs))
+    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+
+
+def _with_outputs(model: CheckedModel, names: Sequence[str]) -> bytes:
+    """The uploaded model with more of its values as outputs."""
+    assert model.source is not None
+    proto = ModelProto()
+    proto.ParseFromString(model.source if isinstance(model.source, bytes) else model.source.read_bytes())
+    present = {value.name for value in proto.graph.output}
+    extra = [ValueInfoProto(name=name) for name in names if name not in present]
+    proto.graph.output.extend(extra)
+    return proto.SerializeToString()
+
+
+def _differences(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> tuple[float, float]:
+    """Largest absolute error, and largest over the output's scale; equal non-finites are equal."""
+    pairs = [_difference(ours[name], theirs[name]) for name in theirs if name in ours]
+    return max((absolute for absolute, _ in pairs), default=0.0), max((relative for _, relative in pairs), default=0.0)
+
+
+def _difference(a: Array, b: Array) -> tuple[float, float]:
+    if a.shape != b.shape:
+        return float("inf"), float("inf")
+    if a.size == 0:
+        return 0.0, 0.0
+    wide = np.complex128 if "c" in {a.dtype.kind, b.dtype.kind} else np.float64
+    a, b = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return float("inf"), float("inf")
+    if not finite.any():
+        return 0.0, 0.0
+    error = float(np.abs(a[finite] - b[finite]).max())
+    scale = float(np.abs(b[finite]).max())
+    return error, error / scale if scale else (0.0 if error == 0 else float("inf"))
+
+
+def _explain(subject: Subject) -> str:
+    """Why torch and onnxruntime differ, if the network's own conditioning is the reason."""
+    model = subject.model
+    names = [name for name in subject.trunk.values if name in model.producers]
+    ours, exact = _evaluate(subject, names), _evaluate(in_float64(subject), names)
+    theirs = _reference(subject, names)
+    for name in [*names, *(spec.name for spec in model.outputs)]:
+        if name not in theirs or name not in ours or ours[name].dtype.kind != "f":
+            continue
+        _, between = _difference(ours[name], theirs[name])
+        if between <= TOLERANCE:
+            continue
+        _, rounding = _difference(ours[name], exact[name])
+        if between <= COMPARABLE * rounding or not np.isfinite(theirs[name]).all():
+            return (
+                f"float32 rounding grows to {rounding:.1e} of the scale at {name}; onnxruntime differs by {between:.1e}"
+            )
+        raise ConversionMismatch(
+            f"torch and onnxruntime differ by {between:.1e} of the scale, float32 rounding explains {rounding:.1e}",
+            where=name,
+            hint="please report the model: this is a fault of the conversion, not of your network",
+        )
+    raise ConversionMismatch(where=", ".join(theirs), hint="please report the model")

@@ -1,0 +1,76 @@
+"""The table of contents: bytes in, report out. The two rooms meet here and nowhere else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from analysis.assemble import Row, assemble, verdict_of
+from analysis.batch import Batch
+from analysis.clock import Clock, Progress
+from analysis.describe import describe_engine, describe_model
+from analysis.experiment import Experiment, Measured
+from analysis.export import export
+from analysis.measure import examine
+from analysis.model import CheckedModel, check_model
+from analysis.options import AnalysisOptions
+from analysis.parity import check_parity
+from analysis.rank import Trial, rank, shortlist
+from analysis.report import Report
+from analysis.rules import diagnose
+from analysis.subject import prepare
+
+DEFAULT_OPTIONS = AnalysisOptions()
+
+
+def analyze(
+    model: bytes | Path | CheckedModel,
+    batch: bytes | Path | Batch | None = None,
+    options: AnalysisOptions = DEFAULT_OPTIONS,
+    *,
+    models_dir: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Analyse a model on a batch (a synthetic one where none is given).
+
+    With `models_dir` every measured variant that lives in a graph is written there as `<variant id>.onnx`. Raises
+    AnalysisError, see `analysis.errors`.
+    """
+    clock = Clock(options.budget_seconds, progress)
+    with clock.stage("check", 0.05):
+        checked = model if isinstance(model, CheckedModel) else check_model(model)
+    with clock.stage("convert", 0.1):
+        subject = prepare(checked, batch, options)
+    with clock.stage("parity", 0.15):
+        parity = check_parity(subject)
+    with clock.stage("measure", 0.2):
+        subject, unprobed = examine(subject, parity, options)
+    experiment = Experiment(subject, unprobed, options, clock)
+    with clock.stage("probe", 0.35):
+        baseline = experiment.probe_baseline()
+    findings = diagnose(baseline)
+    verdict = verdict_of(baseline, findings)
+    with clock.stage("experiment", 0.6):
+        cells = experiment.run_factorial()
+    with clock.stage("prove", 0.95):
+        proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells)))
+        remedies = rank(baseline, experiment.unchanged, _judged(proven), findings)
+    with clock.stage("export", 1.0):
+        files = export(experiment, models_dir)
+    return assemble(
+        engine=describe_engine(subject, options),
+        model=describe_model(subject),
+        baseline=baseline,
+        findings=findings,
+        rows=[Row(each.info, each.measurement, files.get(each.info.id)) for each in experiment.cells.values()],
+        remedies=remedies,
+        clock=clock,
+        options=options,
+    )
+
+
+def _judged(measured: Iterable[Measured]) -> list[Trial]:
+    """Measured variants with what the rules say of them."""
+    return [
+        Trial(each.info, each.measurement, diagnose(each.measurement))
+        for each in measured
+        if each.measurement is not None and each.recipe is not None
+    ]

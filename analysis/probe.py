@@ -1,0 +1,284 @@
+"""A short real training: the question that statistics cannot answer.
+
+SGD with momentum at two learning rates and Adam, each from the same weights on the same minibatches. Many samples:
+minibatches test learning. One batch: it tests memorising. A run that is to answer "does it learn?" stops early once the
+loss is under half of chance; one that is to be ranked goes on to the end.
+The updates are written out here (torch.optim pulls in a compiler that costs a second and 70 MB per process); a test
+holds them to torch's. Weights are restored afterwards; running statistics are never touched.
+
+Chance is the loss of the best constant prediction; all losses here are over chance.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import torch
+
+from analysis.facts import Outcome, Probe, ProbeKind, Run, StartEnd
+from analysis.options import OptimizerName
+from analysis.statistics import combine, summarize
+from analysis.subject import Subject
+
+ENOUGH_TO_LEARN: Final = 192  # samples
+STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
+MINIBATCH: Final = 64
+SMALL_MINIBATCH: Final = 32
+EARLY: Final = 0.5
+"""Over chance: proven, no need to go on."""
+LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
+    (ProbeKind.LEARNING, OptimizerName.SGD): 0.7,
+    (ProbeKind.LEARNING, OptimizerName.ADAM): 0.8,
+    (ProbeKind.MEMORIZING, OptimizerName.SGD): 0.92,
+    (ProbeKind.MEMORIZING, OptimizerName.ADAM): 0.92,
+}
+MOMENTUM: Final = 0.9
+SMOOTHED: Final = 5
+"""Minibatches whose mean loss stops a run early."""
+DIVERGED: Final = 2.0
+"""Over chance and over the start: thrown away."""
+STALLED: Final = 0.99
+OSCILLATING_SHARE: Final = 0.4
+OSCILLATING_SWING: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """One run of the grid."""
+
+    optimizer: OptimizerName
+    learning_rate: float
+
+
+GRID: Final = (
+    Training(OptimizerName.SGD, 0.1),
+    Training(OptimizerName.SGD, 0.01),
+    Training(OptimizerName.ADAM, 3e-3),
+)
+THOROUGH_GRID: Final = (*GRID, Training(OptimizerName.SGD, 0.001), Training(OptimizerName.ADAM, 3e-4))
+Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
+"""(weights, gradients): change the weights in place."""
+
+
+def probe(
+    subject: Subject,
+    *,
+    kind: ProbeKind,
+    grid: Sequence[Training],
+    seeds: Sequence[int],
+    prepare: Callable[[int], None] | None = None,
+    training: bool,
+    to_the_end: bool = False,
+) -> Probe:
+    """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
+
+    `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
+    not only whether it does, so no run stops early.
+    """
+    chance = subject.objective.chance
+    assert chance is not None
+    runs: list[Run] = []
+    for seed in seeds:
+        if prepare is not None:
+            prepare(seed)
+        minibatches = list(_minibatches(subject.batch.size, kind, seed))
+        session = _Session(subject, minibatches, chance, training=training, to_the_end=to_the_end)
+        runs += [_run(session, recipe, kind, seed) for recipe in grid]
+    best = [min(_final(run) for run in runs if run.seed == seed) for seed in seeds]
+    return Probe(
+        kind=kind,
+        steps=STEPS[kind],
+        samples=subject.batch.size,
+        minibatch=len(next(_minibatches(subject.batch.size, kind, 0))),
+        best_loss_over_chance=max(best),
+        runs=tuple(runs),
+    )
+
+
+def kind_for(samples: int) -> ProbeKind:
+    """What so many samples can show."""
+    return ProbeKind.LEARNING if samples >= ENOUGH_TO_LEARN else ProbeKind.MEMORIZING
+
+
+def passes(kind: ProbeKind, grid: Sequence[Training], seeds: Sequence[int]) -> int:
+    """Forward and backward passes a probe needs at most."""
+    return STEPS[kind] * len(grid) * len(seeds)
+
+
+@dataclass(frozen=True)
+class _Session:
+    """What the runs of one seed share."""
+
+    subject: Subject
+    minibatches: Sequence[Sequence[int]]
+    chance: float
+    training: bool
+    to_the_end: bool
+
+    @property
+    def repeated(self) -> bool:
+        """Whether every step sees the same samples."""
+        return all(rows is self.minibatches[0] for rows in self.minibatches)
+
+    def is_proven(self, curve: Sequence[float]) -> bool:
+        """Under half of chance; where minibatches differ, a few of them have to agree."""
+        recent = curve[-1:] if self.repeated else curve[-SMOOTHED:]
+        complete = len(recent) == (1 if self.repeated else SMOOTHED)
+        return not self.to_the_end and complete and sum(recent) / len(recent) < EARLY
+
+
+def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run:
+    """Train, read the curve, put the weights back."""
+    subject = session.subject
+    weights = list(subject.converted.initializers.values())
+    start = [weight.detach().clone() for weight in weights]
+    subject.converted.train(session.training)
+    try:
+        curve = _train(session, weights, _update(recipe))
+        moved = _moved(subject, start)
+        norms = StartEnd(start=_norm(start), end=_norm(weights))
+    finally:
+        subject.converted.train(False)  # noqa: FBT003 - torch's signature
+        with torch.no_grad():
+            torch._foreach_copy_([*weights], start)
+    return Run(
+        optimizer=recipe.optimizer.value,
+        momentum=MOMENTUM if recipe.optimizer is OptimizerName.SGD else None,
+        learning_rate=recipe.learning_rate,
+        seed=seed,
+        outcome=_outcome(curve, LEARNT[kind, recipe.optimizer]),
+        curve=tuple(curve),
+        weight_norm=norms,
+        moved=moved,
+    )
+
+
+def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -> list[float]:
+    """Loss over chance before each step, and after the last on what was trained on."""
+    subject, repeated, curve = session.subject, session.repeated, list[float]()
+    tensors = subject.tensors(session.minibatches[0])
+    for rows in session.minibatches:
+        inputs, targets = tensors if repeated else subject.tensors(rows)
+        loss = subject.loss(inputs, targets)
+        curve.append(float(loss.detach()) / session.chance)
+        if not math.isfinite(curve[-1]):
+            return curve
+        if session.is_proven(curve):
+            break
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
+        if pairs:
+            with torch.no_grad():
+                update([w for w, _ in pairs], [g for _, g in pairs])
+    with torch.no_grad():
+        inputs, targets = tensors if repeated else subject.tensors()
+        curve.append(float(subject.loss(inputs, targets)) / session.chance)
+    return curve
+
+
+def _minibatches(samples: int, kind: ProbeKind, seed: int) -> Iterator[list[int]]:
+    """Rows of each step: the same ones when memorising, epochs of shuffled ones when learning."""
+    random = np.random.default_rng((seed, 2))
+    size = min(
+        MINIBATCH if samples >= 2 * ENOUGH_TO_LEARN or kind is ProbeKind.MEMORIZING else SMALL_MINIBATCH, samples
+    )
+    if kind is ProbeKind.MEMORIZING:
+        rows = list(range(samples)) if samples <= size else sorted(random.permutation(samples)[:size].tolist())
+        for _ in range(STEPS[kind]):
+            yield rows
+        return
+    pending: list[int] = []
+    for _ in range(STEPS[kind]):
+        if len(pending) < size:
+            pending = random.permutation(samples).tolist()
+        yield pending[:size]
+        pending = pending[size:]
+
+
+# ------------------------------------------------------------------ updates
+
+
+def _update(recipe: Training) -> Update:
+    if recipe.optimizer is OptimizerName.SGD:
+        return _momentum_update(recipe.learning_rate)
+    return _adam_update(recipe.learning_rate)
+
+
+def _momentum_update(rate: float) -> Update:
+    """V <- 0.9 v + g; w <- w - rate v (torch.optim.SGD)."""
+    velocity: list[torch.Tensor] = []
+
+    def update(weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+        if not velocity:
+            velocity.extend(gradient.clone() for gradient in gradients)
+        else:
+            torch._foreach_mul_(velocity, MOMENTUM)
+            torch._foreach_add_(velocity, list(gradients))
+        torch._foreach_add_(list(weights), velocity, alpha=-rate)
+
+    return update
+
+
+def _adam_update(rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Update:
+    """Moments with bias correction (Kingma and Ba 2015, algorithm 1; torch.optim.Adam)."""
+    first: list[torch.Tensor] = []
+    second: list[torch.Tensor] = []
+    step = 0
+
+    def update(weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
+        nonlocal step
+        step += 1
+        grads = list(gradients)
+        if not first:
+            first.extend(torch.zeros_like(gradient) for gradient in grads)
+            second.extend(torch.zeros_like(gradient) for gradient in grads)
+        torch._foreach_lerp_(first, grads, 1 - beta1)
+        torch._foreach_mul_(second, beta2)
+        torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
+        scale = torch._foreach_sqrt(second)  # noqa: SLF001
+        torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
+        torch._foreach_add_(scale, epsilon)
+        torch._foreach_addcdiv_(list(weights), first, scale, -rate / (1 - beta1**step))
+
+    return update
+
+
+# ------------------------------------------------------------------ reading a run
+
+
+def _outcome(curve: Sequence[float], learnt: float) -> Outcome:
+    """Learnt, or why not."""
+    start, end = curve[0], curve[-1]
+    if not all(map(math.isfinite, curve)) or (end > DIVERGED and end > DIVERGED * start):
+        return Outcome.DIVERGED
+    if end < learnt:
+        return Outcome.LEARNT
+    rises = sum(later > earlier + OSCILLATING_SWING * abs(earlier) for earlier, later in pairwise(curve))
+    if rises >= OSCILLATING_SHARE * (len(curve) - 1):
+        return Outcome.OSCILLATING
+    return Outcome.STALLED if end > STALLED * min(start, 1.0) else Outcome.SLOW
+
+
+def _final(run: Run) -> float:
+    end = run.curve[-1]
+    return end if math.isfinite(end) else math.inf
+
+
+def _norm(tensors: Sequence[torch.Tensor]) -> float:
+    return combine(summarize(tensor) for tensor in tensors).norm
+
+
+def _moved(subject: Subject, start: Sequence[torch.Tensor]) -> dict[str, float]:
+    """|W_K - W_0| / |W_0| over the weights of each layer."""
+    before = dict(zip(subject.converted.initializers, start, strict=True))
+    moved: dict[str, float] = {}
+    for layer in subject.layers:
+        names = [info.initializer for info in layer.parameters.values()]
+        base = _norm([before[name] for name in names])
+        change = _norm([subject.converted.initializers[name].detach() - before[name] for name in names])
+        if base:
+            moved[layer.id] = change / base
+    return moved

@@ -1,0 +1,1 @@
+"""The shelf of formats: one file turns a Report into one kind of text, without arithmetic."""

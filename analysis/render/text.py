@@ -1,0 +1,113 @@
+"""Report -> a summary for a terminal, 80 columns: verdict, cause, cure, and the layers that suffer most."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from analysis.facts import LayerStats
+from analysis.report import Finding, Remedy, Report
+
+WIDTH: Final = 80
+WORST_LAYERS: Final = 6
+BEST_REMEDIES: Final = 5
+SPARKS: Final = "▁▂▃▄▅▆▇█"
+LOWEST_SHOWN: Final = -12.0
+
+
+def render_text(report: Report) -> str:
+    """The summary."""
+    parts = [
+        _head(report),
+        _flow(report),
+        _findings(report.findings),
+        _layers(report),
+        _remedies(report.remedies),
+        _left_out(report),
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _head(report: Report) -> list[str]:
+    title = f"{report.model.name}: {report.verdict.value.replace('_', ' ').upper()}"
+    return [title, "=" * len(title), *textwrap.wrap(report.summary, WIDTH)]
+
+
+def _flow(report: Report) -> list[str]:
+    """Gradient at each layer as bars, inputs left: what a reader looks at first."""
+    baseline = report.variants[0].layers or ()
+    arriving = [each.activation_gradient.rms for each in baseline if each.activation_gradient is not None]
+    logs = [math.log10(rms) for rms in arriving if rms > 0 and math.isfinite(rms)]
+    if len(logs) < 2:
+        return []
+    low, high = max(min(logs), max(logs) + LOWEST_SHOWN), max(logs)
+    scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
+    bars = "".join(SPARKS[round(max(value - low, 0.0) * scale)] for value in _thinned(logs))
+    return [f"gradient by depth (input left, log scale {low:.1f} .. {high:.1f})", f"  {bars}"]
+
+
+def _thinned(values: Sequence[float]) -> Sequence[float]:
+    """At most as many as fit, evenly."""
+    room = WIDTH - 2
+    step = max(1, math.ceil(len(values) / room))
+    return values[::step]
+
+
+def _findings(findings: Sequence[Finding]) -> list[str]:
+    if not findings:
+        return []
+    lines = ["findings"]
+    for finding in findings:
+        evidence = ", ".join(
+            f"{name} {each.value:.3g} (limit {each.threshold:g})" for name, each in finding.evidence.items()
+        )
+        cause = f", caused by {', '.join(finding.caused_by)}" if finding.caused_by else ""
+        lines.append(f"  {finding.severity.value:<8}{finding.rule} {finding.name} [{finding.confidence.value}{cause}]")
+        lines += textwrap.wrap(evidence, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+    return lines
+
+
+def _layers(report: Report) -> list[str]:
+    """The layers with the smallest update ratio: those that will learn last."""
+    baseline = [each for each in report.variants[0].layers or () if each.update_ratio is not None]
+    if not report.findings or not baseline:
+        return []
+    names = {layer.id: layer for layer in report.layers}
+    worst = sorted(baseline, key=lambda each: (bool(not each.flags), each.update_ratio or 0.0))[:WORST_LAYERS]
+    lines = [f"{'worst layers':<38}{'|gradient|':>12}{'|g|/|w|':>12}{'leverage':>12}"]
+    return lines + [_layer_row(each, f"{each.id} {names[each.id].name}") for each in worst]
+
+
+def _layer_row(stats: LayerStats, name: str) -> str:
+    norm = "-" if stats.weight_gradient is None else f"{stats.weight_gradient.norm:.2e}"
+    lever = "-" if stats.leverage_log10 is None else f"10^{stats.leverage_log10:.1f}"
+    return f"  {_cut(name, 35):<36}{norm:>12}{stats.update_ratio or 0.0:>12.2e}{lever:>12}"
+
+
+def _remedies(remedies: Sequence[Remedy]) -> list[str]:
+    if not remedies:
+        return []
+    lines = [f"{'proven remedies (loss over chance after a short training)':<58}{'worst':>10}{'unchanged':>12}"]
+    lines += list(_remedy_rows(remedies[:BEST_REMEDIES]))
+    return lines
+
+
+def _remedy_rows(remedies: Sequence[Remedy]) -> Iterator[str]:
+    for remedy in remedies:
+        unchanged = "-" if remedy.proof.unchanged is None else f"{remedy.proof.unchanged:.3g}"
+        mark = " (weights redrawn)" if remedy.destructive else ""
+        yield f"  {remedy.rank}. {_cut(remedy.variant + mark, 52):<53}{remedy.proof.worst:>10.2f}{unchanged:>12}"
+
+
+def _left_out(report: Report) -> list[str]:
+    if not report.left_out:
+        return []
+    lines = ["left out"]
+    for item in report.left_out[:BEST_REMEDIES]:
+        lines += textwrap.wrap(f"{item.what}: {item.why}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+    rest = len(report.left_out) - BEST_REMEDIES
+    return [*lines, f"  and {rest} more"] if rest > 0 else lines
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else "…" + text[-(width - 1) :]

@@ -1,0 +1,236 @@
+"""What we conclude: the report, its parts, and its published schema.
+
+The report is at once HTTP response, HTML input and stored artefact; what was measured appears in it as the facts
+themselves. Additive changes only inside a major `schema_version`. NaN and infinities are the strings "NaN",
+"Infinity", "-Infinity"; what was not measured is left out and named in the sibling `absent`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from analysis.facts import (
+    Confidence,
+    Effect,
+    EngineFacts,
+    Flow,
+    GradientStep,
+    Layer,
+    LayerStats,
+    LossFacts,
+    ModelFacts,
+    NonFinite,
+    ParameterChoice,
+    Parity,
+    Probe,
+    Status,
+    Structure,
+)
+
+SCHEMA_VERSION: Final = "1.0"
+NON_FINITE: Final = ("NaN", "Infinity", "-Infinity")
+
+
+class Severity(StrEnum):
+    """How bad it is, if true."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """0 for the mildest."""
+        return list(Severity).index(self)
+
+
+class Verdict(StrEnum):
+    """The answer in one word; healthy means that no gradient-flow problem was found, and no more."""
+
+    HEALTHY = "healthy"
+    AT_RISK = "at_risk"
+    UNHEALTHY = "unhealthy"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Part(BaseModel):
+    """A frozen part of the report."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings", use_attribute_docstrings=True)
+
+
+class Evidence(Part):
+    """A number and the threshold it crossed."""
+
+    value: float
+    threshold: float
+    margin_decades: float | None = None
+    """How far beyond the threshold, in powers of ten."""
+
+
+class Finding(Part):
+    """Something that is wrong, or worth knowing."""
+
+    rule: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    layers: tuple[str, ...]
+    message: str
+    """Constant for each rule; what varies is in the evidence."""
+    evidence: Mapping[str, Evidence]
+    affects: tuple[str, ...]
+    """sgd, adam, fp16."""
+    caused_by: tuple[str, ...]
+    """Rules whose findings explain this one."""
+    remedies: tuple[str, ...]
+    """Variants proven to help, best first."""
+
+
+class Proof(Part):
+    """Why a remedy is believed."""
+
+    kind: str
+    best_loss_over_chance: float
+    """Best run of the best seed."""
+    worst: float
+    """Best run of the worst seed."""
+    unchanged: float | None = None
+    """The same for the unchanged model."""
+    seeds: int
+
+
+class Decades(Part):
+    """Flow before or after."""
+
+    decades_rms: float | None = None
+    decades_norm: float | None = None
+
+
+class Remedy(Part):
+    """A treatment that a short training has proven."""
+
+    rank: int
+    variant: str
+    proof: Proof
+    before: Decades
+    after: Decades
+    equivalent_to: tuple[str, ...]
+    """Variants within the spread between seeds."""
+    destructive: bool
+    changes_function: bool
+    training_only: bool
+    cost: str
+    recipe: str
+
+
+class BatchInfo(Part):
+    """The sample batch."""
+
+    sha256: str
+    size: int
+    provenance: str
+    targets: str
+    notes: tuple[str, ...]
+
+
+class Overall(Part):
+    """One variant as a whole."""
+
+    loss: float | None = None
+    gradient_flow: Decades | None = None
+    total_gradient_norm: float | None = None
+
+
+class ModelFile(Part):
+    """A repaired model that can be downloaded."""
+
+    href: str
+    sha256: str
+
+
+class Variant(Part):
+    """One cell of the experiment; of a variant that was not measured only id, status and reason are present."""
+
+    id: str
+    status: Status
+    reason: str | None = None
+    structure: Structure | None = None
+    parameters: ParameterChoice | None = None
+    gradient_step: GradientStep | None = None
+    same_as: str | None = None
+    effect: Effect | None = None
+    replicates: int | None = None
+    measurement: Overall | None = None
+    layers: tuple[LayerStats, ...] | None = None
+    probe: Probe | None = None
+    model: ModelFile | None = None
+    non_finite: NonFinite | None = None
+    absent: Mapping[str, str]
+
+    @model_serializer(mode="wrap")
+    def _keep_nulls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Nulls that say something: no clipping, no seed, no twin, no probe, no file."""
+        fields: dict[str, Any] = handler(self)
+        if self.structure is not None:
+            for name in ("same_as", "probe", "model"):
+                fields.setdefault(name, None)
+            fields["parameters"].setdefault("seed", None)
+            fields["gradient_step"].setdefault("clip", None)
+        return fields
+
+
+class LeftOut(Part):
+    """What was not done, and why."""
+
+    what: str
+    why: str
+
+
+class Report(Part):
+    """The result of an analysis."""
+
+    schema_version: str
+    id: str
+    """Follows from model, batch, options and version: the same question has the same answer and the same id."""
+    verdict: Verdict
+    summary: str
+    engine: EngineFacts
+    model: ModelFacts
+    batch: BatchInfo
+    parity: Parity | None = None
+    loss: LossFacts
+    gradient_flow: Flow
+    layers: tuple[Layer, ...]
+    variants: tuple[Variant, ...]
+    factor_effects: Mapping[str, Decades]
+    findings: tuple[Finding, ...]
+    remedies: tuple[Remedy, ...]
+    left_out: tuple[LeftOut, ...]
+    timings_seconds: Mapping[str, float]
+
+    def to_json(self, indent: int | None = None) -> bytes:
+        """The published form."""
+        return self.model_dump_json(exclude_none=True, indent=indent).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes | str) -> "Report":
+        """Read the published form."""
+        return cls.model_validate_json(content)
+
+
+class _Schema(GenerateJsonSchema):
+    """Floats are numbers or one of the three strings."""
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        return {"anyOf": [super().float_schema(schema), {"type": "string", "enum": list(NON_FINITE)}]}
+
+
+def report_schema() -> dict[str, Any]:
+    """JSON Schema of the report, as served at /v1/schema/report."""
+    schema = Report.model_json_schema(mode="serialization", schema_generator=_Schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "/v1/schema/report", **schema}

@@ -1,0 +1,72 @@
+"""# GH201 dead-units
+
+## What it detects
+Units whose ReLU (or similar one-sided activation) has no slope for any sample and position of the batch.
+
+## Why it matters
+A dead unit passes no gradient, so it cannot recover; a layer of dead units cuts off everything before it. Zeros as
+such are normal: a healthy ReLU layer outputs about half of them.
+
+## How it is measured
+Per unit (channel), the largest pre-activation over all samples and positions; at or under 0 for ReLU, and where the
+slope falls under 5 % of its maximum for GELU, SiLU, ELU and their kin. Over 20 % of a layer's units: warning; over
+50 %: error, provided a second witness agrees: the training probe does not learn, or, where there is no probe, the
+layer is dead entirely. At least 32 observations per unit are needed, and samples that differ.
+
+## Example
+Six ReLU layers with a bias of -8 after standardised inputs: 100 % dead in the first layer.
+
+## When it is wrong
+With few samples a rarely active unit looks dead: with n observations an activity under 3 / n cannot be told from
+none. Sparse mixtures of experts and padded positions are silent by design.
+
+## Remedies
+He initialisation with zero bias; LeakyReLU or ELU instead of ReLU; normalisation before the activation; a smaller
+learning rate if the units died in training.
+
+## References
+Lu et al. 2019 (Dying ReLU and Initialization); Maas et al. 2013 (LeakyReLU).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.facts import Confidence, Measurement
+from analysis.report import Severity
+from analysis.rules._base import Draft, layers_with_stats, learns, over, rule
+
+MANY: Final = 0.2  # torchdiag's warning level
+MOST: Final = 0.5  # SageMaker Debugger, torchdiag
+ALL: Final = 0.99
+FEWEST_OBSERVATIONS: Final = 32
+ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is excluded with 95 %
+
+
+@rule("GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.")
+def dead_units(measurement: Measurement) -> Iterator[Draft]:
+    """One finding for all layers with too many dead units; the worst layer is the evidence."""
+    if measurement.batch.constant_inputs:
+        return
+    fractions = {
+        layer.id: stats.activation.dead_fraction
+        for layer, stats in layers_with_stats(measurement)
+        if stats.activation is not None
+        and stats.activation.dead_fraction is not None
+        and stats.activation.observations >= FEWEST_OBSERVATIONS
+        and stats.activation.dead_fraction > MANY
+    }
+    if not fractions:
+        return
+    worst = max(fractions.values())
+    proven = worst > MOST if measurement.probe is not None else worst > ALL
+    observations = min(
+        stats.activation.observations
+        for stats in measurement.stats
+        if stats.id in fractions and stats.activation is not None
+    )
+    yield Draft(
+        severity=Severity.ERROR if proven and not learns(measurement) else Severity.WARNING,
+        evidence={"dead_fraction": over(worst, MOST if proven else MANY)},
+        layers=tuple(fractions),
+        confidence=Confidence.HIGH if observations >= ENOUGH_OBSERVATIONS else Confidence.MEDIUM,
+    )

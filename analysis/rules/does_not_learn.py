@@ -1,0 +1,60 @@
+"""# GH105 does-not-learn
+
+## What it detects
+A short real training on the sample batch does not bring the loss down: under no optimiser (error), or under Adam
+alone (warning: plain gradient descent fails).
+
+## Why it matters
+This is the question behind all the others. Statistics of one batch miss illnesses that only show in motion: one in
+seven networks with perfectly good flow still fails to train.
+
+## How it is measured
+SGD with momentum 0.9 at learning rates 0.1 and 0.01 and Adam at 0.003, plus your own optimiser and rate where you
+give them. From 192 samples on, 50 steps on minibatches: SGD learns if the loss falls under 0.7 of chance, Adam under
+0.8. With fewer samples, 20 steps on one batch, which tests memorising: either must fall under 0.92. Chance is the loss
+of the best constant prediction. Of several seeds the worst counts; weights are restored.
+
+## Example
+Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 of chance under all three runs.
+
+## When it is wrong
+A task can be hard rather than the network sick: labels may be wrong or not follow from the inputs, the input may be
+unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
+recurrent networks and transformers, so confidence is at most medium there; also with synthetic targets.
+
+## Remedies
+First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
+this one; the report ranks what was proven.
+
+## References
+Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for Training Neural Networks", 2019.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.facts import Confidence, Measurement, ProbeKind
+from analysis.report import Evidence, Severity
+from analysis.rules._base import Draft, rule
+
+THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
+
+
+@rule("GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.")
+def does_not_learn(measurement: Measurement) -> Iterator[Draft]:
+    """No run learns: error; only Adam: warning for SGD."""
+    probe = measurement.probe
+    if probe is None or probe.learns("sgd"):
+        return
+    hasty = probe.kind is ProbeKind.MEMORIZING and (measurement.recurrent or measurement.attentive)
+    adam = probe.learns("adam")
+    yield Draft(
+        severity=Severity.WARNING if adam else Severity.ERROR,
+        evidence={
+            "best_loss_over_chance": Evidence(
+                value=probe.best_loss_over_chance, threshold=THRESHOLDS[probe.kind], margin_decades=None
+            )
+        },
+        affects=("sgd",) if adam else ("sgd", "adam"),
+        confidence=Confidence.MEDIUM if hasty else Confidence.HIGH,
+    )

@@ -1,0 +1,65 @@
+"""# GH202 saturated-units
+
+## What it detects
+Sigmoid, tanh and softsign units that work far out where their curve is flat.
+
+## Why it matters
+Where the slope is a twentieth of its maximum, so is the gradient, layer after layer: saturation is how large weights
+or unscaled inputs make gradients vanish in networks of sigmoids and tanhs.
+
+## How it is measured
+Share of activations, over samples, positions and units, with less than 5 % of the largest slope: |z| over 2.2 for
+tanh, over 4.4 for sigmoid. Over 30 % of a layer: warning. Over 50 %: error, provided a second witness agrees: the
+training probe does not learn, or, where there is no probe, the flow of gradients is far down as well.
+
+## Example
+Four tanh layers with weights twenty times Xavier's: 90 % saturated.
+
+## When it is wrong
+Gates (LSTM, squeeze-excite, attention) may saturate in good health and are not counted: only activations behind a
+layer on their own are. Shallow saturated networks often train; the probe says so.
+
+## Remedies
+Xavier initialisation, normalisation before the activation, standardised inputs, ReLU instead.
+
+## References
+Glorot and Bengio 2010; Rakitianskaia and Engelbrecht 2015 (measuring saturation).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.facts import Measurement
+from analysis.report import Severity
+from analysis.rules._base import Draft, layers_with_stats, learns, over, rule
+
+MANY: Final = 0.3
+MOST: Final = 0.5  # TheDeepChecker, DeepDiagnosis
+FLOW_DECADES: Final = -2.0  # what counts as far down without a probe
+FEWEST_OBSERVATIONS: Final = 32
+
+
+@rule("GH202", "saturated-units", "Activations of this layer sit where their curve is flat.")
+def saturated_units(measurement: Measurement) -> Iterator[Draft]:
+    """One finding for all layers with too many saturated activations; the worst layer is the evidence."""
+    if measurement.batch.constant_inputs:
+        return
+    fractions = {
+        layer.id: stats.activation.saturated_fraction
+        for layer, stats in layers_with_stats(measurement)
+        if stats.activation is not None
+        and stats.activation.saturated_fraction is not None
+        and stats.activation.observations >= FEWEST_OBSERVATIONS
+        and stats.activation.saturated_fraction > MANY
+    }
+    if not fractions:
+        return
+    worst = max(fractions.values())
+    flow = measurement.flow.decades_rms
+    witness = not learns(measurement) if measurement.probe is not None else flow is not None and flow < FLOW_DECADES
+    severe = worst > MOST and witness
+    yield Draft(
+        severity=Severity.ERROR if severe else Severity.WARNING,
+        evidence={"saturated_fraction": over(worst, MOST if severe else MANY)},
+        layers=tuple(fractions),
+    )

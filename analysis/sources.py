@@ -1,0 +1,160 @@
+"""Which initialisers a value is made of, and where weights meet data.
+
+Exporters rarely feed a weight straight into its operator: it passes a Transpose, a Slice of a fused projection, a
+Cast, a DequantizeLinear, or arithmetic such as weight normalisation g * v / |v|. A value computed from weights alone
+is a *weight expression*; its sources are the initialisers whose floats it carries. The user's weight is the source,
+and the gradient belongs there. A *use* is an operator at which a weight expression meets data, in a known role.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from onnx import NodeProto
+
+from analysis.model import CheckedModel, bodies, captures
+
+RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM"})
+_RECURRENT: Final = {1: "weight", 2: "recurrent_weight", 3: "bias", 5: "initial_state"}
+_AFFINE: Final = {1: "scale", 2: "bias"}
+ROLES: Final[Mapping[str, Mapping[int, str]]] = {
+    "Conv": {1: "weight", 2: "bias"},
+    "ConvTranspose": {1: "weight", 2: "bias"},
+    "DeformConv": {1: "weight", 3: "bias"},
+    "CausalConvWithState": {1: "weight", 2: "bias"},
+    "Gemm": {0: "weight", 1: "weight", 2: "bias"},
+    "MatMul": {0: "weight", 1: "weight"},
+    "FusedMatMul": {0: "weight", 1: "weight"},
+    "Gather": {0: "embedding"},
+    "GatherND": {0: "embedding"},
+    "BatchNormalization": _AFFINE,
+    "InstanceNormalization": _AFFINE,
+    "GroupNormalization": _AFFINE,
+    "LayerNormalization": _AFFINE,
+    "RMSNormalization": {1: "scale"},
+    "SimplifiedLayerNormalization": {1: "scale"},
+    "PRelu": {1: "slope"},
+    "RNN": _RECURRENT,
+    "GRU": _RECURRENT,
+    "LSTM": {**_RECURRENT, 6: "initial_cell", 7: "peephole"},
+    "Add": {0: "offset", 1: "offset"},
+    "Mul": {0: "scale", 1: "scale"},
+}
+"""Parameter slots by operator; every input of Einsum and Concat counts too."""
+EVERY_INPUT: Final[Mapping[str, str]] = {"Einsum": "weight", "Concat": "token", "Sum": "offset"}
+
+NO_FLOATS_OUT: Final = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin", "Hardmax", "ConstantOfShape"})
+"""Their output carries nothing of the floats that go in."""
+DATA_SLOT: Final[Mapping[str, int]] = dict.fromkeys(
+    ("Reshape", "Slice", "Gather", "Expand", "Tile", "Unsqueeze", "Squeeze", "Split", "Pad", "Cast", "CastLike",
+     "Transpose", "Flatten", "Identity", "DequantizeLinear", "QuantizeLinear", "Dropout", "Trilu", "ReduceMean",
+     "ReduceSum", "ReduceL2", "ReduceMax", "GatherElements", "GatherND", "Resize", "CumSum", "TopK"),
+    0,
+)  # fmt: skip
+"""Operators whose other inputs say where or how much, not what."""
+LOOKUPS: Final = frozenset({"Gather", "GatherND"})
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A weight expression meeting data."""
+
+    initializer: str
+    role: str
+    """A role of ROLES, or `other` where the operator's slot holds no parameter."""
+    node: NodeProto
+    """The operator that reads it, perhaps inside a body."""
+    owner: NodeProto
+    """The node of the main graph: itself, or the control-flow node around it."""
+    value: str
+    """The weight expression at the operator's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Weight expressions of a model and their uses."""
+
+    of: Mapping[str, tuple[str, ...]]
+    """Value -> initialisers it is made of; empty tuple: a constant without floats. Dynamic values are missing."""
+    uses: tuple[Use, ...]
+
+
+def find_sources(model: CheckedModel) -> Sources:
+    """Walk the graph once, in topological order, bodies included."""
+    walk = _Walk(model)
+    walk.nodes(model.nodes, None)
+    return Sources(walk.of, tuple(walk.uses))
+
+
+class _Walk:
+    def __init__(self, model: CheckedModel) -> None:
+        self.model = model
+        self.of: dict[str, tuple[str, ...]] = {
+            name: (name,) if self._carries_floats(name) else () for name in model.weights
+        }
+        self.quantized = {name for name, sources in self.of.items() if not sources}
+        self.uses: list[Use] = []
+
+    def nodes(self, nodes: Iterable[NodeProto], owner: NodeProto | None) -> None:
+        for node in nodes:
+            self._node(node, owner or node)
+            for body in bodies(node):
+                self._forget(value.name for value in body.input)
+                self.nodes(body.node, owner or node)
+
+    def _node(self, node: NodeProto, owner: NodeProto) -> None:
+        data = [name for name in data_inputs(node) if name]
+        plain = not self._is_lookup(node) and next(bodies(node), None) is None
+        if plain and data and all(name in self.of for name in data):
+            self.of.update(dict.fromkeys(filter(None, node.output), self._expression(node, data)))
+            return
+        self._forget(node.output)
+        for slot, name in enumerate(node.input):
+            role = role_of(node, slot)
+            self.uses.extend(Use(source, role, node, owner, name) for source in self.of.get(name, ()))
+
+    def _forget(self, names: Iterable[str]) -> None:
+        """Values that are data here, whatever a body beside this one calls by the same names."""
+        for name in names:
+            self.of.pop(name, None)
+
+    def _is_lookup(self, node: NodeProto) -> bool:
+        """A Gather with indices that depend on the data reads a table; with constant ones it cuts a weight."""
+        return node.op_type in LOOKUPS and node.input[1] not in self.of
+
+    def _expression(self, node: NodeProto, data: list[str]) -> tuple[str, ...]:
+        if node.op_type in NO_FLOATS_OUT or not all(map(self.model.is_float, node.output)):
+            return ()
+        if node.op_type == "DequantizeLinear" and node.input[0] in self.quantized:
+            return (node.input[0],)
+        return tuple(dict.fromkeys(source for name in data for source in self.of[name]))
+
+    def _carries_floats(self, name: str) -> bool:
+        return is_float_dtype(self.model.weights[name].dtype.name)
+
+
+def is_float_dtype(name: str) -> bool:
+    """Whether a numpy dtype name is a floating type that can carry a gradient."""
+    return name in {"float16", "bfloat16", "float32", "float64"}
+
+
+def data_inputs(node: NodeProto) -> list[str]:
+    """Inputs whose numbers reach the output; shapes, axes and indices left out."""
+    slot = DATA_SLOT.get(node.op_type)
+    return list(node.input) if slot is None else list(node.input[slot : slot + 1])
+
+
+def gradient_inputs(model: CheckedModel, sources: Sources, node: NodeProto) -> list[str]:
+    """Inputs of a node of the main graph through which a gradient flows back into the data.
+
+    Weight expressions, shapes, indices, integers and the initial states of recurrent operators are left out.
+    """
+    if not any(model.is_float(name) for name in node.output if name) or node.op_type in NO_FLOATS_OUT:
+        return []
+    data = node.input[:1] if node.op_type in RECURRENT else data_inputs(node) + sorted(captures(node))
+    return [name for name in data if name and name not in sources.of and model.is_float(name)]
+
+
+def role_of(node: NodeProto, slot: int) -> str:
+    """The role of a parameter at an input of this operator, or `other`."""
+    return EVERY_INPUT.get(node.op_type) or ROLES.get(node.op_type, {}).get(slot, "other")

@@ -1,0 +1,151 @@
+"""Statistics the moment a tensor appears; then the tensor is dropped.
+
+Activations are read as the forward pass writes them, gradients by hooks as the backward pass makes them, so memory
+stays near weights, activations and one gradient.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import torch
+
+from analysis.facts import Layer
+from analysis.statistics import Summary, collapse_log10, dead_fraction, dot, saturated_fraction, summarize
+from analysis.subject import Subject
+
+Watcher = Callable[[torch.Tensor], None]
+CHANNELS_SECOND: Final = frozenset(
+    {"Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization"}
+)
+
+
+@dataclass(slots=True)
+class Backward:
+    """What one backward pass leaves behind."""
+
+    gradients: dict[str, Summary] = field(default_factory=dict)
+    """By initialiser."""
+    products: dict[str, float] = field(default_factory=dict)
+    """Sum of gradient times weight, by initialiser."""
+    activations: dict[str, Summary] = field(default_factory=dict)
+    """Gradient at a value, by value."""
+
+
+@dataclass(slots=True)
+class Forward:
+    """What the forward pass leaves behind, by value."""
+
+    outputs: dict[str, Summary] = field(default_factory=dict)
+    collapse: dict[str, float | None] = field(default_factory=dict)
+    observations: dict[str, int] = field(default_factory=dict)
+    """Samples times positions that each unit sees."""
+    dead: dict[str, float | None] = field(default_factory=dict)
+    saturated: dict[str, float | None] = field(default_factory=dict)
+    logits: list[torch.Tensor] = field(default_factory=list)
+    """End of the trunk."""
+    head: list[torch.Tensor] = field(default_factory=list)
+    """What the loss is computed from: the logits, or the loss itself."""
+    entry: list[torch.Tensor] = field(default_factory=list)
+
+
+class Taps:
+    """Listens to one subject; `backward` is where gradients are noted at present."""
+
+    def __init__(self, subject: Subject) -> None:
+        """Nothing heard yet."""
+        self.subject = subject
+        self.forward = Forward()
+        self.backward = Backward()
+        self._watchers: dict[str, list[Watcher]] = {}
+
+    def run(self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None) -> torch.Tensor:
+        """One forward pass, its statistics taken; returns the loss."""
+        subject = self.subject
+        entry, logits = subject.trunk.entry, subject.trunk.end
+        self._watch(entry, self.forward.entry.append)
+        self._watch(subject.objective.head.value, self.forward.head.append)
+        self._watch(logits, self.forward.logits.append)
+        outputs = {layer.output: layer for layer in subject.layers}
+        for name in dict.fromkeys([*outputs, logits, subject.trunk.start, entry]):
+            self._watch(name, self._gradient_tap(name or ""))
+        for layer in outputs.values():
+            self._watch(layer.output, self._output_tap(layer))
+        for layer in {layer.pre_activation: layer for layer in subject.layers}.values():
+            self._watch(layer.pre_activation, self._activation_tap(layer))
+        names = subject.converted.input_names
+        leaves = [
+            value.requires_grad_() if name == entry and value.is_floating_point() else value
+            for name, value in zip(names, inputs, strict=True)
+        ]
+        subject.converted.observe(leaves, self._watchers)
+        return subject.objective.loss(self.forward.head[0], targets)
+
+    @contextmanager
+    def listening_to_weights(self) -> Iterator[None]:
+        """Statistics of every weight gradient as it is complete; the gradient is dropped."""
+        handles = []
+        for name, parameter in self.subject.converted.initializers.items():
+            parameter.grad = None
+            handles.append(parameter.register_post_accumulate_grad_hook(self._weight_tap(name)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _watch(self, value: str | None, watcher: Watcher) -> None:
+        if value is not None:
+            self._watchers.setdefault(value, []).append(watcher)
+
+    def _weight_tap(self, name: str) -> Watcher:
+        def on_gradient(parameter: torch.Tensor) -> None:
+            gradient, parameter.grad = parameter.grad, None
+            if gradient is not None:
+                self.backward.gradients[name] = summarize(gradient)
+                self.backward.products[name] = dot(gradient, parameter)
+
+        return on_gradient
+
+    def _gradient_tap(self, name: str) -> Watcher:
+        def on_gradient(gradient: torch.Tensor) -> None:
+            self.backward.activations[name] = summarize(gradient)
+
+        def on_value(value: torch.Tensor) -> None:
+            if value.requires_grad:
+                value.register_hook(on_gradient)
+
+        return on_value
+
+    def _output_tap(self, layer: Layer) -> Watcher:
+        forward, name, samples = self.forward, layer.output, self.subject.batch.size
+
+        def on_value(value: torch.Tensor) -> None:
+            forward.outputs[name] = summarize(value)
+            units = value.shape[unit_axis(layer, value)] if value.ndim else 1
+            forward.observations[name] = value.numel() // max(units, 1)
+            axis = sample_axis(value, samples)
+            forward.collapse[name] = None if axis is None else collapse_log10(value, axis)
+
+        return on_value
+
+    def _activation_tap(self, layer: Layer) -> Watcher:
+        forward, name, activation = self.forward, layer.pre_activation or "", layer.activation or ""
+
+        def on_value(value: torch.Tensor) -> None:
+            if value.ndim:
+                forward.dead[name] = dead_fraction(value, activation, unit_axis(layer, value))
+                forward.saturated[name] = saturated_fraction(value, activation)
+
+        return on_value
+
+
+def sample_axis(value: torch.Tensor, samples: int) -> int | None:
+    """The axis that counts samples: the first of that length."""
+    return next((axis for axis, length in enumerate(value.shape) if length == samples), None)
+
+
+def unit_axis(layer: Layer, value: torch.Tensor) -> int:
+    """Channels for convolutions and image normalisations, the last axis else."""
+    return 1 if layer.op in CHANNELS_SECOND and value.ndim > 1 else value.ndim - 1

@@ -1,0 +1,73 @@
+"""Whether weights look trained.
+
+An untrained weight is a draw: its entries follow a normal or uniform law (Kolmogorov-Smirnov distance), and its
+largest singular value sits at the edge sigma (sqrt(m) + sqrt(n)) of random matrices (Marchenko and Pastur 1967).
+Training leaves outliers of the spectrum and skews the law; BatchNormalization keeps running statistics that are no
+longer 0 and 1. Used to choose synthetic labels and to say when a re-initialisation would destroy learning; never for
+a verdict.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.model import CheckedModel
+
+FEWEST: Final = 256  # elements of a weight that can be judged
+SAMPLE: Final = 4096  # elements the law is judged on
+CRITICAL: Final = 1.95  # Kolmogorov-Smirnov at p = .001, over sqrt(n)
+SLACK: Final = 0.015  # truncated normal draws deviate this much
+EDGE: Final = 1.1  # largest singular value over the edge; one fresh matrix in a thousand of 8 x 27 exceeds it
+NARROWEST: Final = 8
+MAJORITY: Final = 0.5
+
+
+def looks_trained(model: CheckedModel, trainable: Iterable[str]) -> bool:
+    """Whether half of the weights look trained, or some BatchNormalization has seen data."""
+    judged = [_weight_looks_trained(model.weights[name]) for name in trainable if _can_judge(model, name)]
+    return _has_running_statistics(model) or (bool(judged) and sum(judged) >= MAJORITY * len(judged))
+
+
+def _can_judge(model: CheckedModel, name: str) -> bool:
+    weight = model.weights[name]
+    return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind == "f"
+
+
+def _has_running_statistics(model: CheckedModel) -> bool:
+    for node in model.nodes:
+        if node.op_type == "BatchNormalization" and {node.input[3], node.input[4]} <= model.weights.keys():
+            mean, variance = model.weights[node.input[3]], model.weights[node.input[4]]
+            if np.any(mean != 0) or np.any(variance != 1):
+                return True
+    return False
+
+
+def _weight_looks_trained(weight: npt.NDArray[np.generic]) -> bool:
+    values = weight.reshape(-1)[:: max(1, weight.size // SAMPLE)].astype(np.float64)
+    deviation = values.std()
+    if deviation == 0:
+        return False
+    standard = np.sort((values - values.mean()) / deviation)
+    ranks = (np.arange(len(standard)) + 0.5) / len(standard)
+    normal = np.array([0.5 * (1 + math.erf(z / math.sqrt(2))) for z in standard])
+    uniform = np.clip((standard / math.sqrt(3) + 1) / 2, 0, 1)
+    distance = min(np.abs(ranks - normal).max(), np.abs(ranks - uniform).max())
+    return bool(distance > CRITICAL / math.sqrt(len(standard)) + SLACK) or _spectral_edge(weight) > EDGE
+
+
+def _spectral_edge(weight: npt.NDArray[np.generic]) -> float:
+    """Largest singular value, by power iteration, over that of a random matrix of the same shape and variance."""
+    matrix = weight.reshape(weight.shape[0], -1).astype(np.float64)
+    rows, columns = matrix.shape
+    if min(rows, columns) < NARROWEST:
+        return 1.0
+    vector = np.random.default_rng(0).standard_normal(columns)
+    value = 0.0
+    for _ in range(15):
+        image = matrix @ (vector / np.linalg.norm(vector))
+        vector = matrix.T @ image
+        value = float(np.linalg.norm(image))
+    return value / (float(matrix.std()) * (math.sqrt(rows) + math.sqrt(columns)))

@@ -1,0 +1,113 @@
+"""Tensors that every path from the inputs to the loss passes through.
+
+A branch may carry a tiny gradient in a perfectly healthy network (query projections, layer-scale, squeeze-excite
+gates), so vanishing is judged on the trunk alone: the dominators of the logits in the graph of differentiable data
+flow (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001, as networkx implements it). In a residual
+network that is the residual stream, in a plain one every layer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import networkx as nx
+
+from analysis.facts import Layer
+from analysis.model import CheckedModel
+from analysis.sources import LOOKUPS, Sources, gradient_inputs
+
+SHORTEST: Final = 3  # tensors from the first weights to the logits
+SOURCE: Final = ""  # joins all inputs; no value has this name
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """The dominators of the logits, inputs first."""
+
+    values: tuple[str, ...]
+    end: str
+    """The logits; in a graph that computes its own loss, the last layer's output."""
+    start: str | None
+    """First trunk tensor at or after a layer; flow is measured from here to the logits."""
+    entry: str | None
+    """First trunk tensor that carries floats: an input or an embedding."""
+    reason: str = ""
+    """Why there is no start."""
+
+
+def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], logits: str) -> Trunk:
+    """The trunk that ends in `logits`."""
+    flow: nx.DiGraph[str] = nx.DiGraph()
+    weighted = _weighted_nodes(sources, layers)
+    for node in model.nodes:
+        inputs = gradient_inputs(model, sources, node)
+        looks_up = node.op_type in LOOKUPS and id(node) in weighted
+        for output in filter(model.is_float, filter(None, node.output)):
+            flow.add_edges_from((name, output) for name in inputs)
+            if looks_up:
+                flow.add_edge(SOURCE, output)
+    for name in _data_inputs(model, sources, weighted):
+        flow.add_edge(SOURCE, name)
+    if logits not in flow or SOURCE not in flow or not nx.has_path(flow, SOURCE, logits):
+        return Trunk((), logits, None, None, "the logits do not depend on a floating-point input or an embedding")
+    flow = flow.subgraph(nx.ancestors(flow, logits) | {logits}).copy()
+    values = _dominators(flow, logits)
+    start = _start(model, values, weighted)
+    if start is None or len(values) - values.index(start) < SHORTEST:
+        return Trunk(
+            values, logits, None, values[0], f"fewer than {SHORTEST} tensors lie on every path from weights to logits"
+        )
+    return Trunk(values, logits, start, values[0])
+
+
+def last_layer_output(trunk: Trunk, layers: Iterable[Layer]) -> str | None:
+    """The last layer's output on the trunk."""
+    outputs = {layer.output for layer in layers}
+    return next((value for value in reversed(trunk.values) if value in outputs), None)
+
+
+def mark_trunk(layers: Iterable[Layer], trunk: Trunk) -> tuple[Layer, ...]:
+    """The layers, told whether their output lies on the trunk."""
+    values = frozenset(trunk.values)
+    return tuple(replace(layer, on_trunk=layer.output in values) for layer in layers)
+
+
+def _dominators(flow: "nx.DiGraph[str]", logits: str) -> tuple[str, ...]:
+    immediate = nx.immediate_dominators(flow, SOURCE)
+    chain = [logits]
+    while (dominator := immediate.get(chain[-1])) not in {None, SOURCE, chain[-1]}:
+        chain.append(dominator)
+    return tuple(reversed(chain))
+
+
+def _weighted_nodes(sources: Sources, layers: Iterable[Layer]) -> set[int]:
+    owned = {info.initializer for layer in layers for info in layer.parameters.values()}
+    return {id(use.owner) for use in sources.uses if use.initializer in owned and use.role != "other"}
+
+
+def _start(model: CheckedModel, values: tuple[str, ...], weighted: set[int]) -> str | None:
+    """The first of the values behind a weighted node; its bias is taken in."""
+    behind: set[str] = set()
+    for node in model.nodes:
+        if id(node) in weighted or not behind.isdisjoint(node.input):
+            behind.update(node.output)
+    return next((value for value in values if value in behind), None)
+
+
+def _data_inputs(model: CheckedModel, sources: Sources, weighted: set[int]) -> list[str]:
+    """Float inputs that meet a weight before any Softmax; a float mask does not."""
+    floats = [spec.name for spec in model.inputs if model.is_float(spec.name)]
+    data = [name for name in floats if _meets_weight(model, sources, weighted, name)]
+    return data or floats
+
+
+def _meets_weight(model: CheckedModel, sources: Sources, weighted: set[int], name: str) -> bool:
+    reached = {name}
+    for node in model.nodes:
+        if reached.isdisjoint(gradient_inputs(model, sources, node)):
+            continue
+        if id(node) in weighted:
+            return True
+        if node.op_type != "Softmax":
+            reached.update(node.output)
+    return False

@@ -1,0 +1,49 @@
+"""The application: wiring and nothing else. The web process never loads torch."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from analysis.errors import AnalysisError
+from analysis.version import VERSION
+from service import problems
+from service.context import Context
+from service.objects import Objects
+from service.problems import ProblemError
+from service.routes import analyses, catalogue, health
+from service.settings import Settings
+from service.store import Store
+
+Runner = Callable[[Settings], AbstractContextManager[None]]
+DESCRIPTION = "Measures how gradients travel through an ONNX model, says what is wrong, and proves which cure helps."
+
+
+def no_runner(settings: Settings) -> AbstractContextManager[None]:
+    """Jobs are claimed by somebody else."""
+    return nullcontext()
+
+
+def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
+    """An application over a data folder; `runner` sees to it that jobs are computed."""
+    settings.prepare()
+    context = Context(settings, Store(settings.database), Objects(settings.objects_dir))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with runner(settings):
+            yield
+        context.store.close()
+
+    app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app.state.context = context
+    for routes in (analyses, catalogue, health):
+        app.include_router(routes.router)
+    app.add_exception_handler(ProblemError, problems.answer_problem)
+    app.add_exception_handler(AnalysisError, problems.answer_analysis_error)
+    app.add_exception_handler(HTTPException, problems.answer_http_error)
+    app.add_exception_handler(RequestValidationError, problems.answer_validation_error)
+    app.add_exception_handler(Exception, problems.answer_bug)
+    return app

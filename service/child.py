@@ -1,0 +1,51 @@
+"""The job child: runs the library on one request and tells its supervisor, over a pipe, how far it is and how it ended.
+
+Imported once by the fork server, so that a child starts with torch in place (milliseconds instead of seconds). Besides
+`service.cli.analyze` this is the only part of the service that imports the laboratory.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from analysis.errors import AnalysisError
+from analysis.model import check_model
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+from service.protocol import Assignment, Broken, Done, Progress, Refused
+from service.sandbox import confine
+
+REPORT: Final = "report.json"
+log = logging.getLogger(__name__)
+
+
+def run(assignment: Assignment, pipe: Connection) -> None:
+    """Do it, and say how it ended."""
+    try:
+        sandbox = confine(assignment.confinement)
+        pipe.send(Done(_analyze(assignment, sandbox, pipe)))
+    except AnalysisError as error:
+        pipe.send(Refused(error))
+    except Exception as error:
+        log.exception("an analysis failed")
+        pipe.send(Broken(type(error).__name__))
+
+
+def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Path:
+    torch.set_num_threads(1)
+    model = dataclasses.replace(check_model(assignment.model), name=assignment.model_name)
+    report = analyze(
+        model,
+        assignment.batch,
+        parse_options(assignment.options),
+        progress=lambda stage, fraction: pipe.send(Progress(stage, fraction)),
+    )
+    engine = dataclasses.replace(report.engine, sandbox=sandbox)
+    path = assignment.confinement.folder / REPORT
+    path.write_bytes(report.model_copy(update={"engine": engine}).to_json())
+    return path

@@ -1,0 +1,16 @@
+"""The command line: one file per command."""
+
+import typer
+
+from service.cli.analyze import analyze
+from service.cli.serve import serve
+
+app = typer.Typer(
+    name="gradient-health",
+    help="Measure how gradients travel through an ONNX model, and prove which cure helps.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(analyze)
+app.command()(serve)

@@ -1,0 +1,116 @@
+"""`gradient-health analyze`: one analysis, here or on a server.
+
+Exit codes: 0 healthy, 1 findings at or over --fail-on, 2 bad input, 3 service error.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from analysis.clock import Progress as ProgressCallback
+from analysis.errors import AnalysisError, BadOptions
+from analysis.gate import Gate
+from analysis.options import AnalysisOptions, parse_options
+from analysis.render.text import render_text
+from analysis.report import Report
+from service.client import Client
+from service.problems import Problem, ProblemError, problem_of
+
+
+class ExitCode(IntEnum):
+    """What a pipeline sees."""
+
+    HEALTHY = 0
+    FINDINGS = 1
+    BAD_INPUT = 2
+    SERVICE_ERROR = 3
+
+
+def analyze(
+    model: Annotated[Path, typer.Argument(help="An ONNX model.", exists=True, dir_okay=False)],
+    batch: Annotated[
+        Path | None, typer.Argument(help="npz, npy, safetensors, TensorProto or Open Inference JSON.", dir_okay=False)
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
+    server: Annotated[str | None, typer.Option(help="Analyse on this service, e.g. http://localhost:8000.")] = None,
+    fail_on: Annotated[str, typer.Option(help="info, warning or error, with or without ,inconclusive.")] = "error",
+    effort: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.")] = None,
+    options: Annotated[str, typer.Option(help="Further options as JSON, see /v1/schema/options.")] = "{}",
+) -> None:
+    """Analyse MODEL on BATCH and print what is wrong and what helps."""
+    try:
+        gate = Gate.parse(fail_on)
+        chosen = _options(options, effort=effort, seed=seed, loss=loss)
+        with _progress() as progress:
+            report = _report(model, batch, chosen, server, progress)
+    except AnalysisError as error:
+        raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
+    except ProblemError as error:
+        bad_input = 400 <= error.problem.status < 500
+        raise _failure(error.problem, ExitCode.BAD_INPUT if bad_input else ExitCode.SERVICE_ERROR) from error
+    except httpx.TransportError as error:
+        typer.echo(f"error: no answer from {server}: {error}", err=True)
+        raise typer.Exit(ExitCode.SERVICE_ERROR) from error
+    if json is not None:
+        _write(json, report)
+    typer.echo(render_text(report), nl=False)
+    raise typer.Exit(ExitCode.FINDINGS if gate.fails(report) else ExitCode.HEALTHY)
+
+
+def _options(text: str, **given: Any) -> AnalysisOptions:
+    chosen = parse_options(text).model_dump(exclude_unset=True, mode="json")
+    return parse_options({**chosen, **{name: value for name, value in given.items() if value is not None}})
+
+
+def _report(
+    model: Path, batch: Path | None, options: AnalysisOptions, server: str | None, progress: ProgressCallback
+) -> Report:
+    if server is not None:
+        return Client(server).analyze(model, batch, options, progress)
+    import torch  # noqa: PLC0415 - four seconds that --help and --server need not wait for
+
+    from analysis.pipeline import analyze as analyze_here  # noqa: PLC0415 - the same
+
+    torch.set_num_threads(1)
+    return analyze_here(model, batch, options, progress=progress)
+
+
+@contextmanager
+def _progress() -> Iterator[ProgressCallback]:
+    """A bar on a terminal, nothing elsewhere."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<12}"), BarColumn(), TaskProgressColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, transient=True, disable=not sys.stderr.isatty()
+    ) as bar:
+        task = bar.add_task("loading", total=1.0)
+        yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
+
+
+def _write(path: Path, report: Report) -> None:
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(report.to_json(indent=1))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        refused = BadOptions(f"cannot write the report: {error.strerror}", where=str(path))
+        raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
+
+
+def _failure(problem: Problem, code: ExitCode) -> typer.Exit:
+    place = f"{problem.where}: " if problem.where else ""
+    hint = f" ({problem.hint})" if problem.hint else ""
+    typer.echo(f"error: {place}{problem.detail}{hint}", err=True)
+    return typer.Exit(code)

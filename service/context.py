@@ -1,0 +1,32 @@
+"""What routes need: made once by the app, found on every request."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from service.objects import Objects
+from service.settings import Settings
+from service.store import Store
+from service.uploads import UploadLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a running service."""
+
+    settings: Settings
+    store: Store
+    objects: Objects
+
+    @property
+    def upload_limits(self) -> UploadLimits:
+        """What one request may send."""
+        settings = self.settings
+        return UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, settings.idle_upload_seconds)
+
+
+def context_of(request: Request) -> Context:
+    """The context of the app a request came to."""
+    context = request.app.state.context
+    assert isinstance(context, Context)
+    return context

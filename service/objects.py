@@ -1,0 +1,90 @@
+"""Uploads and reports, by sha256, in a folder: written whole or not at all, and durable when `put` returns."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A stored object."""
+
+    sha256: str
+    size: int
+
+
+class Objects:
+    """A folder of blobs: `ab/abcdef...`."""
+
+    def __init__(self, folder: Path) -> None:
+        """The folder exists."""
+        self.folder = folder
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies."""
+        return self.folder / sha256[:2] / sha256
+
+    def put(self, content: bytes) -> Blob:
+        """Store bytes."""
+        with self.writer() as writer:
+            writer.write(content)
+            return writer.commit()
+
+    def get(self, sha256: str) -> bytes:
+        """Read a blob."""
+        return self.path(sha256).read_bytes()
+
+    def writer(self) -> "BlobWriter":
+        """Store a stream."""
+        return BlobWriter(self)
+
+
+class BlobWriter:
+    """Receives a stream; nothing remains unless it is committed."""
+
+    def __init__(self, objects: Objects) -> None:
+        """A temporary file beside the blobs."""
+        self._objects = objects
+        descriptor, name = tempfile.mkstemp(dir=objects.folder, suffix=".part")
+        self._file = os.fdopen(descriptor, "wb")
+        self._path = Path(name)
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+
+    def commit(self) -> Blob:
+        """Flush to disk, name by content, flush the folder."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        sha256 = self._digest.hexdigest()
+        target = self._objects.path(sha256)
+        target.parent.mkdir(exist_ok=True)
+        self._path.replace(target)
+        for folder in (target.parent, self._objects.folder):
+            _sync_folder(folder)
+        return Blob(sha256, self.size)
+
+    def __enter__(self) -> Self:
+        """The writer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close, and remove what was not committed."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

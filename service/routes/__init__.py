@@ -1,0 +1,1 @@
+"""Routes only translate: HTTP in, job or report out."""

@@ -1,0 +1,225 @@
+"""Analyses: submit a model and a batch, wait, ask, fetch the report."""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse, Response
+
+from analysis.gate import Gate
+from analysis.report import Report
+from analysis.version import VERSION
+from service.context import Context, context_of
+from service.jobs import Job, State, new_id
+from service.jobs import Request as Question
+from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, refusal
+from service.schemas import JobView, job_path, view
+from service.store import now
+from service.uploads import Upload, receive
+
+router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+POLL_SECONDS: Final = 0.05
+RETRY_SECONDS: Final = 2
+VERDICT_HEADER: Final = "Gradient-Health-Verdict"
+WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
+FailOn = Annotated[
+    str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
+]
+Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
+PROBLEM: Final[dict[str, Any]] = {"model": Problem, "content": {MEDIA_TYPE: {}}}
+REQUEST_BODY: Final = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["model"],
+                "properties": {
+                    "model": {"type": "string", "format": "binary", "description": "an ONNX model"},
+                    "batch": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "npz, npy, safetensors, TensorProto or Open Inference JSON; without it a batch "
+                        "is made up",
+                    },
+                    "options": {"type": "string", "description": "JSON, see /v1/schema/options"},
+                },
+            },
+            "example": {"model": "(bytes of model.onnx)", "batch": "(bytes of batch.npz)", "options": '{"seed": 0}'},
+        }
+    },
+}
+
+
+@router.post(
+    "",
+    operation_id="analyze",
+    summary="Analyse a model",
+    response_model=Report,
+    responses={
+        202: {"model": JobView, "description": "Not finished yet: poll Location"},
+        400: PROBLEM | {"description": "The model, batch or options are refused"},
+        408: PROBLEM | {"description": "The upload stalled"},
+        413: PROBLEM | {"description": "Too large"},
+        415: PROBLEM | {"description": "Not multipart/form-data"},
+        422: {"model": Report, "description": "With fail_on: the report fails the gate. Also unsupported operators"},
+        503: PROBLEM | {"description": "With fail_on: no verdict yet, try again at Location"},
+    },
+    openapi_extra={"requestBody": REQUEST_BODY},
+)
+async def analyze(
+    request: Request,
+    fail_on: FailOn = None,
+    wait: Wait = None,
+    prefer: Annotated[str | None, Header()] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Response:
+    """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
+    context = context_of(request)
+    gate = None if fail_on is None else Gate.parse(fail_on)
+    upload = await receive(request.headers, request.stream(), context.objects, context.upload_limits)
+    job = await run_sync(_accept, context, upload, idempotency_key, gate is not None)
+    seconds, applied = _patience(context, wait, prefer)
+    job = await _wait(context, job, seconds)
+    return _answer_submission(context, job, gate, applied)
+
+
+@router.get("/{job_id}", operation_id="get_analysis", summary="A job", response_model=JobView, responses={404: PROBLEM})
+async def get_analysis(request: Request, job_id: str) -> JobView:
+    """State and progress."""
+    return view(await run_sync(_find, context_of(request), job_id))
+
+
+@router.get(
+    "/{job_id}/report",
+    operation_id="get_report",
+    summary="The report alone",
+    response_model=Report,
+    responses={
+        404: PROBLEM,
+        409: PROBLEM | {"description": "Not finished yet"},
+        422: {"model": Report, "description": "With fail_on: the report fails the gate"},
+        503: PROBLEM | {"description": "With fail_on: no verdict yet"},
+    },
+)
+async def get_report(request: Request, job_id: str, fail_on: FailOn = None, wait: Wait = None) -> Response:
+    """The report of a finished job; a failed one answers with its problem."""
+    context = context_of(request)
+    gate = None if fail_on is None else Gate.parse(fail_on)
+    job = await run_sync(_find, context, job_id)
+    job = await _wait(context, job, min(wait or 0.0, context.settings.max_wait_seconds))
+    if not job.state.is_end:
+        status = HTTPStatus.CONFLICT if gate is None else HTTPStatus.SERVICE_UNAVAILABLE
+        raise ProblemError(_unfinished(job, status), _come_back(job))
+    return _answer_end(context, job, gate)
+
+
+# ------------------------------------------------------------------ submission
+
+
+def _accept(context: Context, upload: Upload, key: str | None, rejoin: bool) -> Job:  # noqa: FBT001 - from a thread
+    """The job for this upload: a new one, or the one this key or gate is already waiting for."""
+    options = upload.options.model_dump_json()
+    batch = upload.blobs.get("batch")
+    parts = (upload.blobs["model"].sha256, "" if batch is None else batch.sha256, options, VERSION)
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    known = context.store.by_key(key) if key is not None else None
+    if known is not None and known.request.digest != digest:
+        raise refusal(
+            "idempotency-key-reuse",
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key was used for another request",
+            where="Idempotency-Key",
+            hint="use a new key for a new question",
+        )
+    known = known or (context.store.rejoinable(digest) if rejoin else None)
+    if known is not None:
+        return known
+    question = Question(
+        model_sha256=upload.blobs["model"].sha256,
+        model_name=upload.names.get("model") or "model.onnx",
+        batch_sha256=None if batch is None else batch.sha256,
+        options=options,
+        digest=digest,
+    )
+    job = Job(id=new_id(), request=question, created=now(), idempotency_key=key)
+    context.store.submit(job)
+    return job
+
+
+def _patience(context: Context, wait: float | None, prefer: str | None) -> tuple[float, str | None]:
+    """Seconds to wait, and the preference that was applied (RFC 7240)."""
+    settings = context.settings
+    if prefer is not None and "respond-async" in prefer:
+        return 0.0, "respond-async"
+    stated = WAIT.search(prefer or "")
+    if stated is not None:
+        seconds = min(float(stated[1]), settings.max_wait_seconds)
+        return seconds, f"wait={math.floor(seconds)}"
+    return min(settings.default_wait_seconds if wait is None else wait, settings.max_wait_seconds), None
+
+
+async def _wait(context: Context, job: Job, seconds: float) -> Job:
+    """The job, as soon as it has ended or the patience has."""
+    deadline = anyio.current_time() + seconds
+    while not job.state.is_end and anyio.current_time() < deadline:
+        await anyio.sleep(POLL_SECONDS)
+        job = await run_sync(_find, context, job.id)
+    return job
+
+
+def _answer_submission(context: Context, job: Job, gate: Gate | None, applied: str | None) -> Response:
+    headers = {} if applied is None else {"Preference-Applied": applied}
+    headers |= {"Location": job_path(job.id), "Link": f'<{job_path(job.id)}>; rel="monitor"'}
+    if job.state.is_end:
+        response = _answer_end(context, job, gate)
+    elif gate is not None:
+        raise ProblemError(_unfinished(job, HTTPStatus.SERVICE_UNAVAILABLE), headers | _come_back(job))
+    else:
+        body = view(job).model_dump(mode="json")
+        response = JSONResponse(body, HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})
+    response.headers.update(headers)
+    return response
+
+
+# ------------------------------------------------------------------ ends
+
+
+def _find(context: Context, job_id: str) -> Job:
+    job = context.store.get(job_id)
+    if job is None:
+        raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such analysis", where=job_id[:100])
+    return job
+
+
+def _answer_end(context: Context, job: Job, gate: Gate | None) -> Response:
+    """The report of a job that succeeded, through the gate; the problem of any other."""
+    if job.state is not State.SUCCEEDED or job.report_sha256 is None:
+        raise ProblemError(_stored_problem(job))
+    content = context.objects.get(job.report_sha256)
+    report = Report.from_json(content)
+    failed = gate is not None and gate.fails(report)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
+    headers: Mapping[str, str] = {VERDICT_HEADER: report.verdict.value}
+    return Response(content, status, headers, "application/json")
+
+
+def _stored_problem(job: Job) -> Problem:
+    if job.error is not None:
+        return Problem.model_validate(job.error)
+    return problem("job-cancelled", HTTPStatus.GONE, "the analysis was cancelled")
+
+
+def _unfinished(job: Job, status: HTTPStatus) -> Problem:
+    detail = f"the analysis is {job.state.value}: {job.stage}, {job.fraction:.0%} done"
+    return problem("not-finished", status, detail, hint="ask again after Retry-After seconds")
+
+
+def _come_back(job: Job) -> dict[str, str]:
+    return {"Retry-After": str(RETRY_SECONDS), "Location": job_path(job.id)}

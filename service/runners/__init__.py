@@ -1,0 +1,1 @@
+"""How a job id reaches a supervisor."""

@@ -1,0 +1,71 @@
+"""What the API says besides reports: a job, its links, and which gate a verdict has to pass."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from service.jobs import Job, State
+
+
+class ProgressView(BaseModel):
+    """How far a job is."""
+
+    stage: str
+    fraction: float
+
+
+class JobView(BaseModel):
+    """A job as clients see it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "0193a1c2-7e60-7c3e-9d55-2f6b1f0c8a11",
+                "state": "running",
+                "progress": {"stage": "prove", "fraction": 0.71},
+                "created": "2026-11-23T12:00:00Z",
+                "started": "2026-11-23T12:00:00Z",
+                "finished": None,
+                "labels": {},
+                "error": None,
+                "links": {
+                    "self": "/v1/analyses/0193a1c2-7e60-7c3e-9d55-2f6b1f0c8a11",
+                    "report": "/v1/analyses/0193a1c2-7e60-7c3e-9d55-2f6b1f0c8a11/report",
+                },
+            }
+        }
+    )
+
+    id: str
+    state: State
+    progress: ProgressView
+    created: datetime
+    started: datetime | None
+    finished: datetime | None
+    labels: Mapping[str, str]
+    error: Mapping[str, Any] | None
+    """The problem a failed job ended with."""
+    links: Mapping[str, str]
+
+
+def job_path(job_id: str) -> str:
+    """Where a job is."""
+    return f"/v1/analyses/{job_id}"
+
+
+def view(job: Job) -> JobView:
+    """A job as clients see it."""
+    path = job_path(job.id)
+    return JobView(
+        id=job.id,
+        state=job.state,
+        progress=ProgressView(stage=job.stage, fraction=round(job.fraction, 3)),
+        created=job.created,
+        started=job.started,
+        finished=job.finished,
+        labels=job.labels,
+        error=job.error,
+        links={"self": path, "report": f"{path}/report"},
+    )

@@ -1,0 +1,55 @@
+"""What an operator may set, from the environment (prefix GRADIENT_HEALTH_), read once at start and passed down."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Frozen; limits are on by default."""
+
+    model_config = SettingsConfigDict(env_prefix="GRADIENT_HEALTH_", frozen=True, use_attribute_docstrings=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    """0 takes a free port; the server prints which."""
+    data_dir: Path = Path("data")
+    """Job table, uploads and reports; one supervisor per folder."""
+    database_url: str = ""
+    """SQLAlchemy URL; by default a SQLite file in data_dir."""
+    max_upload_bytes: int = Field(default=2 << 30, ge=1)
+    """Model and batch together."""
+    max_options_bytes: int = Field(default=64 << 10, ge=1)
+    idle_upload_seconds: float = Field(default=30.0, gt=0)
+    """A client that sends nothing for so long is cut off."""
+    max_job_seconds: float = Field(default=900.0, gt=0)
+    """Wall clock of one analysis."""
+    max_job_memory_bytes: int = Field(default=16 << 30, ge=1 << 30)
+    """Private memory of one analysis."""
+    job_slots: int = Field(default=1, ge=1, le=64)
+    """Analyses at a time; each computes on one thread."""
+    default_wait_seconds: float = Field(default=30.0, ge=0)
+    """How long a POST waits for the report before it answers 202."""
+    max_wait_seconds: float = Field(default=300.0, ge=0)
+
+    @property
+    def database(self) -> str:
+        """Where the job table is."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def objects_dir(self) -> Path:
+        """Uploads and reports by sha256."""
+        return self.data_dir.resolve() / "objects"
+
+    @property
+    def work_dir(self) -> Path:
+        """Private folders of running jobs."""
+        return self.data_dir.resolve() / "work"
+
+    def prepare(self) -> "Settings":
+        """Make the folders."""
+        for folder in (self.objects_dir, self.work_dir):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self

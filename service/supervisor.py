@@ -1,0 +1,267 @@
+"""Claims jobs, starts a child for each, watches it, and writes the one result that counts.
+
+Run as `python -m service.supervisor`; one per data folder (a lock says so). It stops when its standard input closes:
+whoever started it holds the other end, so it never outlives the service. Children come from a fork server that has
+torch loaded, and die with the supervisor.
+"""
+
+import fcntl
+import logging
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from service.jobs import Job, State
+from service.objects import Objects
+from service.problems import problem, problem_of
+from service.protocol import Assignment, Broken, Done, Message, Progress, Refused, run_child
+from service.sandbox import Confinement
+from service.settings import Settings
+from service.store import Store, now
+
+POLL_SECONDS: Final = 0.05
+HEARTBEAT: Final = timedelta(seconds=5)
+LARGEST_REPORT: Final = 1 << 30
+GRACE_SECONDS: Final = 5.0
+log = logging.getLogger(__name__)
+
+LOST: Final = problem(
+    "worker-lost",
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the worker vanished during every attempt",
+    hint="the model may exceed the machine; see /readyz and the logs",
+).model_dump()
+BUG: Final = problem(
+    "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error ended the analysis; it was logged"
+).model_dump()
+
+
+@dataclass(slots=True)
+class Running:
+    """A child at work."""
+
+    job: Job
+    process: ForkServerProcess
+    pipe: Connection
+    folder: Path
+    deadline: datetime
+    progress: Progress = field(default_factory=lambda: Progress("starting", 0.0))
+    reported: Progress | None = None
+    renewed: datetime = field(default_factory=now)
+
+
+class Supervisor:
+    """One per data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing runs yet."""
+        self.settings = settings.prepare()
+        self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
+        self.store = Store(settings.database)
+        self.objects = Objects(settings.objects_dir)
+        self.context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["service.child"])
+        self.running: list[Running] = []
+        self.stopping = threading.Event()
+        self._seen = datetime.min.replace(tzinfo=now().tzinfo)
+        self._ready = False
+
+    def serve(self) -> None:
+        """Until told to stop; running jobs are given back then."""
+        self.store.reap(now(), LOST, owner=self.owner)
+        shutil.rmtree(self.settings.work_dir, ignore_errors=True)
+        self.settings.work_dir.mkdir(parents=True)
+        self.store.seen(self.owner, now(), ready=False)
+        self._warm_up()
+        while not self.stopping.is_set():
+            self._beat()
+            for child in list(self.running):
+                self._watch(child)
+            if not self._claim():
+                self._listen()
+        for child in self.running:
+            self._kill(child)
+            self.store.release(child.job)
+
+    def _warm_up(self) -> None:
+        """Start the fork server before the first job has to wait for it."""
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=run_child, args=(None, sender))
+        process.start()
+        sender.close()
+        receiver.recv()
+        process.join()
+        self._ready = True
+
+    def _beat(self) -> None:
+        if now() - self._seen > HEARTBEAT:
+            self._seen = now()
+            self.store.seen(self.owner, self._seen, ready=self._ready)
+            self.store.reap(self._seen, LOST)
+
+    def _claim(self) -> bool:
+        """Start the next job if there is one and a slot for it."""
+        if len(self.running) >= self.settings.job_slots:
+            return False
+        job = self.store.claim(self.owner, now())
+        if job is not None:
+            self.running.append(self._start(job))
+        return job is not None
+
+    def _start(self, job: Job) -> Running:
+        folder = self.settings.work_dir / f"{job.id}.{job.fence}"
+        folder.mkdir()
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=run_child, args=(self._assignment(job, folder), sender), daemon=True)
+        process.start()
+        sender.close()
+        deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
+        return Running(job, process, receiver, folder, deadline)
+
+    def _assignment(self, job: Job, folder: Path) -> Assignment:
+        request, settings = job.request, self.settings
+        return Assignment(
+            model=self.objects.path(request.model_sha256),
+            model_name=request.model_name,
+            batch=None if request.batch_sha256 is None else self.objects.path(request.batch_sha256),
+            options=request.options,
+            confinement=Confinement(
+                folder=folder,
+                memory_bytes=settings.max_job_memory_bytes,
+                cpu_seconds=int(settings.max_job_seconds) + 60,
+                file_bytes=LARGEST_REPORT,
+            ),
+        )
+
+    def _listen(self) -> None:
+        """Wait for a message, but never long."""
+        pipes = [child.pipe for child in self.running]
+        if pipes:
+            multiprocessing.connection.wait(pipes, POLL_SECONDS)
+        else:
+            self.stopping.wait(POLL_SECONDS)
+
+    def _watch(self, child: Running) -> None:
+        try:
+            while child.pipe.poll():
+                if self._hear(child, child.pipe.recv()):
+                    return
+        except (EOFError, ConnectionError):
+            self._end(child, State.FAILED, error=_death(child))
+            return
+        if now() > child.deadline:
+            self._end(child, State.EXPIRED, error=_expired(self.settings.max_job_seconds))
+        elif not self._renew(child):
+            log.warning("job %s was taken over", child.job.id)
+            self._clean(child)
+
+    def _hear(self, child: Running, message: Message) -> bool:
+        """React to a message; True when the child has ended."""
+        if isinstance(message, Progress):
+            child.progress = message
+            return False
+        if isinstance(message, Done):
+            blob = self.objects.put(message.report.read_bytes())
+            self._end(child, State.SUCCEEDED, report=blob.sha256)
+        elif isinstance(message, Refused):
+            self._end(child, State.FAILED, error=problem_of(message.error).model_dump())
+        elif isinstance(message, Broken):
+            self._end(child, State.FAILED, error=BUG)
+        return True
+
+    def _renew(self, child: Running) -> bool:
+        """Keep the lease and write progress where it changed; False: the job is no longer ours."""
+        if child.progress is child.reported and now() - child.renewed < HEARTBEAT:
+            return True
+        child.reported, child.renewed = child.progress, now()
+        return self.store.keep(child.job, child.renewed, child.progress.stage, child.progress.fraction)
+
+    def _end(
+        self, child: Running, state: State, *, report: str | None = None, error: dict[str, Any] | None = None
+    ) -> None:
+        if not self.store.finish(child.job, state, now(), report=report, error=error):
+            log.warning("the result of job %s came too late", child.job.id)
+        self._clean(child)
+
+    def _clean(self, child: Running) -> None:
+        self._kill(child)
+        child.pipe.close()
+        shutil.rmtree(child.folder, ignore_errors=True)
+        self.running.remove(child)
+
+    def _kill(self, child: Running) -> None:
+        child.process.join(timeout=0.2)
+        if child.process.is_alive():
+            child.process.terminate()
+            child.process.join(timeout=GRACE_SECONDS)
+        if child.process.is_alive():
+            child.process.kill()
+            child.process.join()
+
+
+def _death(child: Running) -> dict[str, Any]:
+    """A child that ended without a word."""
+    child.process.join(timeout=GRACE_SECONDS)
+    code = child.process.exitcode or 0
+    cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    detail = f"the analysis died of {cause} in stage {child.progress.stage!r}"
+    hint = "it may have run out of memory: send a smaller batch"
+    return problem("worker-crashed", HTTPStatus.INTERNAL_SERVER_ERROR, detail, hint=hint).model_dump()
+
+
+def _expired(seconds: float) -> dict[str, Any]:
+    detail = f"the analysis took longer than {seconds:g} s"
+    hint = "use options.effort=quick or a smaller batch"
+    return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
+
+
+class Lock:
+    """One supervisor per data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Not yet held."""
+        self._descriptor = os.open(folder / "supervisor.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> Self:
+        """Wait for a predecessor that is still ending."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let go."""
+        os.close(self._descriptor)
+
+
+def main() -> None:
+    """Serve until standard input closes or a signal comes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings().prepare()
+    with Lock(settings.data_dir):
+        supervisor = Supervisor(settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stopping.set())
+        threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
+        supervisor.serve()
+
+
+def _stop_with_parent(supervisor: Supervisor) -> None:
+    while sys.stdin.buffer.read(1):
+        time.sleep(0)
+    supervisor.stopping.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Cases of the activation family."""
+
+import numpy as np
+
+from tests.analysis.ops.cases import Case, floats, scalar
+
+X = floats(3, 4, 5)
+
+CASES = [
+    Case("Relu", [X]),
+    Case("LeakyRelu", [X]),
+    Case("LeakyRelu", [X], {"alpha": 0.3}, name="steep"),
+    Case("PRelu", [X, floats(4)], until=7, name="per channel"),
+    Case("PRelu", [X, floats(5)], since=7),
+    Case("PRelu", [X, floats(4, 1)], since=7, name="per channel"),
+    Case("Elu", [X], {"alpha": 0.7}),
+    Case("Selu", [X], tolerance=1e-4),  # the reference takes the longer default constants of opset 6 for opset 1 too
+    Case("Selu", [X], {"alpha": 1.5, "gamma": 1.2}, name="own constants"),
+    Case("Celu", [X], {"alpha": 1.3}),
+    Case("Gelu", [X]),
+    Case("Gelu", [X], {"approximate": "tanh"}, name="tanh"),
+    Case("Sigmoid", [X]),
+    Case("HardSigmoid", [X], {"alpha": 0.3, "beta": 0.45}),
+    Case("HardSwish", [X * 2]),
+    Case("Swish", [X], {"alpha": 0.8}),
+    Case("Swish", [X], name="plain"),
+    Case("Tanh", [X]),
+    Case("Softplus", [X * 30]),
+    Case("Softsign", [X]),
+    Case("Mish", [X]),
+    Case("ThresholdedRelu", [X], {"alpha": 0.6}),
+    Case("Shrink", [X], {"lambd": 0.9, "bias": 0.2}),
+    Case("Erf", [X]),
+    Case("Clip", [X], {"min": -1.0, "max": 0.8}, until=11, formula=lambda x: np.clip(x, -1.0, 0.8)),
+    Case("Clip", [X], until=11, name="no bounds", formula=lambda x: x),
+    Case("Clip", [X, scalar(-1.0), scalar(0.8)], since=11, constant=(1, 2)),
+    Case("Clip", [X, None, scalar(0.8)], since=11, constant=(2,), name="upper only"),
+    Case("Clip", [X, scalar(-1.0), scalar(0.8)], since=11, name="learnt bounds"),
+    Case("Softmax", [X]),
+    Case("Softmax", [X], {"axis": 0}, name="first axis"),
+    Case("Softmax", [X], {"axis": 2}, name="last axis"),
+    Case("LogSoftmax", [X]),
+    Case("LogSoftmax", [X], {"axis": 0}, name="first axis"),
+    Case("Hardmax", [X], differentiable=False),
+    Case("Hardmax", [X], {"axis": 2}, differentiable=False, name="last axis"),
+]

@@ -1,0 +1,97 @@
+"""Cases of the arithmetic family."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tests.analysis.ops.cases import Case, floats, scalar
+
+X, Y = floats(3, 4, 5), floats(3, 4, 5)
+POSITIVE = floats(3, 4, low=0.1)
+SMALL = floats(3, 4, low=-0.9, high=0.9)
+INTEGERS, DIVISORS = np.array([7, -7, 7, -7, 0], np.int64), np.array([2, 2, -2, -3, 5], np.int64)
+HALVES = np.array([0.5, 1.5, 2.5, -0.5, -1.5, 0.4], np.float32)
+
+
+def aligned(op: str, a: np.ndarray, b: np.ndarray, axis: int, function: Callable[..., np.ndarray]) -> Case:
+    """Broadcasting by axis, which onnx's reference ignores: numpy's, once b has the axes that follow."""
+    full = b.reshape(*b.shape, *[1] * (a.ndim - axis % a.ndim - b.ndim))
+    attributes = {"broadcast": 1, "axis": axis}
+    return Case(op, [a, b], attributes, until=7, name=f"axis {axis}", formula=lambda a, _: function(a, full))
+
+
+CASES = [
+    *[
+        case
+        for name, function in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide))
+        for case in (
+            Case(name, [X, Y]),
+            Case(name, [X, floats(4, 5)], {"broadcast": 1}, until=7, name="trailing axes"),
+            aligned(name, X, floats(4), 1, function),
+            aligned(name, X, floats(3, 4), -3, function),
+            Case(name, [X, scalar(1.5)], {"broadcast": 1}, until=7, name="number"),
+            Case(name, [floats(3, 1, 5), floats(4, 1)], since=7, name="both broadcast"),
+            Case(name, [scalar(1.5), X], since=7, name="number"),
+            Case(name, [INTEGERS, DIVISORS], since=7, differentiable=False, name="integers"),
+            Case(
+                name, [INTEGERS.astype(np.uint8), np.array(2, np.uint8)], since=14, differentiable=False, name="bytes",
+            ),
+        )
+    ],
+    Case("Div", [INTEGERS.astype(np.int32), DIVISORS.astype(np.int32)], since=7, differentiable=False, name="int32"),
+    Case("Pow", [POSITIVE, floats(3, 4)]),
+    aligned("Pow", POSITIVE, floats(3), 0, np.power),
+    Case("Pow", [POSITIVE, floats(4)], since=7, name="broadcast"),
+    Case("Pow", [X * (X > 0), scalar(2.0)], since=7, constant=(1,), name="square at zero"),
+    Case("Pow", [X, scalar(3.0)], since=7, constant=(1,), name="cube of negatives"),
+    Case("Pow", [X, np.array([1, 2, 3, 0, 2], np.int64)], since=12, name="integer exponents"),
+    Case("Pow", [X, scalar(2, np.int32)], since=12, constant=(1,), name="integer exponent"),
+    Case("Pow", [INTEGERS, scalar(3, np.int64)], since=12, differentiable=False, name="integers"),
+    Case("Pow", [np.abs(DIVISORS), scalar(2.5)], since=12, differentiable=False, name="integer base"),
+    Case("Mod", [INTEGERS, DIVISORS], differentiable=False),
+    Case("Mod", [INTEGERS, DIVISORS], {"fmod": 1}, differentiable=False, name="fmod of integers"),
+    Case("Mod", [X, floats(4, 5)], {"fmod": 1}, name="fmod"),
+    Case("Mod", [X, floats(4, 5)], since=28, name="floats"),
+    *[
+        case
+        for name in ("Sum", "Mean", "Max", "Min")
+        for case in (
+            Case(name, [X, Y, floats(3, 4, 5)]),
+            Case(name, [X], name="one"),
+            Case(name, [X, floats(4, 1), scalar(0.3)], since=8, name="broadcast"),
+        )
+    ],
+    *[
+        case
+        for name in ("Max", "Min")
+        for case in (
+            Case(name, [INTEGERS, DIVISORS], since=12, differentiable=False, name="integers"),
+            Case(name, [HALVES, scalar(np.nan)], since=8, differentiable=False, name="not a number"),
+        )
+    ],
+    Case("Neg", [X]),
+    Case("Neg", [INTEGERS], since=6, differentiable=False, name="integers"),
+    Case("Abs", [X]),
+    Case("Abs", [INTEGERS], since=6, differentiable=False, name="integers"),
+    Case("Sqrt", [POSITIVE]),
+    Case("Exp", [X]),
+    Case("Log", [POSITIVE]),
+    Case("Reciprocal", [X]),
+    Case("Sign", [X]),
+    Case("Sign", [INTEGERS], differentiable=False, name="integers"),
+    Case("Floor", [X]),
+    Case("Ceil", [X]),
+    Case("Round", [X]),
+    Case("Round", [HALVES], differentiable=False, name="halves"),
+    Case("Sin", [X]),
+    Case("Cos", [X]),
+    Case("Tan", [SMALL]),
+    Case("Asin", [SMALL]),
+    Case("Acos", [SMALL]),
+    Case("Atan", [X]),
+    Case("Sinh", [X]),
+    Case("Cosh", [X]),
+    Case("Asinh", [X]),
+    Case("Acosh", [POSITIVE + 1]),
+    Case("Atanh", [SMALL]),
+]  # fmt: skip

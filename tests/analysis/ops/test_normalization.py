@@ -1,0 +1,93 @@
+"""Cases of the normalization family."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.convert import convert
+from analysis.model import check_model
+from tests.analysis.ops.cases import Case, floats, scalar
+
+X = floats(2, 4, 3, 2)
+FOUR = [floats(4), floats(4), floats(4), floats(4, low=0.2)]
+"""Scale, bias, mean and variance per channel."""
+EACH = [floats(4, 3, 2), floats(4, 3, 2), floats(4, 3, 2), floats(4, 3, 2, low=0.2)]
+LONE = np.array([[[1.0, 0.0], [3.0, 0.0]]], np.float32)
+
+
+def standardised(x: np.ndarray, *four: np.ndarray) -> np.ndarray:
+    """The formula of the operator page; onnx's reference has no kernel for opset 1."""
+    scale, bias, mean, variance = (vector[:, None, None] for vector in four)
+    return (x - mean) / np.sqrt(variance + 1e-5) * scale + bias
+
+
+def by_the_batch(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    """Batch statistics where a node asks for one output, which opset 14 describes and onnxruntime refuses."""
+    return standardised(x, scale, bias, x.mean((0, 2, 3)), x.var((0, 2, 3)))
+
+
+def all_kept(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mask of opset 12, in the type of x; the older pages are silent, and onnxruntime gives zeros."""
+    return x, np.ones_like(x)
+
+
+CASES = [
+    Case(
+        "BatchNormalization", [X, *FOUR], {"is_test": 1, "consumed_inputs": [0, 0, 0, 1, 1]}, until=6,
+        formula=standardised,
+    ),
+    Case("BatchNormalization", [X, *FOUR], {"is_test": 1}, since=6, until=7),
+    Case("BatchNormalization", [X, *FOUR], since=7),
+    Case("BatchNormalization", [X, *FOUR], since=7, constant=(1, 2, 3, 4), name="own statistics"),
+    Case("BatchNormalization", [floats(3, 4), *FOUR], {"epsilon": 0.01}, since=7, name="flat"),
+    Case("BatchNormalization", [X, *EACH], {"spatial": 0}, since=7, until=9, name="per position"),
+    Case("BatchNormalization", [X, *FOUR], {"training_mode": 1}, since=14, formula=by_the_batch, name="one output"),
+    Case("BatchNormalization", [X, *FOUR], {"training_mode": 1, "momentum": 0.7}, since=14, outputs=3, name="running"),
+    Case("InstanceNormalization", [X, floats(4), floats(4)]),
+    Case("InstanceNormalization", [floats(2, 4, 5), floats(4), floats(4)], {"epsilon": 0.01}, name="line"),
+    Case(
+        "InstanceNormalization", [floats(2, 4, 1, 1), floats(4), floats(4)], name="one pixel", tolerance=1e-3,
+    ),  # it cancels 316 x
+    Case("LayerNormalization", [X, floats(2), floats(2)]),
+    Case("LayerNormalization", [X, floats(2)], name="no bias"),
+    Case("LayerNormalization", [X, floats(4, 3, 2), floats(4, 3, 2)], {"axis": 1, "epsilon": 0.01}, name="from axis 1"),
+    Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": -2}, name="last two axes"),
+    Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": 1}, name="broadcast scale"),
+    Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": 2}, outputs=3, name="all outputs"),
+    Case("GroupNormalization", [X, floats(4), floats(4)], {"num_groups": 2}, since=21),
+    Case(
+        "GroupNormalization", [floats(2, 4, 5), floats(4), floats(4)], {"num_groups": 4, "epsilon": 0.01}, since=21,
+        name="line",
+    ),
+    Case("RMSNormalization", [X, floats(2)]),
+    Case("RMSNormalization", [X, floats(4, 3, 2)], {"axis": 1, "epsilon": 0.01}, name="from axis 1"),
+    Case("LRN", [floats(1, 6, 2, 2)], {"size": 3}),
+    # as many samples as channels: onnx's reference mistakes one for the other
+    Case(
+        "LRN", [floats(4, 4, 2, 2)], {"size": 4, "alpha": 0.5, "beta": 0.6, "bias": 2.0}, refused=True, name="even size"
+    ),
+    Case("LpNormalization", [X]),
+    Case("LpNormalization", [X], {"axis": 1, "p": 1}, name="sum of absolutes"),
+    Case("LpNormalization", [LONE], {"axis": 1}, differentiable=False, name="zeros"),
+    Case("MeanVarianceNormalization", [X]),
+    Case("MeanVarianceNormalization", [X], {"axes": [1, -1]}, name="other axes"),
+    Case("Dropout", [X], {"is_test": 1}, until=7, formula=lambda x: x),
+    Case("Dropout", [X], {"is_test": 1}, until=7, outputs=2, formula=all_kept, name="mask"),
+    Case("Dropout", [X], {"ratio": 0.3}, since=7, until=12),
+    Case("Dropout", [X], {"ratio": 0.3}, since=7, until=10, outputs=2, formula=all_kept, name="mask"),
+    Case("Dropout", [X], {"ratio": 0.3}, since=10, until=12, outputs=2, refused=True, name="mask"),
+    Case("Dropout", [X], since=12),
+    Case("Dropout", [X, scalar(0.3), scalar(False, np.bool_)], since=12, outputs=2, constant=(1, 2), name="mask"),
+    Case("Dropout", [X, scalar(0.0), scalar(True, np.bool_)], since=12, outputs=2, constant=(1, 2), name="ratio 0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("four", "attributes", "axes"), [(FOUR, {}, (0, 2, 3)), (EACH, {"spatial": 0}, 0)])
+def test_a_training_model_takes_the_statistics_of_the_batch(four: list, attributes: dict, axes: tuple) -> None:
+    case = Case("BatchNormalization", [X, *four], attributes, constant=(1, 2, 3, 4))
+    module = convert(check_model(case.model(7).SerializeToString())).train()
+    batch = [X.mean(axes), X.var(axes)]
+    (y,) = module(torch.from_numpy(X))
+    scale, bias, mean, variance = (v[:, None, None] if v.ndim == 1 else v for v in (*four[:2], *batch))
+    wanted = (X - mean) / np.sqrt(variance + 1e-5) * scale + bias
+    np.testing.assert_allclose(y.detach().numpy(), wanted, rtol=1e-4, atol=1e-4)

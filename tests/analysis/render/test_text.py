@@ -1,0 +1,38 @@
+import pytest
+
+from analysis.pipeline import analyze
+from analysis.render.text import WIDTH, render_text
+from tests.gallery import he, mlp, vectors, xavier
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        mlp(12, "Sigmoid", xavier()),
+        mlp(3, "Relu", he()),
+        mlp(6, "Relu", he(), bias=-8.0),
+        mlp(200, "Tanh", xavier(), width=8),
+    ],
+    ids=["sick", "healthy", "dead", "deep"],
+)
+def test_a_summary_fits_a_terminal(model: bytes) -> None:
+    text = render_text(analyze(model, vectors()))
+    assert all(len(line) <= WIDTH for line in text.splitlines())
+    assert text.endswith("\n")
+
+
+def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
+    text = render_text(analyze(mlp(12, "Sigmoid", xavier()), vectors()))
+    assert text.splitlines()[0] == "mlp: UNHEALTHY"
+    assert "error   GH101 vanishing-gradient [high]" in text
+    assert "layer-01 fc0" in text
+    assert "relu+batch_norm+he" in text
+    assert "▁" in text
+    assert "█" in text
+
+
+def test_a_healthy_summary_is_short() -> None:
+    text = render_text(analyze(mlp(3, "Relu", he()), vectors()))
+    assert "No gradient-flow problem found." in text
+    assert "findings" not in text
+    assert "remedies" not in text

@@ -1,0 +1,104 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from analysis.assemble import Row, factor_effects, summarize_report, verdict_of
+from analysis.facts import (
+    Clip,
+    Effect,
+    Flow,
+    GradientStep,
+    ParameterChoice,
+    Range,
+    Status,
+    Structure,
+    VariantInfo,
+)
+from analysis.rank import rank
+from analysis.report import Severity, Verdict
+from analysis.rules import diagnose
+from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run
+from tests.analysis.test_rank import error, trained, trial
+
+VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
+
+
+@pytest.mark.parametrize(
+    ("patient", "expected"),
+    [
+        (measurement(), Verdict.HEALTHY),
+        (measurement(flow=flow(-2.0)), Verdict.AT_RISK),  # grey, and nothing to decide it
+        (measurement(flow=flow(-2.0), probe=LEARNS), Verdict.HEALTHY),
+        (measurement(flow=VANISHING), Verdict.UNHEALTHY),
+        (measurement(flow=VANISHING, probe=LEARNS), Verdict.AT_RISK),
+        (measurement(probe=FAILS), Verdict.UNHEALTHY),
+        (measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2))), Verdict.AT_RISK),
+        (measurement(flow=Flow()), Verdict.INCONCLUSIVE),
+        (measurement(flow=Flow(), probe=LEARNS), Verdict.HEALTHY),
+    ],
+)
+def test_the_verdict(patient: object, expected: Verdict) -> None:
+    assert verdict_of(patient, diagnose(patient)) is expected  # type: ignore[arg-type]
+
+
+def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None:
+    assert verdict_of(measurement(), (), seeds_agree=False) is Verdict.INCONCLUSIVE
+    assert verdict_of(measurement(), (error("GH101"),), seeds_agree=False) is Verdict.UNHEALTHY
+
+
+def test_healthy_is_worded_as_no_problem_found() -> None:
+    assert summarize_report(Verdict.HEALTHY, measurement(), (), ()) == "No gradient-flow problem found."
+
+
+def test_the_summary_says_cause_decades_cure_and_proof() -> None:
+    sick = measurement(flow=replace(VANISHING, decades_per_layer=-0.5), probe=FAILS)
+    findings = diagnose(sick)
+    remedies = rank(sick, FAILS, [trial("he", measurement(probe=trained(0.2, 0.25)))], findings)
+    words = summarize_report(Verdict.UNHEALTHY, sick, findings, remedies)
+    assert words.startswith("The gradient that reaches the first layer is too small to train it.")
+    assert "loses 6.0 decades (0.5 a layer)" in words
+    assert "0.25 of chance in the worst of 2 seeds" in words
+    assert "the unchanged model stayed at 1.00" in words
+
+
+def test_a_gradient_that_does_not_arrive_is_said_in_words() -> None:
+    dead = measurement(flow=flow(-math.inf, leverage_log10=Range(least=-math.inf, largest=-math.inf)))
+    assert "No gradient arrives at the first layer." in summarize_report(Verdict.UNHEALTHY, dead, diagnose(dead), ())
+
+
+def test_adam_is_the_first_advice_where_only_sgd_fails() -> None:
+    patient = measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2)))
+    assert "Adam learns where SGD does not" in summarize_report(Verdict.AT_RISK, patient, diagnose(patient), ())
+
+
+def row(rms: float | None, *, activation: str = "kept", initialization: str = "kept", clip: bool = False) -> Row:
+    info = VariantInfo(
+        id="x",
+        structure=Structure(activation=activation),
+        parameters=ParameterChoice(initialization=initialization),
+        gradient_step=GradientStep(clip=Clip(kind="global_norm", max_norm=1.0) if clip else None),
+        status=Status.MEASURED if rms is not None else Status.NOT_APPLICABLE,
+        effect=Effect.CHANGES_FUNCTION,
+    )
+    return Row(info, None if rms is None else measurement(flow=flow(rms)))
+
+
+def test_a_factor_effect_is_the_mean_over_pairs_that_differ_in_nothing_else() -> None:
+    rows = [
+        row(-6.0), row(-2.0, activation="relu"), row(-5.0, initialization="he"),
+        row(0.0, activation="relu", initialization="he"), row(-6.0, clip=True),
+    ]  # fmt: skip
+    effects = factor_effects(rows)
+    assert effects["activation=relu"].decades_rms == pytest.approx((4.0 + 5.0) / 2)
+    assert effects["initialization=he"].decades_rms == pytest.approx((1.0 + 2.0) / 2)
+    assert effects["clip=global_norm"].decades_rms == 0.0
+    assert "normalization=batch_norm" not in effects
+
+
+def test_cells_that_do_not_apply_have_no_effect() -> None:
+    assert factor_effects([row(-1.0), row(None, activation="relu")]) == {}
+
+
+def test_severities_are_ordered() -> None:
+    assert [severity.rank for severity in Severity] == [0, 1, 2]

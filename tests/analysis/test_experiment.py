@@ -1,0 +1,173 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.clock import Clock
+from analysis.experiment import Experiment, batch_statistics, draw, drawn
+from analysis.facts import Parity, ParityStatus, Status
+from analysis.measure import examine
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject import prepare
+from tests.gallery import Recurrent, export, he, mlp, seeded, sequences, vectors, xavier
+
+PARITY = Parity(reference="", status=ParityStatus.EQUAL)
+OPTIONS = AnalysisOptions()
+
+
+def experiment(model: bytes, batch: bytes | None = None, options: AnalysisOptions = OPTIONS) -> Experiment:
+    subject, measurement = examine(prepare(check_model(model), batch or vectors(), options), PARITY, options)
+    return Experiment(subject, measurement, options, Clock(options.budget_seconds, None))
+
+
+def test_the_plan_is_the_full_factorial_with_one_id_per_cell() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_factorial()
+    assert len(cells.cells) == 24
+    assert next(iter(cells.cells)) == "baseline"
+    assert {"relu+batch_norm+he+clip", "xavier", "batch_norm+clip", "relu+he"} <= cells.cells.keys()
+    assert all(each.measurement is not None for each in cells.cells.values())
+
+
+def test_a_treatment_that_changes_nothing_is_not_applicable_and_says_why() -> None:
+    cells = experiment(mlp(4, "Relu", he()))
+    cells.run_factorial()
+    info = cells.cells["relu+he"].info
+    assert info.status is Status.NOT_APPLICABLE
+    assert info.reason == "every hidden activation is ReLU already"
+    assert sum(each.info.status is Status.NOT_APPLICABLE for each in cells.cells.values()) == 12
+
+
+def test_clipping_is_derived_and_linked_where_it_does_nothing() -> None:
+    loose = experiment(mlp(4, "Tanh", xavier()), options=AnalysisOptions(clip_norm=1e6))
+    loose.run_factorial()
+    assert loose.cells["clip"].info.same_as == "baseline"
+    tight = experiment(mlp(4, "Tanh", xavier()), options=AnalysisOptions(clip_norm=1e-3))
+    tight.run_factorial()
+    clipped = tight.cells["he+clip"]
+    assert clipped.info.status is Status.DERIVED
+    assert clipped.info.same_as is None
+    assert clipped.measurement is not None
+    assert clipped.measurement.total_gradient_norm == pytest.approx(1e-3)
+
+
+def test_weights_are_their_own_again_after_the_factorial_and_the_proofs() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    before = {name: weight.detach().clone() for name, weight in cells.baseline.converted.initializers.items()}
+    cells.run_factorial()
+    cells.prove(["he", "relu+batch_norm+xavier"])
+    for name, weight in cells.baseline.converted.initializers.items():
+        assert torch.equal(weight, before[name])
+
+
+def test_he_and_xavier_share_their_noise() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_factorial()
+    recipes = [cells.cells[name].recipe for name in ("he", "xavier")]
+    values = []
+    for recipe in recipes:
+        assert recipe is not None
+        with drawn(cells.baseline, recipe, 0):
+            values.append(cells.baseline.converted.initializers["w1"].detach().clone())
+    ratio = values[0] / values[1]
+    assert torch.allclose(ratio, ratio.mean(), rtol=1e-4)
+
+
+def test_another_seed_draws_other_weights() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_factorial()
+    recipe = cells.cells["he"].recipe
+    assert recipe is not None
+    drawn_weights = []
+    for seed in (0, 1):
+        draw(cells.baseline, recipe, seed)
+        drawn_weights.append(cells.baseline.converted.initializers["w1"].detach().clone())
+    assert not torch.allclose(drawn_weights[0], drawn_weights[1])
+
+
+def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.run_factorial()
+    recipe = cells.cells["batch_norm"].recipe
+    assert recipe is not None
+    subject = cells.subject_of(recipe)
+    found = batch_statistics(subject, recipe.sites)
+    inputs, _ = subject.tensors()
+    weight, bias = (np.array(subject.model.weights[name]) for name in ("w0", "b0"))
+    z = inputs[0].numpy() @ weight.T + bias
+    first = recipe.sites[0]
+    np.testing.assert_allclose(found[first.mean].numpy(), z.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[first.variance].numpy(), z.var(0), rtol=1e-4)
+
+
+def test_a_spent_budget_leaves_cells_out_and_says_so() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.clock = Clock(-1.0, None)
+    assert cells.run_factorial() == []
+    assert cells.prove(["he"]) == []
+    assert cells.clock.cut
+    assert ("variant he", "budget_seconds reached") in cells.clock.left_out
+
+
+def test_quick_effort_trains_nothing() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()), options=AnalysisOptions(effort="quick"))  # type: ignore[arg-type]
+    assert cells.probe_baseline().probe is None
+    cells.run_factorial()
+    assert cells.prove(["he"]) == []
+    assert ("training of treatments", "effort is quick") in cells.clock.left_out
+
+
+def test_ones_own_optimiser_is_one_more_run() -> None:
+    options = AnalysisOptions(optimizer="adam", learning_rate=0.02)  # type: ignore[arg-type]
+    proof = experiment(mlp(3, "Tanh", xavier()), options=options).probe_baseline().probe
+    assert proof is not None
+    assert [(run.optimizer, run.learning_rate) for run in proof.runs][-1] == ("adam", 0.02)
+
+
+def test_thorough_effort_probes_more_seeds_and_rates() -> None:
+    options = AnalysisOptions(effort="thorough")  # type: ignore[arg-type]
+    proof = experiment(mlp(3, "Tanh", xavier()), options=options).probe_baseline().probe
+    assert proof is not None
+    assert len({run.seed for run in proof.runs}) == 3
+    assert {run.learning_rate for run in proof.runs} == {0.1, 0.01, 0.001, 3e-3, 3e-4}
+
+
+def test_layers_are_told_how_far_they_moved_in_the_best_run() -> None:
+    measurement = experiment(mlp(3, "Tanh", xavier())).probe_baseline()
+    assert measurement.probe is not None
+    best = min(measurement.probe.runs, key=lambda run: run.curve[-1])
+    assert [stats.moved for stats in measurement.stats] == [best.moved[layer.id] for layer in measurement.layers]
+
+
+def test_a_proof_draws_anew_for_every_seed() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_factorial()
+    (proven,) = cells.prove(["he"])
+    assert proven.info.replicates == 3
+    assert proven.measurement is not None
+    assert proven.measurement.probe is not None
+    starts = {run.seed: run.weight_norm.start for run in proven.measurement.probe.runs}
+    assert len(set(starts.values())) == 3
+    assert cells.unchanged is not None
+    assert cells.unchanged.kind is proven.measurement.probe.kind
+
+
+def test_recurrent_networks_get_initialisations_and_no_swaps() -> None:
+    cells = experiment(export(seeded(Recurrent), torch.zeros(2, 20, 8)), sequences())
+    cells.run_factorial()
+    status = {name: each.info.status for name, each in cells.cells.items()}
+    assert status["he"] is Status.MEASURED
+    assert status["relu"] is Status.NOT_APPLICABLE
+    assert status["batch_norm"] is Status.NOT_APPLICABLE
+
+
+def test_trained_weights_make_a_redraw_destructive() -> None:
+    untrained = experiment(mlp(3, "Tanh", xavier()))
+    trained = experiment(mlp(3, "Tanh", xavier()))
+    trained.baseline = replace(trained.baseline, trained=True)
+    for cells, expected in ((untrained, False), (trained, True)):
+        cells.run_factorial()
+        assert cells.cells["he"].info.destructive is expected
+        assert not cells.cells["relu"].info.destructive

@@ -1,0 +1,94 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from onnx import helper
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+from analysis.fans import GAINS, fans, gain
+
+RANDOM = torch.Generator().manual_seed(0)
+
+
+def node(op: str, **attributes: object) -> object:
+    return helper.make_node(op, ["a", "b", "c", "d"], ["y"], **attributes)
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (5, 40)])
+def test_linear_fans_are_torchs(shape: tuple[int, int]) -> None:
+    truth = nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+    assert fans(node("Gemm", transB=1), 1, shape) == truth
+    assert fans(node("Gemm"), 1, shape[::-1]) == truth
+    assert fans(node("MatMul"), 1, shape[::-1]) == truth
+    assert fans(node("MatMul"), 0, shape) == truth
+    assert fans(node("Gemm"), 0, shape) == truth
+    assert fans(node("Gemm", transA=1), 0, shape[::-1]) == truth
+
+
+@pytest.mark.parametrize("shape", [(16, 8, 3), (16, 8, 3, 5), (4, 6, 2, 3, 2)])
+def test_ungrouped_convolution_fans_are_torchs(shape: tuple[int, ...]) -> None:
+    assert fans(node("Conv"), 1, shape) == nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+
+
+def test_recurrent_fans_are_per_gate() -> None:
+    assert fans(node("LSTM", hidden_size=16), 1, (1, 64, 8)) == (8, 16)
+    assert fans(node("LSTM", hidden_size=16), 2, (1, 64, 16)) == (16, 16)
+    assert fans(node("GRU", hidden_size=16), 1, (2, 48, 8)) == (8, 16)
+
+
+def test_an_operator_without_fans_has_none() -> None:
+    assert fans(node("Add"), 1, (3, 3)) is None
+    assert fans(node("LSTM", hidden_size=4), 3, (1, 32)) is None
+
+
+CONVOLUTIONS = {
+    "plain": ("Conv", (32, 16, 3, 3), {}),
+    "grouped": ("Conv", (32, 4, 3, 3), {"group": 4}),
+    "depthwise": ("Conv", (16, 1, 5, 5), {"group": 16}),
+    "strided": ("Conv", (32, 16, 4, 4), {"strides": [2, 2]}),
+    "transposed": ("ConvTranspose", (16, 32, 3, 3), {}),
+    "transposed grouped": ("ConvTranspose", (16, 8, 3, 3), {"group": 4}),
+    "transposed strided": ("ConvTranspose", (16, 32, 4, 4), {"strides": [2, 2]}),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolution_fans_are_the_measured_variances(name: str) -> None:
+    """Unit-variance input, weights of variance one: the output's variance is fan-in, the gradient's is fan-out."""
+    op, shape, attributes = CONVOLUTIONS[name]
+    found = fans(node(op, **attributes), 1, shape)
+    assert found is not None
+    stride, group = attributes.get("strides", [1])[0], attributes.get("group", 1)
+    channels = shape[1] * group if op == "Conv" else shape[0]
+    x = torch.randn(4, channels, 40, 40, generator=RANDOM, requires_grad=True)
+    w = torch.randn(shape, generator=RANDOM)
+    apply = F.conv2d if op == "Conv" else F.conv_transpose2d
+    y = apply(x, w, stride=stride, groups=group)
+    inner = y[..., 8:-8, 8:-8]
+    y.backward(torch.randn(y.shape, generator=RANDOM))
+    assert x.grad is not None
+    assert inner.var().item() == pytest.approx(found.fan_in, rel=0.1)
+    assert x.grad[..., 8:-8, 8:-8].var().item() == pytest.approx(found.fan_out, rel=0.1)
+
+
+def test_gains_of_torch_are_torchs() -> None:
+    for ours, theirs in (("Relu", "relu"), ("Tanh", "tanh"), ("Selu", "selu"), ("Sigmoid", "sigmoid")):
+        assert gain(ours) == pytest.approx(nn.init.calculate_gain(theirs))
+    assert gain("LeakyRelu") == pytest.approx(nn.init.calculate_gain("leaky_relu", 0.01))
+    assert gain("PRelu") == pytest.approx(nn.init.calculate_gain("leaky_relu", 0.25))
+    assert gain(None) == gain("no such activation") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [("Gelu", F.gelu), ("Swish", F.silu), ("HardSwish", F.hardswish), ("Mish", F.mish), ("Elu", F.elu),
+     ("Celu", F.celu), ("Softplus", F.softplus), ("Softsign", F.softsign)],
+)  # fmt: skip
+def test_other_gains_keep_the_second_moment(name: str, function: object) -> None:
+    z = torch.linspace(-10, 10, 400_001, dtype=torch.float64)
+    density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    moment = float((function(z) ** 2 * density).sum() * (z[1] - z[0]))  # type: ignore[operator]
+    assert GAINS[name] == pytest.approx(1 / math.sqrt(moment), rel=1e-3)
+    assert np.isfinite(gain(name))

@@ -1,0 +1,52 @@
+import pytest
+
+from analysis.errors import BadOptions
+from analysis.gate import Gate
+from analysis.pipeline import analyze
+from analysis.report import Finding, Report, Severity, Verdict
+from tests.analysis.test_rank import error
+from tests.gallery import he, mlp, vectors
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Report:
+    return analyze(mlp(3, "Relu", he()), vectors())
+
+
+def with_finding(report: Report, severity: Severity, verdict: Verdict) -> Report:
+    finding: Finding = error("GH101").model_copy(update={"severity": severity})
+    return report.model_copy(update={"findings": (finding,), "verdict": verdict})
+
+
+@pytest.mark.parametrize(
+    ("text", "info", "warning", "failure"),
+    [("error", False, False, True), ("warning", False, True, True), ("info", True, True, True)],
+)
+def test_a_gate_fails_findings_at_or_over_its_severity(
+    healthy: Report, text: str, info: bool, warning: bool, failure: bool
+) -> None:
+    gate = Gate.parse(text)
+    assert not gate.fails(healthy)
+    assert gate.fails(with_finding(healthy, Severity.INFO, Verdict.HEALTHY)) is info
+    assert gate.fails(with_finding(healthy, Severity.WARNING, Verdict.AT_RISK)) is warning
+    assert gate.fails(with_finding(healthy, Severity.ERROR, Verdict.UNHEALTHY)) is failure
+
+
+def test_too_little_evidence_fails_only_where_asked(healthy: Report) -> None:
+    unknown = healthy.model_copy(update={"verdict": Verdict.INCONCLUSIVE})
+    assert not Gate.parse("error").fails(unknown)
+    assert Gate.parse("error,inconclusive").fails(unknown)
+    assert Gate.parse("inconclusive").fails(unknown)
+    assert Gate.parse("inconclusive").fails(with_finding(healthy, Severity.ERROR, Verdict.UNHEALTHY))
+
+
+def test_a_grey_zone_without_findings_fails_a_warning_gate(healthy: Report) -> None:
+    grey = healthy.model_copy(update={"verdict": Verdict.AT_RISK})
+    assert Gate.parse("warning").fails(grey)
+    assert not Gate.parse("error").fails(grey)
+
+
+@pytest.mark.parametrize("text", ["", "critical", "error,warning", "Error", ","])
+def test_what_is_no_gate_is_refused(text: str) -> None:
+    with pytest.raises(BadOptions, match="no gate"):
+        Gate.parse(text)

@@ -1,0 +1,84 @@
+import numpy as np
+import onnx.parser
+import pytest
+import torch
+
+from analysis import ops
+from analysis.errors import ConversionMismatch
+from analysis.facts import ParityStatus
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.parity import _difference, check_parity
+from analysis.subject import prepare
+from tests.gallery import Draw, he, mlp, npz, vectors, xavier
+
+
+def parity_of(model: bytes, batch: bytes | None = None) -> object:
+    return check_parity(prepare(check_model(model), batch or vectors(), AnalysisOptions()))
+
+
+def test_a_right_translation_is_equal() -> None:
+    parity = parity_of(mlp(6, "Relu", he()))
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+    assert parity.max_relative_error < 1e-5  # type: ignore[attr-defined]
+    assert parity.reference.startswith("onnxruntime ")  # type: ignore[attr-defined]
+
+
+def test_a_wrong_translation_is_refused_and_names_the_first_value_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "tanh", lambda x: torch.sinh(x).clamp(-1, 1))
+    assert ops.activation.tanh(torch.ones(())) == 1.0
+    with pytest.raises(ConversionMismatch) as refused:
+        parity_of(mlp(4, "Tanh", xavier()))
+    assert refused.value.where == "a0"
+
+
+def test_a_network_that_amplifies_rounding_is_ill_conditioned_and_goes_on() -> None:
+    # tanh with a gain of 12 over 25 layers: chaotic, so float32 rounding decides the output.
+    chaotic: Draw = xavier(12.0)
+    parity = parity_of(mlp(25, "Tanh", chaotic))
+    assert parity.status is ParityStatus.ILL_CONDITIONED  # type: ignore[attr-defined]
+    assert "rounding" in parity.detail  # type: ignore[attr-defined]
+
+
+def test_a_model_onnxruntime_cannot_run_is_unavailable() -> None:
+    old = onnx.load_model_from_string(mlp(3, "Relu", he()))
+    old.opset_import[0].version = 6
+    for node in old.graph.node:
+        if node.op_type == "Gemm":
+            node.attribute.append(onnx.helper.make_attribute("broadcast", 1))
+    parity = parity_of(old.SerializeToString())
+    assert parity.status is ParityStatus.UNAVAILABLE  # type: ignore[attr-defined]
+    assert "onnxruntime cannot run it" in parity.detail  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "relative"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([1.0, 2.0], [1.0, 4.0], 0.5),
+        ([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0.0),
+        ([np.nan, 1.0], [1.0, 1.0], np.inf),
+        ([np.inf], [-np.inf], np.inf),
+        ([0.0], [0.0], 0.0),
+        ([], [], 0.0),
+    ],
+)
+def test_differences_are_over_the_scale_and_equal_non_finites_are_equal(
+    ours: list[float], theirs: list[float], relative: float
+) -> None:
+    assert _difference(np.array(ours), np.array(theirs))[1] == relative
+
+
+def test_outputs_of_another_shape_differ() -> None:
+    assert _difference(np.zeros(3), np.zeros(4)) == (np.inf, np.inf)
+
+
+def test_all_outputs_are_compared_and_integers_too() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    both (float[N,4] x) => (float[N,3] scores, int64[N,1] best) <float[4,3] W = {1,2,3,4,5,6,7,8,9,1,2,3}> {
+        scores = MatMul(x, W)
+        best = ArgMax <axis = 1> (scores)
+    }"""
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    parity = parity_of(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(8) % 3))
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]

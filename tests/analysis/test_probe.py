@@ -1,0 +1,129 @@
+import math
+
+import pytest
+import torch
+
+from analysis.facts import Outcome, ProbeKind
+from analysis.model import check_model
+from analysis.options import AnalysisOptions, OptimizerName
+from analysis.probe import GRID, Training, _minibatches, _outcome, _update, kind_for, probe
+from analysis.subject import Subject, prepare
+from tests.gallery import he, mlp, vectors, xavier
+
+
+def subject_of(model: bytes, samples: int = 256) -> Subject:
+    return prepare(check_model(model), vectors(samples), AnalysisOptions())
+
+
+@pytest.mark.parametrize(
+    ("training", "truth"),
+    [
+        (Training(OptimizerName.SGD, 0.1), lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9)),
+        (Training(OptimizerName.ADAM, 3e-3), lambda weights: torch.optim.Adam(weights, 3e-3)),
+    ],
+)
+def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(3, 4), (5,), (2, 2, 2)]
+    ours = [torch.randn(shape, generator=generator) for shape in shapes]
+    theirs = [torch.nn.Parameter(weight.clone()) for weight in ours]
+    optimizer, update = truth(theirs), _update(training)  # type: ignore[operator]
+    for _ in range(7):
+        gradients = [torch.randn(shape, generator=generator) for shape in shapes]
+        for weight, gradient in zip(theirs, gradients, strict=True):
+            weight.grad = gradient.clone()
+        optimizer.step()
+        update(ours, gradients)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other.detach())
+
+
+def test_weights_are_restored_to_the_last_bit() -> None:
+    subject = subject_of(mlp(4, "Relu", he()))
+    before = {name: weight.detach().clone() for name, weight in subject.converted.initializers.items()}
+    result = probe(subject, kind=ProbeKind.MEMORIZING, grid=GRID, seeds=(0,), training=False)
+    assert all(run.weight_norm.end != run.weight_norm.start for run in result.runs)
+    for name, weight in subject.converted.initializers.items():
+        assert torch.equal(weight, before[name])
+
+
+def test_a_healthy_network_learns_and_stops_early() -> None:
+    result = probe(
+        subject_of(mlp(4, "Relu", he()), 64), kind=ProbeKind.MEMORIZING, grid=GRID, seeds=(0,), training=False
+    )
+    assert result.learns("sgd")
+    assert result.learns("adam")
+    assert result.best_loss_over_chance < 0.5
+    assert min(len(run.curve) for run in result.runs) < 20
+
+
+def test_a_deep_sigmoid_network_stalls_and_its_first_layer_does_not_move() -> None:
+    result = probe(
+        subject_of(mlp(12, "Sigmoid", xavier())), kind=ProbeKind.LEARNING, grid=GRID, seeds=(0,), training=False
+    )
+    assert result.kind is ProbeKind.LEARNING
+    assert result.steps == 50
+    assert not result.learns("sgd")
+    assert all(run.outcome is Outcome.STALLED for run in result.runs)
+    gentle = next(run for run in result.runs if run.learning_rate == 0.01)
+    assert gentle.moved["layer-01"] < 1e-5 < gentle.moved["layer-12"]
+
+
+def test_exploding_weights_diverge() -> None:
+    result = probe(
+        subject_of(mlp(20, "Relu", he(3.0))), kind=ProbeKind.MEMORIZING, grid=GRID, seeds=(0,), training=False
+    )
+    assert any(run.outcome is Outcome.DIVERGED for run in result.runs)
+    assert not result.learns("sgd")
+
+
+def test_the_worst_seed_counts() -> None:
+    subject = subject_of(mlp(4, "Relu", he()))
+    result = probe(subject, kind=ProbeKind.MEMORIZING, grid=GRID, seeds=(0, 1, 2), training=False)
+    best = {seed: min(run.curve[-1] for run in result.runs if run.seed == seed) for seed in (0, 1, 2)}
+    assert result.best_loss_over_chance == max(best.values())
+
+
+def test_the_same_seed_gives_the_same_probe() -> None:
+    subject = subject_of(mlp(4, "Tanh", xavier()))
+    arguments = {"kind": ProbeKind.LEARNING, "grid": GRID, "seeds": (3,), "training": False}
+    assert probe(subject, **arguments) == probe(subject, **arguments)  # type: ignore[arg-type]
+
+
+def test_192_samples_test_learning_and_fewer_memorising() -> None:
+    assert kind_for(191) is ProbeKind.MEMORIZING
+    assert kind_for(192) is ProbeKind.LEARNING
+
+
+@pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
+def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
+    minibatches = list(_minibatches(samples, ProbeKind.LEARNING, 0))
+    assert len(minibatches) == 50
+    assert all(len(set(rows)) == size for rows in minibatches)
+    per_epoch = samples // size
+    first_epoch = [row for rows in minibatches[:per_epoch] for row in rows]
+    assert len(set(first_epoch)) == len(first_epoch)
+
+
+@pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
+def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
+    minibatches = list(_minibatches(samples, ProbeKind.MEMORIZING, 0))
+    assert len(minibatches) == 20
+    assert all(rows == minibatches[0] for rows in minibatches)
+    assert len(minibatches[0]) == size
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome"),
+    [
+        ([1.0, 0.8, 0.6], Outcome.LEARNT),
+        ([1.0, 0.98, 0.95], Outcome.SLOW),
+        ([1.0, 1.001, 0.999], Outcome.STALLED),
+        ([1.0, 3.0, 9.0], Outcome.DIVERGED),
+        ([1.0, math.nan], Outcome.DIVERGED),
+        ([1.0, 1.6, 0.9, 1.7, 0.95, 1.6, 1.0], Outcome.OSCILLATING),
+        ([1e6, 1e6, 1e6], Outcome.STALLED),
+    ],
+)
+def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
+    assert _outcome(curve, 0.7) is outcome

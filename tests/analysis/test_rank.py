@@ -1,0 +1,139 @@
+from dataclasses import replace
+
+import pytest
+
+from analysis.facts import (
+    Confidence,
+    Effect,
+    Flow,
+    GradientStep,
+    Measurement,
+    NonFinite,
+    ParameterChoice,
+    Probe,
+    Status,
+    Structure,
+    VariantInfo,
+    Zone,
+)
+from analysis.rank import Trial, rank, score, shortlist, static8
+from analysis.report import Finding, Severity, Verdict
+from analysis.zones import zone
+from tests.analysis.rules.builders import FAILS, flow, measurement, probe, run, stats, with_activation
+
+
+def trial(name: str, patient: Measurement, findings: tuple[Finding, ...] = (), *, destructive: bool = False) -> Trial:
+    info = VariantInfo(
+        id=name,
+        structure=Structure(),
+        parameters=ParameterChoice(),
+        gradient_step=GradientStep(),
+        status=Status.MEASURED,
+        effect=Effect.CHANGES_FUNCTION,
+        destructive=destructive,
+        cost="1 node changed",
+        recipe="Do it.",
+    )
+    return Trial(info, patient, findings)
+
+
+def trained(*ends: float) -> Probe:
+    return probe(*(run("sgd", end, seed) for seed, end in enumerate(ends)))
+
+
+def error(rule: str) -> Finding:
+    return Finding(
+        rule=rule, name="x", severity=Severity.ERROR, confidence=Confidence.HIGH, layers=(), message="x.",
+        evidence={}, affects=(), caused_by=(), remedies=(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rms", "norm", "expected"),
+    [
+        (0.0, 0.0, Zone.GREEN), (-1.4, -1.4, Zone.GREEN), (-3.3, -2.2, Zone.GREY), (-3.0, -2.9, Zone.RED),
+        (1.4, 1.6, Zone.GREEN), (1.7, 1.9, Zone.GREY), (1.9, 2.5, Zone.RED), (-3.3, -1.0, Zone.GREEN),
+    ],
+)  # fmt: skip
+def test_both_normalisations_must_agree_on_red(rms: float, norm: float, expected: Zone) -> None:
+    assert zone(flow(rms, norm)) is expected
+
+
+def test_without_flow_there_is_no_light() -> None:
+    assert zone(Flow()) is Zone.UNKNOWN
+
+
+def test_static8_is_zero_for_a_healthy_network_and_adds_up_what_is_wrong() -> None:
+    assert static8(measurement()) == 0.0
+    assert static8(measurement(flow=flow(-3.0, -2.0))) == pytest.approx(1.0)
+    assert static8(measurement(flow=flow(2.5, 1.5))) == pytest.approx(1.0)
+    assert static8(measurement(flow=flow(collapse_decades=-4.0))) == pytest.approx(3.0)
+    dead = (stats(1), with_activation(2, dead_fraction=0.9), stats(3))
+    assert static8(measurement(stats=dead)) == pytest.approx(1.2)
+    slow = tuple(stats(number, update_ratio=1e-4) for number in (1, 2, 3))
+    assert static8(measurement(stats=slow)) == pytest.approx(2.0)
+    high = replace(measurement().loss, value=230.0)
+    assert static8(measurement(loss=high)) == pytest.approx(2 * (2.0 - 0.2))
+    assert static8(measurement(non_finite=NonFinite(stage="loss", node="", value=""))) == 100.0
+
+
+def test_the_shortlist_has_the_five_most_promising_none_of_them_red() -> None:
+    trials = [trial(f"t{n}", measurement(flow=flow(-1.0 - 0.2 * n))) for n in range(8)]
+    trials.append(trial("red", measurement(flow=flow(-5.0))))
+    chosen = [each.info.id for each in shortlist(Verdict.UNHEALTHY, trials)]
+    assert chosen == ["t0", "t1", "t2", "t3", "t4"]
+
+
+def test_a_healthy_network_gets_no_shortlist() -> None:
+    assert shortlist(Verdict.HEALTHY, [trial("a", measurement())]) == ()
+
+
+def test_remedies_are_ranked_by_their_worst_seed() -> None:
+    trials = [
+        trial("lucky", measurement(probe=trained(0.1, 0.1, 0.6))),
+        trial("steady", measurement(probe=trained(0.3, 0.3, 0.3))),
+        trial("useless", measurement(probe=trained(0.99, 0.98, 1.0))),
+    ]
+    remedies = rank(measurement(flow=flow(-5.0)), FAILS, trials, [])
+    assert [remedy.variant for remedy in remedies] == ["steady", "lucky"]
+    assert [remedy.rank for remedy in remedies] == [1, 2]
+    assert remedies[0].proof.worst == 0.3
+    assert remedies[1].proof.best_loss_over_chance == 0.1
+    assert remedies[0].before.decades_rms == -5.0
+    assert remedies[0].proof.unchanged == 1.0
+
+
+def test_a_remedy_must_beat_the_unchanged_model() -> None:
+    unchanged = trained(0.31, 0.31, 0.31)
+    assert rank(measurement(), unchanged, [trial("same", measurement(probe=trained(0.3, 0.3, 0.3)))], []) == ()
+    assert rank(measurement(), None, [trial("any", measurement(probe=trained(0.1)))], []) == ()
+
+
+def test_a_remedy_that_adds_an_error_is_refused() -> None:
+    good = measurement(probe=trained(0.1, 0.1))
+    assert rank(measurement(), FAILS, [trial("bad", good, (error("GH201"),))], [error("GH101")]) == ()
+    assert len(rank(measurement(), FAILS, [trial("old", good, (error("GH101"),))], [error("GH101")])) == 1
+
+
+def test_remedies_within_the_spread_of_seeds_are_equivalent() -> None:
+    trials = [
+        trial("a", measurement(probe=trained(0.2, 0.3))),
+        trial("b", measurement(probe=trained(0.35, 0.35))),
+        trial("c", measurement(probe=trained(0.6, 0.6))),
+    ]
+    first, second, _ = rank(measurement(), FAILS, trials, [])
+    assert first.equivalent_to == ("b",)
+    assert second.equivalent_to == ()
+
+
+def test_static_evidence_breaks_ties() -> None:
+    calm = trial("calm", measurement(probe=trained(0.3)))
+    wild = trial("wild", measurement(probe=trained(0.3), flow=flow(-2.5)))
+    assert score(calm) < score(wild)
+
+
+def test_a_destructive_remedy_says_so() -> None:
+    (remedy,) = rank(measurement(), FAILS, [trial("he", measurement(probe=trained(0.1)), destructive=True)], [])
+    assert remedy.destructive
+    assert remedy.changes_function
+    assert not remedy.training_only

@@ -1,0 +1,85 @@
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from analysis.options import AnalysisOptions
+from analysis.pipeline import analyze
+from analysis.report import Report, report_schema
+from tests.gallery import he, mlp, vectors, xavier
+
+EXAMPLE = Path(__file__).parents[3] / "shared" / "report-example.json"
+IDENTIFIERS = {
+    "opset",
+    "parameters",
+    "evidence",
+    "frozen",
+    "moved",
+    "absent",
+    "factor_effects",
+    "sandbox",
+    "timings_seconds",
+}
+"""Objects whose keys are data."""
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return analyze(mlp(12, "Sigmoid", xavier()), vectors())
+
+
+def test_the_report_is_valid_under_its_own_schema(report: Report) -> None:
+    jsonschema.Draft202012Validator.check_schema(report_schema())
+    jsonschema.Draft202012Validator(report_schema()).validate(json.loads(report.to_json()))
+
+
+def test_reading_a_report_gives_the_same_report(report: Report) -> None:
+    assert Report.from_json(report.to_json()).to_json() == report.to_json()
+
+
+def test_non_finite_numbers_are_strings_and_valid_json() -> None:
+    sick = analyze(mlp(6, "Relu", he(), bias=-8.0), vectors())
+    content = sick.to_json()
+    plain = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert plain["gradient_flow"]["decades_rms"] == "-Infinity"
+    jsonschema.Draft202012Validator(report_schema()).validate(plain)
+    assert Report.from_json(content).gradient_flow.decades_rms == -math.inf
+
+
+def paths(value: Any, at: str = "") -> set[str]:
+    if isinstance(value, list):
+        return {path for item in value for path in paths(item, at + "[]")}
+    if not isinstance(value, dict):
+        return {at}
+    if at.rsplit(".", maxsplit=1)[-1].removesuffix("[]") in IDENTIFIERS:
+        return {at}
+    return {at} | {path for key, item in value.items() for path in paths(item, f"{at}.{key}")}
+
+
+def test_every_field_of_the_agreed_example_is_there(report: Report, tmp_path: Path) -> None:
+    if not EXAMPLE.exists():
+        pytest.skip("the agreed example lies beside the repository, and is not there")
+    quick = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
+    files = analyze(mlp(3, "Relu", he()), vectors(), quick, models_dir=tmp_path)
+    ours = paths(json.loads(report.to_json())) | paths(json.loads(files.to_json()))
+    assert paths(json.loads(EXAMPLE.read_text())) - ours == set()
+
+
+def test_what_was_not_measured_is_left_out_and_named(report: Report) -> None:
+    plain = json.loads(report.to_json())
+    by_id = {variant["id"]: variant for variant in plain["variants"]}
+    assert by_id["he"]["probe"] is None
+    assert "probe" in by_id["he"]["absent"]
+    assert "leverage_log10" not in by_id["he"]["layers"][0]
+    assert "leverage_log10" in by_id["he"]["absent"]
+    assert by_id["clip"]["gradient_step"]["clip"]["kind"] == "global_norm"
+    assert by_id["baseline"]["gradient_step"]["clip"] is None
+    assert by_id["baseline"]["parameters"]["seed"] is None
+
+
+def test_links_are_relative_and_the_schema_version_is_stated(report: Report) -> None:
+    assert report.schema_version == "1.0"
+    assert all(variant.model is None for variant in report.variants)

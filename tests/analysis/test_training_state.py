@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analysis.model import CheckedModel, check_model
+from analysis.roles import assign_roles
+from analysis.sources import find_sources
+from analysis.training_state import looks_trained
+from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
+
+
+def judged(model: CheckedModel) -> bool:
+    return looks_trained(model, assign_roles(model, find_sources(model)).trainable)
+
+
+def trained(steps: int = 400) -> bytes:
+    """A network that really was trained, on structured data."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    random = torch.Generator().manual_seed(1)
+    prototypes = torch.randn(10, 32, generator=random)
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(steps):
+        labels = torch.randint(0, 10, (128,), generator=random)
+        x = prototypes[labels] + 0.8 * torch.randn(128, 32, generator=random)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), labels).backward()
+        optimizer.step()
+    return export(network, torch.zeros(2, 32))
+
+
+@pytest.mark.parametrize("draw", [he(), he(3.0), xavier(), normal(0.01)], ids=["he", "3 he", "xavier", ".01"])
+@pytest.mark.parametrize("seed", range(3))
+def test_fresh_draws_look_untrained_whatever_their_scale(draw: object, seed: int) -> None:
+    assert not judged(check_model(mlp(6, "Relu", draw, seed=seed)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("build", [ResidualNetwork, Transformer])
+def test_torchs_own_initialisations_look_untrained(build: type[nn.Module]) -> None:
+    example = torch.zeros(2, 3, 16, 16) if build is ResidualNetwork else torch.zeros(2, 12, dtype=torch.int64)
+    assert not judged(check_model(export(seeded(build), example, keep_batch_norm=True)))
+
+
+def test_a_trained_network_looks_trained() -> None:
+    assert judged(check_model(trained()))
+
+
+def test_running_statistics_that_have_seen_data_look_trained() -> None:
+    network = seeded(ResidualNetwork)
+    network.train()
+    network(torch.randn(8, 3, 16, 16))
+    assert judged(check_model(export(network, torch.zeros(2, 3, 16, 16), keep_batch_norm=True)))
+
+
+def test_constant_and_tiny_weights_are_not_called_trained() -> None:
+    constant = mlp(4, "Relu", lambda _, o, i: np.full((o, i), 0.1))
+    assert not judged(check_model(constant))
+    assert not judged(check_model(mlp(0, "Relu", he(), sizes=[4, 4, 2])))

@@ -1,0 +1,148 @@
+"""Promises that no single module keeps: the house, its documents, and what a process may load."""
+
+import ast
+import json
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from analysis.model import check_model
+from analysis.pipeline import analyze
+from analysis.render.text import render_text
+from analysis.rules import RULES
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for folder in ("analysis", "service") for path in (ROOT / folder).rglob("*.py"))
+SHELVES = (
+    "analysis/rules",
+    "analysis/interventions",
+    "analysis/render",
+    "analysis/ops",
+    "service/routes",
+    "service/cli",
+)
+ALLOWED_NEIGHBOURS = {
+    ("analysis/ops", "convolution"),  # windows and padding are one subject with pooling
+    ("analysis/ops", "arithmetic"),  # broadcasting before opset 7 is one subject with comparisons
+    ("analysis/interventions", "swap_activation"),  # what is a hidden activation is asked by both
+}
+README = (ROOT / "README.md").read_text()
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Modules a fresh interpreter has loaded after a statement."""
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["service.app", "service.supervisor", "service.client", "analysis.rules", "analysis.render.text", "analysis"],
+)
+def test_the_web_process_the_supervisor_and_the_clinic_never_load_torch(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {"torch", "onnx", "onnxruntime"}
+
+
+def test_the_laboratory_loads_neither_a_compiler_nor_an_exporter() -> None:
+    assert not loaded_by("import analysis.pipeline") & {"torch._dynamo", "onnxscript"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            yield node.module
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_neighbours_on_a_shelf_do_not_know_each_other(shelf: str) -> None:
+    modules = {path.stem for path in (ROOT / shelf).glob("[!_]*.py")}
+    package = shelf.replace("/", ".")
+    for path in (ROOT / shelf).glob("[!_]*.py"):
+        known = {
+            name.removeprefix(package + ".").split(".")[0] for name in imports(path) if name.startswith(package + ".")
+        }
+        strangers = {name for name in known & modules - {path.stem} if (shelf, name) not in ALLOWED_NEIGHBOURS}
+        assert not strangers, f"{path.name} imports {strangers}"
+
+
+def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> None:
+    linked = {ROOT / target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")}
+    assert not [path for path in linked if not path.exists()]
+    mapped = {path for path in SOURCES if path in linked or any(folder in linked for folder in path.parents)}
+    forgotten = [path.relative_to(ROOT) for path in SOURCES if path not in mapped and not path.name.startswith("__")]
+    assert not forgotten
+
+
+def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:
+    for path in SOURCES:
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+        assert path.stem not in {"utils", "helpers", "common", "misc"}, path
+
+
+def test_rule_ids_are_in_order_and_unique() -> None:
+    ids = [rule.id for rule in RULES]
+    assert ids == sorted(set(ids))
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_the_picture_of_a_report_in_the_readme_is_what_the_demo_prints() -> None:
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    demo = ROOT / "deploy" / "demo"
+    printed = render_text(analyze(demo / "deep_sigmoid.onnx", demo / "batch.npz"))
+    numbers = re.compile(r"-?\d+\.\d+(e[+-]\d+)?")
+    assert numbers.sub("#", printed) == numbers.sub("#", shown[1])
+
+
+def test_the_python_snippet_of_the_readme_runs() -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == ["unhealthy", "relu+batch_norm+he"]
+
+
+def test_the_bundled_model_is_what_its_script_makes() -> None:
+    make_model = runpy.run_path(str(ROOT / "deploy" / "demo" / "make_model.py"))
+    model = check_model(make_model["MODEL"])
+    weights = {name: value.detach().numpy() for name, value in make_model["network"]().named_parameters()}
+    assert set(weights) == set(model.weights)
+    for name, value in weights.items():
+        np.testing.assert_allclose(model.weights[name], value, rtol=1e-5, atol=1e-7)
+    arrays = np.load(make_model["BATCH"])
+    for name, value in make_model["batch"]().items():
+        np.testing.assert_allclose(arrays[name], value, rtol=1e-6)
+    assert make_model["MODEL"].stat().st_size + make_model["BATCH"].stat().st_size < 200_000
+
+
+def test_pins_are_exact_and_inside_the_ranges() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+    assert all(pins.values())
+    assert pins["torch"] == "2.13.0"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        requirement = Requirement(text)
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), text
+
+
+def test_compose_and_dockerfile_agree_with_the_settings() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    service = compose["services"]["gradient-health"]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    dockerfile = (ROOT / service["build"]["dockerfile"]).read_text()
+    names = set(re.findall(r"GRADIENT_HEALTH_(\w+)=", dockerfile))
+    assert names <= {name.upper() for name in Settings.model_fields}
+    assert "USER gradient-health" in dockerfile
