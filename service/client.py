@@ -3,18 +3,21 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
 from analysis.options import AnalysisOptions
 from analysis.report import Report
-from service.problems import Problem, ProblemError
+from service.problems import Problem, ProblemError, refusal
 from service.schemas import JobView
 
 POLL_SECONDS: Final = 0.1
 TIMEOUT: Final = httpx.Timeout(30.0, write=300.0)
+Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class Client:
@@ -51,15 +54,15 @@ class Client:
                 parts["batch"] = (batch.name, files.enter_context(batch.open("rb")))
             fields = {} if options is None else {"options": options.model_dump_json(exclude_unset=True)}
             response = self._http.post("/v1/analyses", files=parts, data=fields, headers={"Prefer": "respond-async"})
-        return JobView.model_validate_json(_accepted(response).content)
+        return _read(JobView, response)
 
     def job(self, job_id: str) -> JobView:
         """State and progress."""
-        return JobView.model_validate_json(_accepted(self._http.get(f"/v1/analyses/{job_id}")).content)
+        return _read(JobView, self._http.get(f"/v1/analyses/{job_id}"))
 
     def report(self, job_id: str) -> Report:
         """The report of a finished job."""
-        return Report.from_json(_accepted(self._http.get(f"/v1/analyses/{job_id}/report")).content)
+        return _read(Report, self._http.get(f"/v1/analyses/{job_id}/report"))
 
     def ready(self) -> bool:
         """Whether analyses can run."""
@@ -69,7 +72,13 @@ class Client:
             return False
 
 
-def _accepted(response: httpx.Response) -> httpx.Response:
-    if response.is_success:
-        return response
-    raise ProblemError(Problem.model_validate_json(response.content))
+def _read(kind: type[Answer], response: httpx.Response) -> Answer:
+    """The body of a success; raises the problem of a failure, also where somebody else answers for the service."""
+    try:
+        if response.is_success:
+            return kind.model_validate_json(response.content)
+        told = Problem.model_validate_json(response.content)
+    except ValidationError as error:
+        detail = f"{response.url} answered {response.status_code}, and not as gradient-health does"
+        raise refusal("not-the-service", HTTPStatus.BAD_GATEWAY, detail, hint="is there a proxy in between?") from error
+    raise ProblemError(told)

@@ -12,9 +12,7 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -258,8 +256,9 @@ def main() -> None:
 
 
 def _stop_with_parent(supervisor: Supervisor) -> None:
-    while sys.stdin.buffer.read(1):
-        time.sleep(0)
+    """Not through sys.stdin, whose lock this thread would still hold when the interpreter ends."""
+    while os.read(0, 1):
+        pass
     supervisor.stopping.set()
 
 

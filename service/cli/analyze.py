@@ -37,7 +37,8 @@ class ExitCode(IntEnum):
 def analyze(
     model: Annotated[Path, typer.Argument(help="An ONNX model.", exists=True, dir_okay=False)],
     batch: Annotated[
-        Path | None, typer.Argument(help="npz, npy, safetensors, TensorProto or Open Inference JSON.", dir_okay=False)
+        Path | None,
+        typer.Argument(help="npz, npy, safetensors, TensorProto or Open Inference JSON.", exists=True, dir_okay=False),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
     server: Annotated[str | None, typer.Option(help="Analyse on this service, e.g. http://localhost:8000.")] = None,
@@ -61,6 +62,9 @@ def analyze(
     except httpx.TransportError as error:
         typer.echo(f"error: no answer from {server}: {error}", err=True)
         raise typer.Exit(ExitCode.SERVICE_ERROR) from error
+    except httpx.InvalidURL as error:
+        refused = BadOptions(f"{server!r} is no address: {error}", where="--server")
+        raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
     if json is not None:
         _write(json, report)
     typer.echo(render_text(report), nl=False)

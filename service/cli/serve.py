@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 import uvicorn
+from pydantic import ValidationError
 
 from service.app import create_app
 from service.runners.embedded import embedded_supervisor
@@ -20,12 +21,31 @@ def serve(
 ) -> None:
     """Serve the API until interrupted."""
     given: dict[str, Any] = {"host": host, "port": port, "data_dir": data_dir}
-    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg'].lower()}" for each in error.errors())
+        raise typer.BadParameter(wrong) from error
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        app = create_app(settings, embedded_supervisor)
+        listener = _listener(settings)
+    except OSError as error:
+        where = f"on {settings.host} port {settings.port} from {settings.data_dir}"
+        typer.echo(f"error: cannot serve {where}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    address = f"[{settings.host}]" if ":" in settings.host else settings.host
+    typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
+    uvicorn.Server(uvicorn.Config(app, log_level="info", access_log=False)).run(sockets=[listener])
+
+
+def _listener(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.host, settings.port))
-    typer.echo(f"listening on http://{settings.host}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(create_app(settings, embedded_supervisor), log_level="info", access_log=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -11,6 +11,7 @@ import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import IntegrityError
 
 from analysis.gate import Gate
 from analysis.report import Report
@@ -32,7 +33,8 @@ FailOn = Annotated[
     str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
 ]
 Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
-PROBLEM: Final[dict[str, Any]] = {"model": Problem, "content": {MEDIA_TYPE: {}}}
+PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}
 REQUEST_BODY: Final = {
     "required": True,
     "content": {
@@ -68,8 +70,14 @@ REQUEST_BODY: Final = {
         408: PROBLEM | {"description": "The upload stalled"},
         413: PROBLEM | {"description": "Too large"},
         415: PROBLEM | {"description": "Not multipart/form-data"},
-        422: {"model": Report, "description": "With fail_on: the report fails the gate. Also unsupported operators"},
+        422: PROBLEM
+        | {
+            "model": Report,
+            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
+            "Idempotency-Key used for another request",
+        },
         503: PROBLEM | {"description": "With fail_on: no verdict yet, try again at Location"},
+        "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": REQUEST_BODY},
 )
@@ -90,7 +98,13 @@ async def analyze(
     return _answer_submission(context, job, gate, applied)
 
 
-@router.get("/{job_id}", operation_id="get_analysis", summary="A job", response_model=JobView, responses={404: PROBLEM})
+@router.get(
+    "/{job_id}",
+    operation_id="get_analysis",
+    summary="A job",
+    response_model=JobView,
+    responses={404: PROBLEM, "default": ANY_OTHER},
+)
 async def get_analysis(request: Request, job_id: str) -> JobView:
     """State and progress."""
     return view(await run_sync(_find, context_of(request), job_id))
@@ -102,10 +116,12 @@ async def get_analysis(request: Request, job_id: str) -> JobView:
     summary="The report alone",
     response_model=Report,
     responses={
+        400: PROBLEM | {"description": "The query is refused"},
         404: PROBLEM,
         409: PROBLEM | {"description": "Not finished yet"},
-        422: {"model": Report, "description": "With fail_on: the report fails the gate"},
+        422: PROBLEM | {"model": Report, "description": "With fail_on: the report fails the gate"},
         503: PROBLEM | {"description": "With fail_on: no verdict yet"},
+        "default": ANY_OTHER,
     },
 )
 async def get_report(request: Request, job_id: str, fail_on: FailOn = None, wait: Wait = None) -> Response:
@@ -149,7 +165,10 @@ def _accept(context: Context, upload: Upload, key: str | None, rejoin: bool) -> 
         digest=digest,
     )
     job = Job(id=new_id(), request=question, created=now(), idempotency_key=key)
-    context.store.submit(job)
+    try:
+        context.store.submit(job)
+    except IntegrityError:  # a request with the same key was a moment faster: it is known now
+        return _accept(context, upload, key, rejoin)
     return job
 
 

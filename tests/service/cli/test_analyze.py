@@ -1,0 +1,273 @@
+"""The command as a pipeline sees it: exit code, one line on stderr, a report written whole or not at all."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+from analysis.report import Report, Verdict
+from service.app import create_app
+from service.cli import app
+from service.jobs import State
+from service.problems import Problem
+from service.settings import Settings
+from service.store import now
+from tests.analysis.test_pipeline import text_model
+from tests.gallery import he, mlp, npz, vectors, xavier
+from tests.service.test_client import Bridge, client_of
+
+HEALTHY, SICK = mlp(3, "Relu", he(), width=16), mlp(12, "Sigmoid", xavier(), width=16)
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with models in it, and a terminal of known width."""
+    for name, content in {"healthy.onnx": HEALTHY, "sick.onnx": SICK, "batch.npz": vectors()}.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "noise.onnx").write_bytes(b"hello, I am no model at all")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def run(*arguments: str) -> Result:
+    outcome = CliRunner().invoke(app, ["analyze", *arguments])
+    assert outcome.exception is None or isinstance(outcome.exception, SystemExit), outcome.exception
+    return outcome
+
+
+def refused(*arguments: str, code: int = 2) -> str:
+    """The one line that is said."""
+    outcome = run(*arguments)
+    assert outcome.exit_code == code, outcome.stderr
+    assert outcome.stdout == ""
+    assert outcome.stderr.startswith("error: ")
+    assert outcome.stderr.count("\n") == 1
+    assert "Traceback" not in outcome.stderr
+    return outcome.stderr
+
+
+def misused(*arguments: str) -> str:
+    """What typer says of arguments that do not exist, in a box."""
+    outcome = run(*arguments)
+    assert (outcome.exit_code, outcome.stdout) == (2, "")
+    assert "Usage:" in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    return outcome.stderr
+
+
+# ------------------------------------------------------------------ here
+
+
+def test_a_healthy_network_exits_with_0() -> None:
+    outcome = run("healthy.onnx", "batch.npz")
+    assert outcome.exit_code == 0
+    assert outcome.stderr == ""
+    assert outcome.stdout.startswith("healthy.onnx: HEALTHY\n")
+
+
+def test_a_sick_network_exits_with_1_and_says_what_is_wrong_and_what_helps() -> None:
+    outcome = run("sick.onnx", "batch.npz")
+    assert outcome.exit_code == 1
+    assert outcome.stderr == ""
+    assert outcome.stdout.startswith("sick.onnx: UNHEALTHY\n")
+    assert "GH101 vanishing-gradient" in outcome.stdout
+    assert "remedies" in outcome.stdout
+
+
+def test_a_batch_may_be_left_out() -> None:
+    outcome = run("healthy.onnx", "--effort", "quick")
+    assert outcome.exit_code == 0
+    assert "HEALTHY" in outcome.stdout
+
+
+@pytest.mark.parametrize("fail_on", ["error", "warning", "info", "error,inconclusive", "inconclusive"])
+def test_a_sick_network_fails_every_gate(fail_on: str) -> None:
+    assert run("sick.onnx", "batch.npz", "--effort", "quick", "--fail-on", fail_on).exit_code == 1
+
+
+@pytest.mark.parametrize("fail_on", ["error", "warning", "info", "error,inconclusive"])
+def test_a_healthy_network_passes_every_gate(fail_on: str) -> None:
+    assert run("healthy.onnx", "batch.npz", "--effort", "quick", "--fail-on", fail_on).exit_code == 0
+
+
+@pytest.mark.parametrize("fail_on", ["critical", "", "error,warning"])
+def test_what_is_no_gate_is_refused_before_anything_is_computed(fail_on: str) -> None:
+    assert "fail_on: " in refused("noise.onnx", "--fail-on", fail_on)
+
+
+def test_the_report_is_written_whole(tmp_path: Path) -> None:
+    outcome = run("sick.onnx", "batch.npz", "--effort", "quick", "--json", "report.json")
+    assert outcome.exit_code == 1
+    written = Report.from_json((tmp_path / "report.json").read_bytes())
+    assert written.verdict is Verdict.UNHEALTHY
+    assert written.model.name == "sick.onnx"
+    assert len(written.layers) == 12
+    assert list(tmp_path.glob("*.part")) == []
+
+
+def test_an_older_report_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("an older one")
+    run("healthy.onnx", "--effort", "quick", "--json", "report.json")
+    assert Report.from_json((tmp_path / "report.json").read_bytes()).verdict is Verdict.HEALTHY
+
+
+def test_a_report_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    message = refused("healthy.onnx", "--effort", "quick", "--json", "nowhere/report.json")
+    assert "nowhere/report.json" in message
+    assert "No such file or directory" in message
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_a_refused_model_leaves_the_older_report_alone(tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text("an older one")
+    refused("noise.onnx", "--json", "report.json")
+    assert (tmp_path / "report.json").read_text() == "an older one"
+
+
+def test_options_reach_the_analysis(tmp_path: Path) -> None:
+    options = '{"effort": "quick", "freeze": ["w0"]}'
+    run("healthy.onnx", "batch.npz", "--seed", "7", "--options", options, "--json", "r.json")
+    written = Report.from_json((tmp_path / "r.json").read_bytes())
+    expected = analyze(HEALTHY, vectors(), parse_options({"seed": 7, "effort": "quick", "freeze": ["w0"]}))
+    assert written.id == expected.id
+    assert [layer.id for layer in written.layers] == [layer.id for layer in expected.layers]
+    assert written.id != analyze(HEALTHY, vectors(), parse_options({"effort": "quick"})).id
+
+
+def test_a_flag_wins_over_the_same_option_in_json() -> None:
+    assert "seed" in refused("healthy.onnx", "--options", '{"seed": 1}', "--seed", "-1")
+    assert run("healthy.onnx", "--options", '{"seed": -1, "effort": "quick"}', "--seed", "1").exit_code == 2
+    assert run("healthy.onnx", "--options", '{"effort": "thorough"}', "--effort", "quick").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["noise.onnx"], ["not an ONNX model"]),
+        (["healthy.onnx", "noise.onnx"], ["batch"]),
+        (["healthy.onnx", "--options", '{"learning_rat": 1}'], ["options.learning_rat", "unknown", "learning_rate"]),
+        (["healthy.onnx", "--options", "{"], ["options", "not JSON"]),
+        (["healthy.onnx", "--options", "[]"], ["options", "object"]),
+        (["healthy.onnx", "--effort", "all"], ["options.effort", "'quick'"]),
+        (["healthy.onnx", "--loss", "hinge"], ["options.loss"]),
+        (["healthy.onnx", "wrong.npz"], ["x", "[N, 32]", "[4, 31]"]),
+        (["strange.onnx"], ["Det", "strange"]),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) else "",
+)
+def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
+    tmp_path: Path, arguments: list[str], words: list[str]
+) -> None:
+    (tmp_path / "wrong.npz").write_bytes(npz(x=np.zeros((4, 31), np.float32)))
+    strange = "(float[N,2] x) => (float[N,2] y) <float[2,2] W = {1,2,3,4}> { h = MatMul(x, W) [strange] y = Det(h) }"
+    (tmp_path / "strange.onnx").write_bytes(text_model(strange))
+    message = refused(*arguments)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["missing.onnx"], ["missing.onnx", "does not exist"]),
+        (["healthy.onnx", "missing.npz"], ["missing.npz", "does not exist"]),
+        (["healthy.onnx", "missing.npz", "--server", NOWHERE], ["missing.npz", "does not exist"]),
+        (["."], ["directory"]),
+        (["healthy.onnx", "."], ["directory"]),
+        (["healthy.onnx", "--json", "."], ["directory"]),
+        (["healthy.onnx", "--nonsense"], ["--nonsense"]),
+        (["healthy.onnx", "--seed", "many"], ["--seed", "integer"]),
+        ([], ["Missing argument", "model"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2_and_names_the_argument(arguments: list[str], words: list[str]) -> None:
+    message = misused(*arguments)
+    for word in words:
+        assert word.lower() in message.lower()
+
+
+def test_help_names_every_option() -> None:
+    outcome = run("--help")
+    assert outcome.exit_code == 0
+    for name in ("MODEL", "BATCH", "--json", "--server", "--fail-on", "--effort", "--seed", "--loss", "--options"):
+        assert name in outcome.stdout
+
+
+# ------------------------------------------------------------------ on a server
+
+
+class Server(Bridge):
+    """The real application, whose jobs end at once as a test says."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(create_app(Settings(data_dir=folder)))
+        self.context = self.app.state.context
+        self.end: dict[str, Any] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        if request.method == "POST":
+            self.context.store.finish(self.context.store.claim("worker", now()), now=now(), **self.end)
+        return response
+
+
+def reach(monkeypatch: pytest.MonkeyPatch, transport: httpx.BaseTransport) -> None:
+    """Whatever address is given leads there."""
+    monkeypatch.setattr(sys.modules["service.cli.analyze"], "Client", lambda _: client_of(transport))
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    made = Server(tmp_path / "data")
+    reach(monkeypatch, made)
+    yield made
+    made.context.store.close()
+
+
+@pytest.mark.parametrize("address", [NOWHERE, "https://127.0.0.1:1/", "localhost:1", "ftp://127.0.0.1/", ""])
+def test_a_server_that_is_not_there_exits_with_3_and_is_named(address: str) -> None:
+    assert f"no answer from {address}" in refused("healthy.onnx", "--server", address, code=3)
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://host:port/"])
+def test_an_address_that_is_none_exits_with_2(address: str) -> None:
+    assert address in refused("healthy.onnx", "--server", address)
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "code"),
+    [(422, State.FAILED, 2), (400, State.FAILED, 2), (500, State.FAILED, 3), (422, State.EXPIRED, 2)],
+)
+def test_a_job_that_fails_on_the_server_exits_by_its_status(
+    server: Server, status: int, state: State, code: int
+) -> None:
+    told = Problem(type="urn:x", title="X", status=status, detail="it went wrong", code="x", where="here", hint="try y")
+    server.end = {"state": state, "error": told.model_dump()}
+    assert refused("healthy.onnx", "--server", "http://test", code=code) == "error: here: it went wrong (try y)\n"
+
+
+def test_a_proxy_that_answers_for_the_server_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    reach(monkeypatch, httpx.MockTransport(lambda _: httpx.Response(502, html="<h1>Bad gateway</h1>")))
+    assert "502" in refused("healthy.onnx", "--server", "http://test", code=3)
+
+
+@pytest.mark.parametrize(("model", "code"), [(HEALTHY, 0), (SICK, 1)], ids=["healthy", "sick"])
+def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
+    server: Server, tmp_path: Path, model: bytes, code: int
+) -> None:
+    report = analyze(model, vectors(), parse_options({"effort": "quick"}))
+    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    outcome = run("healthy.onnx", "batch.npz", "--server", "http://test", "--json", "report.json")
+    assert (outcome.exit_code, outcome.stderr) == (code, "")
+    assert outcome.stdout.startswith("mlp: ")
+    assert Report.from_json((tmp_path / "report.json").read_bytes()) == report

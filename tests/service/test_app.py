@@ -1,0 +1,646 @@
+"""The HTTP contract, without a server and without a worker: jobs are finished by hand."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from fastapi import FastAPI
+
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+from analysis.report import Report, Verdict
+from analysis.version import VERSION
+from service.app import create_app
+from service.context import Context
+from service.jobs import Job, State
+from service.problems import Problem, problem
+from service.settings import Settings
+from service.store import now
+from tests.gallery import he, mlp, vectors, xavier
+
+MODEL, BATCH = b"\x08\x08 bytes that the API never parses", b"PK a batch"
+FILES = {"model": ("network.onnx", MODEL), "batch": ("batch.npz", BATCH)}
+WITHOUT_WAITING = {"Prefer": "respond-async"}
+UNSUPPORTED = problem("unsupported-operator", HTTPStatus.UNPROCESSABLE_ENTITY, "Det", where="node 'det'").model_dump()
+
+
+@pytest.fixture(scope="session")
+def healthy() -> Report:
+    return analyze(mlp(3, "Relu", he(), width=16), vectors(), parse_options({"effort": "quick"}))
+
+
+@pytest.fixture(scope="session")
+def sick() -> Report:
+    return analyze(mlp(12, "Sigmoid", xavier(), width=16), vectors(), parse_options({"effort": "quick"}))
+
+
+@dataclass(frozen=True)
+class Service:
+    """An application and the worker's side of its data folder."""
+
+    app: FastAPI
+
+    @property
+    def context(self) -> Context:
+        return self.app.state.context
+
+    async def exchange(self, method: str, path: str, **how: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **how)
+
+    def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
+        return asyncio.run(self.exchange(method, path, **how))
+
+    def get(self, path: str) -> httpx.Response:
+        return self.ask("GET", path)
+
+    def submit(self, query: str = "", **how: Any) -> httpx.Response:
+        return self.ask("POST", f"/v1/analyses{query}", **({"files": FILES, "headers": WITHOUT_WAITING} | how))
+
+    def claim(self) -> Job:
+        job = self.context.store.claim("worker", now())
+        assert job is not None
+        return job
+
+    def succeed(self, report: Report, job: Job | None = None) -> Job:
+        """The next job ends with this report."""
+        job, blob = job or self.claim(), self.context.objects.put(report.to_json())
+        assert self.context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+        return job
+
+    def fail(self, state: State = State.FAILED, error: dict[str, Any] | None = UNSUPPORTED) -> Job:
+        job = self.claim()
+        assert self.context.store.finish(job, state, now(), error=error)
+        return job
+
+    @contextmanager
+    def worker(self, report: Report) -> Iterator[None]:
+        """Ends one job as soon as it is there."""
+        over = threading.Event()
+
+        def work() -> None:
+            while not over.wait(0.02):
+                if (job := self.context.store.claim("worker", now())) is not None:
+                    self.succeed(report, job)
+                    return
+
+        with ThreadPoolExecutor(1) as pool:
+            working = pool.submit(work)
+            try:
+                yield
+            finally:
+                over.set()
+            working.result()
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0))
+    yield Service(app)
+    app.state.context.store.close()
+
+
+def problem_in(response: httpx.Response, status: HTTPStatus, code: str) -> Problem:
+    assert response.headers["content-type"] == "application/problem+json"
+    body = Problem.model_validate(response.json())
+    assert (response.status_code, body.status, body.code) == (status, status, code)
+    return body
+
+
+def job_of(response: httpx.Response) -> str:
+    return response.headers["location"].removeprefix("/v1/analyses/")
+
+
+def stored_files(service: Service) -> int:
+    return sum(path.is_file() for path in service.context.objects.folder.rglob("*"))
+
+
+# ------------------------------------------------------------------ submission
+
+
+def test_a_submission_is_accepted_with_the_way_to_its_result(service: Service) -> None:
+    response = service.submit()
+    assert response.status_code == HTTPStatus.ACCEPTED
+    job = response.json()
+    path = f"/v1/analyses/{job['id']}"
+    assert response.headers["location"] == path
+    assert response.headers["link"] == f'<{path}>; rel="monitor"'
+    assert 0 < int(response.headers["retry-after"]) < 60
+    assert job["links"] == {"self": path, "report": f"{path}/report"}
+    assert (job["state"], job["progress"]) == ("queued", {"stage": "queued", "fraction": 0.0})
+    assert (job["started"], job["finished"], job["error"], job["labels"]) == (None, None, None, {})
+    assert set(job) == {"id", "state", "progress", "created", "started", "finished", "labels", "error", "links"}
+
+
+def test_what_was_uploaded_is_what_the_worker_finds(service: Service) -> None:
+    service.submit(data={"options": '{"seed": 7}'})
+    request = service.claim().request
+    assert service.context.objects.get(request.model_sha256) == MODEL
+    assert service.context.objects.get(request.batch_sha256 or "") == BATCH
+    assert request.model_name == "network.onnx"
+    assert parse_options(request.options) == parse_options({"seed": 7})
+
+
+def test_a_model_without_a_batch_and_a_name_is_accepted(service: Service) -> None:
+    body = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + MODEL + b"\r\n--x--\r\n"
+    headers = WITHOUT_WAITING | {"Content-Type": "multipart/form-data; boundary=x"}
+    assert service.ask("POST", "/v1/analyses", content=body, headers=headers).status_code == HTTPStatus.ACCEPTED
+    request = service.claim().request
+    assert (request.batch_sha256, request.model_name) == (None, "model.onnx")
+
+
+def test_a_preference_to_be_answered_at_once_is_applied_and_said(service: Service) -> None:
+    response = service.submit(headers={"Prefer": "respond-async"})
+    assert response.status_code == HTTPStatus.ACCEPTED
+    assert response.headers["preference-applied"] == "respond-async"
+
+
+@pytest.mark.parametrize("prefer", ["wait=0", "wait = 0", "handling=lenient, wait=0", "handling=lenient; wait=0"])
+def test_a_preference_to_wait_is_read_as_rfc_7240_writes_it(service: Service, prefer: str) -> None:
+    assert service.submit(headers={"Prefer": prefer}).headers["preference-applied"] == "wait=0"
+
+
+def test_a_preference_to_wait_is_applied_and_said(service: Service) -> None:
+    waiting = service.exchange("POST", "/v1/analyses", files=FILES, headers={"Prefer": "wait=1"})
+    response, seconds = asyncio.run(timed(waiting))
+    assert response.status_code == HTTPStatus.ACCEPTED
+    assert response.headers["preference-applied"] == "wait=1"
+    assert 1.0 <= seconds < 10.0
+
+
+async def timed(exchange: Coroutine[Any, Any, httpx.Response]) -> tuple[httpx.Response, float]:
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    return await exchange, loop.time() - start
+
+
+def test_a_preference_to_wait_ends_as_soon_as_the_report_is_there(service: Service, healthy: Report) -> None:
+    with service.worker(healthy):
+        response = service.submit(headers={"Prefer": "wait=60"})
+    assert response.status_code == HTTPStatus.OK
+    assert response.headers["preference-applied"] == "wait=60"
+    assert response.content == healthy.to_json()
+
+
+def test_nobody_waits_longer_than_the_operator_allows(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0, max_wait_seconds=0.2))
+    for how in ({"headers": {"Prefer": "wait=3000"}}, {"headers": {}, "params": {"wait": "inf"}}):
+        response, seconds = asyncio.run(timed(Service(app).exchange("POST", "/v1/analyses", files=FILES, **how)))
+        assert response.status_code == HTTPStatus.ACCEPTED
+        assert seconds < 10
+    app.state.context.store.close()
+
+
+def test_by_default_a_submission_waits_and_answers_with_exactly_the_stored_report(
+    tmp_path: Path, healthy: Report
+) -> None:
+    app = create_app(Settings(data_dir=tmp_path))
+    service = Service(app)
+    with service.worker(healthy):
+        response = service.submit(headers={})
+    assert response.status_code == HTTPStatus.OK
+    assert response.content == healthy.to_json()
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["gradient-health-verdict"] == "healthy"
+    assert "preference-applied" not in response.headers
+    assert service.get(response.headers["location"] + "/report").content == response.content
+    app.state.context.store.close()
+
+
+def test_an_unknown_preference_is_ignored(service: Service) -> None:
+    response = service.submit(headers={"Prefer": "return=minimal"})
+    assert response.status_code == HTTPStatus.ACCEPTED
+    assert "preference-applied" not in response.headers
+
+
+def test_the_same_submission_twice_is_two_jobs(service: Service) -> None:
+    assert job_of(service.submit()) != job_of(service.submit())
+    assert stored_files(service) == 2
+
+
+def test_a_failure_while_waiting_is_answered_with_its_problem(service: Service) -> None:
+    accepted = service.submit()
+    service.fail()
+    response = service.submit(headers={"Idempotency-Key": "none"})
+    assert response.status_code == HTTPStatus.ACCEPTED
+    service.fail()
+    again = service.submit(headers={"Idempotency-Key": "none"})
+    stored = service.get(accepted.headers["location"] + "/report")
+    for each in (again, stored):
+        body = problem_in(each, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported-operator")
+        assert (body.detail, body.where) == ("Det", "node 'det'")
+
+
+# ------------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "words"),
+    [
+        ('{"learning_rat": 1}', "options.learning_rat", ["learning_rat", "unknown", "learning_rate"]),
+        ('{"seed": -1}', "options.seed", ["seed", "greater than or equal to 0", "-1"]),
+        ('{"effort": "all"}', "options.effort", ["'quick'", "'standard'", "'thorough'"]),
+        ("{", "options", ["not JSON"]),
+        ("[]", "options", ["object"]),
+    ],
+)
+def test_bad_options_are_refused_by_field_and_nothing_is_kept(
+    service: Service, options: str, place: str, words: list[str]
+) -> None:
+    body = problem_in(service.submit(data={"options": options}), HTTPStatus.BAD_REQUEST, "bad-options")
+    assert body.where == place
+    for word in words:
+        assert word in body.detail + body.hint
+    assert stored_files(service) == 0
+
+
+def test_a_bad_gate_is_refused_before_anything_is_read(service: Service) -> None:
+    for response in (service.submit("?fail_on=critical"), service.get("/v1/analyses/any/report?fail_on=critical")):
+        body = problem_in(response, HTTPStatus.BAD_REQUEST, "bad-options")
+        assert body.where == "fail_on"
+        assert "info, warning or error" in body.hint
+    assert stored_files(service) == 0
+
+
+def test_json_instead_of_a_form_is_refused(service: Service) -> None:
+    response = service.ask("POST", "/v1/analyses", json={"model": "x"})
+    problem_in(response, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type")
+
+
+def test_a_form_over_the_limit_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
+    app = create_app(Settings(data_dir=tmp_path, max_upload_bytes=10))
+    problem_in(Service(app).submit(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large")
+    assert stored_files(Service(app)) == 0
+    app.state.context.store.close()
+
+
+def test_a_wait_that_is_no_number_is_refused(service: Service) -> None:
+    for query in ("?wait=soon", "?wait=-1", "?wait=nan"):
+        assert problem_in(service.submit(query), HTTPStatus.BAD_REQUEST, "bad-request").where == "wait"
+
+
+# ------------------------------------------------------------------ gate
+
+
+def test_a_gate_answers_503_until_there_is_a_verdict_and_rejoins_the_same_job(
+    service: Service, healthy: Report
+) -> None:
+    first, second = service.submit("?fail_on=error"), service.submit("?fail_on=error")
+    for response in (first, second):
+        problem_in(response, HTTPStatus.SERVICE_UNAVAILABLE, "not-finished")
+        assert int(response.headers["retry-after"]) > 0
+    assert job_of(first) == job_of(second)
+    service.succeed(healthy)
+    passed = service.submit("?fail_on=error")
+    assert (passed.status_code, passed.content) == (HTTPStatus.OK, healthy.to_json())
+    assert job_of(passed) == job_of(first)
+    assert service.context.store.claim("worker", now()) is None
+
+
+def test_a_report_that_fails_the_gate_is_422_with_the_report_itself(service: Service, sick: Report) -> None:
+    service.submit()
+    job = service.succeed(sick)
+    for response in (service.submit("?fail_on=error"), service.get(f"/v1/analyses/{job.id}/report?fail_on=error")):
+        assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert response.headers["content-type"] == "application/json"
+        assert response.headers["gradient-health-verdict"] == "unhealthy"
+        assert response.content == sick.to_json()
+
+
+def test_without_a_gate_an_unhealthy_report_is_a_success(service: Service, sick: Report) -> None:
+    service.submit()
+    response = service.get(f"/v1/analyses/{service.succeed(sick).id}/report")
+    assert response.status_code == HTTPStatus.OK
+    assert response.headers["gradient-health-verdict"] == "unhealthy"
+
+
+def test_too_little_evidence_fails_a_gate_that_asks_for_it(service: Service, healthy: Report) -> None:
+    service.submit()
+    job = service.succeed(healthy.model_copy(update={"verdict": Verdict.INCONCLUSIVE}))
+    path = f"/v1/analyses/{job.id}/report"
+    assert service.get(f"{path}?fail_on=error").status_code == HTTPStatus.OK
+    assert service.get(f"{path}?fail_on=error,inconclusive").status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+def test_a_gate_does_not_rejoin_other_options_or_another_model(service: Service) -> None:
+    first = service.submit("?fail_on=error")
+    other_seed = service.submit("?fail_on=error", data={"options": '{"seed": 1}'})
+    other_model = service.submit("?fail_on=error", files={"model": MODEL + b"!", "batch": BATCH})
+    no_batch = service.submit("?fail_on=error", files={"model": MODEL})
+    same = service.submit("?fail_on=warning", data={"options": '{"seed": 0, "effort": "standard"}'})
+    assert len({job_of(each) for each in (first, other_seed, other_model, no_batch)}) == 4
+    assert job_of(same) == job_of(first)
+
+
+def test_a_gate_tries_again_after_a_failure(service: Service) -> None:
+    first = service.submit("?fail_on=error")
+    service.fail()
+    second = service.submit("?fail_on=error")
+    problem_in(second, HTTPStatus.SERVICE_UNAVAILABLE, "not-finished")
+    assert job_of(first) != job_of(second)
+
+
+def test_a_gate_waits_as_long_as_it_is_told(service: Service, sick: Report) -> None:
+    with service.worker(sick):
+        response = service.submit("?fail_on=error&wait=60", headers={})
+    assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
+    assert response.content == sick.to_json()
+
+
+# ------------------------------------------------------------------ a job and its report
+
+
+def test_a_job_tells_how_far_it_is(service: Service) -> None:
+    path = service.submit().headers["location"]
+    service.context.store.keep(service.claim(), now(), "probe", 0.34567)
+    job = service.get(path).json()
+    assert (job["state"], job["progress"]) == ("running", {"stage": "probe", "fraction": 0.346})
+    assert job["created"] <= job["started"]
+    assert job["finished"] is None
+
+
+def test_a_job_that_failed_shows_its_problem(service: Service) -> None:
+    path = service.submit().headers["location"]
+    service.fail()
+    job = service.get(path).json()
+    assert job["state"] == "failed"
+    assert (job["error"]["code"], job["error"]["where"]) == ("unsupported-operator", "node 'det'")
+    assert job["finished"] is not None
+
+
+def test_the_report_of_an_unfinished_job_is_409_and_with_a_gate_503(service: Service) -> None:
+    path = service.submit().headers["location"]
+    for query, status in (("", HTTPStatus.CONFLICT), ("?fail_on=error", HTTPStatus.SERVICE_UNAVAILABLE)):
+        response = service.get(f"{path}/report{query}")
+        assert "queued" in problem_in(response, status, "not-finished").detail
+        assert response.headers["location"] == path
+        assert int(response.headers["retry-after"]) > 0
+
+
+def test_the_report_of_a_finished_job_is_the_stored_bytes(service: Service, healthy: Report) -> None:
+    path = service.submit().headers["location"]
+    service.succeed(healthy)
+    response = service.get(f"{path}/report")
+    assert (response.status_code, response.content) == (HTTPStatus.OK, healthy.to_json())
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["gradient-health-verdict"] == "healthy"
+    assert service.get(path).json()["state"] == "succeeded"
+
+
+def test_asking_for_a_report_can_wait_for_it(service: Service, healthy: Report) -> None:
+    path = service.submit().headers["location"]
+    with service.worker(healthy):
+        response = service.get(f"{path}/report?wait=60")
+    assert (response.status_code, response.content) == (HTTPStatus.OK, healthy.to_json())
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "status", "code"),
+    [
+        (State.FAILED, UNSUPPORTED, HTTPStatus.UNPROCESSABLE_ENTITY, "unsupported-operator"),
+        (
+            State.EXPIRED,
+            problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, "took longer than 1 s").model_dump(),
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "job-expired",
+        ),
+        (State.CANCELLED, None, HTTPStatus.GONE, "job-cancelled"),
+    ],
+)
+@pytest.mark.parametrize("query", ["", "?fail_on=error", "?wait=1"])
+def test_a_job_without_a_report_answers_with_its_problem(
+    service: Service, state: State, error: dict[str, Any] | None, status: HTTPStatus, code: str, query: str
+) -> None:
+    path = service.submit().headers["location"]
+    service.fail(state, error)
+    body = problem_in(service.get(f"{path}/report{query}"), status, code)
+    assert body.instance == f"{path}/report"
+    assert service.get(path).json()["state"] == state.value
+
+
+@pytest.mark.parametrize("job_id", ["0193a1c2-7e60-7c3e-9d55-2f6b1f0c8a11", "x", "%00", "..", "é" * 500])
+def test_a_job_nobody_submitted_is_not_found(service: Service, job_id: str) -> None:
+    for path in (f"/v1/analyses/{job_id}/report", f"/v1/analyses/{job_id}/report?wait=5&fail_on=error"):
+        problem_in(service.get(path), HTTPStatus.NOT_FOUND, "not-found")
+
+
+def test_a_job_nobody_submitted_has_no_state(service: Service) -> None:
+    problem_in(service.get("/v1/analyses/0193a1c2-7e60-7c3e-9d55-2f6b1f0c8a11"), HTTPStatus.NOT_FOUND, "not-found")
+
+
+def test_jobs_of_another_tenant_are_not_found(service: Service) -> None:
+    path = service.submit().headers["location"]
+    with service.context.store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE jobs SET tenant = 'other'")
+    problem_in(service.get(path), HTTPStatus.NOT_FOUND, "not-found")
+    problem_in(service.get(f"{path}/report"), HTTPStatus.NOT_FOUND, "not-found")
+
+
+# ------------------------------------------------------------------ idempotency
+
+
+def test_a_key_rejoins_the_job_it_was_first_used_for(service: Service, healthy: Report) -> None:
+    headers = WITHOUT_WAITING | {"Idempotency-Key": "build-17"}
+    first, second = service.submit(headers=headers), service.submit(headers=headers)
+    assert first.json() == second.json()
+    service.succeed(healthy)
+    third = service.submit(headers=headers)
+    assert (third.status_code, third.content) == (HTTPStatus.OK, healthy.to_json())
+    assert job_of(third) == job_of(first)
+    assert service.context.store.claim("worker", now()) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"files": {"model": MODEL + b"!", "batch": BATCH}},
+        {"files": {"model": MODEL}},
+        {"data": {"options": '{"seed": 1}'}},
+    ],
+    ids=["model", "batch", "options"],
+)
+def test_a_key_used_for_another_question_is_refused(service: Service, other: dict[str, Any]) -> None:
+    headers = WITHOUT_WAITING | {"Idempotency-Key": "build-17"}
+    first = service.submit(headers=headers)
+    refused = service.submit(headers=headers, **other)
+    body = problem_in(refused, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reuse")
+    assert body.where == "Idempotency-Key"
+    assert service.submit(headers=headers).json() == first.json()
+
+
+def test_an_overlong_key_is_refused(service: Service) -> None:
+    response = service.submit(headers={"Idempotency-Key": "k" * 256})
+    problem_in(response, HTTPStatus.BAD_REQUEST, "bad-request")
+    assert service.submit(headers={"Idempotency-Key": "k" * 255}).status_code == HTTPStatus.ACCEPTED
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same body", "other bodies"])
+def test_submissions_with_one_key_at_the_same_time_make_one_job(service: Service, same: bool) -> None:
+    headers = WITHOUT_WAITING | {"Idempotency-Key": "build-17"}
+
+    async def together() -> list[httpx.Response]:
+        bodies = [MODEL if same else MODEL + bytes([number]) for number in range(12)]
+        return await asyncio.gather(
+            *(service.exchange("POST", "/v1/analyses", files={"model": body}, headers=headers) for body in bodies)
+        )
+
+    responses = asyncio.run(together())
+    accepted = [each for each in responses if each.status_code == HTTPStatus.ACCEPTED]
+    assert len({job_of(each) for each in accepted}) == 1
+    assert len(accepted) == (len(responses) if same else 1)
+    for each in responses:
+        if each not in accepted:
+            problem_in(each, HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reuse")
+
+
+# ------------------------------------------------------------------ health and schemas
+
+
+def test_the_process_answers(service: Service) -> None:
+    response = service.get("/healthz")
+    assert (response.status_code, response.json()) == (HTTPStatus.OK, {"status": "ok", "version": VERSION})
+
+
+def test_readiness_names_what_is_missing(service: Service) -> None:
+    store = service.context.store
+
+    def readiness() -> tuple[int, str, dict[str, str]]:
+        response = service.get("/readyz")
+        return response.status_code, response.json()["status"], response.json()["checks"]
+
+    fine = {"storage": "ok", "database": "ok"}
+    assert readiness() == (503, "unavailable", fine | {"workers": "none"})
+    store.seen("worker", now(), ready=False)
+    assert readiness() == (503, "unavailable", fine | {"workers": "starting"})
+    store.seen("worker", now(), ready=True)
+    assert readiness() == (200, "ok", fine | {"workers": "ok"})
+
+
+def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
+    with service.context.store.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE workers")
+    response = service.get("/readyz")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.json()["checks"]["database"] != "ok"
+    assert service.get("/healthz").status_code == HTTPStatus.OK
+
+
+def test_lost_storage_is_unready(service: Service) -> None:
+    service.context.store.seen("worker", now(), ready=True)
+    service.context.objects.folder.rmdir()
+    response = service.get("/readyz")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.json()["checks"]["storage"] == "not writable"
+
+
+def test_reports_obey_the_published_schema(service: Service, healthy: Report, sick: Report) -> None:
+    schema = service.get("/v1/schema/report").json()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for report in (healthy, sick):
+        jsonschema.validate(json.loads(report.to_json()), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"verdict": "fine"}, schema)
+
+
+def test_options_obey_the_published_schema(service: Service) -> None:
+    schema = service.get("/v1/schema/options").json()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({"seed": 7, "effort": "quick", "freeze": ["b*"]}, schema)
+    for wrong in ({"sed": 7}, {"seed": -1}, {"effort": "all"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
+    assert all(field.get("description") for field in schema["properties"].values())
+
+
+# ------------------------------------------------------------------ OpenAPI
+
+
+@pytest.fixture
+def document(service: Service) -> dict[str, Any]:
+    response = service.get("/openapi.json")
+    assert response.status_code == HTTPStatus.OK
+    return json.loads(response.content)
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        f"{method.upper()} {path}": operation
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    }
+
+
+def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) -> None:
+    documented = {name: set(operation["responses"]) for name, operation in operations(document).items()}
+    assert documented == {
+        "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "503", "default"},
+        "GET /v1/analyses/{job_id}": {"200", "404", "default"},
+        "GET /v1/analyses/{job_id}/report": {"200", "400", "404", "409", "422", "503", "default"},
+        "GET /v1/schema/report": {"200"},
+        "GET /v1/schema/options": {"200"},
+        "GET /healthz": {"200"},
+        "GET /readyz": {"200", "503"},
+    }
+
+
+def test_every_documented_error_has_a_typed_problem_as_its_body(document: dict[str, Any]) -> None:
+    for name, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if status < "400" or "readyz" in name:
+                continue
+            schema = response["content"]["application/problem+json"]["schema"]
+            assert set(Problem.model_fields) == set(schema["properties"]), (name, status)
+            jsonschema.validate(schema["example"], schema)
+            json_too = "application/json" in response["content"]
+            assert json_too is (status == "422"), (name, status)
+
+
+def test_every_operation_can_be_called_by_name_and_the_upload_has_an_example(document: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(document).values()]
+    assert len(set(names)) == len(names)
+    form = operations(document)["POST /v1/analyses"]["requestBody"]["content"]["multipart/form-data"]
+    assert set(form["example"]) == set(form["schema"]["properties"]) == {"model", "batch", "options"}
+    parse_options(form["example"]["options"])
+    schemas = document["components"]["schemas"]
+    assert set(schemas["JobView"]["example"]) >= set(schemas["JobView"]["properties"]) - {"finished", "error"}
+
+
+def test_every_reference_of_the_document_leads_somewhere(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    schemas = document["components"]["schemas"]
+    references = {piece.split('"')[0] for piece in text.split('"#/components/schemas/')[1:]}
+    assert references <= set(schemas)
+    assert "ValidationError" not in references
+    assert document["openapi"].startswith("3.1")
+
+
+def test_answers_are_as_documented(service: Service, document: dict[str, Any], healthy: Report) -> None:
+    accepted = service.submit()
+    schemas = document["components"]["schemas"]
+    view = schemas["JobView"] | {"components": document["components"]}
+    jsonschema.validate(accepted.json(), view)
+    service.succeed(healthy)
+    jsonschema.validate(service.get(accepted.headers["location"]).json(), view)
+
+
+# ------------------------------------------------------------------ weight
+
+
+@pytest.mark.parametrize("module", ["service.app", "service.supervisor", "service.cli", "service.client"])
+def test_only_children_load_the_laboratory(module: str) -> None:
+    script = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE).stdout
+    assert not {"torch", "onnx", "onnxruntime", "safetensors"} & set(json.loads(output))

@@ -1,0 +1,217 @@
+"""The client against the real application, over a bridge instead of a socket."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from analysis.options import AnalysisOptions, Effort, parse_options
+from analysis.pipeline import analyze
+from analysis.report import Report
+from service.app import create_app
+from service.client import TIMEOUT, Client
+from service.context import Context
+from service.jobs import Job, State
+from service.problems import ProblemError, problem
+from service.settings import Settings
+from service.store import now
+from tests.gallery import he, mlp, vectors
+
+NOWHERE = "http://127.0.0.1:1"
+"""Port 1 is reserved and closed."""
+
+
+class Bridge(httpx.BaseTransport):
+    """From a synchronous client to an ASGI application."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self.app = app
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return asyncio.run(self.forward(request))
+
+    async def forward(self, request: httpx.Request) -> httpx.Response:
+        forwarded = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
+        response = await httpx.ASGITransport(self.app).handle_async_request(forwarded)
+        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+
+
+def client_of(transport: httpx.BaseTransport) -> Client:
+    client = Client("http://test/")
+    client._http = httpx.Client(transport=transport, base_url="http://test", timeout=TIMEOUT)
+    return client
+
+
+def answering(response: httpx.Response) -> Client:
+    return client_of(httpx.MockTransport(lambda _: response))
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Iterator[FastAPI]:
+    made = create_app(Settings(data_dir=tmp_path / "data"))
+    yield made
+    made.state.context.store.close()
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Client:
+    return client_of(Bridge(app))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    model, batch = tmp_path / "network.onnx", tmp_path / "batch.npz"
+    model.write_bytes(mlp(3, "Relu", he(), width=16))
+    batch.write_bytes(vectors())
+    return model, batch
+
+
+@pytest.fixture(scope="session")
+def report() -> Report:
+    return analyze(mlp(3, "Relu", he(), width=16), vectors(), parse_options({"effort": "quick"}))
+
+
+@contextmanager
+def worker(app: FastAPI, work: Callable[[Context, Job], object]) -> Iterator[None]:
+    """Does the next job in the background."""
+    context, over = app.state.context, threading.Event()
+
+    def claim() -> None:
+        while not over.wait(0.02):
+            if (job := context.store.claim("worker", now())) is not None:
+                work(context, job)
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(claim)
+        try:
+            yield
+        finally:
+            over.set()
+        working.result()
+
+
+def test_what_is_submitted_arrives_as_it_was(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
+    model, batch = files
+    job = client.submit(model, batch, AnalysisOptions(seed=7, effort=Effort.QUICK))
+    assert job.state is State.QUEUED
+    context = app.state.context
+    request = context.store.claim("worker", now()).request
+    assert request.model_name == "network.onnx"
+    assert context.objects.get(request.model_sha256) == model.read_bytes()
+    assert context.objects.get(request.batch_sha256) == batch.read_bytes()
+    assert parse_options(request.options) == AnalysisOptions(seed=7, effort=Effort.QUICK)
+
+
+def test_a_model_alone_may_be_submitted(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
+    client.submit(files[0])
+    request = app.state.context.store.claim("worker", now()).request
+    assert request.batch_sha256 is None
+    assert parse_options(request.options) == AnalysisOptions()
+
+
+def test_submitting_does_not_wait(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
+    """The application's default is to wait for 30 s."""
+    job = client.submit(files[0])
+    assert client.job(job.id).state is State.QUEUED
+    app.state.context.store.claim("worker", now())
+    assert client.job(job.id).state is State.RUNNING
+
+
+def test_an_analysis_is_followed_to_its_report(
+    app: FastAPI, client: Client, files: tuple[Path, Path], report: Report
+) -> None:
+    told = threading.Event()
+    seen: list[tuple[str, float]] = []
+
+    def progress(stage: str, fraction: float) -> None:
+        seen.append((stage, fraction))
+        if stage == "probe":
+            told.set()
+
+    def work(context: Context, job: Job) -> None:
+        context.store.keep(job, now(), "probe", 0.5)
+        assert told.wait(10)
+        blob = context.objects.put(report.to_json())
+        context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+
+    with worker(app, work):
+        assert client.analyze(*files, progress=progress) == report
+    assert ("probe", 0.5) in seen
+
+
+def test_a_failed_analysis_raises_its_problem(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
+    stored = problem("unsupported-operator", HTTPStatus.UNPROCESSABLE_ENTITY, "Det", where="node 'det'", hint="export")
+
+    def work(context: Context, job: Job) -> None:
+        context.store.finish(job, State.FAILED, now(), error=stored.model_dump())
+
+    with worker(app, work), pytest.raises(ProblemError) as failed:
+        client.analyze(*files)
+    told = failed.value.problem
+    assert (told.code, told.detail, told.where, told.hint) == ("unsupported-operator", "Det", "node 'det'", "export")
+
+
+def test_a_refused_upload_raises_its_problem(tmp_path: Path, client: Client) -> None:
+    empty = tmp_path / "empty.onnx"
+    empty.touch()
+    with pytest.raises(ProblemError, match="the model is empty"):
+        client.submit(empty)
+
+
+def test_a_job_nobody_knows_raises_its_problem(client: Client) -> None:
+    with pytest.raises(ProblemError) as refused:
+        client.job("unknown")
+    assert refused.value.problem.status == HTTPStatus.NOT_FOUND
+
+
+def test_a_report_that_is_not_there_yet_raises_its_problem(client: Client, files: tuple[Path, Path]) -> None:
+    job = client.submit(*files)
+    with pytest.raises(ProblemError, match="queued"):
+        client.report(job.id)
+
+
+def test_the_service_is_ready_when_it_says_so(app: FastAPI, client: Client) -> None:
+    assert not client.ready()
+    app.state.context.store.seen("worker", now(), ready=True)
+    assert client.ready()
+
+
+def test_where_no_service_is_nothing_is_ready_and_submitting_raises(files: tuple[Path, Path]) -> None:
+    client = Client(NOWHERE)
+    assert not client.ready()
+    with pytest.raises(httpx.ConnectError):
+        client.submit(*files)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.Response(502, html="<h1>Bad gateway</h1>"),
+        httpx.Response(200, html="<h1>Sign in</h1>"),
+        httpx.Response(302, headers={"Location": "http://elsewhere/"}),
+        httpx.Response(404, json={"detail": "Not Found"}),
+        httpx.Response(200, json={}),
+        httpx.Response(500),
+    ],
+    ids=lambda response: f"{response.status_code} {response.text[:10]}",
+)
+def test_an_answer_of_somebody_else_is_a_problem_of_the_service(
+    files: tuple[Path, Path], answer: httpx.Response
+) -> None:
+    client = answering(answer)
+    for question in (lambda: client.submit(*files), lambda: client.job("id"), lambda: client.report("id")):
+        with pytest.raises(ProblemError, match=f"http://test.* answered {answer.status_code}") as failed:
+            question()
+        assert failed.value.problem.status == HTTPStatus.BAD_GATEWAY
+
+
+def test_a_slash_at_the_end_of_the_address_does_not_matter() -> None:
+    assert Client("http://test/")._http.base_url == Client("http://test")._http.base_url

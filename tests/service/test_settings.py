@@ -1,0 +1,114 @@
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from service.settings import Settings
+
+PREFIX = "GRADIENT_HEALTH_"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in set(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_local_and_limited() -> None:
+    settings = Settings()
+    assert settings.host == "127.0.0.1"
+    assert settings.port == 8000
+    assert settings.data_dir == Path("data")
+    assert settings.job_slots == 1
+    assert settings.default_wait_seconds == 30
+    assert settings.max_wait_seconds == 300
+    for limit in (settings.max_upload_bytes, settings.max_options_bytes, settings.max_job_memory_bytes):
+        assert 0 < limit < 1 << 40
+    for seconds in (settings.idle_upload_seconds, settings.max_job_seconds):
+        assert 0 < seconds < 86_400
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("host", "::1", "::1"),
+        ("port", "0", 0),
+        ("data_dir", "/srv/gradient health", Path("/srv/gradient health")),
+        ("database_url", "postgresql+psycopg://u:p%40ss@db/jobs", "postgresql+psycopg://u:p%40ss@db/jobs"),
+        ("max_upload_bytes", "1000", 1000),
+        ("max_job_seconds", "0.5", 0.5),
+        ("max_job_memory_bytes", "1073741824", 1 << 30),
+        ("job_slots", "4", 4),
+    ],
+)
+def test_the_environment_sets_what_its_prefix_names(
+    monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: object
+) -> None:
+    monkeypatch.setenv(PREFIX + name.upper(), text)
+    monkeypatch.setenv(name.upper(), "no prefix, no meaning")
+    assert getattr(Settings(), name) == value
+
+
+def test_what_is_given_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "PORT", "1234")
+    assert Settings(port=4321).port == 4321
+
+
+def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PREFIX + "TEST_REQUIRE_SERVERS", "1")
+    assert Settings() == Settings()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": -1}, {"port": 65536}, {"port": "http"}, {"max_upload_bytes": 0}, {"max_options_bytes": 0},
+        {"idle_upload_seconds": 0}, {"max_job_seconds": 0}, {"max_job_seconds": -1}, {"max_job_memory_bytes": 1 << 29},
+        {"job_slots": 0}, {"job_slots": 65}, {"default_wait_seconds": -1}, {"max_wait_seconds": -1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_out_of_bounds_is_refused_and_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1
+
+
+def test_everything_lies_in_the_data_folder(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert settings.database == f"sqlite:///{tmp_path}/jobs.sqlite"
+    assert settings.objects_dir == tmp_path / "objects"
+    assert settings.work_dir == tmp_path / "work"
+
+
+def test_a_database_elsewhere_leaves_the_files_where_they_are(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, database_url="postgresql+psycopg://db/jobs")
+    assert settings.database == "postgresql+psycopg://db/jobs"
+    assert settings.objects_dir == tmp_path / "objects"
+
+
+def test_derived_paths_are_absolute_so_that_a_change_of_folder_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(data_dir=Path("here"))
+    assert settings.objects_dir == tmp_path / "here" / "objects"
+    assert settings.work_dir == tmp_path / "here" / "work"
+    assert settings.database == f"sqlite:///{tmp_path}/here/jobs.sqlite"
+
+
+def test_preparing_makes_the_folders_and_keeps_what_is_there(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "deep" / "down")
+    assert settings.prepare() is settings
+    kept = settings.objects_dir / "kept"
+    kept.write_bytes(b"kept")
+    settings.prepare()
+    assert kept.read_bytes() == b"kept"
+    assert settings.work_dir.is_dir()
