@@ -233,11 +233,13 @@ class _Builder:
         self.template: Slots = [None]
         self.constant: set[str] = set()
         """Values known at conversion."""
-        for name in model.weights:
-            self._place(name, self._initial(name))
+        self.read: set[str] = set()
+        """Values that some node, body or output reads."""
 
     def build(self) -> Program:
         """The main graph."""
+        for name in self.model.weights:
+            self._place(name, self._initial(name))
         for spec in self.model.inputs:
             self.slot(spec.name)
         return self._program(self.model.proto.graph, [spec.name for spec in self.model.outputs])
@@ -264,6 +266,7 @@ class _Builder:
 
     def _program(self, graph: GraphProto, outputs: Sequence[str]) -> Program:
         drafts: list[tuple[NodeProto, Action, tuple[int, ...], tuple[int, ...]]] = []
+        self.read = set(outputs).union(*(captures(node).union(node.input) for node in graph.node))
         for node in graph.node:
             if self._dequantized_weight(node):
                 continue
@@ -286,11 +289,12 @@ class _Builder:
         operator = _operator(self.model, node)
         assert operator is not None
         reads = _trimmed(tuple(self.slot(name) for name in node.input))
-        function = partial(operator.function, **self._attributes(node, operator))
+        writes = _trimmed(tuple(self.slot(name) for name in self._wanted(node)))
+        function = partial(operator.function, **self._attributes(node, operator, len(writes)))
         call = Call(
             function=function if function.keywords else function.func,
             reads=reads,
-            writes=_trimmed(tuple(self.slot(name) for name in node.output)),
+            writes=writes,
             many=operator.many,
             hosted=frozenset(
                 place for place, kind in enumerate(operator.inputs[: len(reads)]) if kind is Kind.INTS
@@ -303,6 +307,10 @@ class _Builder:
             return None
         action = self._hosted_once(call, node).action()
         return action, (*reads, *(self.slot(name) for name in outside)), call.writes
+
+    def _wanted(self, node: NodeProto) -> list[str]:
+        """Outputs worth computing: the first, and those that somebody reads."""
+        return [name if place == 0 or name in self.read else "" for place, name in enumerate(node.output)]
 
     def _hosted_once(self, call: Call, node: NodeProto) -> Call:
         """Shapes known at conversion are read from the host now, into slots of their own."""
@@ -319,7 +327,7 @@ class _Builder:
         slots = self.template.copy()
         with torch.no_grad():
             Program.of([step]).run(slots)
-        for name in filter(None, node.output):
+        for name in filter(None, self._wanted(node)):
             self._place(name, slots[self.slots[name]])
 
     def _dequantized_weight(self, node: NodeProto) -> bool:
@@ -340,23 +348,21 @@ class _Builder:
 
     def _body(self, graph: GraphProto) -> BodyProgram:
         """A subgraph: slots of its own, values from outside captured by slot."""
-        inner = _Builder.__new__(_Builder)
-        inner.model, inner.weights, inner.precision, inner.mode = self.model, self.weights, self.precision, self.mode
-        inner.slots, inner.template, inner.constant = {"": NOTHING}, [None], set()
+        inner = _Builder(self.model, self.weights, self.precision, self.mode)
         own = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
         needed = {name for node in graph.node for name in (*node.input, *captures(node))} - own - {""}
         needed |= {value.name for value in graph.output} - own
         for name in sorted(needed & self.constant):
-            inner._place(name, self.template[self.slots[name]])  # noqa: SLF001 - its own kind
+            inner._place(name, self.template[self.slots[name]])
         captured = tuple((self.slot(name), inner.slot(name)) for name in sorted(needed - self.constant))
         inputs = tuple(inner.slot(value.name) for value in graph.input)
         outputs = [value.name for value in graph.output]
-        program = inner._program(graph, outputs)  # noqa: SLF001 - its own kind
+        program = inner._program(graph, outputs)
         return BodyProgram(
             program, tuple(inner.template), captured, inputs, tuple(inner.slots[name] for name in outputs)
         )
 
-    def _attributes(self, node: NodeProto, operator: Operator) -> dict[str, Any]:
+    def _attributes(self, node: NodeProto, operator: Operator, outputs: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for attribute in node.attribute:
             kind = operator.attributes.get(attribute.name)
@@ -367,7 +373,7 @@ class _Builder:
             if kind is Kind.MODE:
                 values[name] = self.mode
             elif kind is Kind.OUTPUT_COUNT:
-                values[name] = max(place + 1 for place, output in enumerate(node.output) if output or place == 0)
+                values[name] = max(outputs, 1)
         return values
 
     def _attribute(self, attribute: AttributeProto, kind: Kind) -> Any:

@@ -178,13 +178,14 @@ def _written_out_gelu(model: CheckedModel, value: str) -> str | None:
         follower = next((node for node, _ in model.consumers.get(scaled.output[0], ())), None)
         if follower is None or follower.op_type != "Erf":
             continue
-        output = follower.output[0]
+        output, gated = follower.output[0], False
         for _ in range(4):
             following = [node for node, _ in model.consumers.get(output, ()) if node.op_type in {"Add", "Mul"}]
             if len(following) != 1:
                 break
             output = following[0].output[0]
-            if following[0].op_type == "Mul" and not _scaled_again(model, output):
+            gated |= following[0].op_type == "Mul" and not any(name in model.weights for name in following[0].input)
+            if gated and not _scaled_again(model, output):
                 return output
     return None
 
@@ -198,8 +199,8 @@ def cancelling_operator(model: CheckedModel, layer: Layer) -> str | None:
 
 
 def _scaled_again(model: CheckedModel, value: str) -> bool:
-    """Whether the only thing that happens to the value is another multiplication by a constant."""
+    """Whether the only thing that happens to the value is another multiplication by a single number."""
     uses = model.consumers.get(value, ())
-    return (
-        len(uses) == 1 and uses[0].node.op_type == "Mul" and any(name in model.weights for name in uses[0].node.input)
-    )
+    if len(uses) != 1 or uses[0].node.op_type != "Mul":
+        return False
+    return any(name in model.weights and model.weights[name].size == 1 for name in uses[0].node.input)

@@ -1,0 +1,89 @@
+import copy
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
+import pytest
+
+from analysis import errors
+from analysis.errors import AnalysisError, BadInput, InvalidModel, NotOnnx, Unsupported, UnsupportedOp
+
+EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AnalysisError)]
+
+
+def test_every_class_has_a_code_of_its_own() -> None:
+    codes = [kind.code for kind in EVERY]
+    assert len(set(codes)) == len(codes) == 15
+    assert all("code" in vars(kind) for kind in EVERY)
+
+
+def test_codes_are_stable() -> None:
+    assert {kind.__name__: kind.code for kind in EVERY} == {
+        "AnalysisError": "analysis-error",
+        "BadInput": "bad-input",
+        "NotOnnx": "not-onnx",
+        "InvalidModel": "invalid-model",
+        "MissingExternalData": "missing-external-data",
+        "BadBatch": "bad-batch",
+        "BadOptions": "bad-options",
+        "NothingToTrain": "nothing-to-train",
+        "NodeFailed": "node-failed",
+        "LimitExceeded": "limit-exceeded",
+        "Unsupported": "unsupported",
+        "UnsupportedOp": "unsupported-operator",
+        "NeverSupported": "never-supported",
+        "NotDifferentiable": "not-differentiable",
+        "ConversionMismatch": "conversion-mismatch",
+    }
+
+
+def test_the_module_docstring_shows_the_whole_tree() -> None:
+    assert all(kind.__name__ in (errors.__doc__ or "") for kind in EVERY)
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_the_docstring_is_the_default_detail(kind: type[AnalysisError]) -> None:
+    assert kind().detail == kind.__doc__
+    assert str(kind()) == kind.__doc__
+    assert "\n" not in str(kind())
+
+
+@pytest.mark.parametrize("kind", EVERY)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_survives_pickling_whole(kind: type[AnalysisError], protocol: int) -> None:
+    error = kind("w\u00e4s 'what'", where="layer.1", hint="do that")
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert type(again) is kind
+    assert (again.detail, again.where, again.hint, str(again)) == (error.detail, error.where, error.hint, str(error))
+
+
+@pytest.mark.parametrize("travel", [copy.copy, copy.deepcopy, lambda error: pickle.loads(ForkingPickler.dumps(error))])
+def test_an_error_survives_copies_and_process_boundaries(travel) -> None:
+    again = travel(InvalidModel(where="node", hint="hint"))
+    assert (again.detail, again.where, again.hint) == ("The model violates the ONNX specification.", "node", "hint")
+
+
+@pytest.mark.parametrize(
+    ("parts", "line"),
+    [
+        (("what", "", ""), "what"),
+        (("what", "node", ""), "node: what"),
+        (("what", "", "way out"), "what (way out)"),
+        (("what", "node", "way out"), "node: what (way out)"),
+    ],
+)
+def test_an_error_prints_where_what_and_hint_on_one_line(parts: tuple[str, str, str], line: str) -> None:
+    detail, where, hint = parts
+    assert str(InvalidModel(detail, where=where, hint=hint)) == line
+
+
+def test_where_and_hint_are_given_by_name_only() -> None:
+    with pytest.raises(TypeError):
+        InvalidModel("what", "where")
+
+
+def test_branches_can_be_caught_together() -> None:
+    assert issubclass(NotOnnx, BadInput)
+    assert issubclass(UnsupportedOp, Unsupported)
+    assert not issubclass(UnsupportedOp, BadInput)
+    with pytest.raises(AnalysisError):
+        raise UnsupportedOp

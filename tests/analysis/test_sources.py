@@ -1,0 +1,306 @@
+import io
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper, parser
+from torch import nn
+
+from analysis.model import CheckedModel, check_model
+from analysis.sources import (
+    EVERY_INPUT,
+    ROLES,
+    Sources,
+    data_inputs,
+    find_sources,
+    gradient_inputs,
+    is_float_dtype,
+    role_of,
+)
+
+RANDOM = np.random.default_rng(20261123)
+HEAD = '<ir_version: 10, opset_import: ["": 20]>'
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def model(nodes: str, inputs: str = "float[N,4] x", outputs: str = "float[] y", **weights: np.ndarray) -> CheckedModel:
+    """ONNX text with these initialisers."""
+    proto = parser.parse_model(f"{HEAD} net ({inputs}) => ({outputs}) {{ {nodes} }}")
+    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items())
+    return check_model(proto.SerializeToString())
+
+
+def used(found: Sources) -> list[tuple[str, str, str]]:
+    return [(use.initializer, use.role, use.node.op_type) for use in found.uses]
+
+
+def exported(module: nn.Module, *inputs: torch.Tensor, **how) -> CheckedModel:
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own: this exporter is on its way out
+        torch.onnx.export(module.eval(), inputs, content, dynamo=False, opset_version=17, **how)
+    return check_model(content.getvalue())
+
+
+# ------------------------------------------------------------------ weight expressions
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        "e = Identity(w)",
+        "e = Transpose<perm: ints = [1, 0]>(w)",
+        "e = Cast<to: int = 1>(w)",
+        "d = Cast<to: int = 11>(w) e = Cast<to: int = 1>(d)",
+        "f = Slice(w, zero, four) e = Identity(f)",
+        "f = Reshape(w, four_four) e = Identity(f)",
+        "f = Unsqueeze(w, zero) e = Squeeze(f, zero)",
+        "f = Gather(w, four_ids) e = Transpose(f)",
+        "f, g = Split<num_outputs: int = 2>(w) e = Concat<axis: int = 0>(f, g)",
+        "f = Expand(w, four_four) g = Flatten(f) e = Pad(g, no_pads)",
+        "f = Mul(w, half) e = Add(f, half)",
+        "f = Dropout(w) e = Trilu(f)",
+        "f = CastLike(w, half) e = Tile(f, once)",
+    ],
+)
+def test_a_weight_is_found_behind_what_exporters_put_in_front(chain: str) -> None:
+    constants = {
+        "zero": np.array([0]), "four": np.array([4]), "four_four": np.array([4, 4]), "four_ids": np.arange(4),
+        "no_pads": np.zeros(4, np.int64), "once": np.array([1, 1]),
+    }  # fmt: skip
+    found = find_sources(
+        model(f"{chain} y = MatMul(x, e)", w=floats(4, 4), half=np.array(0.5, np.float32), **constants)
+    )
+    uses = [use for use in found.uses if use.initializer == "w"]
+    assert [(use.role, use.node.op_type, use.value) for use in uses] == [("weight", "MatMul", "e")]
+    assert "w" in found.of["e"]
+    assert {name for name in found.of["e"] if name not in {"w", "half"}} == set()
+
+
+def test_data_are_no_weight_expressions() -> None:
+    found = find_sources(model("h = MatMul(x, w) y = Relu(h)", w=floats(4, 4)))
+    assert set(found.of) == {"w"}
+
+
+def test_constants_without_floats_are_made_of_nothing() -> None:
+    found = find_sources(
+        model("s = Shape(w) t = Cast<to: int = 1>(s) u = ConstantOfShape(s) i = Cast<to: int = 7>(w) y = Add(x, x)",
+              w=floats(4, 4), n=np.array([1, 2]))
+    )  # fmt: skip
+    assert found.of["w"] == ("w",)
+    assert [found.of[name] for name in ("n", "s", "t", "u", "i")] == [()] * 5
+    assert found.uses == ()
+
+
+def test_a_fused_projection_is_made_of_all_its_parts() -> None:
+    parts = {name: floats(4, 2) for name in ("q", "k", "v")}
+    found = find_sources(model("w = Concat<axis: int = 1>(q, k, v) y = MatMul(x, w)", **parts))
+    assert found.of["w"] == ("q", "k", "v")
+    assert used(found) == [(name, "weight", "MatMul") for name in ("q", "k", "v")]
+
+
+def test_a_value_made_of_a_weight_twice_names_it_once() -> None:
+    found = find_sources(model("t = Transpose(w) s = MatMul(w, t) y = MatMul(x, s)", w=floats(4, 4)))
+    assert found.of["s"] == ("w",)
+    assert used(found) == [("w", "weight", "MatMul")]
+
+
+def test_weight_normalization_is_arithmetic_on_two_weights() -> None:
+    found = find_sources(
+        model(
+            "n = ReduceL2<keepdims: int = 1>(v, one) d = Div(v, n) w = Mul(d, g) y = MatMul(x, w)",
+            v=floats(4, 3),
+            g=floats(4, 1),
+            one=np.array([1]),
+        )
+    )
+    assert used(found) == [("v", "weight", "MatMul"), ("g", "weight", "MatMul")]
+    assert set(found.of["w"]) == {"v", "g"}
+
+
+def test_weight_normalization_as_torch_exports_it_is_arithmetic_on_two_weights() -> None:
+    torch.manual_seed(0)
+    module = nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    found = find_sources(exported(module, torch.zeros(2, 4), do_constant_folding=False))
+    weights = [use.initializer for use in found.uses if use.role == "weight"]
+    assert {name.rsplit(".", 1)[-1] for name in weights} == {"original0", "original1"}
+
+
+def test_a_dequantized_weight_is_the_int8_tensor_and_not_its_scale() -> None:
+    found = find_sources(
+        model("w = DequantizeLinear(q, s, z) t = Transpose(w) y = MatMul(x, t)",
+              q=RANDOM.integers(-9, 9, (4, 4)).astype(np.int8), s=np.float32(0.1), z=np.int8(0))
+    )  # fmt: skip
+    assert found.of["t"] == ("q",)
+    assert used(found) == [("q", "weight", "MatMul")]
+
+
+# ------------------------------------------------------------------ where they meet data
+
+
+def test_a_tied_weight_has_every_use() -> None:
+    found = find_sources(
+        model("h = Gather(e, x) t = Transpose<perm: ints = [1, 0]>(e) y = MatMul(h, t)", "int64[N] x", e=floats(9, 4))
+    )
+    assert used(found) == [("e", "embedding", "Gather"), ("e", "weight", "MatMul")]
+
+
+def test_a_gather_with_constant_indices_cuts_and_with_data_looks_up() -> None:
+    cut = find_sources(model("w = Gather(e, i) y = MatMul(x, w)", e=floats(9, 4), i=np.arange(4)))
+    assert used(cut) == [("e", "weight", "MatMul")]
+    looked_up = find_sources(model("y = Gather(e, x)", "int64[N] x", e=floats(9, 4)))
+    assert used(looked_up) == [("e", "embedding", "Gather")]
+    found = find_sources(
+        model("p = Reshape(x, s) y = GatherND(e, p)", "int64[N] x", e=floats(9, 4), s=np.array([-1, 1]))
+    )
+    assert used(found) == [("e", "embedding", "GatherND")]
+
+
+def test_an_operand_without_a_role_is_other() -> None:
+    found = find_sources(
+        model("h = Div(x, w) m = Max(h, w) y = Where(b, m, w)", "float[N,4] x, bool[4] b", w=floats(4))
+    )
+    assert used(found) == [("w", "other", "Div"), ("w", "other", "Max"), ("w", "other", "Where")]
+
+
+def test_a_use_tells_the_value_that_the_operator_reads() -> None:
+    found = find_sources(model("t = Transpose(w) y = MatMul(x, t)", w=floats(4, 4)))
+    (use,) = found.uses
+    assert (use.initializer, use.value) == ("w", "t")
+    assert use.node is use.owner
+
+
+@pytest.mark.parametrize(("op", "slots"), sorted(ROLES.items()))
+def test_every_role_is_that_of_its_slot(op: str, slots: dict[int, str]) -> None:
+    node = helper.make_node(op, [f"i{n}" for n in range(9)], ["y"])
+    assert {slot: role_of(node, slot) for slot in range(9) if role_of(node, slot) != "other"} == dict(slots)
+
+
+@pytest.mark.parametrize(("op", "role"), sorted(EVERY_INPUT.items()))
+def test_some_operators_take_a_parameter_anywhere(op: str, role: str) -> None:
+    assert [role_of(helper.make_node(op, ["a", "b", "c"], ["y"]), slot) for slot in range(3)] == [role] * 3
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "roles"),
+    [
+        (nn.Linear(4, 3), (2, 4), {"weight", "bias"}),
+        (nn.Conv1d(4, 3, 2), (2, 4, 5), {"weight", "bias"}),
+        (nn.ConvTranspose1d(4, 3, 2), (2, 4, 5), {"weight", "bias"}),
+        (nn.PReLU(4), (2, 4), {"slope"}),
+        (nn.LayerNorm(4), (2, 4), {"scale", "bias"}),
+        (nn.RNN(4, 3), (5, 2, 4), {"weight", "recurrent_weight", "bias"}),
+        (nn.GRU(4, 3), (5, 2, 4), {"weight", "recurrent_weight", "bias"}),
+        (nn.LSTM(4, 3), (5, 2, 4), {"weight", "recurrent_weight", "bias"}),
+    ],
+    ids=["Linear", "Conv1d", "ConvTranspose1d", "PReLU", "LayerNorm", "RNN", "GRU", "LSTM"],
+)
+def test_every_parameter_of_an_exported_layer_is_used_in_its_role(module: nn.Module, shape, roles: set[str]) -> None:
+    torch.manual_seed(0)
+    axes = {"x": {1 if isinstance(module, nn.RNNBase) else 0: "N"}}
+    found = find_sources(exported(module, torch.randn(shape), input_names=["x"], dynamic_axes=axes))
+    assert {use.role for use in found.uses} == roles
+
+
+# ------------------------------------------------------------------ bodies
+
+
+def body(nodes: list[NodeProto], output: str) -> GraphProto:
+    return helper.make_graph(nodes, "body", [], [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)])
+
+
+def choice(then: list[NodeProto], otherwise: list[NodeProto], **weights: np.ndarray) -> CheckedModel:
+    """An If whose bodies write `t` and `e`."""
+    node = helper.make_node("If", ["b"], ["y"], then_branch=body(then, "t"), else_branch=body(otherwise, "e"))
+    proto = parser.parse_model(f"{HEAD} net (float[N,4] x, bool b) => (float[] y) {{ y = Relu(x) }}")
+    del proto.graph.node[:]
+    proto.graph.node.append(node)
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    return check_model(proto.SerializeToString())
+
+
+def test_a_weight_used_in_a_body_belongs_to_the_node_around_it() -> None:
+    found = choice(
+        [helper.make_node("Transpose", ["w"], ["wt"]), helper.make_node("MatMul", ["x", "wt"], ["t"])],
+        [helper.make_node("MatMul", ["x", "w"], ["e"])],
+        w=floats(4, 4),
+    )
+    uses = find_sources(found).uses
+    assert [(use.initializer, use.role, use.node.op_type) for use in uses] == [("w", "weight", "MatMul")] * 2
+    assert all(use.owner is found.nodes[0] for use in uses)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_bodies_beside_each_other_may_share_names(swap: bool) -> None:
+    def weighted(output: str) -> list[NodeProto]:
+        return [helper.make_node("Transpose", ["w"], ["v"]), helper.make_node("MatMul", ["x", "v"], [output])]
+
+    def weightless(output: str) -> list[NodeProto]:
+        return [helper.make_node("Relu", ["x"], ["v"]), helper.make_node("Mul", ["x", "v"], [output])]
+
+    bodies = (weightless("t"), weighted("e")) if swap else (weighted("t"), weightless("e"))
+    assert used(find_sources(choice(*bodies, w=floats(4, 4)))) == [("w", "weight", "MatMul")]
+
+
+# ------------------------------------------------------------------ what passes a gradient
+
+
+@pytest.mark.parametrize(
+    ("node", "data"),
+    [
+        (helper.make_node("Add", ["a", "b"], ["y"]), ["a", "b"]),
+        (helper.make_node("Reshape", ["a", "shape"], ["y"]), ["a"]),
+        (helper.make_node("Slice", ["a", "s", "e"], ["y"]), ["a"]),
+        (helper.make_node("Gather", ["a", "i"], ["y"]), ["a"]),
+        (helper.make_node("Where", ["c", "a", "b"], ["y"]), ["c", "a", "b"]),
+    ],
+)
+def test_shapes_and_indices_are_no_data(node: NodeProto, data: list[str]) -> None:
+    assert data_inputs(node) == data
+
+
+def gradients(
+    nodes: str, inputs: str = "float[N,4] x, float[N,4] z, int64[N] i, bool[4] b", **weights
+) -> list[list[str]]:
+    """For each node, the inputs that a gradient flows back through."""
+    found = model(nodes, inputs, **weights)
+    sources = find_sources(found)
+    return [gradient_inputs(found, sources, node) for node in found.nodes]
+
+
+def test_a_gradient_flows_back_through_floating_data_only() -> None:
+    assert gradients("y = Add(x, z)") == [["x", "z"]]
+    assert gradients("y = MatMul(x, w)", w=floats(4, 4)) == [["x"]]
+    assert gradients("y = Where(b, x, z)") == [["x", "z"]]
+    assert gradients("y = Gather(x, i)") == [["x"]]
+    assert gradients("y = Gather(w, i)", w=floats(4, 4)) == [[]]
+    assert gradients("j = Cast<to: int = 7>(x) y = Cast<to: int = 1>(j)") == [[], []]
+    assert gradients("j = ArgMax(x) y = Cast<to: int = 1>(j)") == [[], []]
+    assert gradients("s = Shape(x) y = Cast<to: int = 1>(s)") == [[], []]
+    assert gradients("y = Hardmax(x)") == [[]]
+    assert gradients("y = Dropout(x)") == [["x"]]
+
+
+def test_initial_states_pass_no_gradient_into_the_data() -> None:
+    weights = {"w": floats(1, 3, 4), "r": floats(1, 3, 3)}
+    found = gradients("y = RNN<hidden_size: int = 3>(x, w, r, , , h)", "float[5,2,4] x, float[1,2,3] h", **weights)
+    assert found == [["x"]]
+
+
+def test_bodies_pass_a_gradient_into_what_they_capture() -> None:
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["t"])], [helper.make_node("Neg", ["x"], ["e"])]
+    found = choice(*nodes, w=floats(4, 4))
+    assert gradient_inputs(found, find_sources(found), found.nodes[0]) == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "carries"),
+    [("float32", True), ("float64", True), ("float16", True), ("bfloat16", True), ("int8", False), ("bool", False),
+     ("float8_e4m3fn", False), ("str", False), ("complex64", False)],
+)  # fmt: skip
+def test_which_types_carry_a_gradient(name: str, carries: bool) -> None:
+    assert is_float_dtype(name) is carries
