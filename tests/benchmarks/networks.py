@@ -1,0 +1,153 @@
+"""Plain PyTorch networks of known size, and their exports."""
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tests.gallery import npz
+
+CURRENT, OLDER = "current exporter", "TorchScript, training, opset 17"
+
+
+@dataclass(frozen=True)
+class Network:
+    module: nn.Module
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+    def export(self, how: str) -> bytes:
+        """With dynamo in eval mode, or with TorchScript in training mode without folding."""
+        file = io.BytesIO()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if how == CURRENT:
+                program = torch.onnx.export(self.module.eval(), (self.inputs,), dynamo=True, verbose=False)
+                program.save(file)
+            else:
+                training = torch.onnx.TrainingMode.TRAINING
+                torch.onnx.export(
+                    self.module.train(), (self.inputs,), file, dynamo=False, opset_version=17, training=training,
+                    do_constant_folding=False, input_names=["x"],
+                )  # fmt: skip
+        return file.getvalue()
+
+    def batch(self, name: str) -> bytes:
+        """Inputs and targets as npz."""
+        return npz(**{name: self.inputs.numpy(), "target": self.targets.numpy()})
+
+
+class ResidualBlock(nn.Module):
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, channels, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(2))
+        narrow = nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        self.shortcut = narrow if stride != 1 or before != channels else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = torch.relu(self.norms[0](self.first(x)))
+        return torch.relu(self.norms[1](self.second(inner)) + self.shortcut(x))
+
+
+class TransformerBlock(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.attend(self.norms[0](x))
+        return x + self.narrow(nn.functional.gelu(self.widen(self.norms[1](x))))
+
+    def attend(self, x: torch.Tensor) -> torch.Tensor:
+        batch, length, width = x.shape
+        split = (batch, length, self.heads, width // self.heads)
+        query, key, value = (each(x).view(split).transpose(1, 2) for each in (self.query, self.key, self.value))
+        attention = torch.softmax(query @ key.transpose(-1, -2) * split[-1] ** -0.5, -1)
+        return self.out((attention @ value).transpose(1, 2).reshape(batch, length, width))
+
+
+class Bert(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(30522, 128), nn.Parameter(0.02 * torch.randn(64, 128))
+        self.blocks = nn.Sequential(*[TransformerBlock(128, 2) for _ in range(4)])
+        self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.blocks(self.words(x) + self.places))[:, 0])
+
+
+class ViT(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.places = nn.Conv2d(3, 192, 16, 16), nn.Parameter(0.02 * torch.randn(196, 192))
+        self.blocks = nn.Sequential(*[TransformerBlock(192, 3) for _ in range(12)])
+        self.norm, self.head = nn.LayerNorm(192), nn.Linear(192, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.blocks(self.patches(x).flatten(2).transpose(1, 2) + self.places)).mean(1))
+
+
+class Lstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent, self.head = nn.LSTM(64, 256, 2), nn.Linear(256, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.recurrent(x)[0][-1])
+
+
+def mlp() -> Network:
+    hidden = [each for _ in range(49) for each in (nn.Linear(256, 256), nn.Tanh())]
+    return Network(nn.Sequential(*hidden, nn.Linear(256, 10)), torch.randn(128, 256), classes(128))
+
+
+def cnn() -> Network:
+    module = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.Sigmoid(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.Sigmoid(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(784, 64), nn.Sigmoid(), nn.Linear(64, 10),
+    )  # fmt: skip
+    return Network(module, torch.randn(256, 1, 28, 28), classes(256))
+
+
+def resnet18() -> Network:
+    widths = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2)]
+    blocks = [ResidualBlock(*each) for each in [*widths, (512, 512, 1)]]
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    return Network(nn.Sequential(*stem, *blocks, *head), torch.randn(8, 3, 224, 224), classes(8))
+
+
+def bert() -> Network:
+    return Network(Bert(), torch.randint(0, 30522, (8, 64)), classes(8))
+
+
+def vit() -> Network:
+    return Network(ViT(), torch.randn(8, 3, 224, 224), classes(8))
+
+
+def lstm() -> Network:
+    return Network(Lstm(), torch.randn(100, 32, 64), classes(32))
+
+
+def classes(samples: int) -> torch.Tensor:
+    return torch.randint(0, 10, (samples,))
+
+
+NETWORKS: dict[str, Callable[[], Network]] = {
+    "mlp": mlp, "cnn": cnn, "lstm": lstm, "bert": bert, "vit": vit, "resnet18": resnet18,
+}  # fmt: skip
+
+
+def build(name: str) -> Network:
+    """The same weights every time."""
+    torch.manual_seed(0)
+    return NETWORKS[name]()

@@ -1,0 +1,86 @@
+"""The converted network against the original module, and the measurement against bare passes."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from analysis.clock import Clock
+from analysis.convert import convert
+from analysis.experiment import Experiment
+from analysis.measure import measure
+from analysis.model import check_model
+from analysis.options import parse_options
+from analysis.subject import prepare
+from tests.benchmarks.conftest import Record
+from tests.benchmarks.networks import CURRENT, NETWORKS, OLDER, Network, build
+from tests.benchmarks.timing import ratios
+
+pytestmark = pytest.mark.benchmark
+KNOWN_STEP = {("bert", OLDER): 1.13, ("vit", OLDER): 1.14}
+KNOWN_STATISTICS = {"mlp": 1.51, "cnn": 2.18, "lstm": 1.30, "bert": 1.59, "vit": 1.20, "resnet18": 1.19}
+KNOWN_FACTORIAL = {"mlp": 1.90, "cnn": 3.08, "resnet18": 0.15}
+MANY_SMALL = {"mlp", "cnn", "bert"}
+
+
+def step(module: torch.nn.Module, network: Network) -> Callable[[], object]:
+    parameters = list(module.parameters())
+
+    def run() -> object:
+        output = module(network.inputs)
+        logits = output if isinstance(output, torch.Tensor) else output[0]
+        return torch.autograd.grad(cross_entropy(logits, network.targets), parameters)
+
+    return run
+
+
+@pytest.mark.parametrize("how", [CURRENT, OLDER])
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_a_step_of_the_converted_network(name: str, how: str, record: Record) -> None:
+    network = build(name)
+    converted = convert(check_model(network.export(how)))
+    network.module.train(how == OLDER)
+    converted.train(how == OLDER)
+    taken = ratios({"original": step(network.module, network), "converted": step(converted, network)})
+    known = KNOWN_STEP.get((name, how), 1.05)
+    record(f"forward and backward, {name}, {how}", taken["converted"], target=1.05, known=known)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_all_statistics_of_one_pass(name: str, record: Record) -> None:
+    network = build(name)
+    checked = check_model(network.export(CURRENT))
+    subject = prepare(checked, network.batch(checked.inputs[0].name), parse_options({}))
+    inputs, targets = subject.tensors()
+    parameters = list(subject.converted.parameters())
+
+    def bare() -> None:
+        torch.autograd.grad(subject.loss(inputs, targets), parameters)
+
+    taken = ratios({"bare": bare, "measured": lambda: measure(subject, cotangents=())})
+    target = 1.35 if name in MANY_SMALL else 1.12
+    record(f"all statistics of one pass, {name}", taken["measured"], target=target, known=KNOWN_STATISTICS[name])
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "resnet18"])
+def test_the_factorial(name: str, record: Record) -> None:
+    network, options = build(name), parse_options({})
+    checked = check_model(network.export(OLDER))
+    subject = prepare(checked, network.batch(checked.inputs[0].name), options)
+    measurement = measure(subject, cotangents=())
+    inputs, targets = subject.tensors()
+    parameters = list(subject.converted.parameters())
+
+    def bare() -> None:
+        for _ in range(24):
+            torch.autograd.grad(subject.loss(inputs, targets), parameters)
+
+    def factorial() -> None:
+        Experiment(subject, measurement, options, Clock(math.inf, None)).run_factorial()
+
+    taken = ratios({"bare": bare, "factorial": factorial})
+    target = 0.30 if name == "resnet18" else 0.80  # already ReLU: the swap repeats the baseline
+    known = KNOWN_FACTORIAL[name]
+    record(f"factorial of 24 variants by 24 bare passes, {name}", taken["factorial"], target=target, known=known)
