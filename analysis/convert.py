@@ -17,7 +17,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, defs, helpe
 from torch import nn
 
 from analysis import ops
-from analysis.errors import NeverSupported, UnsupportedOp
+from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
 from analysis.layers import find_layers
 from analysis.model import STANDARD_DOMAINS, CheckedModel, bodies, captures, label
 from analysis.ops._registry import Kind, Operator, TrainingMode, lookup
@@ -106,14 +106,14 @@ class DifferentiableModel(nn.Module):
         self._host = builder.template
         names = {id(parameter): name for name, parameter in weights.parameters.items()}
         self._parameter_slots = {slot: names[id(value)] for slot, value in enumerate(self._host) if id(value) in names}
-        self._floats: dict[int, str] = {}
+        self._constants: dict[int, str] = {}
         self._names = {name: _attribute_name(name) for name in weights.parameters}
         for name, parameter in weights.parameters.items():
             self.register_parameter(self._names[name], parameter)
         for slot, value in enumerate(self._host):
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and slot not in self._parameter_slots:
-                self._floats[slot] = f"constant:{slot}"
-                self.register_buffer(self._floats[slot], value, persistent=False)
+            if isinstance(value, torch.Tensor) and slot not in self._parameter_slots:
+                self._constants[slot] = f"constant:{slot}"
+                self.register_buffer(self._constants[slot], value, persistent=False)
         self.layers = tuple(layers)
         """Layers that own trainable weights, in topological order."""
         self.frozen = dict(frozen)
@@ -157,7 +157,7 @@ class DifferentiableModel(nn.Module):
 
     def set_constant(self, name: str, value: torch.Tensor) -> None:
         """Overwrite a frozen floating-point initialiser, such as a running statistic."""
-        self._buffers[self._floats[self._slots[name]]].copy_(value)  # type: ignore[union-attr]
+        self._buffers[self._constants[self._slots[name]]].copy_(value)  # type: ignore[union-attr]
 
     def _start(self, inputs: Sequence[torch.Tensor]) -> Slots:
         if len(inputs) != len(self._input_slots):
@@ -177,7 +177,7 @@ class DifferentiableModel(nn.Module):
         self._template: Slots = list(self._host)
         for slot, name in self._parameter_slots.items():
             self._template[slot] = self._parameter(name)
-        for slot, name in self._floats.items():
+        for slot, name in self._constants.items():
             self._template[slot] = self._buffers[name]
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002
@@ -336,8 +336,10 @@ class _Builder:
             return False
         name = node.input[0]
         if name not in self.weights.parameters:
-            drafted = self._node(node)
-            assert drafted is None
+            if self._node(node) is not None:
+                raise BadOptions(
+                    f"its scale {node.input[1]} cannot train beside it", where=name, hint=f"freeze {name}, or the scale"
+                )
             floats = self.template[self.slots[node.output[0]]]
             self.weights.parameters[name] = nn.Parameter(floats.clone())
         slot = self.slot(node.output[0])
@@ -347,19 +349,28 @@ class _Builder:
         return True
 
     def _body(self, graph: GraphProto) -> BodyProgram:
-        """A subgraph: slots of its own, values from outside captured by slot."""
+        """A subgraph: slots of its own; its tensors are captured, so that all of them lie in the module's slots."""
         inner = _Builder(self.model, self.weights, self.precision, self.mode)
         own = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
         needed = {name for node in graph.node for name in (*node.input, *captures(node))} - own - {""}
         needed |= {value.name for value in graph.output} - own
+        captured = {inner.slot(name): self.slot(name) for name in sorted(needed)}
         for name in sorted(needed & self.constant):
             inner._place(name, self.template[self.slots[name]])
-        captured = tuple((self.slot(name), inner.slot(name)) for name in sorted(needed - self.constant))
         inputs = tuple(inner.slot(value.name) for value in graph.input)
         outputs = [value.name for value in graph.output]
         program = inner._program(graph, outputs)
+        for slot, value in enumerate(inner.template):
+            if isinstance(value, torch.Tensor) and slot not in captured:
+                captured[slot] = len(self.template)
+                self.template.append(value)
+        template = tuple(None if slot in captured else value for slot, value in enumerate(inner.template))
         return BodyProgram(
-            program, tuple(inner.template), captured, inputs, tuple(inner.slots[name] for name in outputs)
+            program,
+            template,
+            tuple((outside, inside) for inside, outside in captured.items()),
+            inputs,
+            tuple(inner.slots[name] for name in outputs),
         )
 
     def _attributes(self, node: NodeProto, operator: Operator, outputs: int) -> dict[str, Any]:

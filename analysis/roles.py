@@ -46,17 +46,20 @@ class Roles:
 def assign_roles(model: CheckedModel, sources: Sources, train: Iterable[str] = (), freeze: Iterable[str] = ()) -> Roles:
     """Divide the initialisers; `train` and `freeze` are names or globs, and freeze wins.
 
-    Raises BadOptions where a name or glob matches nothing, or `train` names a tensor without floats.
+    Raises BadOptions where a name or glob matches nothing, or `train` names a tensor without floats; a glob passes
+    over those.
     """
+    train = tuple(train)
     uses: dict[str, list[Use]] = {}
     for use in sources.uses:
         uses.setdefault(use.initializer, []).append(use)
     biases = find_biases(model, sources)
     reasons = {name: _why_frozen(model, biases, name, uses.get(name, [])) for name in model.weights}
     for name in _matching(model, train, "train"):
-        if not is_float_dtype(model.weights[name].dtype.name) and name not in uses:
+        if is_float_dtype(model.weights[name].dtype.name) or name in uses:
+            reasons[name] = ""
+        elif name in train:
             raise BadOptions(f"{name} holds {model.weights[name].dtype.name}, not floats", where="options.train")
-        reasons[name] = ""
     for name in _matching(model, freeze, "freeze"):
         reasons[name] = "frozen by options"
     return Roles(
@@ -132,7 +135,8 @@ def _is_group_norm_dummy(model: CheckedModel, node: NodeProto) -> bool:
 def _matching(model: CheckedModel, patterns: Iterable[str], option: str) -> list[str]:
     matched: list[str] = []
     for pattern in patterns:
-        found = [name for name in model.weights if name == pattern or fnmatchcase(name, pattern)]
+        exact = [pattern] if pattern in model.weights else []
+        found = exact or [name for name in model.weights if fnmatchcase(name, pattern)]
         if not found:
             raise BadOptions(
                 f"{pattern!r} matches no initialiser of the model",

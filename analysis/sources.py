@@ -104,7 +104,7 @@ class _Walk:
 
     def _node(self, node: NodeProto, owner: NodeProto) -> None:
         data = [name for name in data_inputs(node) if name]
-        plain = not self._is_lookup(node) and next(bodies(node), None) is None
+        plain = not self._is_lookup(node) and not self._is_rescaled(node) and next(bodies(node), None) is None
         if plain and data and all(name in self.of for name in data):
             self.of.update(dict.fromkeys(filter(None, node.output), self._expression(node, data)))
             return
@@ -121,6 +121,10 @@ class _Walk:
     def _is_lookup(self, node: NodeProto) -> bool:
         """A Gather with indices that depend on the data reads a table; with constant ones it cuts a weight."""
         return node.op_type in LOOKUPS and node.input[1] not in self.of
+
+    def _is_rescaled(self, node: NodeProto) -> bool:
+        """Integers times a scale that depends on the data are no weight."""
+        return node.op_type == "DequantizeLinear" and any(name and name not in self.of for name in node.input)
 
     def _expression(self, node: NodeProto, data: list[str]) -> tuple[str, ...]:
         if node.op_type in NO_FLOATS_OUT or not all(map(self.model.is_float, node.output)):

@@ -1,6 +1,7 @@
 """What routes need: made once by the app, found on every request."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 from fastapi import Request
 
@@ -17,6 +18,8 @@ class Context:
     settings: Settings
     store: Store
     objects: Objects
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the server is told to stop: whoever waits for a report is answered now."""
 
     @property
     def upload_limits(self) -> UploadLimits:

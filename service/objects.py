@@ -1,11 +1,15 @@
 """Uploads and reports, by sha256, in a folder: written whole or not at all, and durable when `put` returns."""
 
+import fcntl
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
+
+PART: Final = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,13 @@ class Objects:
         """Read a blob."""
         return self.path(sha256).read_bytes()
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written; a file somebody still writes is locked."""
+        for path in self.folder.glob(f"*{PART}"):
+            with suppress(OSError), path.open("r+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
     def writer(self) -> "BlobWriter":
         """Store a stream."""
         return BlobWriter(self)
@@ -48,7 +59,8 @@ class BlobWriter:
     def __init__(self, objects: Objects) -> None:
         """A temporary file beside the blobs."""
         self._objects = objects
-        descriptor, name = tempfile.mkstemp(dir=objects.folder, suffix=".part")
+        descriptor, name = tempfile.mkstemp(dir=objects.folder, suffix=PART)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         self._file = os.fdopen(descriptor, "wb")
         self._path = Path(name)
         self._digest = hashlib.sha256()

@@ -34,6 +34,8 @@ POLL_SECONDS: Final = 0.05
 HEARTBEAT: Final = timedelta(seconds=5)
 LARGEST_REPORT: Final = 1 << 30
 GRACE_SECONDS: Final = 5.0
+PRELOADED: Final = ["service.child", "service.supervisor"]
+"""The second because a child imports the main module of its parent: half a second each, were it not there already."""
 log = logging.getLogger(__name__)
 
 LOST: Final = problem(
@@ -71,7 +73,7 @@ class Supervisor:
         self.store = Store(settings.database)
         self.objects = Objects(settings.objects_dir)
         self.context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["service.child"])
+        self.context.set_forkserver_preload(PRELOADED)
         self.running: list[Running] = []
         self.stopping = threading.Event()
         self._seen = datetime.min.replace(tzinfo=now().tzinfo)
@@ -82,6 +84,7 @@ class Supervisor:
         self.store.reap(now(), LOST, owner=self.owner)
         shutil.rmtree(self.settings.work_dir, ignore_errors=True)
         self.settings.work_dir.mkdir(parents=True)
+        self.objects.sweep()
         self.store.seen(self.owner, now(), ready=False)
         self._warm_up()
         while not self.stopping.is_set():
@@ -90,8 +93,8 @@ class Supervisor:
                 self._watch(child)
             if not self._claim():
                 self._listen()
-        for child in self.running:
-            self._kill(child)
+        for child in list(self.running):
+            self._clean(child)
             self.store.release(child.job)
 
     def _warm_up(self) -> None:
@@ -153,13 +156,14 @@ class Supervisor:
             self.stopping.wait(POLL_SECONDS)
 
     def _watch(self, child: Running) -> None:
-        try:
-            while child.pipe.poll():
-                if self._hear(child, child.pipe.recv()):
-                    return
-        except (EOFError, ConnectionError):
-            self._end(child, State.FAILED, error=_death(child))
-            return
+        while child.pipe.poll():
+            try:
+                message = child.pipe.recv()
+            except (EOFError, OSError):  # OSError: it died in the middle of a message
+                self._end(child, State.FAILED, error=_death(child))
+                return
+            if self._hear(child, message):
+                return
         if now() > child.deadline:
             self._end(child, State.EXPIRED, error=_expired(self.settings.max_job_seconds))
         elif not self._renew(child):

@@ -131,7 +131,8 @@ class _Receiver:
         if "model" not in self._writers:
             raise _malformed("the part 'model' is missing", where="model", hint="curl -F model=@model.onnx")
         if self._writers["model"].size == 0:
-            raise refusal("not-onnx", HTTPStatus.BAD_REQUEST, "the model is empty", where="model")
+            hint = "send the bytes of an .onnx file"
+            raise refusal("not-onnx", HTTPStatus.BAD_REQUEST, "the model is empty", where="model", hint=hint)
         self._upload.options = parse_options(bytes(self._text or b""))
         self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
         return self._upload

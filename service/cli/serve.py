@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +37,21 @@ def serve(
         raise typer.Exit(1) from error
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
-    uvicorn.Server(uvicorn.Config(app, log_level="info", access_log=False)).run(sockets=[listener])
+    config = uvicorn.Config(app, log_level="info", access_log=False)
+    _Server(config, app.state.context.stopping).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """One that waits for open requests when it stops: those that wait for a report are told not to."""
+
+    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._stopping.set()
+        await super().shutdown(sockets)
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -45,6 +60,7 @@ def _listener(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        listener.listen()  # uvicorn does so later: whoever reads the address may connect at once
     except OSError:
         listener.close()
         raise

@@ -185,9 +185,9 @@ def _patience(context: Context, wait: float | None, prefer: str | None) -> tuple
 
 
 async def _wait(context: Context, job: Job, seconds: float) -> Job:
-    """The job, as soon as it has ended or the patience has."""
+    """The job, as soon as it, the patience or the server has ended."""
     deadline = anyio.current_time() + seconds
-    while not job.state.is_end and anyio.current_time() < deadline:
+    while not (job.state.is_end or context.stopping.is_set()) and anyio.current_time() < deadline:
         await anyio.sleep(POLL_SECONDS)
         job = await run_sync(_find, context, job.id)
     return job

@@ -195,6 +195,17 @@ def test_a_preference_to_wait_ends_as_soon_as_the_report_is_there(service: Servi
     assert response.content == healthy.to_json()
 
 
+def test_nobody_is_kept_waiting_by_a_server_that_stops(service: Service) -> None:
+    service.context.stopping.set()
+    for query, status in (
+        ("?wait=60", HTTPStatus.ACCEPTED),
+        ("?wait=60&fail_on=error", HTTPStatus.SERVICE_UNAVAILABLE),
+    ):
+        response, seconds = asyncio.run(timed(service.exchange("POST", f"/v1/analyses{query}", files=FILES)))
+        assert (response.status_code, response.headers["retry-after"]) == (status, "2")
+        assert seconds < 30.0
+
+
 def test_nobody_waits_longer_than_the_operator_allows(tmp_path: Path) -> None:
     app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0, max_wait_seconds=0.2))
     for how in ({"headers": {"Prefer": "wait=3000"}}, {"headers": {}, "params": {"wait": "inf"}}):

@@ -1,5 +1,7 @@
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,3 +139,18 @@ def test_a_reader_never_sees_half_a_blob(objects: Objects) -> None:
 def test_what_was_never_stored_is_not_found(objects: Objects) -> None:
     with pytest.raises(FileNotFoundError):
         objects.get("0" * 64)
+
+
+def test_what_a_killed_process_left_is_swept_away_and_nothing_else(objects: Objects) -> None:
+    kept = objects.put(CONTENT)
+    script = (
+        "import os, sys, pathlib, service.objects;"
+        "service.objects.Objects(pathlib.Path(sys.argv[1])).writer().write(b'half'); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", script, objects.folder], check=False)
+    assert len(files(objects)) == 2
+    with objects.writer() as writer:
+        writer.write(b"somebody still writes")
+        objects.sweep()
+        blob = writer.commit()
+    assert set(files(objects)) == {objects.path(kept.sha256), objects.path(blob.sha256)}

@@ -1,0 +1,243 @@
+import re
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnx import ModelProto, ValueInfoProto, numpy_helper, parser
+
+from analysis.convert import convert
+from analysis.errors import NotDifferentiable, NothingToTrain
+from analysis.heads import Head, Link, find_heads
+from analysis.model import check_model
+from analysis.sources import find_sources
+
+RANDOM = np.random.default_rng(20261123)
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
+
+
+def proto(nodes: str, outputs: str = "float[] y", inputs: str = "float[N,4] x", opset: int = 20) -> ModelProto:
+    """ONNX text with two matrices, a shape and a number, as far as it reads them."""
+    head = f'<ir_version: 8, opset_import: ["": {opset}]>'
+    made = parser.parse_model(f"{head} net ({inputs}) => ({outputs}) {{ {nodes} }}")
+    weights = {"w": floats(4, 3), "v": floats(3, 4), "shape": np.array([-1, 3]), "k": np.array([2])}
+    read = set(re.findall(r"\w+", nodes))
+    made.graph.initializer.extend(numpy_helper.from_array(weights[name], name) for name in weights if name in read)
+    return made
+
+
+def heads(*model: str, trainable: str = "wv", **more) -> tuple[Head, ...]:
+    checked = check_model(proto(*model, **more).SerializeToString())
+    return find_heads(checked, find_sources(checked), frozenset(trainable).intersection(checked.weights))
+
+
+# ------------------------------------------------------------------ back to the logits
+
+
+@pytest.mark.parametrize(
+    ("nodes", "head"),
+    [
+        ("y = MatMul(x, w)", Head("y", "y")),
+        ("l = MatMul(x, w) y = Identity(l)", Head("y", "l", stripped=("Identity",))),
+        ("l = MatMul(x, w) y = Dropout(l)", Head("y", "l", stripped=("Dropout",))),
+        ("l = MatMul(x, w) y = Cast<to: int = 11>(l)", Head("y", "l", stripped=("Cast",))),
+        ("l = MatMul(x, w) y = ArgMax(l)", Head("y", "l", stripped=("ArgMax",))),
+        ("l = MatMul(x, w) y = Hardmax(l)", Head("y", "l", stripped=("Hardmax",))),
+        ("l = MatMul(x, w) y, i = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
+        ("l = MatMul(x, w) i, y = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
+        ("l = MatMul(x, w) y = Softmax(l)", Head("y", "l", Link.SOFTMAX, -1, ("Softmax",))),
+        ("l = MatMul(x, w) y = LogSoftmax<axis: int = 0>(l)", Head("y", "l", Link.LOG_SOFTMAX, 0, ("LogSoftmax",))),
+        ("l = MatMul(x, w) s = Softmax<axis: int = 1>(l) y = Log(s)",
+         Head("y", "l", Link.LOG_SOFTMAX, 1, ("Log", "Softmax"))),
+        ("l = MatMul(x, w) y = Sigmoid(l)", Head("y", "l", Link.SIGMOID, None, ("Sigmoid",))),
+        ("l = MatMul(x, w) s = Softmax(l) c = Cast<to: int = 11>(s) y = Identity(c)",
+         Head("y", "l", Link.SOFTMAX, -1, ("Identity", "Cast", "Softmax"))),
+        ("l = MatMul(x, w) s = Sigmoid(l) y = ArgMax(s)", Head("y", "l", Link.SIGMOID, None, ("ArgMax", "Sigmoid"))),
+        ("l = MatMul(x, w) i = Identity(l) d = Dropout(i) y = Softmax(d)",
+         Head("y", "l", Link.SOFTMAX, -1, ("Softmax", "Dropout", "Identity"))),
+        ("l = MatMul(x, w) a = ArgMax(l) y = Cast<to: int = 1>(a)", Head("y", "l", stripped=("Cast", "ArgMax"))),
+    ],
+)  # fmt: skip
+def test_an_output_is_followed_back_to_its_logits(nodes: str, head: Head) -> None:
+    assert heads(nodes) == (head,)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "value"),
+    [
+        ("l = MatMul(x, w) y = Relu(l)", "y"),
+        ("l = MatMul(x, w) y = Tanh(l)", "y"),
+        ("l = MatMul(x, w) y = Log(l)", "y"),
+        ("l = MatMul(x, w) s = Softmax(l) y = MatMul(s, v)", "y"),
+        ("l = MatMul(x, w) s = Softmax(l) y = Softmax(s)", "s"),
+        ("l = MatMul(x, w) s = Sigmoid(l) y = Softmax(s)", "s"),
+        ("l = MatMul(x, w) s = Softmax(l) a = Sigmoid(s) y = Log(a)", "y"),
+        ("l = MatMul(x, w) c = Cast<to: int = 11>(l) y = Softmax(c)", "c"),
+        ("l = MatMul(x, w) s = Sigmoid(l) y = Mul(l, s)", "y"),
+    ],
+)
+def test_only_a_reading_of_the_logits_is_undone_and_only_once(nodes: str, value: str) -> None:
+    assert [head.value for head in heads(nodes)] == [value]
+
+
+def test_targets_fit_the_output_so_a_change_of_shape_is_not_undone() -> None:
+    (head,) = heads("l = MatMul(x, w) s = Softmax(l) y = Reshape(s, shape)")
+    assert (head.value, head.link) == ("y", Link.IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("opset", "op", "axis"),
+    [(11, "Softmax", 1), (12, "LogSoftmax", 1), (13, "Softmax", -1), (13, "LogSoftmax", -1), (20, "Softmax", -1)],
+)
+def test_the_class_axis_of_a_softmax_has_the_default_of_its_opset(opset: int, op: str, axis: int) -> None:
+    (head,) = heads(f"l = MatMul(x, w) y = {op}(l)", opset=opset)
+    assert head.axis == axis
+
+
+def softmax(logits: np.ndarray, axis: int) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis, keepdims=True))
+    return powers / powers.sum(axis, keepdims=True)
+
+
+LINKS: dict[Link, Callable[[np.ndarray, int], np.ndarray]] = {
+    Link.IDENTITY: lambda logits, _: logits,
+    Link.SOFTMAX: softmax,
+    Link.LOG_SOFTMAX: lambda logits, axis: np.log(softmax(logits, axis)),
+    Link.SIGMOID: lambda logits, _: 1 / (1 + np.exp(-logits)),
+}
+
+
+@pytest.mark.parametrize("opset", [11, 20])
+@pytest.mark.parametrize(
+    "tail",
+    ["y = Softmax(l)", "y = Softmax<axis: int = 1>(l)", "y = LogSoftmax<axis: int = 1>(l)", "y = Sigmoid(l)",
+     "s = Softmax(l) y = Log(s)", "d = Identity(l) s = Sigmoid(d) y = Cast<to: int = 1>(s)", "y = Identity(l)"],
+)  # fmt: skip
+def test_the_link_leads_from_the_logits_to_the_output(tail: str, opset: int) -> None:
+    text = f"l = MatMul(x, w) {tail}"
+    (head,) = heads(text, opset=opset)
+    shown = proto(text, opset=opset)
+    shown.graph.output.append(ValueInfoProto(name=head.value))
+    session = onnxruntime.InferenceSession(shown.SerializeToString())
+    output, logits = session.run(["y", head.value], {"x": floats(5, 4)})
+    assert head.value == "l"
+    np.testing.assert_allclose(LINKS[head.link](logits, head.axis), output, atol=1e-6)
+
+
+# ------------------------------------------------------------------ several outputs
+
+
+def test_every_output_has_a_head_in_graph_order() -> None:
+    found = heads(
+        "f = MatMul(x, w) r = Relu(f) l = MatMul(r, v) p = Softmax(l)", "float[] p, float[] f, float[] r"
+    )  # fmt: skip
+    assert [(head.output, head.value, head.link) for head in found] == [
+        ("p", "l", Link.SOFTMAX),
+        ("f", "f", Link.IDENTITY),
+        ("r", "r", Link.IDENTITY),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "first"),
+    [("float[] l, float[] p, int64[] c", "l"), ("float[] p, float[] l, int64[] c", "p"),
+     ("int64[] c, float[] l, float[] p", "c")],
+)  # fmt: skip
+def test_logits_read_in_several_ways_are_one_head_the_first_output_names_it(outputs: str, first: str) -> None:
+    (head,) = heads("l = MatMul(x, w) p = Softmax(l) c = ArgMax(p)", outputs)
+    assert (head.output, head.value) == (first, "l")
+
+
+def test_outputs_that_learn_nothing_have_no_head() -> None:
+    nodes = "y = MatMul(x, w) n = Neg(x) s = Shape(x) i = Identity(x) g = Floor(y)"
+    assert heads(nodes, "float[] n, int64[] s, float[] g, float[] y, float[] i") == (Head("y", "y"),)
+
+
+def test_only_trainable_weights_count() -> None:
+    nodes, outputs = "a = MatMul(x, w) b = MatMul(a, v)", "float[] a, float[] b"
+    assert [head.output for head in heads(nodes, outputs, trainable="w")] == ["a", "b"]
+    assert [head.output for head in heads(nodes, outputs, trainable="v")] == ["b"]
+
+
+def test_weights_inside_a_body_reach_the_outputs_of_the_node_around_it() -> None:
+    body = "then_branch = t () => (float[] t) { t = MatMul(x, w) }, else_branch = e () => (float[] e) { e = Neg(x) }"
+    found = heads(f"i = If (on) <{body}> y = Softmax(i)", inputs="float[N,4] x, bool on")
+    assert found == (Head("y", "i", Link.SOFTMAX, -1, ("Softmax",)),)
+
+
+# ------------------------------------------------------------------ nothing to find
+
+
+def test_without_trainable_weights_there_is_nothing_to_train() -> None:
+    with pytest.raises(NothingToTrain) as caught:
+        heads("y = MatMul(x, w)", trainable="")
+    assert caught.value.where == "net"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("nodes", "blocker"),
+    [
+        ("l = MatMul(x, w) f = Floor(l) y = Mul(f, f)", "f"),
+        ("l = MatMul(x, w) r = Relu(l) y = Sign(r)", "y"),
+        ("l = MatMul(x, w) i = Cast<to: int = 7>(l) j = Abs(i) y = Cast<to: int = 1>(j)", "i"),
+        ("l = MatMul(x, w) a = ArgMax(l) b = Neg(a) y = Cast<to: int = 1>(b)", "a"),
+        ("l = MatMul(x, w) a = Greater(l, l) b = Not(a) y = Cast<to: int = 1>(b)", "a"),
+        ("l = MatMul(x, w) a = Round(l) b = Ceil(l) y = Add(a, b)", "a, b"),
+        ("l = MatMul(x, w) s = Shape(l) y = Cast<to: int = 1>(s)", "s"),
+        ("l = Neg(x) m = MatMul(l, w) y = Neg(x)", "y"),
+    ],
+)
+def test_a_graph_that_ends_the_gradient_says_where(nodes: str, blocker: str) -> None:
+    with pytest.raises(NotDifferentiable, match="reaches y ") as caught:
+        heads(nodes)
+    assert caught.value.where == blocker
+    assert caught.value.hint
+
+
+def test_a_node_has_its_name_where_it_ends_the_gradient() -> None:
+    made = proto("l = MatMul(x, w) y = Floor(l)")
+    made.graph.node[1].name = "/quantize/Floor"
+    checked = check_model(made.SerializeToString())
+    with pytest.raises(NotDifferentiable) as caught:
+        find_heads(checked, find_sources(checked), frozenset("w"))
+    assert caught.value.where == "/quantize/Floor"
+
+
+# ------------------------------------------------------------------ autograd agrees
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "a = MatMul(x, w) b = Floor(a) c = Add(a, b) d = Neg(x)",
+        "a = MatMul(x, w) o = Greater(a, a) b = Where(o, a, a) c = Exp(b) d = Abs(x)",
+        "a = Relu(x) b = MatMul(a, w) s = Shape(b) c = Expand(b, s) d = ConstantOfShape(s)",
+        "a = MatMul(x, w) t = Transpose(a) p = MatMul(a, t) b = Tanh(p) c = MatMul(b, x) d = Sign(c)",
+        "a = MatMul(x, w) t, i = TopK(a, k) b = ReduceMax(t) c = Gather(a, i) f = Cast<to: int = 1>(i) d = Neg(f)",
+        "a = Mul(x, x) b = Sign(a) c = MatMul(b, w) i = Cast<to: int = 7>(c) f = Cast<to: int = 1>(i) d = Exp(f)",
+        "m, i = MaxPool<kernel_shape: ints = [2]>(u) h = MatMul(x, w) a = Sin(h) b = Neg(m) c = Sum(a, b) d = Sum(x)",
+    ],
+)
+def test_the_heads_are_the_outputs_that_autograd_reaches(nodes: str) -> None:
+    made = proto(nodes, "float[] a, float[] b, float[] c, float[] d", "float[4,4] x, float[1,1,4] u")
+    checked = check_model(made.SerializeToString())
+    module = convert(checked)
+    outputs = dict(zip("abcd", module(torch.from_numpy(floats(4, 4)), torch.from_numpy(floats(1, 1, 4))), strict=True))
+    reached = [name for name, value in outputs.items() if gradient_is_alive(module, value)]
+    found = find_heads(checked, find_sources(checked), frozenset(module.initializers))
+    assert reached
+    assert found == tuple(Head(name, name) for name in reached)
+
+
+def gradient_is_alive(module: torch.nn.Module, value: torch.Tensor) -> bool:
+    """Whether some weight gets a gradient other than zero from a random cotangent."""
+    if not value.requires_grad:
+        return False
+    cotangent = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
+    gradients = torch.autograd.grad(value, list(module.parameters()), cotangent, retain_graph=True, allow_unused=True)
+    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
