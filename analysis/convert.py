@@ -5,22 +5,25 @@ name, is one parameter however often it is used, and gets its gradient also thro
 body. Whatever depends on constants alone is computed here, once.
 """
 
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
 import ml_dtypes
 import numpy as np
 import torch
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, defs, helper, numpy_helper
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, defs, helper, numpy_helper
 from torch import nn
 
 from analysis import ops
 from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
+from analysis.functions import Scope, depends_on_types, enter, expand
+from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
-from analysis.model import STANDARD_DOMAINS, CheckedModel, bodies, captures, label
-from analysis.ops._registry import Kind, Operator, TrainingMode, lookup
+from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, label
+from analysis.ops._registry import Element, Kind, Operator, TrainingMode, lookup
 from analysis.program import (
     NOTHING,
     Action,
@@ -43,7 +46,7 @@ IGNORED: Final = frozenset({"consumed_inputs"})
 """Attributes of opset 1 that told an allocator something."""
 NEVER: Final = {
     "StringNormalizer": "strings", "StringConcat": "strings", "StringSplit": "strings", "RegexFullMatch": "strings",
-    "TfIdfVectorizer": "strings", "ImageDecoder": "compressed images",
+    "ImageDecoder": "compressed images",
 }  # fmt: skip
 DTYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.FLOAT: torch.float32,
@@ -62,6 +65,21 @@ DTYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.COMPLEX64: torch.complex64,
     TensorProto.COMPLEX128: torch.complex128,
 }
+NEAREST: Final[Mapping[int, torch.dtype]] = {
+    TensorProto.INT4: torch.int8,
+    TensorProto.INT2: torch.int8,
+    TensorProto.UINT4: torch.uint8,
+    TensorProto.UINT2: torch.uint8,
+    TensorProto.FLOAT4E2M1: torch.float32,
+    TensorProto.FLOAT8E4M3FN: torch.float32,
+    TensorProto.FLOAT8E4M3FNUZ: torch.float32,
+    TensorProto.FLOAT8E5M2: torch.float32,
+    TensorProto.FLOAT8E5M2FNUZ: torch.float32,
+    TensorProto.FLOAT8E8M0: torch.float32,
+    TensorProto.FLOAT6E2M3: torch.float32,
+    TensorProto.FLOAT6E3M2: torch.float32,
+}
+"""Types torch does not have, or cannot compute with: their values are kept in these."""
 
 
 def convert(
@@ -78,15 +96,19 @@ def convert(
     sources = find_sources(model)
     roles = assign_roles(model, sources, train, freeze)
     weights = _Weights(model, roles.trainable, precision)
-    builder = _Builder(model, weights, precision, TrainingMode())
-    _refuse_unsupported(model)
+    scope = Scope({entry.domain: entry.version for entry in model.proto.opset_import}, partial(_type, model))
+    builder = _Builder(model, weights, precision, TrainingMode(), scope)
+    _refuse_unsupported(model, scope)
     program = builder.build()
     layers = find_layers(model, sources, frozenset(roles.trainable))
     return DifferentiableModel(builder, program, weights, roles.frozen, layers)
 
 
 class DifferentiableModel(nn.Module):
-    """The graph: `forward(*inputs)` in graph-input order returns a tuple of outputs in graph order."""
+    """The graph: `forward(*inputs)` in graph-input order returns a tuple of outputs in graph order.
+
+    A sequence is a list of tensors, an optional the value or None, on both sides.
+    """
 
     def __init__(
         self,
@@ -133,13 +155,13 @@ class DifferentiableModel(nn.Module):
         """The nodes that run, in order."""
         return self._program.steps
 
-    def forward(self, *inputs: torch.Tensor) -> tuple[Any, ...]:
+    def forward(self, *inputs: Any) -> tuple[Any, ...]:
         """The graph's outputs."""
         slots = self._start(inputs)
         self._program.run(slots)
-        return tuple(slots[slot] for slot in self._output_slots)
+        return self._outputs(slots)
 
-    def observe(self, inputs: Sequence[torch.Tensor], watchers: Mapping[str, Sequence[Watcher]]) -> tuple[Any, ...]:
+    def observe(self, inputs: Sequence[Any], watchers: Mapping[str, Sequence[Watcher]]) -> tuple[Any, ...]:
         """The graph's outputs; each watched value is shown to its watchers as soon as it exists."""
         slots = self._start(inputs)
         by_slot = {self._slots[name]: found for name, found in watchers.items() if name in self._slots}
@@ -147,7 +169,7 @@ class DifferentiableModel(nn.Module):
             for watch in by_slot.get(slot, ()):
                 watch(slots[slot])
         self._program.run_watched(slots, by_slot)
-        return tuple(slots[slot] for slot in self._output_slots)
+        return self._outputs(slots)
 
     def train(self, mode: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002 - torch's signature
         """Batch statistics in BatchNormalization, or running ones."""
@@ -159,13 +181,17 @@ class DifferentiableModel(nn.Module):
         """Overwrite a frozen floating-point initialiser, such as a running statistic."""
         self._buffers[self._constants[self._slots[name]]].copy_(value)  # type: ignore[union-attr]
 
-    def _start(self, inputs: Sequence[torch.Tensor]) -> Slots:
+    def _start(self, inputs: Sequence[Any]) -> Slots:
         if len(inputs) != len(self._input_slots):
             raise TypeError(f"the graph has {len(self._input_slots)} inputs, got {len(inputs)}")
         slots = self._template.copy()
         for slot, value in zip(self._input_slots, inputs, strict=True):
             slots[slot] = value
         return slots
+
+    def _outputs(self, slots: Slots) -> tuple[Any, ...]:
+        values = (slots[slot] for slot in self._output_slots)
+        return tuple(list(value) if isinstance(value, tuple) else value for value in values)
 
     def _parameter(self, name: str) -> nn.Parameter:
         parameter = self._parameters[self._names[name]]
@@ -198,7 +224,7 @@ def to_tensor(array: Array, precision: torch.dtype = torch.float32) -> torch.Ten
     """
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
-    if array.dtype.kind == "V":
+    if array.dtype.isbuiltin == 2:  # numpy's mark for a type that somebody else registered
         small = array.dtype.name
         wide = np.uint8 if small.startswith("uint") else np.int8 if small.startswith("int") else np.float32
         array = array.astype(wide)
@@ -221,14 +247,32 @@ class _Weights:
                 self.quantized[name] = tensor
 
 
+@dataclass(frozen=True)
+class _Draft:
+    """A step whose last reads are not known yet."""
+
+    node: NodeProto
+    action: Action
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    parts: tuple[Step, ...] = ()
+    note: str = ""
+
+    def step(self, dead: tuple[int, ...]) -> Step:
+        return Step(self.action, label(self.node), self.node.op_type, self.writes, dead, self.parts, self.note)
+
+
 class _Builder:
     """Assigns slots and closures, graph by graph."""
 
-    def __init__(self, model: CheckedModel, weights: _Weights, precision: torch.dtype, mode: TrainingMode) -> None:
+    def __init__(
+        self, model: CheckedModel, weights: _Weights, precision: torch.dtype, mode: TrainingMode, scope: Scope
+    ) -> None:
         self.model = model
         self.weights = weights
         self.precision = precision
         self.mode = mode
+        self.scope = scope
         self.slots: dict[str, int] = {"": NOTHING}
         self.template: Slots = [None]
         self.constant: set[str] = set()
@@ -242,7 +286,8 @@ class _Builder:
             self._place(name, self._initial(name))
         for spec in self.model.inputs:
             self.slot(spec.name)
-        return self._program(self.model.proto.graph, [spec.name for spec in self.model.outputs])
+        outputs = [spec.name for spec in self.model.outputs]
+        return self._program(self.model.nodes, outputs, find_fusions(self.model))
 
     def slot(self, name: str) -> int:
         """The slot of a value, a new one the first time."""
@@ -264,34 +309,72 @@ class _Builder:
         if name not in self.weights.parameters:
             self.constant.add(name)
 
-    def _program(self, graph: GraphProto, outputs: Sequence[str]) -> Program:
-        drafts: list[tuple[NodeProto, Action, tuple[int, ...], tuple[int, ...]]] = []
-        self.read = set(outputs).union(*(captures(node).union(node.input) for node in graph.node))
-        for node in graph.node:
-            if self._dequantized_weight(node):
+    def _program(self, nodes: Sequence[NodeProto], outputs: Sequence[str], fusions: Sequence[Fusion] = ()) -> Program:
+        drafts: dict[int, _Draft] = {}
+        self.read = set(outputs).union(*(captures(node).union(node.input) for node in nodes))
+        for node in nodes:
+            if self._dequantized_weight(node) or self._constant(node):
                 continue
             draft = self._node(node)
             if draft is not None:
-                drafts.append((node, *draft))
-        temporary = frozenset(slot for _, _, _, writes in drafts for slot in writes) - {NOTHING}
-        touched = [(*reads, *writes) for _, _, reads, writes in drafts]
+                drafts[id(node)] = draft
+        for fusion in fusions:
+            self._fuse(drafts, fusion)
+        temporary = frozenset(slot for draft in drafts.values() for slot in draft.writes) - {NOTHING}
+        touched = [(*draft.reads, *draft.writes) for draft in drafts.values()]
         kept = frozenset(self.slots[name] for name in outputs if name in self.slots)
         dead = last_reads(touched, temporary, kept)
-        return Program.of(
-            [
-                Step(action, label(node), node.op_type, writes, last)
-                for (node, action, _, writes), last in zip(drafts, dead, strict=True)
-            ]
-        )
+        return Program.of([draft.step(last) for draft, last in zip(drafts.values(), dead, strict=True)])
 
-    def _node(self, node: NodeProto) -> tuple[Action, tuple[int, ...], tuple[int, ...]] | None:
-        """Closure, reads and writes of a node; None where it could be computed at once."""
-        operator = _operator(self.model, node)
+    def _fuse(self, drafts: "dict[int, _Draft]", fusion: Fusion) -> None:
+        """Put one operator where the last of several nodes ran; those stay for whoever looks between."""
+        keys = [id(node) for node in fusion.replaced]
+        constants = {name for node in fusion.replaced for name in node.input} - set(fusion.node.input)
+        if not constants.isdisjoint(self.weights.parameters) or not drafts.keys() >= set(keys):
+            return
+        operator = lookup("", fusion.node.op_type, fusion.opset)
         assert operator is not None
+        call = self._called(fusion.node, operator)
+        parts = [drafts[key] for key in keys]
+        between = frozenset(slot for part in parts[:-1] for slot in part.writes) - {NOTHING}
+        dead = last_reads([(*part.reads, *part.writes) for part in parts], between, frozenset())
+        steps = tuple(part.step(last) for part, last in zip(parts, dead, strict=True))
+        reads = tuple(slot for part in parts for slot in part.reads if slot not in between)
+        drafts[keys[-1]] = _Draft(fusion.replaced[-1], call.action(), reads, call.writes, steps)
+        for key in keys[:-1]:
+            del drafts[key]
+
+    def _node(self, node: NodeProto) -> "_Draft | None":
+        """Closure, reads and writes of a node; None where it could be computed at once."""
+        operator = _operator(self.scope, node)
+        call = self._expanded(node) if operator is None else self._called(node, operator)
+        outside = sorted(captures(node))
+        pure = operator is None or operator.pure
+        known = self.constant.issuperset(filter(None, (*node.input, *outside)))
+        if pure and known and self._compute(node, call.action()):
+            return None
+        action = self._hosted_once(call, node).action()
+        reads = (*call.reads, *(self.slot(name) for name in outside))
+        return _Draft(node, action, reads, call.writes, note=self._frozen_batch(node))
+
+    def _frozen_batch(self, node: NodeProto) -> str:
+        """What a Reshape to a constant leading size means for a graph whose batch axis is open."""
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in self.constant:
+            return ""
+        shape = host_integers(self.template[self.slots[node.input[1]]])
+        known = self.model.values.get(node.input[0])
+        sizes = [] if known is None else known.type.tensor_type.shape.dim
+        if not shape or shape[0] < 1 or not sizes or sizes[0].dim_value > 0:
+            return ""
+        frozen = f"node {label(node)!r} reshapes to {list(shape)} and so fixes the batch size of the export"
+        return f"{frozen}: send as many samples as then, or re-export with a dynamic batch axis"
+
+    def _called(self, node: NodeProto, operator: Operator) -> Call:
+        """A registered function with the node's attributes bound."""
         reads = _trimmed(tuple(self.slot(name) for name in node.input))
         writes = _trimmed(tuple(self.slot(name) for name in self._wanted(node)))
         function = partial(operator.function, **self._attributes(node, operator, len(writes)))
-        call = Call(
+        return Call(
             function=function if function.keywords else function.func,
             reads=reads,
             writes=writes,
@@ -299,14 +382,20 @@ class _Builder:
             hosted=frozenset(
                 place for place, kind in enumerate(operator.inputs[: len(reads)]) if kind is Kind.INTS
             ),
-            bodies={name: self._body(graph) for name, graph in _graphs(node)},
+            bodies={name: self._body(graph, self.scope.opsets) for name, graph in _graphs(node)},
         )  # fmt: skip
-        outside = sorted(captures(node))
-        if operator.pure and self.constant.issuperset(filter(None, (*node.input, *outside))):
-            self._compute(node, call.action())
-            return None
-        action = self._hosted_once(call, node).action()
-        return action, (*reads, *(self.slot(name) for name in outside)), call.writes
+
+    def _expanded(self, node: NodeProto) -> Call:
+        """ONNX's own definition of the operator, run as a body."""
+        expansion = expand(node, self.scope)
+        assert expansion is not None
+        return Call(
+            function=_run_expansion,
+            reads=tuple(self.slot(name) for name in node.input),
+            writes=tuple(self.slot(name) for name in self._wanted(node)),
+            many=True,
+            bodies={"expansion": self._body(expansion.graph, expansion.opsets)},
+        )
 
     def _wanted(self, node: NodeProto) -> list[str]:
         """Outputs worth computing: the first, and those that somebody reads."""
@@ -321,14 +410,18 @@ class _Builder:
             self.template.append(host_integers(self.template[call.reads[place]]))
         return replace(call, reads=tuple(reads), hosted=call.hosted - known)
 
-    def _compute(self, node: NodeProto, action: Action) -> None:
-        """Run a node of constants now."""
+    def _compute(self, node: NodeProto, action: Action) -> bool:
+        """Run a node of constants now; sequences and optionals are left to the program, as torch moves tensors only."""
         step = Step(action, label(node), node.op_type, (), ())
         slots = self.template.copy()
         with torch.no_grad():
             Program.of([step]).run(slots)
-        for name in filter(None, self._wanted(node)):
-            self._place(name, slots[self.slots[name]])
+        results = {name: slots[self.slots[name]] for name in self._wanted(node) if name}
+        if not all(isinstance(value, torch.Tensor) for value in results.values()):
+            return False
+        for name, value in results.items():
+            self._place(name, value)
+        return True
 
     def _dequantized_weight(self, node: NodeProto) -> bool:
         """A trainable integer weight becomes the floats it stands for, under its own name."""
@@ -348,9 +441,21 @@ class _Builder:
         self.constant -= {name, node.output[0]}
         return True
 
-    def _body(self, graph: GraphProto) -> BodyProgram:
+    def _constant(self, node: NodeProto) -> bool:
+        """A Constant of a function body; those of the model are weights by now."""
+        if node.op_type != "Constant":
+            return False
+        (attribute,) = node.attribute
+        value = helper.get_attribute_value(attribute)
+        tensor = isinstance(value, TensorProto)
+        array = numpy_helper.to_array(value) if tensor else np.asarray(value, CONSTANTS[attribute.name])
+        self._place(node.output[0], to_tensor(np.array(array), self.precision))
+        return True
+
+    def _body(self, graph: GraphProto, opsets: Mapping[str, int]) -> BodyProgram:
         """A subgraph: slots of its own; its tensors are captured, so that all of them lie in the module's slots."""
-        inner = _Builder(self.model, self.weights, self.precision, self.mode)
+        scope = _inside(self.scope, graph, opsets)
+        inner = _Builder(self.model, self.weights, self.precision, self.mode, scope)
         own = {value.name for value in graph.input} | {name for node in graph.node for name in node.output}
         needed = {name for node in graph.node for name in (*node.input, *captures(node))} - own - {""}
         needed |= {value.name for value in graph.output} - own
@@ -359,7 +464,7 @@ class _Builder:
             inner._place(name, self.template[self.slots[name]])
         inputs = tuple(inner.slot(value.name) for value in graph.input)
         outputs = [value.name for value in graph.output]
-        program = inner._program(graph, outputs)
+        program = inner._program(tuple(graph.node), outputs)
         for slot, value in enumerate(inner.template):
             if isinstance(value, torch.Tensor) and slot not in captured:
                 captured[slot] = len(self.template)
@@ -385,12 +490,19 @@ class _Builder:
                 values[name] = self.mode
             elif kind is Kind.OUTPUT_COUNT:
                 values[name] = max(outputs, 1)
+            elif kind is Kind.OUTPUT_ELEMENT:
+                values[name] = self._output_element(node)
+            elif kind is Kind.SEED:
+                values[name] = zlib.crc32(label(node).encode())
         return values
 
     def _attribute(self, attribute: AttributeProto, kind: Kind) -> Any:
         value = helper.get_attribute_value(attribute)
-        if kind is Kind.DTYPE:
-            return self._dtype(TensorProto.DataType.Value(value.decode()) if isinstance(value, bytes) else value)
+        if kind in {Kind.DTYPE, Kind.ELEMENT}:
+            if value == TensorProto.UNDEFINED:
+                return None
+            element = self._element(TensorProto.DataType.Value(value.decode()) if isinstance(value, bytes) else value)
+            return element.dtype if kind is Kind.DTYPE else element
         if isinstance(value, TensorProto):
             return to_tensor(np.array(numpy_helper.to_array(value)), self.precision)
         if isinstance(value, bytes):
@@ -399,10 +511,17 @@ class _Builder:
             return tuple(item.decode() if isinstance(item, bytes) else item for item in value)
         return value
 
-    def _dtype(self, element: int) -> torch.dtype:
-        if element not in DTYPES:
-            raise UnsupportedOp(f"element type {TensorProto.DataType.Name(element)} has no torch type")
-        return self.precision if element == TensorProto.FLOAT else DTYPES[element]
+    def _output_element(self, node: NodeProto) -> Element | None:
+        known = self.scope.type_of(node.output[0])
+        code = TensorProto.UNDEFINED if known is None else known.tensor_type.elem_type
+        return None if code in {TensorProto.UNDEFINED, TensorProto.STRING} else self._element(code)
+
+    def _element(self, code: int) -> Element:
+        name = TensorProto.DataType.Name(code)
+        dtype = DTYPES.get(code) or NEAREST.get(code)
+        if dtype is None:
+            raise NeverSupported(f"element type {name} carries no gradient")
+        return Element(name, self.precision if dtype is torch.float32 else dtype)
 
 
 def _trimmed(slots: tuple[int, ...]) -> tuple[int, ...]:
@@ -416,17 +535,43 @@ def _graphs(node: NodeProto) -> Iterable[tuple[str, GraphProto]]:
     return ((attribute.name, attribute.g) for attribute in node.attribute if attribute.type == AttributeProto.GRAPH)
 
 
-def _operator(model: CheckedModel, node: NodeProto) -> Operator | None:
-    return lookup(node.domain, node.op_type, model.opset(node.domain))
+def _operator(scope: Scope, node: NodeProto) -> Operator | None:
+    return lookup(node.domain, node.op_type, scope.version(node.domain))
+
+
+def _inside(scope: Scope, graph: GraphProto, opsets: Mapping[str, int]) -> Scope:
+    """The scope of a body, with types where a node in it asks for them."""
+    return enter(scope, graph, opsets, infer=_asks_for_types(graph, Scope(opsets, scope.type_of)))
+
+
+def _asks_for_types(graph: GraphProto, scope: Scope) -> bool:
+    for node in graph.node:
+        operator = _operator(scope, node)
+        if depends_on_types(node, scope) if operator is None else Kind.OUTPUT_ELEMENT in operator.attributes.values():
+            return True
+    return any(_asks_for_types(body, scope) for node in graph.node for body in bodies(node))
+
+
+def _type(model: CheckedModel, name: str) -> TypeProto | None:
+    if not name:
+        return TypeProto()
+    if name in model.weights:
+        return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(model.weights[name].dtype), None)
+    known = model.values.get(name)
+    return None if known is None or known.type.WhichOneof("value") is None else known.type
+
+
+def _run_expansion(*values: Any, expansion: Callable[..., tuple[Any, ...]]) -> tuple[Any, ...]:
+    return expansion(*values)
 
 
 # ------------------------------------------------------------------ what cannot be converted
 
 
-def _refuse_unsupported(model: CheckedModel) -> None:
+def _refuse_unsupported(model: CheckedModel, scope: Scope) -> None:
     """All nodes without a conversion, in one error."""
     nodes: dict[str, list[str]] = {}
-    for where, reason in _problems(model, model.nodes):
+    for where, reason in _problems(scope, model.nodes):
         nodes.setdefault(reason, []).append(where)
     if not nodes:
         return
@@ -438,35 +583,51 @@ def _refuse_unsupported(model: CheckedModel) -> None:
     )
 
 
-def _problems(model: CheckedModel, nodes: Iterable[NodeProto]) -> Iterable[tuple[str, str]]:
+def _problems(scope: Scope, nodes: Iterable[NodeProto]) -> Iterable[tuple[str, str]]:
     for node in nodes:
-        reason = _why_unsupported(model, node)
+        reason = _why_unsupported(scope, node)
         if reason:
             yield label(node), reason
         for body in bodies(node):
-            yield from _problems(model, body.node)
+            yield from _problems(_inside(scope, body, scope.opsets), body.node)
 
 
-def _why_unsupported(model: CheckedModel, node: NodeProto) -> str:
+def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     name = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
-    version = model.opset(node.domain)
-    if node.domain in STANDARD_DOMAINS and node.op_type in NEVER:
-        return f"never: {name} works on {NEVER[node.op_type]}, which carry no gradient"
-    operator = _operator(model, node)
-    if operator is None:
-        return f"operator {name} (opset {version}) has no conversion yet"
-    unknown = [
-        attribute.name
-        for attribute in node.attribute
-        if attribute.name not in operator.attributes and attribute.name not in IGNORED
-    ]
+    version = scope.version(node.domain)
+    if node.domain in STANDARD_DOMAINS:
+        if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
+            return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"
+        if not defs.has(node.op_type, version):
+            return f"{name} is not in opset {version}"
+    operator = _operator(scope, node)
+    if operator is not None:
+        return _wrong_attributes(node, operator, f"{name} (opset {version})")
+    return "" if node.op_type == "Constant" else _no_definition(scope, node, f"{name} (opset {version})")
+
+
+def _holds_strings(constant: NodeProto) -> bool:
+    return any("string" in attribute.name or attribute.t.string_data for attribute in constant.attribute)
+
+
+def _no_definition(scope: Scope, node: NodeProto, name: str) -> str:
+    """Why ONNX's own definition cannot stand in for a conversion."""
+    reason = f"operator {name} has no conversion yet"
+    expansion = expand(node, scope)
+    if expansion is None:
+        unknown = [value for value in node.input if value and scope.type_of(value) is None]
+        if depends_on_types(node, scope) and unknown:
+            return f"{reason}: its definition depends on the types of {', '.join(unknown)}, which are unknown"
+        return reason
+    within = _inside(scope, expansion.graph, expansion.opsets)
+    inside = next((reason for _, reason in _problems(within, expansion.graph.node)), "")
+    return f"{reason}: inside, {inside}" if inside else ""
+
+
+def _wrong_attributes(node: NodeProto, operator: Operator, name: str) -> str:
+    given = {attribute.name for attribute in node.attribute}
+    unknown = given - operator.attributes.keys() - IGNORED
     if unknown:
-        return f"attribute {', '.join(unknown)} of {name} (opset {version}) has no conversion yet"
-    missing = operator.required - {attribute.name for attribute in node.attribute}
-    if missing:
-        return f"{name} lacks its attribute {', '.join(sorted(missing))}"
-    return (
-        ""
-        if node.domain not in STANDARD_DOMAINS or defs.has(node.op_type, version)
-        else f"{name} is not in opset {version}"
-    )
+        return f"attribute {', '.join(sorted(unknown))} of {name} has no conversion yet"
+    missing = operator.required - given
+    return f"{name} lacks its attribute {', '.join(sorted(missing))}" if missing else ""

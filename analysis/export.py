@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from onnx import ModelProto, checker, helper, numpy_helper
+from onnx import ModelProto, checker, helper
 
 from analysis.experiment import Experiment, Measured, batch_statistics, drawn
 from analysis.interventions._base import Recipe
+from analysis.model import assemble_proto
 from analysis.subject import Subject
 from analysis.weights import Array
 
-INITIALIZERS_WITHOUT_INPUTS_IR: Final = 4
 METADATA: Final = "gradient_health."
 
 
@@ -57,13 +57,7 @@ def _metadata(experiment: Experiment, measured: Measured) -> dict[str, str]:
 
 
 def _serialized(graph: ModelProto, weights: dict[str, Array], metadata: dict[str, str]) -> bytes:
-    proto = ModelProto()
-    proto.CopyFrom(graph)
-    proto.ir_version = max(proto.ir_version, INITIALIZERS_WITHOUT_INPUTS_IR)
-    proto.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-        for name, array in weights.items()
-    )
+    proto = assemble_proto(graph, weights)
     properties = {entry.key: entry.value for entry in proto.metadata_props}
     helper.set_model_props(proto, {**properties, **{METADATA + key: value for key, value in metadata.items()}})
     content: bytes = proto.SerializeToString(deterministic=True)

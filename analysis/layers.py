@@ -23,7 +23,8 @@ ACTIVATIONS: Final = frozenset(
 )  # fmt: skip
 NORMALIZATIONS: Final = frozenset(
     {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
-     "MeanVarianceNormalization", "LpNormalization", "LRN", "SimplifiedLayerNormalization"}
+     "MeanVarianceNormalization", "LpNormalization", "LRN", "SimplifiedLayerNormalization", "SkipLayerNormalization",
+     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization"}
 )  # fmt: skip
 TRANSPARENT: Final = NORMALIZATIONS | {
     "Add", "Sum", "Dropout", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",

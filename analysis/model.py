@@ -30,6 +30,7 @@ from onnx import (
     defs,
     helper,
     inliner,
+    numpy_helper,
     shape_inference,
 )
 
@@ -42,7 +43,10 @@ Dimension = int | str | None
 """A fixed size, a named one, or one nothing is known of."""
 
 STANDARD_DOMAINS: Final = ("", "ai.onnx")
+INITIALIZERS_WITHOUT_INPUTS_IR: Final = 4
 DEFAULT_LIMITS: Final = Limits()
+SPLIT_COUNTS: Final = 18
+"""The opset from which Split may say how many outputs it has."""
 CONSTANTS: Final = {
     "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64,
 }  # fmt: skip
@@ -84,7 +88,7 @@ class CheckedModel:
     size_bytes: int
     name: str
     source: Path | bytes | None
-    """What was uploaded; None for an edited model."""
+    """What was uploaded; None for an edited or mended model."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
@@ -139,6 +143,18 @@ class CheckedModel:
         return replace(self, proto=proto, weights=weights, source=None)
 
 
+def assemble_proto(graph: ModelProto, weights: Mapping[str, Array]) -> ModelProto:
+    """The model with these tensors inside again."""
+    proto = ModelProto()
+    proto.CopyFrom(graph)
+    proto.ir_version = max(proto.ir_version, INITIALIZERS_WITHOUT_INPUTS_IR)
+    proto.graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        for name, array in weights.items()
+    )
+    return proto
+
+
 def label(node: NodeProto) -> str:
     """What a report calls a node: its name, or the value it writes."""
     return node.name or next((output for output in node.output if output), node.op_type)
@@ -175,6 +191,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     file = _open(source, limits)
     cut, proto = _parse(file.view)
     _check_opsets(proto)
+    mended = _drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
@@ -190,7 +207,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
         sha256=hashlib.sha256(file.view).hexdigest(),
         size_bytes=file.size,
         name=source.name if isinstance(source, Path) else (proto.graph.name or "model"),
-        source=source,
+        source=None if mended else source,
     )
 
 
@@ -256,6 +273,32 @@ def _check_opsets(proto: ModelProto) -> None:
                 where="opset_import",
                 hint=f"re-export with opset_version={newest}",
             )
+
+
+def _drop_redundant(proto: ModelProto) -> bool:
+    """Drop what exporters write under an opset that does not know it, where it says nothing new; whether there was any.
+
+    torch's exporter declares opset 17 and writes the num_outputs of Split-18, which repeats how many outputs there are.
+    """
+    version = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD_DOMAINS), 0)
+    if version >= SPLIT_COUNTS:
+        return False
+    nodes = [*_all_nodes(proto.graph.node), *(node for each in proto.functions for node in _all_nodes(each.node))]
+    mended = False
+    for node in nodes:
+        for attribute in node.attribute:
+            if node.op_type == "Split" and attribute.name == "num_outputs" and attribute.i == len(node.output):
+                node.attribute.remove(attribute)
+                mended = True
+                break
+    return mended
+
+
+def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from _all_nodes(body.node)
 
 
 def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:

@@ -16,7 +16,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
-from analysis.model import CheckedModel
+from analysis.model import CheckedModel, assemble_proto
 from analysis.subject import Subject, in_float64
 from analysis.weights import Array
 
@@ -83,10 +83,11 @@ def _reference(subject: Subject, extra: Sequence[str]) -> dict[str, Array]:
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = LOG_FATAL
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    source = _with_outputs(subject.model, extra) if extra else subject.model.source
-    assert source is not None
+    source = subject.model.source
+    if extra or source is None:
+        source = _with_outputs(subject.model, extra)
     session = onnxruntime.InferenceSession(
-        str(source) if not isinstance(source, bytes) else source, settings, providers=["CPUExecutionProvider"]
+        source if isinstance(source, bytes) else str(source), settings, providers=["CPUExecutionProvider"]
     )
     names = [output.name for output in session.get_outputs()]
     values = session.run(names, dict(subject.batch.inputs))
@@ -94,10 +95,11 @@ def _reference(subject: Subject, extra: Sequence[str]) -> dict[str, Array]:
 
 
 def _with_outputs(model: CheckedModel, names: Sequence[str]) -> bytes:
-    """The uploaded model with more of its values as outputs."""
-    assert model.source is not None
-    proto = ModelProto()
-    proto.ParseFromString(model.source if isinstance(model.source, bytes) else model.source.read_bytes())
+    """The model with more of its values as outputs."""
+    if model.source is None:
+        proto = assemble_proto(model.proto, model.weights)
+    else:
+        proto = ModelProto.FromString(model.source if isinstance(model.source, bytes) else model.source.read_bytes())
     present = {value.name for value in proto.graph.output}
     extra = [ValueInfoProto(name=name) for name in names if name not in present]
     proto.graph.output.extend(extra)

@@ -33,6 +33,10 @@ class Step:
     writes: tuple[int, ...]
     dead: tuple[int, ...]
     """Slots nobody reads after this step."""
+    parts: tuple["Step", ...] = ()
+    """The nodes this step stands for, the last one writing the same slot; what they write between is theirs alone."""
+    note: str = ""
+    """What to suspect where this step or a later one fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +73,14 @@ class Program:
         at = 0
         try:
             for at, step in enumerate(self.steps):  # noqa: B007 - the handler names the node
-                step.action(slots)
-                for slot in step.writes:
-                    for watch in watchers.get(slot, ()):
-                        watch(slots[slot])
+                watched = any(slot in watchers for part in step.parts[:-1] for slot in part.writes)
+                for each in step.parts if watched else (step,):
+                    each.action(slots)
+                    for slot in each.writes:
+                        for watch in watchers.get(slot, ()):
+                            watch(slots[slot])
+                    for slot in each.dead:
+                        slots[slot] = None
                 for slot in step.dead:
                     slots[slot] = None
         except AnalysisError:
@@ -86,13 +94,9 @@ class Program:
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason:
             return LimitExceeded("memory ran out", where=where, hint="send a smaller batch")
-        return NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=_hint(step.operator))
-
-
-def _hint(operator: str) -> str:
-    if operator in {"Reshape", "Expand", "Tile"}:
-        return "the graph may fix the batch size: send that size, or re-export with a dynamic batch axis"
-    return "check the batch against the shapes the model expects"
+        suspect = next((each.note for each in self.steps[: at + 1] if each.note), "")
+        hint = suspect or "check the batch against the shapes the model expects"
+        return NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 A role follows from the operator that reads a weight and from its place in the graph, never from its values: a fresh
 LayerNormalization of ones and a zero bias train. Strong roles (weight, bias, scale of a normalisation, embedding,
 slope, initial state) train whatever their size. An operand of a plain Add, Mul or Concat trains unless it is a
-single number or is added to attention scores, where a mask and a position bias cannot be told apart.
+single number or is added to attention scores: a mask and a fixed position bias look the same there, but a table that
+is looked up on the way is a learnt one.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -16,7 +17,7 @@ from onnx import NodeProto
 from analysis.errors import BadOptions
 from analysis.layers import find_biases
 from analysis.model import CheckedModel
-from analysis.sources import Sources, Use, is_float_dtype
+from analysis.sources import LOOKUPS, Sources, Use, data_inputs, is_float_dtype
 
 WEAK: Final = frozenset({"offset", "token"})  # and the scale of a Mul
 FROZEN_SLOTS: Final[Mapping[tuple[str, int], str]] = {
@@ -92,13 +93,18 @@ def _why_frozen_here(model: CheckedModel, biases: Container[int], name: str, use
         return FROZEN_SLOTS.get((use.node.op_type, slot), f"constant operand of {use.node.op_type}")
     if _is_group_norm_dummy(model, use.node):
         return "placeholder of a GroupNormalization written as InstanceNormalization"
-    if model.weights[name].ndim == 0:
+    weak = (use.role in WEAK or use.node.op_type == "Mul") and id(use.node) not in biases
+    if model.weights[name].ndim == 0 or (weak and model.weights[name].size == 1):
         return f"single number in {use.node.op_type}"
-    if (use.role in WEAK or use.node.op_type == "Mul") and id(use.node) not in biases:
-        if model.weights[name].size == 1:
-            return f"single number in {use.node.op_type}"
-        if use.role == "offset" and _reaches_softmax(model, use.node):
-            return "added to attention scores: a mask or a fixed position bias"
+    return _why_fixed(model, use) if weak else ""
+
+
+def _why_fixed(model: CheckedModel, use: Use) -> str:
+    """What an operand of plain arithmetic is instead of a weight."""
+    if use.role == "offset" and _reaches_softmax(model, use.node) and not _looked_up(model, use.value):
+        return "added to attention scores: a mask or a fixed position bias"
+    if use.node.op_type == "Mul" and _is_rotary(model, use.node):
+        return "cosine or sine of rotary positions"
     return ""
 
 
@@ -112,6 +118,34 @@ def _reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
             return False
         node = followers[0]
     return False
+
+
+def _looked_up(model: CheckedModel, value: str) -> bool:
+    """Whether a weight expression is cut from a table by indices: relative positions."""
+    node = model.producers.get(value)
+    return node is not None and (
+        node.op_type in LOOKUPS or any(_looked_up(model, name) for name in data_inputs(node) if name)
+    )
+
+
+def _is_rotary(model: CheckedModel, product: NodeProto) -> bool:
+    """Whether a product is one of the two in x * cos + rotated(x) * sin (RoFormer, Su 2021)."""
+    sums = [use.node for use in model.consumers.get(product.output[0], ()) if use.node.op_type == "Add"]
+    terms = [model.producers.get(name) for node in sums for name in node.input]
+    factors = [name for term in terms if term is not None and term.op_type == "Mul" for name in term.input]
+    return any(_is_rotated(model, name) for name in factors)
+
+
+def _is_rotated(model: CheckedModel, value: str) -> bool:
+    """A Concat one half of which is negated: halves, or pairs that a Reshape lays side by side."""
+    node = model.producers.get(value)
+    while node is not None and node.op_type in {"Reshape", "Flatten", "Transpose"}:
+        node = model.producers.get(node.input[0])
+    if node is None or node.op_type != "Concat" or len(node.input) != 2:
+        return False
+    parts = [model.producers.get(name) for name in node.input]
+    parts = [model.producers.get(part.input[0]) if part and part.op_type == "Unsqueeze" else part for part in parts]
+    return any(part is not None and part.op_type == "Neg" for part in parts)
 
 
 def _is_group_norm_dummy(model: CheckedModel, node: NodeProto) -> bool:

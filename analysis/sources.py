@@ -17,14 +17,24 @@ from analysis.model import CheckedModel, bodies, captures
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM"})
 _RECURRENT: Final = {1: "weight", 2: "recurrent_weight", 3: "bias", 5: "initial_state"}
 _AFFINE: Final = {1: "scale", 2: "bias"}
+_TOKENS: Final = {0: "token", 1: "token", 2: "token"}
 ROLES: Final[Mapping[str, Mapping[int, str]]] = {
-    "Conv": {1: "weight", 2: "bias"},
+    "Conv": {0: "token", 1: "weight", 2: "bias"},
     "ConvTranspose": {1: "weight", 2: "bias"},
     "DeformConv": {1: "weight", 3: "bias"},
     "CausalConvWithState": {1: "weight", 2: "bias"},
+    "FusedConv": {0: "token", 1: "weight", 2: "bias"},
     "Gemm": {0: "weight", 1: "weight", 2: "bias"},
+    "FusedGemm": {0: "weight", 1: "weight", 2: "bias"},
     "MatMul": {0: "weight", 1: "weight"},
     "FusedMatMul": {0: "weight", 1: "weight"},
+    "MatMulNBits": {5: "bias"},
+    "Attention": _TOKENS,
+    "com.microsoft.Attention": {1: "weight", 2: "bias"},
+    "MultiHeadAttention": {**_TOKENS, 3: "bias"},
+    "GroupQueryAttention": {**_TOKENS, 11: "bias"},
+    "LinearAttention": _TOKENS,
+    "FlexAttention": _TOKENS,
     "Gather": {0: "embedding"},
     "GatherND": {0: "embedding"},
     "BatchNormalization": _AFFINE,
@@ -33,6 +43,13 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "LayerNormalization": _AFFINE,
     "RMSNormalization": {1: "scale"},
     "SimplifiedLayerNormalization": {1: "scale"},
+    "SkipLayerNormalization": {0: "offset", 1: "offset", 2: "scale", 3: "bias", 4: "bias"},
+    "SkipSimplifiedLayerNormalization": {0: "offset", 1: "offset", 2: "scale", 3: "bias"},
+    "EmbedLayerNormalization": {2: "embedding", 3: "embedding", 4: "embedding", 5: "scale", 6: "bias"},
+    "BiasGelu": {1: "bias"},
+    "FastGelu": {1: "bias"},
+    "BiasSplitGelu": {1: "bias"},
+    "BiasDropout": {1: "bias", 2: "offset"},
     "PRelu": {1: "slope"},
     "RNN": _RECURRENT,
     "GRU": _RECURRENT,
@@ -40,7 +57,8 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "Add": {0: "offset", 1: "offset"},
     "Mul": {0: "scale", 1: "scale"},
 }
-"""Parameter slots by operator; every input of Einsum and Concat counts too."""
+"""Parameter slots by operator, with its domain where a standard one has the same name; every input of Einsum and Concat
+counts too."""
 EVERY_INPUT: Final[Mapping[str, str]] = {"Einsum": "weight", "Concat": "token", "Sum": "offset"}
 
 NO_FLOATS_OUT: Final = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin", "Hardmax", "ConstantOfShape"})
@@ -52,7 +70,13 @@ DATA_SLOT: Final[Mapping[str, int]] = dict.fromkeys(
     0,
 )  # fmt: skip
 """Operators whose other inputs say where or how much, not what."""
-LOOKUPS: Final = frozenset({"Gather", "GatherND"})
+INDEX_SLOTS: Final[Mapping[str, frozenset[int]]] = {
+    "com.microsoft.Attention": frozenset({3, 6}),
+    "MultiHeadAttention": frozenset({4, 8, 9}),
+    "GroupQueryAttention": frozenset({5, 6, 9, 16}),
+}
+"""Masks, lengths and positions that operators without inferred types write and read."""
+LOOKUPS: Final = frozenset({"Gather", "GatherND", "EmbedLayerNormalization"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +169,10 @@ def is_float_dtype(name: str) -> bool:
 def data_inputs(node: NodeProto) -> list[str]:
     """Inputs whose numbers reach the output; shapes, axes and indices left out."""
     slot = DATA_SLOT.get(node.op_type)
-    return list(node.input) if slot is None else list(node.input[slot : slot + 1])
+    if slot is not None:
+        return list(node.input[slot : slot + 1])
+    indices = INDEX_SLOTS.get(_name(node), frozenset())
+    return [name for place, name in enumerate(node.input) if place not in indices]
 
 
 def gradient_inputs(model: CheckedModel, sources: Sources, node: NodeProto) -> list[str]:
@@ -161,4 +188,10 @@ def gradient_inputs(model: CheckedModel, sources: Sources, node: NodeProto) -> l
 
 def role_of(node: NodeProto, slot: int) -> str:
     """The role of a parameter at an input of this operator, or `other`."""
-    return EVERY_INPUT.get(node.op_type) or ROLES.get(node.op_type, {}).get(slot, "other")
+    return EVERY_INPUT.get(node.op_type) or ROLES.get(_name(node), {}).get(slot, "other")
+
+
+def _name(node: NodeProto) -> str:
+    """The operator, with its domain where that makes it another one than the standard's."""
+    name = f"{node.domain}.{node.op_type}"
+    return name if name in ROLES else node.op_type

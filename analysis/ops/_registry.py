@@ -7,6 +7,9 @@ parameters the attributes with the defaults of the standard, and the annotation 
     Ints, Ints | None        a shape, axes, pads: Python integers, read from the host
     Number, Number | None    a single number, read from the host
     DType                    an ONNX element type, as the torch dtype of this conversion's precision
+    ElementType              the same with its ONNX name, for types torch does not have
+    OutputElement            the element type of the node's first output; None where it is not known
+    NodeSeed                 a number of its own for each node, the same in every conversion
     Body                     a subgraph: call it with its inputs, get a tuple of its outputs
     OutputCount, Mode        how many outputs the node asks for; whether the module is training
 
@@ -32,6 +35,9 @@ class Kind(Enum):
     INTS = "ints"
     NUMBER = "number"
     DTYPE = "dtype"
+    ELEMENT = "element"
+    OUTPUT_ELEMENT = "output element"
+    SEED = "seed"
     BODY = "body"
     OUTPUT_COUNT = "output count"
     MODE = "mode"
@@ -45,12 +51,27 @@ class TrainingMode:
         self.training = False
 
 
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An ONNX element type, and the torch dtype that holds its values."""
+
+    name: str
+    """As in TensorProto.DataType: `FLOAT8E4M3FN`."""
+    dtype: torch.dtype
+
+
 Ints = Annotated[tuple[int, ...], Kind.INTS]
 Number = Annotated[float, Kind.NUMBER]
 DType = Annotated[torch.dtype, Kind.DTYPE]
+ElementType = Annotated[Element, Kind.ELEMENT]
+OutputElement = Annotated[Element | None, Kind.OUTPUT_ELEMENT]
+NodeSeed = Annotated[int, Kind.SEED]
 Body = Annotated[Callable[..., tuple[Any, ...]], Kind.BODY]
 OutputCount = Annotated[int, Kind.OUTPUT_COUNT]
 Mode = Annotated[TrainingMode, Kind.MODE]
+
+GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.SEED})
+"""Keyword-only parameters that are no attributes: the builder knows them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 NEWEST: Final = 1_000_000
@@ -94,9 +115,7 @@ class Operator:
         return frozenset(
             name
             for name, parameter, kind in self._parameters
-            if name in self.attributes
-            and parameter.default is inspect.Parameter.empty
-            and kind not in {Kind.MODE, Kind.OUTPUT_COUNT}
+            if name in self.attributes and parameter.default is inspect.Parameter.empty and kind not in GIVEN
         )
 
     @cached_property

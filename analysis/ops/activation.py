@@ -1,9 +1,12 @@
 """Activation functions, softmax included. Source: the ONNX operator pages, opset in the decorator."""
 
+import math
+
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.ops._registry import Tensor, op
+from analysis.ops.arithmetic import also_unsigned
 
 
 @op("Relu")
@@ -27,6 +30,7 @@ def prelu_1(x: Tensor, slope: Tensor) -> Tensor:
 
 
 @op("PRelu", 7)
+@also_unsigned
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """X where x >= 0, else slope x; slope broadcasts to x."""
     return torch.where(x < 0, slope * x, x)
@@ -117,16 +121,17 @@ def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
 
 
 @op("Shrink", 9)
+@also_unsigned
 def shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
     """X shrunk towards 0 by bias outside [-lambd, lambd], else 0."""
     shrunk = torch.where(x > lambd, x - bias, torch.zeros_like(x))
-    return torch.where(x < -lambd, x + bias, shrunk)
+    return torch.where(x < -lambd, x + bias, shrunk).to(x.dtype)
 
 
 @op("Erf", 9)
 def erf(x: Tensor) -> Tensor:
-    """Error function."""
-    return torch.erf(x)
+    """Error function; integers are cut towards zero."""
+    return torch.erf(x).to(x.dtype)
 
 
 @op("Clip")
@@ -134,10 +139,11 @@ def clip_1(
     x: Tensor, *, max: float = 3.4028234663852886e38, min: float = -3.4028234663852886e38  # noqa: A002 - ONNX names
 ) -> Tensor:  # fmt: skip
     """Before opset 11 the bounds are attributes."""
-    return x.clamp(min, max)
+    return clip(x, x.new_tensor(min), x.new_tensor(max))
 
 
 @op("Clip", 11)
+@also_unsigned
 def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
     """min(max(x, low), high): high wins where the bounds cross."""
     if low is not None:
@@ -150,13 +156,17 @@ def clip(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Te
 @op("Softmax")
 def softmax_1(x: Tensor, *, axis: int = 1) -> Tensor:
     """Before opset 13 all axes from `axis` on are one."""
-    return torch.softmax(_rows(x, axis), -1).reshape(x.shape)
+    return softmax(_rows(x, axis)).reshape(x.shape)
 
 
 @op("Softmax", 13)
 def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    """exp(x) / sum exp(x) along an axis."""
-    return torch.softmax(x, axis)
+    """exp(x) / sum exp(x) along an axis; a row of -inf alone is NaN without gradient, for Where to mend."""
+    y = torch.softmax(x, axis)
+    if x.ndim and x.shape[axis] and bool(y.detach().select(axis, 0).isnan().any()):
+        masked = torch.isneginf(x.detach()).all(axis, keepdim=True)
+        return torch.softmax(x.masked_fill(masked, 0.0), axis).masked_fill(masked, math.nan)
+    return y
 
 
 @op("LogSoftmax")

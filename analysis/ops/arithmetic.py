@@ -1,8 +1,44 @@
 """Elementwise arithmetic and trigonometry. Broadcasting is numpy's from opset 7 on, by axis before."""
 
+import functools
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
 import torch
 
 from analysis.ops._registry import Tensor, op
+
+F = TypeVar("F", bound=Callable[..., Tensor])
+UNSIGNED: Final = frozenset({torch.uint16, torch.uint32, torch.uint64})
+"""Types torch can store and move, but hardly compute with."""
+
+
+def also_unsigned(function: F) -> F:
+    """The function, by way of int64 for types it lacks: exact for numbers below 2**63."""
+
+    @functools.wraps(function)
+    def checked(first: Tensor, *others: Any, **attributes: Any) -> Tensor:
+        if first.dtype not in UNSIGNED:
+            return function(first, *others, **attributes)
+        return _by_int64(function, first, *others, **attributes)
+
+    return checked  # type: ignore[return-value]
+
+
+def also_unsigned_pairs(function: F) -> F:
+    """The same for two tensors, without the price of an open signature on what every graph is full of."""
+
+    @functools.wraps(function)
+    def checked(a: Tensor, b: Tensor) -> Tensor:
+        return function(a, b) if a.dtype not in UNSIGNED else _by_int64(function, a, b)
+
+    return checked  # type: ignore[return-value]
+
+
+def _by_int64(function: Callable[..., Tensor], first: Tensor, *others: Any, **attributes: Any) -> Tensor:
+    rest = [other.long() if isinstance(other, Tensor) else other for other in others]
+    computed = function(first.long(), *rest, **attributes)
+    return computed if computed.dtype is torch.bool else computed.to(first.dtype)
 
 
 def align(a: Tensor, b: Tensor, axis: int | None) -> Tensor:
@@ -15,10 +51,11 @@ def align(a: Tensor, b: Tensor, axis: int | None) -> Tensor:
 @op("Add")
 def add_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
     """Sum with the broadcasting of opset 1."""
-    return a + align(a, b, axis)
+    return add(a, align(a, b, axis))
 
 
 @op("Add", 7)
+@also_unsigned_pairs
 def add(a: Tensor, b: Tensor) -> Tensor:
     """A + b."""
     return a + b
@@ -27,10 +64,11 @@ def add(a: Tensor, b: Tensor) -> Tensor:
 @op("Sub")
 def sub_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
     """Difference with the broadcasting of opset 1."""
-    return a - align(a, b, axis)
+    return sub(a, align(a, b, axis))
 
 
 @op("Sub", 7)
+@also_unsigned_pairs
 def sub(a: Tensor, b: Tensor) -> Tensor:
     """A - b."""
     return a - b
@@ -39,10 +77,11 @@ def sub(a: Tensor, b: Tensor) -> Tensor:
 @op("Mul")
 def mul_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
     """Product with the broadcasting of opset 1."""
-    return a * align(a, b, axis)
+    return mul(a, align(a, b, axis))
 
 
 @op("Mul", 7)
+@also_unsigned_pairs
 def mul(a: Tensor, b: Tensor) -> Tensor:
     """A b."""
     return a * b
@@ -55,6 +94,7 @@ def div_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) 
 
 
 @op("Div", 7)
+@also_unsigned_pairs
 def div(a: Tensor, b: Tensor) -> Tensor:
     """A / b; integers are cut towards zero."""
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
@@ -69,12 +109,23 @@ def pow_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) 
 @op("Pow", 7)
 def power(a: Tensor, b: Tensor) -> Tensor:
     """A ** b in the type of a; a constant scalar exponent keeps the gradient finite at a = 0."""
-    if b.numel() == 1 and not b.requires_grad and b.device.type == "cpu":
+    if not a.is_floating_point():
+        return _integer_power(a, b)
+    if b.numel() == 1 and b.ndim <= a.ndim and not b.requires_grad and b.device.type == "cpu":
         return torch.pow(a, b.item()).to(a.dtype)
-    return torch.pow(a, b).to(a.dtype)
+    return torch.pow(a, b if b.is_floating_point() else b.to(a.dtype)).to(a.dtype)
+
+
+def _integer_power(a: Tensor, b: Tensor) -> Tensor:
+    """A ** b; fractions are cut towards zero."""
+    roots = torch.pow(a.double(), b.double()).to(a.dtype)
+    if b.is_floating_point():
+        return roots
+    return torch.where(b.long() < 0, roots, torch.pow(a, b.long().clamp(min=0)).to(a.dtype))
 
 
 @op("Mod", 10)
+@also_unsigned
 def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
     """Remainder with the sign of the divisor, or of the dividend where fmod is 1."""
     return torch.fmod(a, b) if fmod else torch.remainder(a, b)
@@ -96,6 +147,7 @@ def mean(*tensors: Tensor) -> Tensor:
 
 
 @op("Max")
+@also_unsigned
 def max_(*tensors: Tensor) -> Tensor:
     """Elementwise maximum; at ties the gradient is shared."""
     largest = tensors[0]
@@ -105,6 +157,7 @@ def max_(*tensors: Tensor) -> Tensor:
 
 
 @op("Min")
+@also_unsigned
 def min_(*tensors: Tensor) -> Tensor:
     """Elementwise minimum; at ties the gradient is shared."""
     least = tensors[0]
@@ -120,6 +173,7 @@ def neg(x: Tensor) -> Tensor:
 
 
 @op("Abs")
+@also_unsigned
 def abs_(x: Tensor) -> Tensor:
     """|x|; slope 0 at 0."""
     return x.abs()
@@ -150,6 +204,7 @@ def reciprocal(x: Tensor) -> Tensor:
 
 
 @op("Sign", 9)
+@also_unsigned
 def sign(x: Tensor) -> Tensor:
     """-1, 0 or 1; no gradient."""
     return x.sign()

@@ -8,6 +8,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.errors import UnsupportedOp
 from analysis.ops._registry import Ints, Tensor, op
+from analysis.ops.arithmetic import also_unsigned
 
 CONVOLUTIONS: Final[dict[int, Callable[..., Tensor]]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 TRANSPOSED: Final[dict[int, Callable[..., Tensor]]] = {
@@ -103,6 +104,7 @@ def _rank(w: Tensor) -> int:
 
 
 @op("Col2Im", 18)
+@also_unsigned
 def col2im(
     x: Tensor, image_shape: Ints, block_shape: Ints, *, dilations: Ints | None = None,
     pads: Ints | None = None, strides: Ints | None = None,

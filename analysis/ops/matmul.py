@@ -3,9 +3,11 @@
 import torch
 
 from analysis.ops._registry import Tensor, op
+from analysis.ops.arithmetic import also_unsigned
 
 
 @op("MatMul")
+@also_unsigned
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """Numpy's matmul: [.., m, k] [.., k, n] -> [.., m, n]."""
     return torch.matmul(a, b)
@@ -21,6 +23,7 @@ def gemm_1(
 
 
 @op("Gemm", 7)
+@also_unsigned
 def gemm(
     a: Tensor, b: Tensor, c: Tensor | None = None, *, alpha: float = 1.0, beta: float = 1.0,
     transA: int = 0, transB: int = 0,  # noqa: N803 - ONNX names
@@ -38,6 +41,7 @@ def gemm(
 
 
 @op("Einsum", 12)
+@also_unsigned
 def einsum(*tensors: Tensor, equation: str) -> Tensor:
     """Einstein summation."""
     return torch.einsum(equation.replace(" ", ""), *tensors)

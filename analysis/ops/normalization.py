@@ -23,17 +23,27 @@ def batch_normalization_1(
     return (x - mean) * torch.rsqrt(variance + epsilon) * scale + bias
 
 
+def _by_the_batch(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Statistics of x; torch's functional form refuses a single value per channel, which standardises to 0."""
+    enabled = torch.backends.cudnn.enabled
+    return torch.batch_norm(x, scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's signature
+
+
 @op("BatchNormalization", 9)
 def batch_normalization(
     x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
     momentum: float = 0.9, mode: Mode,
 ) -> Tensor:  # fmt: skip
     """Scale and shift of x standardised over N and space: by the batch in training, else by running statistics."""
+    if x.ndim == 1:  # the page takes it for a batch of one channel
+        column = x.unsqueeze(1)
+        return batch_normalization(column, scale, bias, mean, variance, epsilon=epsilon, mode=mode).squeeze(1)
+    scale, bias = scale.to(mean.dtype), bias.to(mean.dtype)  # torch wants the four in one type
     if mode.training:
-        return F.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+        return _by_the_batch(x, scale, bias, epsilon)
     if mean.requires_grad or variance.requires_grad:
         centred = (x - _per_channel(x, mean)) * _per_channel(x, torch.rsqrt(variance + epsilon))
-        return centred * _per_channel(x, scale) + _per_channel(x, bias)
+        return (centred * _per_channel(x, scale) + _per_channel(x, bias)).to(x.dtype)
     return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's signature
 
 
@@ -45,17 +55,14 @@ def batch_normalization_14(
     """From opset 14 the graph itself may ask for batch statistics, and for the running ones they lead to."""
     if not training_mode:
         return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
-    y = F.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+    columns = x.unsqueeze(1) if x.ndim == 1 else x
+    y = _by_the_batch(columns, scale.to(mean.dtype), bias.to(mean.dtype), epsilon).reshape(x.shape)
     if outputs == 1:
         return y
-    axes = [axis for axis in range(x.ndim) if axis != 1]
-    with torch.no_grad():
-        batch_mean, batch_variance = x.mean(axes), x.var(axes, correction=0)
-        return (
-            y,
-            momentum * mean + (1 - momentum) * batch_mean,
-            momentum * variance + (1 - momentum) * batch_variance,
-        )
+    axes = [axis for axis in range(columns.ndim) if axis != 1]
+    values = columns.to(mean.dtype)
+    running_mean = momentum * mean + (1 - momentum) * values.mean(axes)
+    return y, running_mean, momentum * variance + (1 - momentum) * values.var(axes, correction=0)
 
 
 @op("InstanceNormalization")

@@ -1,7 +1,7 @@
 """Pooling and resampling. [N, C, d1 .. dk]."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -117,7 +117,13 @@ def lp_pool(
     strides, dilations = strides or (1,) * rank, dilations or (1,) * rank
     pairs, more = _window(x, kernel_shape, auto_pad, ceil_mode, dilations, pads, strides)
     powers = pad_spatial(pad_spatial(x.abs() ** p, pairs), more)
-    return window_sum(powers, kernel_shape, strides, dilations) ** (1.0 / p)
+    return _root(window_sum(powers, kernel_shape, strides, dilations), p)
+
+
+def _root(powers: Tensor, p: float) -> Tensor:
+    """Powers ** (1 / p); at 0, where the slope is infinite, the gradient is 0."""
+    empty = powers == 0
+    return (powers.masked_fill(empty, 1) ** (1.0 / p)).masked_fill(empty, 0)
 
 
 @op("GlobalAveragePool")
@@ -135,10 +141,33 @@ def global_max_pool(x: Tensor) -> Tensor:
 @op("GlobalLpPool")
 def global_lp_pool(x: Tensor, *, p: float = 2) -> Tensor:
     """P-norm over the spatial axes."""
-    return (x.abs() ** p).sum(dim=tuple(range(2, x.ndim)), keepdim=True) ** (1.0 / p)
+    return _root((x.abs() ** p).sum(dim=tuple(range(2, x.ndim)), keepdim=True), p)
+
+
+@op("MaxUnpool", 9)
+def max_unpool(
+    x: Tensor, places: Tensor, output_shape: Ints | None = None, *, kernel_shape: Ints, pads: Ints | None = None,
+    strides: Ints | None = None,
+) -> Tensor:  # fmt: skip
+    """Each value where MaxPool found it, zeros elsewhere; places count in the flattened output.
+
+    Given an output shape onnxruntime counts in that one, and so do we: only this undoes a MaxPool. The case of ONNX's
+    suite counts in the shape that kernel, strides and pads lead to (onnx issue 2398).
+    """
+    rank = len(kernel_shape)
+    steps = zip(x.shape[2:], strides or (1,) * rank, kernel_shape, pads_of(pads, rank), strict=True)
+    sizes = tuple((n - 1) * stride + extent - begin - end for n, stride, extent, (begin, end) in steps)
+    shape = tuple(output_shape or (*x.shape[:2], *sizes))
+    return x.new_zeros(math.prod(shape)).scatter(0, places.reshape(-1), x.reshape(-1)).reshape(shape)
 
 
 # ------------------------------------------------------------------ resize
+
+
+@op("Upsample")
+def upsample_1(x: Tensor, *, height_scale: float, width_scale: float, mode: str = "nearest") -> Tensor:
+    """Before opset 7 of images only."""
+    return upsample_7(x, scales=[1.0, 1.0, height_scale, width_scale], mode=mode.removeprefix("bi"))
 
 
 @op("Upsample", 7)
@@ -166,12 +195,20 @@ def resize(
     cubic_coeff_a: float = -0.75, exclude_outside: int = 0, extrapolation_value: float = 0.0,
     keep_aspect_ratio_policy: str = "stretch", mode: str = "nearest", nearest_mode: str = "round_prefer_floor",
 ) -> Tensor:  # fmt: skip
-    """Separable interpolation: one sparse linear map per axis, so every mode has the right gradient."""
+    """Separable interpolation: one sparse linear map per axis, so every mode has the right gradient.
+
+    Integers as onnxruntime has them: cut towards zero at the end, with antialias rounded after every axis, the last
+    axis first. Two cases of ONNX's suite align corners to sizes before these are cut to whole pixels, against its own
+    page; onnxruntime takes whole ones, and so do we.
+    """
     chosen = [axis % x.ndim for axis in axes] if axes else list(range(x.ndim))
     old = [x.shape[axis] for axis in chosen]
     new, factors = _target(old, scales, sizes, keep_aspect_ratio_policy)
-    region = roi.tolist() if roi is not None and roi.numel() else [0.0] * len(chosen) + [1.0] * len(chosen)
-    for place, axis in enumerate(chosen):
+    region = _numbers(roi) if roi is not None and roi.numel() else [0.0] * len(chosen) + [1.0] * len(chosen)
+    element = x.dtype
+    if mode != "nearest":
+        x = x.to(torch.promote_types(element, torch.float32) if element.is_floating_point else torch.float64)
+    for place, axis in reversed(list(enumerate(chosen))):
         cropped = coordinate_transformation_mode == "tf_crop_and_resize"
         if new[place] == old[place] and factors[place] == 1.0 and not cropped:
             continue
@@ -187,19 +224,27 @@ def resize(
         else:
             matrix = _matrix(positions, old[place], *kernel, exclude=bool(exclude_outside))
             x = torch.tensordot(x, matrix.to(x), dims=([axis], [1])).movedim(-1, axis)
+            x = torch.floor(x + 0.5) if antialias and not element.is_floating_point else x
         if outside is not None:
             shape = [-1 if a == axis else 1 for a in range(x.ndim)]
             x = x.masked_fill(outside.reshape(shape).to(x.device), extrapolation_value)
-    return x
+    return x.to(element)
 
 
-def _target(old: list[int], scales: Tensor | None, sizes: Ints | None, policy: str) -> tuple[list[int], list[float]]:
+def _numbers(vector: Tensor) -> Sequence[float | Tensor]:
+    """On the host, unless they have a gradient."""
+    return vector.unbind() if vector.requires_grad else vector.tolist()
+
+
+def _target(
+    old: list[int], scales: Tensor | None, sizes: Ints | None, policy: str
+) -> tuple[list[int], Sequence[float | Tensor]]:
     """Output sizes and scale factors per axis."""
     if sizes is None or len(sizes) == 0:
         if scales is None or scales.numel() == 0:
             raise UnsupportedOp("Resize without scales or sizes")
         scales = scales.float()  # 10 * 0.7 is 7 in float32, where runtimes multiply, and 6.99 in float64
-        return torch.floor(scales * scales.new_tensor(old)).int().tolist(), scales.tolist()
+        return torch.floor(scales * scales.new_tensor(old)).int().tolist(), _numbers(scales)
     ratios = [size / n for size, n in zip(sizes, old, strict=True)]
     if policy == "stretch":
         return list(sizes), ratios
@@ -207,7 +252,9 @@ def _target(old: list[int], scales: Tensor | None, sizes: Ints | None, policy: s
     return [math.floor(n * factor + 0.5) for n in old], [factor] * len(old)
 
 
-def _positions(mode: str, old: int, new: int, factor: float, region: tuple[float, float]) -> Tensor:
+def _positions(
+    mode: str, old: int, new: int, factor: float | Tensor, region: tuple[float | Tensor, float | Tensor]
+) -> Tensor:
     """Where each output sample lies in the input; an unknown mode is half_pixel.
 
     In float32 like onnxruntime and torch: which pixel is nearest depends on how a tie is rounded.
@@ -243,7 +290,7 @@ def _nearest(positions: Tensor, mode: str) -> Tensor:
     return rounded[mode].long()
 
 
-def _kernel(mode: str, a: float, shrink: float) -> tuple[Callable[[Tensor], Tensor], float]:
+def _kernel(mode: str, a: float, shrink: float | Tensor) -> tuple[Callable[[Tensor], Tensor], float]:
     """Weight by distance, and the radius it reaches; stretched by 1 / shrink against aliasing."""
 
     def linear(distance: Tensor) -> Tensor:
@@ -255,7 +302,7 @@ def _kernel(mode: str, a: float, shrink: float) -> tuple[Callable[[Tensor], Tens
         far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
         return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
 
-    return (cubic, 2 / shrink) if mode == "cubic" else (linear, 1 / shrink)
+    return (cubic, 2 / float(shrink)) if mode == "cubic" else (linear, 1 / float(shrink))
 
 
 def _matrix(positions: Tensor, old: int, weigh: Callable[[Tensor], Tensor], radius: float, *, exclude: bool) -> Tensor:

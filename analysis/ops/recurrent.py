@@ -99,6 +99,7 @@ def _prepare(
         x = x.transpose(0, 1)
         initial = [state if state is None else state.transpose(0, 1) for state in initial]
     zeros = x.new_zeros(w.shape[0], x.shape[1], hidden)
+    lengths = None if lengths is None else lengths.to(x.device)
     return Sequences(x, lengths, tuple(zeros if state is None else state for state in initial))
 
 
@@ -287,7 +288,8 @@ def _fused(
     kernel = getattr(torch._VF, kind.lower())  # noqa: SLF001 - what torch.nn.LSTM itself calls
     first = states if kind == "LSTM" else states[0]
     both = direction == BOTH
-    y, *last = kernel(x, first, flat, b is not None, 1, 0.0, False, both, False)  # noqa: FBT003 - torch's signature
+    training = True  # without dropout it changes nothing, but cuDNN has no gradients otherwise
+    y, *last = kernel(x, first, flat, b is not None, 1, 0.0, training, both, False)  # noqa: FBT003 - torch's signature
     y = y.unflatten(2, (w.shape[0], -1)).transpose(1, 2)
     y = y.flip(0) if direction == REVERSE else y
     if layout:

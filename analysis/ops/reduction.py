@@ -1,10 +1,12 @@
 """Reductions, cumulative sums, and the search for extremes."""
 
+import math
 from collections.abc import Callable
 
 import torch
 
 from analysis.ops._registry import Ints, Tensor, op
+from analysis.ops.arithmetic import UNSIGNED, also_unsigned
 
 Reducer = Callable[[Tensor, tuple[int, ...], bool], Tensor]
 
@@ -22,10 +24,14 @@ def _integer_mean(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:  # no
 
 
 def _max(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:  # noqa: FBT001
+    if not _count(x, axes):
+        return _sum(x, axes, keep) + (-math.inf if x.is_floating_point() else torch.iinfo(x.dtype).min)
     return x.amax(axes, keepdim=keep)
 
 
 def _min(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:  # noqa: FBT001
+    if not _count(x, axes):
+        return _sum(x, axes, keep) + (math.inf if x.is_floating_point() else torch.iinfo(x.dtype).max)
     return x.amin(axes, keepdim=keep)
 
 
@@ -53,7 +59,11 @@ def _log_sum(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:  # noqa: F
 
 
 def _log_sum_exp(x: Tensor, axes: tuple[int, ...], keep: bool) -> Tensor:  # noqa: FBT001
-    return torch.logsumexp(x, axes, keep)
+    if not x.is_floating_point():
+        return _log_sum_exp(x.double(), axes, keep).to(x.dtype)
+    nothing = x.isneginf().all(axes, keepdim=True)  # torch's gradient is NaN where the sum is 0
+    total: Tensor = torch.logsumexp(x.masked_fill(nothing, 0.0), axes, keep)
+    return total.masked_fill(nothing if keep else nothing.reshape(total.shape), -math.inf)
 
 
 def _count(x: Tensor, axes: tuple[int, ...]) -> int:
@@ -100,6 +110,8 @@ def _reduce(reducer: Reducer, x: Tensor, axes: Ints | None, keepdims: int) -> Te
         return _elementwise(reducer, x)
     if x.dtype is torch.bool and reducer in {_max, _min}:
         return reducer(x.to(torch.uint8), everywhere, bool(keepdims)).to(torch.bool)
+    if x.dtype in UNSIGNED:
+        return reducer(x.long(), everywhere, bool(keepdims)).to(x.dtype)
     return reducer(x, everywhere, bool(keepdims))
 
 
@@ -112,9 +124,15 @@ for _name, _reducer in REDUCERS.items():
     _register(_name, _reducer)
 
 
+def _ordered(x: Tensor) -> Tensor:
+    """The same numbers in a type that torch can compare."""
+    return x.long() if x.dtype in UNSIGNED else x
+
+
 @op("ArgMax")
 def arg_max(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
     """Index of the maximum, the first of several unless asked for the last; no gradient."""
+    x = _ordered(x)
     if select_last_index:
         return x.shape[axis] - 1 - x.flip(axis).argmax(axis, keepdim=bool(keepdims))
     return x.argmax(axis, keepdim=bool(keepdims))
@@ -123,18 +141,22 @@ def arg_max(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: i
 @op("ArgMin")
 def arg_min(x: Tensor, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0) -> Tensor:
     """Index of the minimum, the first of several unless asked for the last; no gradient."""
+    x = _ordered(x)
     if select_last_index:
         return x.shape[axis] - 1 - x.flip(axis).argmin(axis, keepdim=bool(keepdims))
     return x.argmin(axis, keepdim=bool(keepdims))
 
 
 @op("CumSum", 11)
+@also_unsigned
 def cum_sum(x: Tensor, axis: Ints, *, exclusive: int = 0, reverse: int = 0) -> Tensor:
     """Running sum along an axis; exclusive leaves out the element itself."""
     along = axis[0]
     x = x.flip(along) if reverse else x
+    if exclusive:
+        zero = torch.zeros_like(x.narrow(along, 0, min(1, x.shape[along])))
+        x = torch.cat([zero, x.narrow(along, 0, max(x.shape[along] - 1, 0))], along)
     total = x.cumsum(along, dtype=x.dtype)
-    total = total - x if exclusive else total
     return total.flip(along) if reverse else total
 
 
@@ -147,5 +169,6 @@ def top_k_1(x: Tensor, *, k: int, axis: int = -1) -> tuple[Tensor, Tensor]:
 @op("TopK", 10)
 def top_k(x: Tensor, k: Ints, *, axis: int = -1, largest: int = 1, sorted: int = 1) -> tuple[Tensor, Tensor]:  # noqa: A002
     """The k largest or smallest along an axis with their indices; ties by the lower index."""
-    order = x.argsort(dim=axis, descending=bool(largest), stable=True).narrow(axis, 0, k[0])
-    return x.gather(axis, order), order
+    ranked = _ordered(x)
+    order = ranked.argsort(dim=axis, descending=bool(largest), stable=True).narrow(axis, 0, k[0])
+    return ranked.gather(axis, order).to(x.dtype), order

@@ -1,4 +1,4 @@
-"""Data movement: shapes, slices, gathers, casts. Shape arithmetic runs on the host."""
+"""Data movement: shapes, slices, gathers. Shape arithmetic runs on the host."""
 
 import math
 from typing import Final
@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.errors import UnsupportedOp
 from analysis.ops._registry import DType, Ints, OutputCount, Tensor, op
+from analysis.ops.arithmetic import also_unsigned
 
 
 @op("Identity")
@@ -27,18 +28,6 @@ def shape(x: Tensor, *, start: int = 0, end: int | None = None) -> Tensor:
 def size(x: Tensor) -> Tensor:
     """Number of elements, on the host."""
     return torch.tensor(x.numel(), dtype=torch.int64)
-
-
-@op("Cast")
-def cast(x: Tensor, *, to: DType, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    """Another element type; floats are cut towards zero."""
-    return x.to(to)
-
-
-@op("CastLike", 15)
-def cast_like(x: Tensor, like: Tensor, *, saturate: int = 1, round_mode: str = "up") -> Tensor:
-    """The element type of another tensor."""
-    return x.to(like.dtype)
 
 
 @op("Reshape")
@@ -202,6 +191,7 @@ def _accumulated(reduction: str) -> str:
 
 
 @op("ScatterElements", 11)
+@also_unsigned
 def scatter_elements(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none") -> Tensor:
     """Single elements written, or combined, at indices along an axis; x itself is untouched."""
     indices = indices.long()
@@ -268,6 +258,16 @@ def _pad_axis(x: Tensor, axis: int, begin: int, end: int, mode: str, value: Tens
         block[axis] = width
         sides.append(filler.expand(block))
     return torch.cat([sides[0], x, sides[1]], axis)
+
+
+@op("CenterCropPad", 18)
+def center_crop_pad(x: Tensor, sizes: Ints, *, axes: Ints | None = None) -> Tensor:
+    """The middle of each axis, or zeros around it; an odd one goes to the end."""
+    chosen = axes or tuple(range(x.ndim))
+    missing = [size - x.shape[axis] for axis, size in zip(chosen, sizes, strict=True)]
+    begins = [int(count / 2) for count in missing]
+    ends = [count - begin for count, begin in zip(missing, begins, strict=True)]
+    return pad(x, (*begins, *ends), None, chosen)
 
 
 @op("ConstantOfShape", 9)
@@ -338,6 +338,7 @@ def space_to_depth(x: Tensor, *, blocksize: int, mode: str = "DCR") -> Tensor:
 
 
 @op("ReverseSequence", 10)
+@also_unsigned
 def reverse_sequence(x: Tensor, lengths: Tensor, *, batch_axis: int = 1, time_axis: int = 0) -> Tensor:
     """The first lengths[n] steps of each sample backwards."""
     steps = x.shape[time_axis]

@@ -125,7 +125,9 @@ def perceptron(nodes: list[onnx.NodeProto], **weights: np.ndarray) -> bytes:
     ends[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", INPUTS])
     tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "perceptron", ends[:1], ends[1:], tensors)
-    domains = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+    domains = [
+        helper.make_opsetid(name, version) for name, version in (("", 17), ("com.example", 1), ("com.microsoft", 1))
+    ]
     return helper.make_model(graph, opset_imports=domains, ir_version=8).SerializeToString()
 
 
@@ -142,7 +144,7 @@ def with_unsupported_operators() -> bytes:
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"], name="fine"),
         helper.make_node("Fancy", ["h"], ["a"], name="odd one", domain="com.example"),
-        helper.make_node("Bernoulli", ["a"], ["b"], name="odd two"),
+        helper.make_node("LongformerAttention", ["a"], ["b"], name="odd two", domain="com.microsoft"),
         helper.make_node("Fancy", ["b"], ["y"], name="odd three", domain="com.example"),
     ]
     return perceptron(nodes, **weights)
@@ -173,7 +175,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str, str, tuple[str, ...]]] = {
         422,
         "unsupported-operator",
         "graph",
-        ("Fancy", "com.example", "odd one", "Bernoulli", "odd two", "odd three", "re-export"),
+        ("Fancy", "com.example", "odd one", "LongformerAttention", "odd two", "odd three", "re-export"),
     ),
     "nothing to train": (
         {"model": perceptron([helper.make_node("Relu", ["x"], ["y"])]), "batch": inputs()},

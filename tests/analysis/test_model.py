@@ -666,3 +666,16 @@ def test_an_inner_body_may_return_the_renamed_constant_of_the_outer_one() -> Non
     proto = model([before, branch(outer, constant_branch(2.0, "f", "z"))], b=True)
     (output,) = convert(check_model(proto.SerializeToString()))(torch.zeros(3, 4))
     assert output.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_a_count_that_an_older_split_does_not_know_is_dropped_where_it_is_redundant(outputs: int) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> net (float[2,6] x) => (float[2,N] a, float[2,N] b)'
+    proto = parser.parse_model(text + f" {{ a, b = Split <axis = 1, num_outputs = {outputs}> (x) }}")
+    if outputs == 3:
+        with pytest.raises(InvalidModel, match="num_outputs"):
+            check_model(proto.SerializeToString())
+    else:
+        checked = check_model(proto.SerializeToString())
+        assert [attribute.name for attribute in checked.nodes[0].attribute] == ["axis"]
+        assert checked.source is None, "what runs is not what was uploaded"

@@ -51,6 +51,20 @@ def test_a_model_onnxruntime_cannot_run_is_unavailable() -> None:
     assert "onnxruntime cannot run it" in parity.detail  # type: ignore[attr-defined]
 
 
+def test_what_was_mended_on_the_way_in_is_what_onnxruntime_runs() -> None:
+    weight = ", ".join(str(0.1 * place) for place in range(16))
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["": 17]> net (float[N,4] x) => (float[N,2] y)
+        <float[4,4] w = {{ {weight} }}> {{
+            h = MatMul (x, w)
+            a, b = Split <axis = 1, num_outputs = 2> (h)
+            y = Mul (a, b)
+        }}""")
+    batch = npz(x=np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32))
+    parity = parity_of(model.SerializeToString(), batch)
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("ours", "theirs", "relative"),
     [

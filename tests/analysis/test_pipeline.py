@@ -28,7 +28,9 @@ MODEL = mlp(3, "Relu", he())
 
 
 def text_model(text: str) -> bytes:
-    return onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["" : 17]> test {text}').SerializeToString()
+    return onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 17, "house" : 1]> test {text}'
+    ).SerializeToString()
 
 
 def timeless(report: Report) -> dict[str, Any]:
@@ -135,6 +137,13 @@ def test_the_scale_of_the_loss_changes_no_verdict(scale: float) -> None:
 
 
 EXTERNAL = """(float[N,2] x) => (float[N,2] y) <float[2,2] W = ["location": "weights.bin"]> { y = MatMul(x, W) }"""
+FROZEN_BATCH = """(float[N,4] x) => (float[N,2,2] y)
+    <float[4,4] W = {1,2,3,4,5,6,7,8,1,2,3,4,5,6,7,8}, int64[3] shape = {4, -1, 2},
+     float[4,2,2] places = {1,2,3,4,5,6,7,8,1,2,3,4,5,6,7,8}> {
+        h = MatMul(x, W)
+        [fold] f = Reshape(h, shape)
+        [sum] y = Add(f, places)
+    }"""
 REFUSED: dict[str, tuple[Any, Any, AnalysisOptions | None, type[AnalysisError], list[str]]] = {
     "not ONNX": (b"PK\x03\x04not a model", None, None, NotOnnx, ["zip or torch file"]),
     "text": (b"hello, I am no model at all", None, None, NotOnnx, ["not an ONNX model"]),
@@ -160,8 +169,8 @@ REFUSED: dict[str, tuple[Any, Any, AnalysisOptions | None, type[AnalysisError], 
     ),
     "unsupported": (
         text_model("(float[N,2] x) => (float[N,2] y, float[N,2] z) <float[2,2] W = {1,2,3,4}> {"
-                   " h = MatMul(x, W) [strange] y = Det(h) [odd] z = Det(h) }"),
-        None, None, UnsupportedOp, ["Det", "strange", "odd", "re-export"],
+                   " h = MatMul(x, W) [strange] y = house.Roof(h) [odd] z = house.Roof(h) }"),
+        None, None, UnsupportedOp, ["house::Roof", "strange", "odd", "re-export"],
     ),
     "frozen name": (
         MODEL, vectors(), parse_options({"freeze": ["nothing*"]}), BadOptions, ["nothing*", "options.freeze"]
@@ -170,6 +179,14 @@ REFUSED: dict[str, tuple[Any, Any, AnalysisOptions | None, type[AnalysisError], 
     "wrong size inside": (
         text_model("(float[N,M] x) => (float[N,2] y) <float[3,2] W = {1,2,3,4,5,6}> { [product] y = MatMul(x, W) }"),
         npz(x=np.ones((4, 5), np.float32)), None, NodeFailed, ["product", "MatMul"],
+    ),
+    "frozen batch size": (
+        text_model(FROZEN_BATCH.replace("-1", "2")), npz(x=np.ones((8, 4), np.float32)), None, NodeFailed,
+        ["fold (Reshape)", "[4, 2, 2]", "fixes the batch size", "dynamic batch axis"],
+    ),
+    "frozen batch size, noticed later": (
+        text_model(FROZEN_BATCH), npz(x=np.ones((8, 4), np.float32)), None, NodeFailed,
+        ["sum (Add)", "'fold' reshapes to [4, -1, 2]", "fixes the batch size"],
     ),
 }  # fmt: skip
 

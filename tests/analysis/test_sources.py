@@ -176,8 +176,8 @@ def test_a_use_tells_the_value_that_the_operator_reads() -> None:
 
 @pytest.mark.parametrize(("op", "slots"), sorted(ROLES.items()))
 def test_every_role_is_that_of_its_slot(op: str, slots: dict[int, str]) -> None:
-    node = helper.make_node(op, [f"i{n}" for n in range(9)], ["y"])
-    assert {slot: role_of(node, slot) for slot in range(9) if role_of(node, slot) != "other"} == dict(slots)
+    node = helper.make_node(op, [f"i{n}" for n in range(16)], ["y"])
+    assert {slot: role_of(node, slot) for slot in range(16) if role_of(node, slot) != "other"} == dict(slots)
 
 
 @pytest.mark.parametrize(("op", "role"), sorted(EVERY_INPUT.items()))

@@ -1,7 +1,12 @@
 """Cases of the activation family."""
 
 import numpy as np
+import onnx.parser
+import pytest
+import torch
 
+from analysis.convert import convert
+from analysis.model import check_model
 from tests.analysis.ops.cases import Case, floats, scalar
 
 X = floats(3, 4, 5)
@@ -44,3 +49,26 @@ CASES = [
     Case("Hardmax", [X], differentiable=False),
     Case("Hardmax", [X], {"axis": 2}, differentiable=False, name="last axis"),
 ]
+
+
+@pytest.mark.parametrize("opset", [11, 13, 23])
+def test_a_row_that_is_masked_whole_poisons_no_gradient(opset: int) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 7, opset_import: ["": {opset}]>
+        net (float[3,4] x, float[3,4] mask) => (float[3,4] y) {{
+            scores = Add (x, mask)
+            shares = Softmax <axis = 1> (scores)
+            lost = IsNaN (shares)
+            zero = Constant <value_float = 0.0> ()
+            y = Where (lost, zero, shares)
+        }}""")
+    mask = torch.zeros(3, 4)
+    mask[0, 1:] = mask[2] = -torch.inf
+    x = torch.from_numpy(floats(3, 4)).requires_grad_()
+    (y,) = convert(check_model(model.SerializeToString()))(x, mask)
+    torch.testing.assert_close(y[2], torch.zeros(4))
+    weights = torch.arange(12.0).reshape(3, 4)
+    (gradient,) = torch.autograd.grad((y * weights).sum(), x)
+    share = torch.softmax(x[1].detach(), 0)
+    expected = torch.zeros(3, 4)
+    expected[1] = share * (weights[1] - (share * weights[1]).sum())
+    torch.testing.assert_close(gradient, expected)

@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import GraphProto, parser
 
-from tests.analysis.ops.cases import Case, floats, scalar
+from tests.analysis.ops.cases import Case, floats, ints, scalar
 
 X, W = floats(3), floats(3)
 GRID = floats(4, 3)
@@ -94,6 +94,14 @@ CASES = [
         "Loop", [scalar(4, np.int64), None, GRID], {"body": WITHOUT_STATE}, outputs=1, captured=1, since=7,
         name="no state",
     ),
+    *[
+        Case("Scan", [lengths, floats(2, 3), floats(2, 4, 3)], {"body": RUNNING, "num_scan_inputs": 1, **more}, since=8,
+             until=9, outputs=2, returns=("float32", "float32"), name=name)
+        for name, lengths, more in (
+            ("samples", None, {}), ("samples of unequal length", ints(4, 2), {}),
+            ("samples backwards", ints(3, 4), {"directions": [1]}),
+        )
+    ],
     scan("", [X, GRID], RUNNING, 2, num_scan_inputs=1),
     scan("backwards", [X, GRID], RUNNING, 2, num_scan_inputs=1, scan_input_directions=[1]),
     scan("backwards out", [X, GRID], RUNNING, 2, num_scan_inputs=1, scan_output_directions=[1]),

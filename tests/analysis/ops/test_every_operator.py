@@ -78,11 +78,14 @@ def test_backward_equals_finite_differences(case: Case, version: int) -> None:
 
 
 def test_every_registration_has_a_case() -> None:
-    covered = {(case.op, version) for case in CASES for version in case.versions()}
+    covered = {(case.domain, case.op, version) for case in CASES for version in case.versions()}
     missing = [
-        f"{known.name} since {known.since}"
+        f"{known.domain}::{known.name} since {known.since}"
         for known, until in registered()
-        if not any(op == known.name and known.since <= version < until for op, version in covered)
+        if not any(
+            (domain, op) == (known.domain, known.name) and known.since <= version < until
+            for domain, op, version in covered
+        )
     ]
     assert not missing
 

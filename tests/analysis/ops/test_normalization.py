@@ -12,6 +12,8 @@ X = floats(2, 4, 3, 2)
 FOUR = [floats(4), floats(4), floats(4), floats(4, low=0.2)]
 """Scale, bias, mean and variance per channel."""
 EACH = [floats(4, 3, 2), floats(4, 3, 2), floats(4, 3, 2), floats(4, 3, 2, low=0.2)]
+ONE = [floats(1), floats(1), floats(1), floats(1, low=0.2)]
+HALVES = X.astype(np.float16)
 LONE = np.array([[[1.0, 0.0], [3.0, 0.0]]], np.float32)
 
 
@@ -43,6 +45,20 @@ CASES = [
     Case("BatchNormalization", [X, *EACH], {"spatial": 0}, since=7, until=9, name="per position"),
     Case("BatchNormalization", [X, *FOUR], {"training_mode": 1}, since=14, formula=by_the_batch, name="one output"),
     Case("BatchNormalization", [X, *FOUR], {"training_mode": 1, "momentum": 0.7}, since=14, outputs=3, name="running"),
+    Case(
+        "BatchNormalization", [floats(1, 4), *FOUR], {"training_mode": 1}, since=14, outputs=3, name="one sample",
+        tolerance=1e-3,
+    ),  # it cancels 316 x
+    Case("BatchNormalization", [floats(3), *ONE], since=9, name="one axis"),
+    Case("BatchNormalization", [floats(3), *ONE], {"training_mode": 1}, since=14, outputs=3, name="one axis running"),
+    Case(
+        "BatchNormalization", [HALVES, *FOUR], since=15, differentiable=False, tolerance=2e-3, refused=True,
+        name="half precision",
+    ),
+    Case(
+        "BatchNormalization", [HALVES, *(vector.astype(np.float16) for vector in FOUR[:2]), *FOUR[2:]], since=15,
+        differentiable=False, tolerance=2e-3, refused=True, name="half precision scale",
+    ),
     Case("InstanceNormalization", [X, floats(4), floats(4)]),
     Case("InstanceNormalization", [floats(2, 4, 5), floats(4), floats(4)], {"epsilon": 0.01}, name="line"),
     Case(
@@ -79,6 +95,10 @@ CASES = [
     Case("Dropout", [X], since=12),
     Case("Dropout", [X, scalar(0.3), scalar(False, np.bool_)], since=12, outputs=2, constant=(1, 2), name="mask"),
     Case("Dropout", [X, scalar(0.0), scalar(True, np.bool_)], since=12, outputs=2, constant=(1, 2), name="ratio 0"),
+    Case(
+        "Dropout", [X, scalar(0.5), scalar(True, np.bool_)], {"seed": 1}, since=12, outputs=2, constant=(1, 2),
+        formula=lambda x, *_: (x, np.ones(x.shape, bool)), name="training is off",
+    ),
 ]  # fmt: skip
 
 

@@ -1,14 +1,21 @@
 """Cases of the pooling family."""
 
 import numpy as np
+import pytest
+import torch
 
+from analysis.ops import pooling
+from analysis.ops.pooling import global_lp_pool, lp_pool, max_pool, max_unpool
 from tests.analysis.ops.cases import RANDOM, Case, floats, ints
 
 LINE, IMAGE, VOLUME = floats(2, 2, 7), floats(1, 2, 6, 7), floats(1, 1, 4, 3, 5)
 BYTES = RANDOM.permutation(42).reshape(1, 1, 6, 7).astype(np.uint8)
+LEVELS = (np.arange(42) * 17 % 101).reshape(1, 1, 6, 7)
 SMALL = floats(1, 1, 3, 4)
 WIDE = floats(1, 1, 6, 8)
 EMPTY = np.empty(0, np.float32)
+POOLED, PLACES = floats(1, 2, 2, 2), np.array([[[[5, 7], [13, 15]], [[16, 18], [25, 31]]]])
+"""Maxima of [1, 2, 4, 4]."""
 TRANSFORMS = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
@@ -103,6 +110,26 @@ CASES = [
     ],
     Case("GlobalLpPool", [IMAGE], formula=lambda x: np.sqrt((x**2).sum((2, 3), keepdims=True))),
     Case("GlobalLpPool", [LINE], {"p": 3}, since=2, until=22, name="cubes"),  # later nobody has a kernel
+    Case("GlobalLpPool", [IMAGE], {"p": 1}, since=2, until=22, name="absolutes"),
+    Case("MaxUnpool", [POOLED, PLACES], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    Case("MaxUnpool", [POOLED, PLACES], {"kernel_shape": [4, 4], "strides": [2, 2], "pads": [1, 1, 1, 1]}, name="pads"),
+    Case("MaxUnpool", [floats(1, 2, 3), np.array([[[0, 2, 3], [6, 5, 9]]])], {"kernel_shape": [3]}, name="line"),
+    Case(
+        "MaxUnpool", [POOLED, PLACES, ints(1, 2, 5, 4)], {"kernel_shape": [2, 2], "strides": [2, 2]}, constant=(2,),
+        formula=lambda x, i, sizes: np.put(y := np.zeros(sizes, np.float32), i, x) or y, name="given shape",
+    ),
+    Case(
+        "MaxUnpool", [POOLED, PLACES, ints(1, 2, 5, 4)], {"kernel_shape": [2, 2], "strides": [2, 2]}, since=11,
+        until=22, name="shape as input",
+    ),
+    Case(
+        "Upsample", [SMALL], {"height_scale": 2.0, "width_scale": 3.0}, until=7,
+        formula=lambda x: x.repeat(2, 2).repeat(3, 3),
+    ),
+    Case(
+        "Upsample", [np.array([[[[1, 3]]]], np.float32)], {"height_scale": 1.0, "width_scale": 2.0, "mode": "bilinear"},
+        until=7, formula=lambda _: np.array([[[[1, 2, 3, 3]]]], np.float32), name="bilinear",
+    ),
     Case("Upsample", [SMALL], {"scales": [1.0, 1.0, 2.0, 1.5]}, since=7, until=9),
     Case("Upsample", [SMALL], {"scales": [1.0, 1.0, 2.0, 3.0], "mode": "linear"}, since=7, until=9, name="linear"),
     Case("Upsample", [SMALL, np.array([1, 1, 2, 1.5], np.float32)], since=9, until=10, constant=(1,)),
@@ -197,9 +224,61 @@ CASES = [
         "crop axes", WIDE, [4, 5], roi=[0.2, 0.3, 0.7, 0.9], axes=[2, 3], mode="linear",
         coordinate_transformation_mode="tf_crop_and_resize", since=18,
     ),
+    *[
+        Case(
+            "Resize", [LEVELS.astype(kind), EMPTY, EMPTY, ints(1, 1, 4, 3)], {"mode": "linear", **smooth}, since=18,
+            constant=(1, 2, 3), differentiable=False, name=f"{kind} {smooth}",
+        )
+        for kind in ("uint8", "int32")
+        for smooth in ({}, {"antialias": 1})
+    ],
     Case("Resize", [SMALL, None, None, ints(1, 1, 5, 2)], {"mode": "linear"}, since=13, name="sizes as input"),
     Case(
         "Resize", [SMALL, None, np.array([1, 1, 2, 1.5], np.float32)], {"mode": "linear"}, since=13, constant=(2,),
         name="no roi",
     ),
 ]  # fmt: skip
+
+
+def test_unpooling_to_the_old_shape_undoes_a_pooling() -> None:
+    """Of a size that kernel and strides alone would not lead back to."""
+    x = torch.from_numpy(floats(2, 3, 5, 7))
+    largest, places = max_pool(x, kernel_shape=(2, 2), strides=(2, 2), outputs=2)
+    back = max_unpool(largest, places, tuple(x.shape), kernel_shape=(2, 2), strides=(2, 2))
+    assert torch.equal(back, torch.where(back != 0, x, 0))
+    assert back.count_nonzero() == largest.numel()
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_a_norm_of_zeros_has_no_gradient_rather_than_none_that_is_a_number(p: int) -> None:
+    x = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    (lp_pool(x, kernel_shape=(2, 2), p=p).sum() + global_lp_pool(x, p=p).sum()).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == torch.zeros(1, 1, 2, 2).tolist()
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_a_region_that_is_no_constant_has_a_gradient(mode: str) -> None:
+    """Against differences so wide that rounding of the positions, which are float32, does not show."""
+    x = torch.from_numpy(floats(1, 1, 6, 7)).double()
+    weights = torch.from_numpy(floats(1, 1, 3, 4)).double()
+    region = torch.tensor([0.0, 0.0, 0.21, 0.13, 1.0, 1.0, 0.86, 0.92], dtype=torch.float64)
+
+    def cropped(roi: torch.Tensor) -> torch.Tensor:
+        transform = "tf_crop_and_resize"
+        resized = pooling.resize(x, roi, None, (1, 1, 3, 4), mode=mode, coordinate_transformation_mode=transform)
+        return (resized * weights).sum()
+
+    (gradient,) = torch.autograd.grad(cropped(region.requires_grad_()), region)
+    steps = 1e-3 * torch.eye(8, dtype=torch.float64)[[2, 3, 6, 7]]
+    differences = [(cropped(region + step) - cropped(region - step)).item() / 2e-3 for step in steps]
+    np.testing.assert_allclose(gradient[[2, 3, 6, 7]].numpy(), differences, rtol=1e-3, atol=1e-3)
+
+
+def test_scales_that_are_no_constant_have_a_gradient() -> None:
+    """x = n, so that every sample inside the line is its position (i + 0.5) / scale - 0.5."""
+    scales = torch.tensor([1.6], requires_grad=True)
+    y = pooling.resize(torch.arange(5.0), None, scales, mode="linear")
+    y[1:7].sum().backward()
+    assert scales.grad is not None
+    assert scales.grad.item() == pytest.approx(-sum(i + 0.5 for i in range(1, 7)) / 1.6**2)

@@ -8,7 +8,6 @@ from tests.analysis.ops.cases import RANDOM, Case, floats, ints, scalar
 X = floats(2, 3, 4)
 LINE, GRID = floats(8), floats(3, 4)
 INTEGERS = RANDOM.permutation(24).reshape(2, 3, 4)
-NUMBERS = np.array([-2.7, -0.5, 0.0, 0.5, 2.7, 100.4], np.float32)
 SHAPES = {"differentiable": False, "returns": ("int64",)}
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
@@ -16,20 +15,6 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 def tensor(value: float, dtype: type) -> TensorProto:
     """A one-element attribute."""
     return helper.make_tensor("value", helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [1], [value])
-
-
-def casts(to: int, *arrays: np.ndarray) -> list[Case]:
-    """From each of these types."""
-    wanted = helper.tensor_dtype_to_np_dtype(to)
-    smooth = wanted.kind == "f"
-    return [
-        Case(
-            "Cast", [array], {"to": to}, since=6, returns=(wanted.name,),
-            differentiable=smooth and array.dtype == np.float32 and wanted.itemsize > 2,
-            name=f"{array.dtype.name} to {wanted.name}",
-        )
-        for array in arrays
-    ]  # fmt: skip
 
 
 def slices(
@@ -57,21 +42,6 @@ CASES = [
     Case("Shape", [X], {"start": -2, "end": -1}, since=15, **SHAPES, name="from the end"),
     Case("Shape", [X], {"start": -9, "end": 9}, since=15, **SHAPES, name="clamped"),
     Case("Size", [X], **SHAPES),
-    Case(
-        "Cast", [X], {"to": "DOUBLE"}, until=6, returns=("float64",), formula=lambda x: x.astype(np.float64),
-        name="type by its name",
-    ),
-    *casts(TensorProto.FLOAT, NUMBERS, INTEGERS, NUMBERS > 0, NUMBERS.astype(np.float64), NUMBERS.astype(np.float16)),
-    *casts(TensorProto.DOUBLE, NUMBERS, INTEGERS.astype(np.int32)),
-    *casts(TensorProto.FLOAT16, NUMBERS),
-    *casts(TensorProto.INT64, NUMBERS, INTEGERS.astype(np.uint8), NUMBERS > 0),
-    *casts(TensorProto.INT32, NUMBERS, INTEGERS),
-    *casts(TensorProto.INT8, NUMBERS),
-    *casts(TensorProto.UINT8, np.abs(NUMBERS), INTEGERS),
-    *casts(TensorProto.BOOL, NUMBERS, INTEGERS),
-    Case("CastLike", [X, INTEGERS], differentiable=False),
-    Case("CastLike", [X, floats(1)], name="no change"),
-    Case("CastLike", [INTEGERS, floats(1)], differentiable=False, name="to floats"),
     Case("Reshape", [X], {"shape": [4, 6]}, until=5),
     Case("Reshape", [X], {"shape": [0, -1]}, until=5, name="kept and inferred"),
     Case("Reshape", [X, ints(4, 6)], since=5, constant=(1,)),
@@ -201,6 +171,14 @@ CASES = [
         differentiable=False, name="integers",
     ),
     Case("Pad", [X > 0, ints(1, 0, 0, 0, 0, 1)], since=13, constant=(1,), differentiable=False, name="logical"),
+    *[
+        Case("CenterCropPad", [X, ints(*sizes)], constant=constant, name=f"to {sizes} {constant}")
+        for sizes in ([1, 5, 2], [4, 1, 5], [3, 3, 4], [1, 1, 4])
+        for constant in ((), (1,))
+    ],
+    Case("CenterCropPad", [floats(7, 5), ints(4, 2)], constant=(1,), name="odd"),
+    Case("CenterCropPad", [X, ints(5, 1)], {"axes": [-1, 1]}, constant=(1,), name="axes"),
+    Case("CenterCropPad", [INTEGERS, ints(6)], {"axes": [0]}, differentiable=False, name="integers"),
     Case("ConstantOfShape", [ints(2, 3)], differentiable=False, returns=("float32",)),
     Case(
         "ConstantOfShape", [ints(2, 3)], {"value": tensor(7, np.int64)}, constant=(0,), differentiable=False,
@@ -247,7 +225,21 @@ CASES = [
     Case("DepthToSpace", [floats(1, 8, 2, 3)], {"blocksize": 2, "mode": "CRD"}, since=11, name="columns first"),
     Case("SpaceToDepth", [floats(1, 2, 4, 6)], {"blocksize": 2}),
     Case("SpaceToDepth", [floats(1, 2, 4, 6)], {"blocksize": 2, "mode": "CRD"}, since=28, name="columns first"),
+    *[
+        Case(
+            op, [INTEGERS[0].astype(kind), at, INTEGERS[1][:1].astype(kind)], {"reduction": reduction}, since=18,
+            differentiable=False, name=f"{kind} {reduction}",
+        )
+        for op, at in (("ScatterElements", np.array([[1, 1, 1, 0]])), ("ScatterND", np.array([[1]])))
+        for kind in ("uint16", "uint32", "uint64")
+        for reduction in ("none", "add", "mul", "max", "min")
+        if (op, reduction) != ("ScatterElements", "none")
+    ],
     Case("ReverseSequence", [floats(4, 3, 2), ints(1, 4, 2)], constant=(1,)),
+    Case(
+        "ReverseSequence", [INTEGERS.astype(np.uint16), ints(1, 2, 2)], constant=(1,), differentiable=False,
+        name="unsigned",
+    ),
     Case("ReverseSequence", [floats(3, 4), ints(1, 4, 2)], {"batch_axis": 0, "time_axis": 1}, name="batch first"),
     Case("ReverseSequence", [floats(3, 4, 2, 2), ints(4, 3, 1)], {"batch_axis": 0, "time_axis": 1}, name="images"),
 ]  # fmt: skip
