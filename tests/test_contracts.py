@@ -90,6 +90,11 @@ def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> 
     assert not forgotten
 
 
+def test_the_table_of_operators_is_fresh() -> None:
+    page = subprocess.run([sys.executable, "-m", "analysis.ops"], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (ROOT / "analysis/ops/OPERATORS.md").read_text() == page.stdout
+
+
 def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:
     for path in SOURCES:
         assert ast.get_docstring(ast.parse(path.read_text())), path

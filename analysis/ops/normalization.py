@@ -130,8 +130,11 @@ def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
 @op("MeanVarianceNormalization", 9)
 def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
     """Standardised over the axes; 1e-9 keeps a constant input finite."""
-    axes = tuple(axes)
-    return (x - x.mean(axes, keepdim=True)) / (x.std(axes, correction=0, keepdim=True) + 1e-9)
+    centred = x - x.mean(tuple(axes), keepdim=True)
+    variance = centred.square().mean(tuple(axes), keepdim=True)
+    varies = variance > 0  # the slope of a square root at 0 would make a constant input's gradient NaN
+    deviation = torch.where(varies, variance, 1.0).sqrt() * varies
+    return centred / (deviation + 1e-9)
 
 
 @op("Dropout")

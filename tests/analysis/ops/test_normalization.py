@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from onnx import parser
 
 from analysis.convert import convert
 from analysis.model import check_model
@@ -111,3 +112,17 @@ def test_a_training_model_takes_the_statistics_of_the_batch(four: list, attribut
     scale, bias, mean, variance = (v[:, None, None] if v.ndim == 1 else v for v in (*four[:2], *batch))
     wanted = (X - mean) / np.sqrt(variance + 1e-5) * scale + bias
     np.testing.assert_allclose(y.detach().numpy(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("node", [
+    "MeanVarianceNormalization(x)", "LpNormalization(x)", "LayerNormalization(x, s)", "InstanceNormalization(x, c, c)",
+])  # fmt: skip
+def test_a_constant_input_has_a_finite_gradient(node: str) -> None:
+    """Its variance is 0, where the square root has no slope."""
+    head = '<ir_version: 8, opset_import: ["" : 17]> g (float[2,3,4,4] x, float[4] s, float[3] c) => (float y)'
+    module = convert(check_model(parser.parse_model(f"{head} {{ y = {node} }}").SerializeToString()))
+    x = torch.zeros(2, 3, 4, 4, requires_grad=True)
+    (y,) = module(x, torch.ones(4), torch.ones(3))
+    y.sum().backward()
+    assert x.grad is not None
+    assert bool(torch.isfinite(x.grad).all())
