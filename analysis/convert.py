@@ -5,8 +5,8 @@ name, is one parameter however often it is used, and gets its gradient also thro
 body. Whatever depends on constants alone is computed here, once.
 """
 
-import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -23,7 +23,7 @@ from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
 from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, label
-from analysis.ops._registry import Element, Kind, Operator, TrainingMode, lookup
+from analysis.ops._registry import Element, Kind, Operator, RunMode, StateWatcher, lookup
 from analysis.program import (
     NOTHING,
     Action,
@@ -97,7 +97,7 @@ def convert(
     roles = assign_roles(model, sources, train, freeze)
     weights = _Weights(model, roles.trainable, precision)
     scope = Scope({entry.domain: entry.version for entry in model.proto.opset_import}, partial(_type, model))
-    builder = _Builder(model, weights, precision, TrainingMode(), scope)
+    builder = _Builder(model, weights, precision, RunMode(), scope)
     _refuse_unsupported(model, scope)
     program = builder.build()
     layers = find_layers(model, sources, frozenset(roles.trainable))
@@ -176,6 +176,15 @@ class DifferentiableModel(nn.Module):
         self._mode.training = mode
         super().train(mode)
         return self
+
+    @contextmanager
+    def watching_states(self, watcher: StateWatcher) -> Iterator[None]:
+        """Inside: every recurrent operator and loop shows its states, step by step."""
+        self._mode.watch_states = watcher
+        try:
+            yield
+        finally:
+            self._mode.watch_states = None
 
     def set_constant(self, name: str, value: torch.Tensor) -> None:
         """Overwrite a frozen floating-point initialiser, such as a running statistic."""
@@ -266,7 +275,7 @@ class _Builder:
     """Assigns slots and closures, graph by graph."""
 
     def __init__(
-        self, model: CheckedModel, weights: _Weights, precision: torch.dtype, mode: TrainingMode, scope: Scope
+        self, model: CheckedModel, weights: _Weights, precision: torch.dtype, mode: RunMode, scope: Scope
     ) -> None:
         self.model = model
         self.weights = weights
@@ -492,8 +501,8 @@ class _Builder:
                 values[name] = max(outputs, 1)
             elif kind is Kind.OUTPUT_ELEMENT:
                 values[name] = self._output_element(node)
-            elif kind is Kind.SEED:
-                values[name] = zlib.crc32(label(node).encode())
+            elif kind is Kind.NAME:
+                values[name] = label(node)
         return values
 
     def _attribute(self, attribute: AttributeProto, kind: Kind) -> Any:

@@ -197,6 +197,8 @@ class GradientStats:
     zero_fraction: float
     """Share of exact zeros."""
     non_finite: int
+    fp16_underflow_fraction: float | None = None
+    """Share of the non-zero elements under 2^-24, which half precision flushes to zero; baseline only."""
 
 
 @_fact
@@ -220,10 +222,16 @@ class ActivationStats:
     """Samples times positions seen by each unit."""
     dead_fraction: float | None = None
     """Share of units whose activation has zero slope for every observation."""
+    near_dead_fraction: float | None = None
+    """Share of units that have a slope for less than 1 % of the observations, the dead ones among them."""
     saturated_fraction: float | None = None
     """Share of activations where the slope is below 5 % of its maximum."""
     collapse_log10: float | None = None
     """log10 of between-sample variance over mean square: how different the samples still are."""
+    effective_rank: float | None = None
+    """exp of the entropy of the normalised eigenvalues of the second moment; at most units, and observations."""
+    rank_limit: int | None = None
+    """What the effective rank could be at most: the smaller of units and observations."""
 
 
 @_fact
@@ -234,6 +242,12 @@ class WeightStats:
     rms: float
     initialization_gain: float | None = None
     """sqrt(fan_in) times the standard deviation: what He and Xavier initialisation set."""
+    target_gain: float | None = None
+    """The gain that keeps the second moment through the activation behind the layer."""
+    duplicate_fraction: float | None = None
+    """Share of units whose weights equal another unit's; 1: no two can ever differ."""
+    units: int | None = None
+    """Rows of the weight that make one unit each."""
 
 
 @_fact
@@ -253,6 +267,11 @@ class LayerStats:
     """Gradient norm over weight norm, times the learning rate where one was given."""
     leverage_log10: float | None = None
     """log10 of |W| |G_B| / sqrt(batch): how far a relative change of the weights moves the outputs."""
+    gain_forward: float | None = None
+    """RMS of the output over that of the layer before it on the trunk."""
+    gain_backward: float | None = None
+    """RMS of the gradient at the layer before it on the trunk over that at this one's output (chi_1, squared, of
+    Schoenholz et al. 2017 where the widths are equal)."""
     moved: float | None = None
     """|W_K - W_0| / |W_0| in the best run of the probe."""
     leads_to_loss: bool = True
@@ -287,14 +306,114 @@ class Flow:
     collapse_decades: float | None = None
     """Least collapse_log10 over the layers."""
     leverage_log10: Range | None = None
-    """Over weights on the trunk."""
+    """Over weights on the trunk, both cotangents taken together."""
+    leverage_by_seed: tuple[Range, ...] = ()
+    """The same for each cotangent alone: a verdict wants both."""
+    leverage_decades_per_layer: float | None = None
+    """Theil-Sen slope of leverage against depth on the trunk."""
     input_rms: float | None = None
     """RMS of what enters the trunk."""
+    input_mean_over_std: float | None = None
+    """|mean| over standard deviation of what enters the trunk."""
     nonlinearity_coefficient: float | None = None
     """1: linear; large: chaotic (Philipp and Carbonell 2018)."""
+    nonlinearity_by_seed: tuple[float, ...] = ()
+    """The same for each cotangent alone."""
+    gain_log10: float | None = None
+    """log10 of the standard deviation of the logits over that of what enters the trunk, both over samples."""
+    blindness_log10: float | None = None
+    """log10 of the spread of the logits over samples over their RMS: -2 means that all samples look the same."""
+    logit_std_log10: float | None = None
+    """log10 of the standard deviation of the logits over samples."""
+    head_gradient_log10: float | None = None
+    """log10 of a sample's gradient norm at the logits, pass A: about 0 at chance, small once converged."""
+    tokens_decades: float | None = None
+    """Least log10 of between-token variance over mean square on the trunk of a network with attention."""
+    shatter_cosine: float | None = None
+    """Cosine between input gradients of x and x + 0.1 std: 1 smooth, 0 shattered (Balduzzi et al. 2017)."""
+    width_sum: float | None = None
+    """Sum of 1 / width over the layers of a trunk without skip paths (beta of Hanin 2018)."""
     trunk: tuple[str, ...] = ()
     """Layers on the trunk, inputs first."""
     absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class AttentionStats:
+    """One attention: weights over keys, averaged over samples, heads and queries."""
+
+    node: str
+    """The Softmax, or the operator that holds it."""
+    entropy_share: float
+    """Entropy of a query's weights over log of the keys it may see: 1 uniform, 0 one key."""
+    score_std: float
+    """Standard deviation of a query's scores over the keys it may see."""
+    keys: int
+
+
+@_fact
+class TimeProfile:
+    """The gradient at the states of one recurrent chain, step by step."""
+
+    node: str
+    direction: str
+    """forward or reverse: which way the chain runs through time."""
+    gradient_log10: tuple[float, ...]
+    """log10 of |dL/dh_t| over batch and units, t in the order of time; of several states (LSTM: h and c) the larger."""
+    growth_decades: float | None = None
+    """At the first step the chain runs through minus at the last one that gets any gradient."""
+    horizon_steps: int | None = None
+    """Steps back from the last one that the gradient stays over 1 % of its peak."""
+    memory_decades: float | None = None
+    """At the most informative step minus at the peak; both chains of a bidirectional node taken together."""
+    informative_step: int | None = None
+    """The step whose input tells most about the label."""
+    informative_share: float | None = None
+    """Between-class share of variance of its best feature."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class SampleGradients:
+    """How far the gradients of single samples agree."""
+
+    samples: int
+    method: str
+    """ghost (from activations and their gradients) or loop (one backward pass a sample)."""
+    least_norm: float
+    median_norm: float
+    largest_norm: float
+    coherence: float
+    """B |mean|^2 / mean |g_b|^2: 1 for orthogonal gradients, B for equal ones (Chatterjee 2020)."""
+    noise_scale: float | None = None
+    """tr(Sigma) / |G|^2, the batch size at which noise and signal are equal (McCandlish et al. 2018)."""
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+@_fact
+class Anatomy:
+    """What the graph and its weights show without running."""
+
+    zero_branches: tuple[str, ...] = ()
+    """Layers off the trunk whose weights, or scale, are all zero: branches that start closed."""
+    zero_head: str | None = None
+    """Last layer, if its weights are all zero."""
+    layer_scales: Mapping[str, float] = field(default_factory=dict)
+    """Small learnt factors at the end of a residual branch: initialiser to largest absolute value."""
+    cancelled: Mapping[str, str] = field(default_factory=dict)
+    """Initialisers whose effect an operator removes, and the operator."""
+    straight_through: tuple[str, ...] = ()
+    """Quantising nodes that pass gradients as if they were not there."""
+    head_operators: tuple[str, ...] = ()
+    """Operators from the logits to the output, in order."""
+    head_activation: str | None = None
+    """An activation whose output is read as logits."""
+    stacked_links: tuple[str, ...] = ()
+    """Softmax or sigmoid nodes in front of the logits, where another one follows or the loss brings its own."""
+    channel_norm_spread: float | None = None
+    """log10 of the largest over the smallest norm of an output channel, median over convolutions with a bias."""
+    skips: bool = False
+    """Whether values are added to what they came from."""
 
 
 @_fact
@@ -412,7 +531,17 @@ class Measurement:
     normalized: bool
     convolutional: bool
     attentive: bool
+    anatomy: Anatomy = field(default_factory=Anatomy)
+    attention: tuple[AttentionStats, ...] = ()
+    through_time: tuple[TimeProfile, ...] = ()
+    """Recurrent nodes and loops, inputs first."""
+    sample_gradients: SampleGradients | None = None
+    trained: bool = False
+    """The weights look trained."""
+    learning_rate: float | None = None
+    """The user's own, where one was given."""
     non_finite: NonFinite | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
     cotangents: int = 0
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None

@@ -6,16 +6,22 @@ Leverage of a weight W: |W| |G_B| / sqrt(N), where G_B is its gradient under ind
 of N samples; its expectation is |W| times the RMS over samples of |d(v_b f(x_b))/dW|. It does not change under
 function-preserving rescaling, nor with the loss, nor with the size of the batch.
 
-Nonlinearity coefficient: sqrt(C / D) rms|J'v| sqrt(tr Cov x) / sqrt(tr Cov f) with D inputs and C outputs a sample
-(Philipp and Carbonell 2018, "The Nonlinearity Coefficient"), by random cotangents; holds for isotropic inputs.
+Nonlinearity coefficient: sqrt(C mean_b g_b' Cov_x g_b / tr Cov_f) with C outputs a sample and g_b = J_b' v_b
+(Philipp and Carbonell 2018, "The Nonlinearity Coefficient", by random cotangents): how much further a linear step of
+the size by which samples differ would carry the outputs than they really differ. 1 for a linear network.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
 
-from analysis.facts import Flow, LayerStats, Range
+import numpy as np
+import torch
+
+from analysis.facts import Flow, Layer, LayerStats, Range, is_matrix
+from analysis.layers import LINEAR
 from analysis.options import LossName
+from analysis.sources import RECURRENT
 from analysis.statistics import Summary, summarize
 from analysis.subject import Subject
 from analysis.taps import Backward, Forward, sample_axis
@@ -23,35 +29,68 @@ from analysis.taps import Backward, Forward, sample_axis
 CONVERGED: Final = 1e-6
 """dL/dlogits per sample below which the loss itself is flat and flow is read from pass B."""
 
+STEPWISE: Final = RECURRENT | {"Loop", "Scan"}
+FEWEST_POINTS: Final = 3
+MOST_POINTS: Final = 500
+"""Layers between which slopes are taken."""
+
 
 def measure_flow(
     subject: Subject, forward: Forward, by_loss: Backward, by_cotangent: Sequence[Backward], stats: Sequence[LayerStats]
 ) -> Flow:
     """Everything that is read off the trunk."""
-    trunk, logits = subject.trunk, subject.trunk.end
-    absent: dict[str, str] = {}
-    decades = _decades(by_loss, trunk.start, logits)
-    transported = _mean_pairs(_decades(each, trunk.start, logits) for each in by_cotangent)
-    if trunk.start is None:
-        absent["decades_rms"] = trunk.reason
-    elif _is_converged(subject, by_loss, logits):
-        absent["decades_rms"] = "the loss is flat (converged or saturated): decades are those of a random cotangent"
-        decades = transported
+    logits, samples = subject.trunk.end, subject.batch.size
+    decades, absent = _flow(subject, by_loss, by_cotangent)
     rms, norm = decades or (None, None)
+    transported = _transported(subject, by_cotangent)
     on_trunk = [layer.id for layer in subject.layers if layer.on_trunk]
     entry = summarize(forward.entry[0]) if forward.entry else None
+    coefficients = _nonlinearity(forward, by_cotangent, samples)
+    seed = by_loss.activations.get(logits)
+    spread = _spread(forward.logits[0], samples) if forward.logits else None
     return Flow(
         decades_rms=rms,
         decades_norm=norm,
         decades_per_layer=rms / len(on_trunk) if rms is not None and on_trunk else None,
         transport_decades=transported[0] if transported else None,
         collapse_decades=_least_collapse(stats),
-        leverage_log10=_leverage_on_trunk(subject, stats),
+        leverage_log10=_range(subject, [each.leverage_log10 for each in stats]),
+        leverage_by_seed=_leverage_by_seed(subject, by_cotangent),
+        leverage_decades_per_layer=_leverage_slope(subject, stats),
         input_rms=None if entry is None else entry.rms,
-        nonlinearity_coefficient=_nonlinearity(forward, by_cotangent, trunk.entry, subject.batch.size),
+        input_mean_over_std=abs(entry.mean) / entry.std if entry is not None and entry.std else None,
+        nonlinearity_coefficient=_root_mean_square(coefficients),
+        nonlinearity_by_seed=coefficients,
+        gain_log10=_gain(forward, samples),
+        blindness_log10=None if spread is None else _log10(spread.over_rms),
+        logit_std_log10=None if spread is None else _log10(spread.deviation),
+        head_gradient_log10=None if seed is None else _log10(seed.norm * math.sqrt(samples)),
+        tokens_decades=min((each for each in forward.tokens.values() if each is not None), default=None),
+        width_sum=_width_sum(subject, forward),
         trunk=tuple(on_trunk),
         absent=absent,
     )
+
+
+def _flow(
+    subject: Subject, by_loss: Backward, by_cotangent: Sequence[Backward]
+) -> tuple[tuple[float, float] | None, dict[str, str]]:
+    """Decades by the loss, or by random cotangents where the loss has nothing to send back; and why."""
+    trunk = subject.trunk
+    if trunk.start is None:
+        return None, {"decades_rms": trunk.reason}
+    decades = _decades(by_loss, trunk.start, trunk.end)
+    if _is_converged(subject, by_loss, trunk.end):
+        reason = "the loss is flat (converged or saturated): decades are those of a random cotangent"
+    elif decades is None and subject.trunk.end != subject.objective.head.value:
+        reason = "the last layer is zero and passes nothing yet: decades are those of a random cotangent in front of it"
+    else:
+        return decades, {}
+    return _transported(subject, by_cotangent), {"decades_rms": reason}
+
+
+def _transported(subject: Subject, by_cotangent: Sequence[Backward]) -> tuple[float, float] | None:
+    return _mean_pairs(_decades(each, subject.trunk.start, subject.trunk.end) for each in by_cotangent)
 
 
 def leverage_log10(weight: Summary, gradients: Iterable[Summary | None], samples: int) -> float | None:
@@ -89,13 +128,49 @@ def _is_converged(subject: Subject, by_loss: Backward, logits: str) -> bool:
     return seed is not None and seed.norm * math.sqrt(subject.batch.size) < CONVERGED
 
 
-def _leverage_on_trunk(subject: Subject, stats: Sequence[LayerStats]) -> Range | None:
-    levers = [
-        each.leverage_log10
-        for each, layer in zip(stats, subject.layers, strict=True)
-        if layer.on_trunk and each.leverage_log10 is not None
-    ]
-    return Range(least=min(levers), largest=max(levers)) if levers else None
+def _range(subject: Subject, levers: Sequence[float | None]) -> Range | None:
+    """Over the layers on the trunk."""
+    found = [each for each, layer in zip(levers, subject.layers, strict=True) if layer.on_trunk and each is not None]
+    return Range(least=min(found), largest=max(found)) if found else None
+
+
+def _leverage_by_seed(subject: Subject, by_cotangent: Sequence[Backward]) -> tuple[Range, ...]:
+    weights = {name: summarize(parameter) for name, parameter in subject.converted.initializers.items()}
+    ranges = []
+    for each in by_cotangent:
+        levers = [layer_leverage(layer, weights, [each], subject.batch.size) for layer in subject.layers]
+        ranges.append(_range(subject, levers))
+    return tuple(each for each in ranges if each is not None)
+
+
+def layer_leverage(
+    layer: Layer, weights: Mapping[str, Summary], by_cotangent: Sequence[Backward], samples: int
+) -> float | None:
+    """The largest leverage among a layer's matrices."""
+    names = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
+    found = (
+        leverage_log10(weights[name], [each.gradients.get(name) for each in by_cotangent], samples) for name in names
+    )
+    return max((each for each in found if each is not None), default=None)
+
+
+def _leverage_slope(subject: Subject, stats: Sequence[LayerStats]) -> float | None:
+    """Median of the slopes between all pairs of layers (Theil 1950, Sen 1968)."""
+    points = np.array(
+        [
+            (layer.depth, each.leverage_log10)
+            for each, layer in zip(stats, subject.layers, strict=True)
+            if layer.on_trunk and each.leverage_log10 is not None and math.isfinite(each.leverage_log10)
+        ]
+    )
+    if len(points) < FEWEST_POINTS:
+        return None
+    points = points[:: max(1, len(points) // MOST_POINTS)]
+    depth, lever = points.T
+    one, other = np.triu_indices(len(points), 1)
+    apart = depth[other] != depth[one]
+    slopes = (lever[other] - lever[one])[apart] / (depth[other] - depth[one])[apart]
+    return float(np.median(slopes)) if slopes.size else None
 
 
 def _least_collapse(stats: Sequence[LayerStats]) -> float | None:
@@ -107,17 +182,68 @@ def _least_collapse(stats: Sequence[LayerStats]) -> float | None:
     return min(collapses, default=None)
 
 
-def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], entry: str | None, samples: int) -> float | None:
-    arriving = [each.activations[entry].sum_squares for each in by_cotangent if entry in each.activations]
-    if not arriving or not forward.entry or samples < 2:
+def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], samples: int) -> tuple[float, ...]:
+    """One coefficient a cotangent."""
+    if samples < 2 or not forward.entry or not forward.logits:
+        return ()
+    x, f = _by_sample(forward.entry[0], samples), _by_sample(forward.logits[0], samples)
+    if x is None or f is None:
+        return ()
+    spread = float(f.var(0, correction=0).sum())
+    if not spread or not math.isfinite(spread):
+        return ()
+    coefficients = []
+    for each in by_cotangent:
+        gradient = _by_sample(each.entry[0], samples) if each.entry else None
+        if gradient is not None:
+            moved = float((gradient @ (x - x.mean(0)).T).var(1, correction=0).mean())
+            coefficients.append(math.sqrt(f.shape[1] * moved / spread))
+    return tuple(coefficients)
+
+
+def _by_sample(value: torch.Tensor, samples: int) -> torch.Tensor | None:
+    """[N, everything else] in float64."""
+    axis = sample_axis(value, samples)
+    return None if axis is None else value.detach().movedim(axis, 0).reshape(samples, -1).double()
+
+
+def _root_mean_square(values: Sequence[float]) -> float | None:
+    return math.sqrt(sum(each * each for each in values) / len(values)) if values else None
+
+
+class _Spread(NamedTuple):
+    """How much values differ between samples."""
+
+    deviation: float
+    """Root mean square over elements of the standard deviation over samples."""
+    over_rms: float
+
+
+def _spread(value: torch.Tensor, samples: int) -> _Spread | None:
+    rows = _by_sample(value, samples)
+    if rows is None or samples < 2 or not bool(torch.isfinite(rows).all()):
         return None
-    x, f = forward.entry[0].detach().double(), forward.logits[0].detach().double()
-    axis_in, axis_out = sample_axis(x, samples), sample_axis(f, samples)
-    if axis_in is None or axis_out is None:
+    deviation, rms = math.sqrt(float(rows.var(0, correction=0).mean())), math.sqrt(float(rows.square().mean()))
+    return _Spread(deviation, deviation / rms if rms else 0.0)
+
+
+def _gain(forward: Forward, samples: int) -> float | None:
+    """log10 of how much more the logits differ than what enters the trunk."""
+    ends = [_spread(each[0], samples) for each in (forward.entry, forward.logits) if each]
+    if len(ends) < 2 or ends[0] is None or ends[1] is None or not ends[0].deviation:
         return None
-    spread_in = float(x.var(axis_in, correction=0).sum())
-    spread_out = float(f.var(axis_out, correction=0).sum())
-    if not spread_out or not math.isfinite(spread_out):
+    return _log10(ends[1].deviation / ends[0].deviation)
+
+
+def _width_sum(subject: Subject, forward: Forward) -> float | None:
+    """Sum of 1 / width over the layers of a plain feed-forward trunk; None where paths part or steps repeat."""
+    hidden = [layer for layer in subject.layers if layer.op in LINEAR][:-1]
+    feed_forward = subject.attention == () and not any(node.op_type in STEPWISE for node in subject.model.nodes)
+    if not hidden or not feed_forward or not all(layer.on_trunk for layer in hidden):
         return None
-    jacobian = math.sqrt(sum(arriving) / len(arriving) / samples)
-    return math.sqrt(f.numel() / x.numel()) * jacobian * math.sqrt(spread_in / spread_out)
+    counts = [forward.outputs[layer.output].count for layer in hidden if layer.output in forward.outputs]
+    return sum(subject.batch.size / count for count in counts if count)
+
+
+def _log10(value: float) -> float:
+    return math.log10(value) if value > 0 else -math.inf if value == 0 else math.nan

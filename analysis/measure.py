@@ -13,9 +13,12 @@ from typing import Final
 
 import torch
 
+from analysis.anatomy import duplicate_fraction, find_anatomy, units_of
 from analysis.facts import (
     ActivationGradient,
     ActivationStats,
+    Anatomy,
+    AttentionStats,
     BatchFacts,
     Confidence,
     GradientStats,
@@ -23,40 +26,25 @@ from analysis.facts import (
     LayerStats,
     LossFacts,
     Measurement,
-    Parity,
-    ParityStatus,
     Provenance,
     WeightStats,
     is_matrix,
 )
-from analysis.fans import fans
-from analysis.flow import leverage_log10, measure_flow
+from analysis.fans import fans, gain
+from analysis.flow import STEPWISE, layer_leverage, measure_flow
 from analysis.layers import NORMALIZATIONS, cancelling_operator
 from analysis.localize import locate_non_finite
+from analysis.model import label
 from analysis.options import AnalysisOptions
-from analysis.sources import RECURRENT, gradient_inputs
+from analysis.sources import gradient_inputs
 from analysis.statistics import Summary, combine, summarize
-from analysis.subject import Subject, in_float64, uses_batch_statistics
+from analysis.subject import Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
+from analysis.through_time import measure_through_time
 
-UNDERFLOW: Final = 1e-35
-"""Gradients below this are at the end of float32: measure again in float64."""
 FEW_SAMPLES: Final = 8
 """Fewer than this lower confidence."""
-ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention"})
-
-
-def examine(subject: Subject, parity: Parity, options: AnalysisOptions) -> tuple[Subject, Measurement]:
-    """The unchanged model: both passes, in float64 where float32 runs out; the subject goes on at that precision."""
-    seeds = cotangent_seeds(options)
-    measurement = measure(subject, cotangents=seeds, learning_rate=options.learning_rate)
-    if _needs_float64(measurement):
-        subject = in_float64(subject)
-        measurement = measure(subject, cotangents=seeds, learning_rate=options.learning_rate)
-    if parity.status is ParityStatus.UNAVAILABLE:
-        reasons = (*measurement.cap_reasons, parity.detail)
-        measurement = replace(measurement, confidence_cap=Confidence.MEDIUM, cap_reasons=reasons)
-    return subject, replace(measurement, parity=parity)
+ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
 
 
 def cotangent_seeds(options: AnalysisOptions) -> tuple[int, int]:
@@ -64,12 +52,18 @@ def cotangent_seeds(options: AnalysisOptions) -> tuple[int, int]:
     return 2 * options.seed, 2 * options.seed + 1
 
 
-def measure(subject: Subject, *, cotangents: Sequence[int], learning_rate: float | None = None) -> Measurement:
-    """Pass A, and pass B once per cotangent seed; eval mode afterwards."""
+def measure(
+    subject: Subject, *, cotangents: Sequence[int], learning_rate: float | None = None, ranked: bool = False
+) -> Measurement:
+    """Pass A, and pass B once per cotangent seed; eval mode afterwards.
+
+    With pass B comes what rules read of the unchanged model and of treatments that are trained: gradients through time,
+    shares that need passes of their own. `ranked`: effective ranks as well.
+    """
     inputs, targets = subject.tensors()
     training = uses_batch_statistics(subject.model, subject.converted, inputs)
     subject.converted.train(training)
-    taps = Taps(subject)
+    taps = Taps(subject, detailed=bool(cotangents), ranked=ranked)
     try:
         with taps.listening_to_weights():
             loss = taps.run(inputs, targets)
@@ -78,7 +72,7 @@ def measure(subject: Subject, *, cotangents: Sequence[int], learning_rate: float
             logits = taps.forward.logits[0]
             for seed in cotangents:
                 taps.backward = Backward()
-                logits.backward(_cotangent(logits, subject.batch.size, seed), retain_graph=seed != cotangents[-1])
+                logits.backward(cotangent(logits, subject.batch.size, seed), retain_graph=seed != cotangents[-1])
                 by_cotangent.append(taps.backward)
     finally:
         subject.converted.eval()
@@ -86,20 +80,13 @@ def measure(subject: Subject, *, cotangents: Sequence[int], learning_rate: float
     return reading.measurement(float(loss.detach()), training)
 
 
-def _cotangent(logits: torch.Tensor, samples: int, seed: int) -> torch.Tensor:
+def cotangent(logits: torch.Tensor, samples: int, seed: int) -> torch.Tensor:
     """v ~ N(0, 1) over all elements, scaled to norm 1 per sample."""
     draw = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     axis = sample_axis(logits, samples)
     others = [place for place in range(draw.ndim) if place != axis]
     norm = torch.linalg.vector_norm(draw, dim=others, keepdim=True) if others else draw.abs()
     return (draw / norm).to(logits)
-
-
-def _needs_float64(measurement: Measurement) -> bool:
-    """Whether gradients fell out of float32's range on the way back."""
-    gradients = [stats.weight_gradient for stats in measurement.stats if stats.weight_gradient is not None]
-    arrives = any(gradient.max_abs > UNDERFLOW for gradient in gradients)
-    return measurement.non_finite is None and arrives and any(each.max_abs < UNDERFLOW for each in gradients)
 
 
 @dataclass(frozen=True)
@@ -116,10 +103,11 @@ class _Reading:
         subject = self.subject
         weights = {name: summarize(parameter) for name, parameter in subject.converted.initializers.items()}
         upstream = _upstream(subject)
-        stats = tuple(self.layer(layer, weights, upstream) for layer in subject.layers)
+        stats = self.with_gains(self.layer(layer, weights, upstream) for layer in subject.layers)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
+        recurrent = bool(operators & STEPWISE)
         reasons = _cap_reasons(subject)
         return Measurement(
             layers=subject.layers,
@@ -131,24 +119,67 @@ class _Reading:
             total_weight_norm=combine(weights.values()).norm,
             gradient_dot_weight=sum(self.by_loss.products.values()),
             batch_statistics=training,
-            recurrent=bool(operators & (RECURRENT | {"Loop", "Scan"})),
+            recurrent=recurrent,
             normalized=bool(operators & NORMALIZATIONS),
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
-            attentive=_attends(subject),
+            attentive=bool(subject.attention or operators & ATTENTION),
+            anatomy=self.anatomy(),
+            attention=self.attention(),
+            through_time=measure_through_time(subject) if recurrent and self.by_cotangent and not broken else (),
+            trained=subject.trained,
+            learning_rate=self.learning_rate,
             non_finite=locate_non_finite(subject) if broken else None,
             cotangents=len(self.by_cotangent),
             confidence_cap=Confidence.MEDIUM if reasons else Confidence.HIGH,
             cap_reasons=reasons,
         )
 
+    def anatomy(self) -> Anatomy:
+        """What the graph shows with its present weights; looked at where the rules are to explain it."""
+        if not self.by_cotangent:
+            return Anatomy()
+        subject = self.subject
+        return find_anatomy(
+            subject.weights(), subject.model, subject.sources, subject.layers, subject.objective.head, subject.attention
+        )
+
+    def attention(self) -> tuple[AttentionStats, ...]:
+        """In topological order."""
+        found = ((label(site.node), self.forward.attention.get(label(site.node))) for site in self.subject.attention)
+        return tuple(
+            AttentionStats(node=node, entropy_share=seen[0], score_std=seen[1], keys=seen[2])
+            for node, seen in found
+            if seen is not None
+        )
+
+    def with_gains(self, stats: Iterable[LayerStats]) -> tuple[LayerStats, ...]:
+        """Each layer of the trunk compared with the one before it."""
+        compared: list[LayerStats] = []
+        before: Layer | None = None
+        for layer, each in zip(self.subject.layers, stats, strict=True):
+            if layer.on_trunk:
+                compared.append(each if before is None else self._with_gain(before, layer, each))
+                before = layer
+            else:
+                compared.append(each)
+        return tuple(compared)
+
+    def _with_gain(self, before: Layer, layer: Layer, stats: LayerStats) -> LayerStats:
+        outputs, gradients = self.forward.outputs, self.by_loss.activations
+        forward = _ratio(outputs.get(layer.output), outputs.get(before.output))
+        return replace(
+            stats,
+            gain_forward=forward,
+            gain_backward=_ratio(gradients.get(before.output), gradients.get(layer.output)),
+        )
+
     def layer(self, layer: Layer, weights: Mapping[str, Summary], upstream: AbstractSet[str]) -> LayerStats:
         """One layer; its matrices are taken together, and so are its other parameters."""
         matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
         vectors = [info.initializer for role, info in layer.parameters.items() if not is_matrix(role)]
-        gradient = _gradient_stats(self.by_loss.gradients.get(name) for name in matrices)
+        gradient = self._gradient(matrices)
         weight = combine(weights[name] for name in matrices)
         arriving = self.by_loss.activations.get(layer.output)
-        levers = [self._leverage(name, weights[name]) for name in matrices]
         ratio = gradient.norm / weight.norm if gradient is not None and weight.norm else None
         return LayerStats(
             id=layer.id,
@@ -156,22 +187,41 @@ class _Reading:
             vector_gradient=_gradient_stats(self.by_loss.gradients.get(name) for name in vectors),
             activation_gradient=None if arriving is None else ActivationGradient(rms=arriving.rms, norm=arriving.norm),
             activation=self._activation(layer),
-            weight=_weight_stats(self.subject, weight, matrices) if matrices else None,
+            weight=self._weight(layer, weight, matrices) if matrices else None,
             update_ratio=None if ratio is None else ratio * (self.learning_rate or 1.0),
-            leverage_log10=max((lever for lever in levers if lever is not None), default=None),
+            leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
             leads_to_loss=layer.output in upstream,
             cancelled_by=cancelling_operator(self.subject.model, layer),
             absent=_absent(layer, matrices, gradient),
         )
 
-    def _leverage(self, name: str, weight: Summary) -> float | None:
-        gradients = [each.gradients.get(name) for each in self.by_cotangent]
-        return leverage_log10(weight, gradients, self.subject.batch.size)
+    def _gradient(self, matrices: Sequence[str]) -> GradientStats | None:
+        found = _gradient_stats(self.by_loss.gradients.get(name) for name in matrices)
+        shares = [self.by_loss.underflow[name] for name in matrices if name in self.by_loss.underflow]
+        return replace(found, fp16_underflow_fraction=max(shares)) if found is not None and shares else found
+
+    def _weight(self, layer: Layer, weight: Summary, matrices: Sequence[str]) -> WeightStats:
+        """Norms, the initialisation gain where the operator has a fan-in, and units that equal each other."""
+        subject = self.subject
+        uses = [use for use in subject.sources.uses if use.initializer in matrices and is_matrix(use.role)]
+        use = uses[0] if uses else None
+        shape = None if use is None else subject.model.shape(use.value)
+        known = None if use is None or shape is None else fans(use.node, list(use.node.input).index(use.value), shape)
+        rows = units_of(subject.weights(), subject.sources, layer) if self.by_cotangent else None
+        return WeightStats(
+            norm=weight.norm,
+            rms=weight.rms,
+            initialization_gain=None if known is None else math.sqrt(known.fan_in) * weight.std,
+            target_gain=None if known is None else gain(layer.activation),
+            duplicate_fraction=None if rows is None else duplicate_fraction(rows),
+            units=None if rows is None else len(rows),
+        )
 
     def _activation(self, layer: Layer) -> ActivationStats | None:
         forward, output = self.forward, self.forward.outputs.get(layer.output)
         if output is None or not output.count:
             return None
+        rank = forward.ranks.get(layer.output)
         return ActivationStats(
             mean=output.mean,
             std=output.std,
@@ -179,8 +229,11 @@ class _Reading:
             non_finite=output.non_finite,
             observations=forward.observations[layer.output],
             dead_fraction=forward.dead.get(layer.pre_activation or ""),
+            near_dead_fraction=forward.near_dead.get(layer.pre_activation or ""),
             saturated_fraction=forward.saturated.get(layer.pre_activation or ""),
             collapse_log10=forward.collapse[layer.output],
+            effective_rank=None if rank is None else rank[0],
+            rank_limit=None if rank is None else rank[1],
         )
 
 
@@ -209,14 +262,8 @@ def _gradient_stats(summaries: Iterable[Summary | None]) -> GradientStats | None
     )
 
 
-def _weight_stats(subject: Subject, weight: Summary, matrices: Sequence[str]) -> WeightStats:
-    """Norms, and the initialisation gain where the operator has a fan-in."""
-    uses = [use for use in subject.sources.uses if use.initializer in matrices and is_matrix(use.role)]
-    use = uses[0] if uses else None
-    shape = None if use is None else subject.model.shape(use.value)
-    known = None if use is None or shape is None else fans(use.node, list(use.node.input).index(use.value), shape)
-    gain = None if known is None else math.sqrt(known.fan_in) * weight.std
-    return WeightStats(norm=weight.norm, rms=weight.rms, initialization_gain=gain)
+def _ratio(one: Summary | None, other: Summary | None) -> float | None:
+    return None if one is None or other is None or not other.rms else one.rms / other.rms
 
 
 def _upstream(subject: Subject) -> set[str]:
@@ -226,15 +273,6 @@ def _upstream(subject: Subject) -> set[str]:
         if not found.isdisjoint(node.output):
             found.update(gradient_inputs(subject.model, subject.sources, node))
     return found
-
-
-def _attends(subject: Subject) -> bool:
-    """Whether a Softmax sits inside the network, not at its end."""
-    ends = {spec.name for spec in subject.model.outputs}
-    return any(
-        node.op_type in ATTENTION or (node.op_type == "Softmax" and ends.isdisjoint(node.output))
-        for node in subject.model.nodes
-    )
 
 
 def _batch_facts(subject: Subject) -> BatchFacts:

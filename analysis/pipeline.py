@@ -7,9 +7,9 @@ from analysis.assemble import Row, assemble, verdict_of
 from analysis.batch import Batch
 from analysis.clock import Clock, Progress
 from analysis.describe import describe_engine, describe_model
+from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
 from analysis.export import export
-from analysis.measure import examine
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.parity import check_parity

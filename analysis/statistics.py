@@ -24,6 +24,14 @@ FLAT_BELOW: Final = {
     "Elu": -3.0, "Selu": -3.0, "Celu": -3.0, "Softplus": -3.0, "Mish": -4.0,
 }  # fmt: skip
 """Pre-activation below which a one-sided activation has (nearly) no slope: exactly 0 or under 5 % of its maximum."""
+NEAR_DEAD_SHARE: Final = 0.01
+HALF_PRECISION_FLOOR: Final = 2.0**-24
+"""Smallest positive float16."""
+MASKED_SCORE: Final = -5000.0
+"""Masks are -10000 and less; scores never come near."""
+MOST_SCORES: Final = 1 << 20
+RANKED: Final = 512
+"""Observations whose rank is looked at."""
 FLAT_BEYOND: Final = {"Sigmoid": 4.4, "Tanh": 2.2, "Softsign": 3.5, "HardSigmoid": 2.5}
 """Magnitude beyond which a two-sided activation has less than 5 % of its slope."""
 
@@ -157,6 +165,66 @@ def dead_fraction(pre_activation: torch.Tensor, activation: str, unit_axis: int)
     values = pre_activation.detach()
     highest = values.amax(others) if others else values
     return float((highest <= FLAT_BELOW[activation]).float().mean())
+
+
+def near_dead_fraction(pre_activation: torch.Tensor, activation: str, unit_axis: int) -> float | None:
+    """Share of units that have a slope for under 1 % of their observations; None as for `dead_fraction`."""
+    if activation not in FLAT_BELOW:
+        return None
+    others = [axis for axis in range(pre_activation.ndim) if axis != unit_axis % pre_activation.ndim]
+    active = (pre_activation.detach() > FLAT_BELOW[activation]).float()
+    shares = active.mean(others) if others else active
+    return float((shares < NEAR_DEAD_SHARE).float().mean())
+
+
+def underflow_fraction(gradient: torch.Tensor) -> float:
+    """Share of the non-zero elements that half precision flushes to zero: under 2^-24 in magnitude."""
+    magnitudes = gradient.detach().abs()
+    present = int(torch.count_nonzero(magnitudes))
+    small = present - int(torch.count_nonzero(magnitudes >= HALF_PRECISION_FLOOR))
+    return small / present if present else 0.0
+
+
+def between_tokens_log10(values: torch.Tensor) -> float | None:
+    """log10 of between-token variance over mean square, values [N, T, C]; -inf where all tokens are equal."""
+    return collapse_log10(values, 1) if values.ndim == 3 else None
+
+
+def effective_rank(values: torch.Tensor, unit_axis: int) -> tuple[float, int] | None:
+    """exp of the entropy of the normalised eigenvalues of the second moment of the units, and what it is at most.
+
+    At most RANKED observations are looked at (Roy and Vetterli 2007).
+    """
+    rows = values.detach().movedim(unit_axis, -1).reshape(-1, values.shape[unit_axis])
+    rows = rows[:: max(1, len(rows) // RANKED)][:RANKED].double()
+    if min(rows.shape) < 2 or not bool(torch.isfinite(rows).all()):
+        return None
+    moment = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    eigenvalues = torch.linalg.eigvalsh(moment).clamp(min=0)
+    total = float(eigenvalues.sum())
+    if not total:
+        return None
+    return math.exp(float(torch.special.entr(eigenvalues / total).sum())), min(rows.shape)
+
+
+def attention_statistics(scores: torch.Tensor, axis: int) -> tuple[float, float] | None:
+    """(mean entropy of a query's weights over log of its keys, standard deviation of its scores); None without choice.
+
+    scores [.., K] along `axis`, what a Softmax reads: masked keys are far below all others. At most 2^20 are looked at.
+    """
+    rows = scores.detach().movedim(axis, -1)
+    rows = rows.reshape(-1, rows.shape[-1])
+    rows = rows[:: max(1, rows.numel() // MOST_SCORES)].float()
+    allowed = rows > MASKED_SCORE
+    keys = allowed.sum(1)
+    rows, allowed, keys = rows[keys > 1], allowed[keys > 1], keys[keys > 1]
+    if not len(rows):
+        return None
+    shown = torch.where(allowed, rows, 0.0)
+    weights = torch.softmax(torch.where(allowed, rows, -math.inf), 1)
+    share = torch.special.entr(weights).sum(1) / keys.log()
+    centred = torch.where(allowed, rows - (shown.sum(1) / keys)[:, None], 0.0)
+    return float(share.mean()), float((centred.square().sum(1) / keys).mean().sqrt())
 
 
 def saturated_fraction(pre_activation: torch.Tensor, activation: str) -> float | None:

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 import torch
 
+from analysis.anatomy import closed_head
+from analysis.attention import AttentionSite, find_attention
 from analysis.batch import Batch, load_batch, select, synthesize_batch
 from analysis.convert import DifferentiableModel, convert, to_tensor
 from analysis.errors import BadOptions, NodeFailed
@@ -38,6 +40,7 @@ class Subject:
     batch: Batch
     trained: bool
     """The weights look trained."""
+    attention: tuple[AttentionSite, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +52,14 @@ class Subject:
         """What takes the place of float32."""
         first = next(iter(self.converted.parameters())).dtype
         return first if first is torch.float64 else torch.float32
+
+    def weights(self) -> dict[str, Array]:
+        """All initialisers, the trainable ones with their present values."""
+        present = {name: parameter.detach().cpu() for name, parameter in self.converted.initializers.items()}
+        return {
+            name: present[name].float().numpy() if name in present else array
+            for name, array in self.model.weights.items()
+        }
 
     def tensors(self, rows: Sequence[int] | None = None) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """Inputs in graph order and targets, of all samples or some."""
@@ -115,11 +126,22 @@ def _subject(
     trained: bool,
 ) -> Subject:  # fmt: skip
     trunk = find_trunk(model, sources, converted.layers, objective.head.value)
-    before_loss = last_layer_output(trunk, converted.layers)
-    if objective.name is LossName.GRAPH and before_loss is not None:
-        trunk = find_trunk(model, sources, converted.layers, before_loss)
+    end = _trunk_end(model, sources, converted, trunk, objective)
+    if end is not None:
+        trunk = find_trunk(model, sources, converted.layers, end)
     layers = mark_trunk(converted.layers, trunk)
-    return Subject(model, sources, converted, layers, trunk, objective, batch, trained)
+    attention = find_attention(model, sources)
+    return Subject(model, sources, converted, layers, trunk, objective, batch, trained, attention)
+
+
+def _trunk_end(
+    model: CheckedModel, sources: Sources, converted: DifferentiableModel, trunk: Trunk, objective: Objective
+) -> str | None:
+    """Where a trunk ends that cannot end at the logits: the graph computes its own loss, or its last layer is zero."""
+    if objective.name is LossName.GRAPH:
+        return last_layer_output(trunk, converted.layers)
+    closed = closed_head(model.weights, model, sources, converted.layers, objective.head)
+    return None if closed is None else closed.entering
 
 
 def _made_up(

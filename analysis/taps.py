@@ -7,15 +7,35 @@ stays near weights, activations and one gradient.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import torch
 
+from analysis.attention import AttentionSite
 from analysis.facts import Layer
-from analysis.statistics import Summary, collapse_log10, dead_fraction, dot, saturated_fraction, summarize
+from analysis.model import label
+from analysis.ops._registry import lookup
+from analysis.statistics import (
+    Summary,
+    attention_statistics,
+    between_tokens_log10,
+    collapse_log10,
+    dead_fraction,
+    dot,
+    effective_rank,
+    near_dead_fraction,
+    saturated_fraction,
+    summarize,
+    underflow_fraction,
+)
 from analysis.subject import Subject
+from analysis.surgery import attributes_of
 
 Watcher = Callable[[torch.Tensor], None]
+UNSCORED: Final = frozenset({"qk_matmul_output_mode", "softmax_precision"})
+AFTER_MASK: Final = 2
+"""Which scores the operator Attention is to hand out (its attribute qk_matmul_output_mode)."""
 CHANNELS_SECOND: Final = frozenset(
     {"Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization"}
 )
@@ -31,6 +51,10 @@ class Backward:
     """Sum of gradient times weight, by initialiser."""
     activations: dict[str, Summary] = field(default_factory=dict)
     """Gradient at a value, by value."""
+    underflow: dict[str, float] = field(default_factory=dict)
+    """Share of gradient elements under half precision's floor, by initialiser."""
+    entry: list[torch.Tensor] = field(default_factory=list)
+    """Gradient at the start of the trunk."""
 
 
 @dataclass(slots=True)
@@ -42,7 +66,13 @@ class Forward:
     observations: dict[str, int] = field(default_factory=dict)
     """Samples times positions that each unit sees."""
     dead: dict[str, float | None] = field(default_factory=dict)
+    near_dead: dict[str, float | None] = field(default_factory=dict)
     saturated: dict[str, float | None] = field(default_factory=dict)
+    ranks: dict[str, tuple[float, int] | None] = field(default_factory=dict)
+    tokens: dict[str, float | None] = field(default_factory=dict)
+    """Between-token share, by trunk value."""
+    attention: dict[str, tuple[float, float, int]] = field(default_factory=dict)
+    """Entropy share, score deviation and keys, by node."""
     logits: list[torch.Tensor] = field(default_factory=list)
     """End of the trunk."""
     head: list[torch.Tensor] = field(default_factory=list)
@@ -53,9 +83,11 @@ class Forward:
 class Taps:
     """Listens to one subject; `backward` is where gradients are noted at present."""
 
-    def __init__(self, subject: Subject) -> None:
-        """Nothing heard yet."""
+    def __init__(self, subject: Subject, *, detailed: bool = False, ranked: bool = False) -> None:
+        """Nothing heard yet. `detailed`: also what takes passes of its own; `ranked`: also effective ranks."""
         self.subject = subject
+        self.detailed = detailed
+        self.ranked = ranked
         self.forward = Forward()
         self.backward = Backward()
         self._watchers: dict[str, list[Watcher]] = {}
@@ -70,6 +102,10 @@ class Taps:
         outputs = {layer.output: layer for layer in subject.layers}
         for name in dict.fromkeys([*outputs, logits, subject.trunk.start, entry]):
             self._watch(name, self._gradient_tap(name or ""))
+        for site in subject.attention:
+            watch_scores(site, subject.model.opset(), self._watch, self._attention_tap(site))
+        for name in subject.trunk.values if subject.attention else ():
+            self._watch(name, self._token_tap(name))
         for layer in outputs.values():
             self._watch(layer.output, self._output_tap(layer))
         for layer in {layer.pre_activation: layer for layer in subject.layers}.values():
@@ -105,12 +141,16 @@ class Taps:
             if gradient is not None:
                 self.backward.gradients[name] = summarize(gradient)
                 self.backward.products[name] = dot(gradient, parameter)
+                if self.detailed:
+                    self.backward.underflow[name] = underflow_fraction(gradient)
 
         return on_gradient
 
     def _gradient_tap(self, name: str) -> Watcher:
         def on_gradient(gradient: torch.Tensor) -> None:
             self.backward.activations[name] = summarize(gradient)
+            if name == self.subject.trunk.entry:
+                self.backward.entry.append(gradient.detach())
 
         def on_value(value: torch.Tensor) -> None:
             if value.requires_grad:
@@ -127,6 +167,8 @@ class Taps:
             forward.observations[name] = value.numel() // max(units, 1)
             axis = sample_axis(value, samples)
             forward.collapse[name] = None if axis is None else collapse_log10(value, axis)
+            if self.ranked and value.ndim:
+                forward.ranks[name] = effective_rank(value, unit_axis(layer, value))
 
         return on_value
 
@@ -137,8 +179,45 @@ class Taps:
             if value.ndim:
                 forward.dead[name] = dead_fraction(value, activation, unit_axis(layer, value))
                 forward.saturated[name] = saturated_fraction(value, activation)
+                if self.detailed:
+                    forward.near_dead[name] = near_dead_fraction(value, activation, unit_axis(layer, value))
 
         return on_value
+
+    def _token_tap(self, name: str) -> Watcher:
+        def on_value(value: torch.Tensor) -> None:
+            if value.is_floating_point():
+                self.forward.tokens[name] = between_tokens_log10(value)
+
+        return on_value
+
+    def _attention_tap(self, site: AttentionSite) -> Watcher:
+        def on_scores(scores: torch.Tensor) -> None:
+            found = attention_statistics(scores, site.axis)
+            if found is not None:
+                self.forward.attention[label(site.node)] = (*found, scores.shape[site.axis])
+
+        return on_scores
+
+
+def watch_scores(site: AttentionSite, opset: int, watch: Callable[[str, Watcher], None], on_scores: Watcher) -> None:
+    """Show the scores of an attention to a watcher; those within an operator are computed once more."""
+    if site.scores is not None:
+        watch(site.scores, on_scores)
+        return
+    node, seen = site.node, dict[str, torch.Tensor]()
+    for name in filter(None, node.input):
+        watch(name, partial(seen.__setitem__, name))
+    operator = lookup("", node.op_type, opset)
+    given = {name: value for name, value in attributes_of(node).items() if name not in UNSCORED}
+
+    def on_output(_: torch.Tensor) -> None:
+        assert operator is not None
+        inputs = [seen[name].detach() if name in seen else None for name in node.input]
+        with torch.no_grad():
+            on_scores(operator.function(*inputs, **given, qk_matmul_output_mode=AFTER_MASK, outputs=4)[3])
+
+    watch(node.output[0], on_output)
 
 
 def sample_axis(value: torch.Tensor, samples: int) -> int | None:

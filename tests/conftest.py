@@ -1,5 +1,9 @@
 """Settings all tests share."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
+
 import pytest
 import torch
 

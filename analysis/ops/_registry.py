@@ -9,15 +9,15 @@ parameters the attributes with the defaults of the standard, and the annotation 
     DType                    an ONNX element type, as the torch dtype of this conversion's precision
     ElementType              the same with its ONNX name, for types torch does not have
     OutputElement            the element type of the node's first output; None where it is not known
-    NodeSeed                 a number of its own for each node, the same in every conversion
+    NodeName                 what reports call the node: the same in every conversion
     Body                     a subgraph: call it with its inputs, get a tuple of its outputs
-    OutputCount, Mode        how many outputs the node asks for; whether the module is training
+    OutputCount, Mode        how many outputs the node asks for; whether the module trains, who watches its states
 
 A function serves from its since-version up to the next one registered under the same name.
 """
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -37,18 +37,24 @@ class Kind(Enum):
     DTYPE = "dtype"
     ELEMENT = "element"
     OUTPUT_ELEMENT = "output element"
-    SEED = "seed"
+    NAME = "name"
     BODY = "body"
     OUTPUT_COUNT = "output count"
     MODE = "mode"
 
 
-class TrainingMode:
-    """Whether the module is training: one mutable flag, shared by all steps of a program."""
+StateWatcher = Callable[[str, int, int, Sequence[Tensor]], None]
+"""(node, chain, step in the order of time, states of the chain after that step)."""
+
+
+class RunMode:
+    """How the module runs: one mutable object, shared by all steps of a program."""
 
     def __init__(self) -> None:
-        """Start in eval mode."""
+        """Start in eval mode, unwatched."""
         self.training = False
+        self.watch_states: StateWatcher | None = None
+        """Shown the states that recurrent operators and loops carry, step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +71,12 @@ Number = Annotated[float, Kind.NUMBER]
 DType = Annotated[torch.dtype, Kind.DTYPE]
 ElementType = Annotated[Element, Kind.ELEMENT]
 OutputElement = Annotated[Element | None, Kind.OUTPUT_ELEMENT]
-NodeSeed = Annotated[int, Kind.SEED]
+NodeName = Annotated[str, Kind.NAME]
 Body = Annotated[Callable[..., tuple[Any, ...]], Kind.BODY]
 OutputCount = Annotated[int, Kind.OUTPUT_COUNT]
-Mode = Annotated[TrainingMode, Kind.MODE]
+Mode = Annotated[RunMode, Kind.MODE]
 
-GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.SEED})
+GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.NAME})
 """Keyword-only parameters that are no attributes: the builder knows them."""
 
 F = TypeVar("F", bound=Callable[..., Any])

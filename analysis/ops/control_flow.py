@@ -7,7 +7,7 @@ from typing import Any, Final
 import torch
 
 from analysis.errors import LimitExceeded
-from analysis.ops._registry import Body, Ints, OutputCount, Tensor, op
+from analysis.ops._registry import Body, Ints, Mode, NodeName, OutputCount, RunMode, Tensor, op
 
 MAX_TRIPS: Final = 1_000_000
 
@@ -21,7 +21,7 @@ def if_(condition: Tensor, *, then_branch: Body, else_branch: Body) -> tuple[Any
 @op("Loop")
 def loop(
     trip_count: Tensor | None = None, condition: Tensor | None = None, *carried: Any, body: Body,
-    outputs: OutputCount = 1,
+    outputs: OutputCount = 1, mode: Mode, node: NodeName,
 ) -> tuple[Any, ...]:  # fmt: skip
     """Carried values after the last trip, then each scan output stacked over trips.
 
@@ -40,6 +40,7 @@ def loop(
         values = body(torch.tensor(trip), torch.tensor(running), *carried)
         running = bool(values[0])
         carried = values[1 : len(carried) + 1]
+        _show(mode, node, 0, trip, carried)
         rows.append(values[len(carried) + 1 :])
         trip += 1
     if not rows and outputs > len(carried):
@@ -47,6 +48,11 @@ def loop(
         axes = [0] * (outputs - len(carried))
         return (*carried, *_no_rows(body, (*start, *carried), len(carried) + 1, axes))
     return (*carried, *map(torch.stack, zip(*rows, strict=True)))
+
+
+def _show(mode: RunMode, node: str, chain: int, step: int, carried: Sequence[Any]) -> None:
+    if mode.watch_states is not None:
+        mode.watch_states(node, chain, step, [value for value in carried if isinstance(value, Tensor)])
 
 
 def _no_rows(body: Body, inputs: Sequence[Any], first: int, axes: Sequence[int]) -> list[Tensor]:
@@ -68,8 +74,9 @@ def scan_8(
     for n, end in enumerate([steps] * samples if lengths is None else lengths.tolist()):
         own = (*(x[n] for x in inputs[:count]), *(x[n, :end] for x in inputs[count:]))
         values = scan(
-            *own, body=body, num_scan_inputs=num_scan_inputs, scan_input_directions=directions, outputs=outputs
-        )
+            *own, body=body, num_scan_inputs=num_scan_inputs, scan_input_directions=directions, outputs=outputs,
+            mode=RunMode(), node="",
+        )  # fmt: skip
         padded = (torch.cat([y, y.new_zeros(steps - end, *y.shape[1:])]) for y in values[count:])
         results.append((*values[:count], *padded))
     return tuple(map(torch.stack, zip(*results, strict=True)))
@@ -79,7 +86,7 @@ def scan_8(
 def scan(
     *inputs: Tensor, body: Body, num_scan_inputs: int, scan_input_axes: Ints | None = None,
     scan_input_directions: Ints | None = None, scan_output_axes: Ints | None = None,
-    scan_output_directions: Ints | None = None, outputs: OutputCount = 1,
+    scan_output_directions: Ints | None = None, outputs: OutputCount = 1, mode: Mode, node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Last states, then each scan output stacked along its axis."""
     count = len(inputs) - num_scan_inputs
@@ -88,9 +95,10 @@ def scan(
     backwards = scan_input_directions or (0,) * num_scan_inputs
     steps = [(x.flip(axis) if back else x).unbind(axis) for x, axis, back in zip(scanned, axes, backwards, strict=True)]
     rows: list[tuple[Tensor, ...]] = []
-    for step in zip(*steps, strict=True):
+    for place, step in enumerate(zip(*steps, strict=True)):
         values = body(*states, *step)
         states = values[:count]
+        _show(mode, node, 0, len(steps[0]) - 1 - place if backwards[0] else place, states)
         rows.append(values[count:])
     output_axes = scan_output_axes or (0,) * (outputs - count)
     if not rows and outputs > count:

@@ -3,21 +3,25 @@
 Letters: T steps, N samples, I inputs, H units, D directions, G gates. X [T, N, I], W [D, G H, I], R [D, G H, H],
 B [D, 2 G H] (input biases, then recurrent ones), initial states [D, N, H], Y [T, D, N, H]; with layout = 1 the batch
 comes first everywhere. The input product of all steps is one matrix product; only the recurrence is a loop. The plain
-cases go through torch's fused loops, which compute the same (a test holds them to it).
+cases go through torch's fused loops, which compute the same (a test holds them to it), unless somebody watches the
+states: `RunMode.watch_states` is shown those of each step, one chain per direction.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.errors import UnsupportedOp
-from analysis.ops._registry import Ints, Tensor, op
+from analysis.ops._registry import Ints, Mode, NodeName, RunMode, Tensor, op
 
 Activation = Callable[[Tensor], Tensor]
 State = tuple[Tensor, ...]
+Show = Callable[[int, int, State], None]
+"""(direction, step in the order of time, states after it)."""
 Cell = Callable[[Tensor, State], State]
 """(input part of one step [N, G H], state) -> next state; the first state is the output."""
 
@@ -78,6 +82,7 @@ class Sequences:
     lengths: Tensor | None
     states: tuple[Tensor, ...]
     """Initial states, each [D, N, H]."""
+    show: Show | None
 
 
 def _directions(
@@ -93,14 +98,16 @@ def _directions(
 
 
 def _prepare(
-    x: Tensor, lengths: Tensor | None, initial: Sequence[Tensor | None], w: Tensor, hidden: int, layout: int
-) -> Sequences:
+    x: Tensor, lengths: Tensor | None, initial: Sequence[Tensor | None], w: Tensor, hidden: int, layout: int,
+    mode: RunMode, node: str,
+) -> Sequences:  # fmt: skip
     if layout:
         x = x.transpose(0, 1)
         initial = [state if state is None else state.transpose(0, 1) for state in initial]
     zeros = x.new_zeros(w.shape[0], x.shape[1], hidden)
     lengths = None if lengths is None else lengths.to(x.device)
-    return Sequences(x, lengths, tuple(zeros if state is None else state for state in initial))
+    show = None if mode.watch_states is None else partial(mode.watch_states, node)
+    return Sequences(x, lengths, tuple(zeros if state is None else state for state in initial), show)
 
 
 def _scan(sequences: Sequences, d: int, direction: Direction, cell: Cell) -> tuple[Tensor, State]:
@@ -118,6 +125,8 @@ def _scan(sequences: Sequences, d: int, direction: Direction, cell: Cell) -> tup
             running = (step < sequences.lengths).unsqueeze(1)
             state = tuple(torch.where(running, new, old) for new, old in zip(following, state, strict=True))
             outputs.append(torch.where(running, state[0], torch.zeros_like(state[0])))
+        if sequences.show is not None:
+            sequences.show(d, x.shape[0] - 1 - step if direction.reverse else step, state)
     stacked = torch.stack(outputs) if outputs else x.new_zeros(0, x.shape[1], direction.r.shape[1])
     return (_reversed(stacked, sequences.lengths) if direction.reverse else stacked), state
 
@@ -153,11 +162,12 @@ def rnn(
     initial_h: Tensor | None = None, *, activation_alpha: list[float] | None = None,
     activation_beta: list[float] | None = None, activations: list[str] | None = None, clip: float | None = None,
     direction: str = FORWARD, hidden_size: int | None = None, layout: int = 0, output_sequence: int = 0,
+    mode: Mode, node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """H = f(x W' + h R' + b) (Elman 1990)."""
     names = activations or ["Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout)
-    if _is_plain(sequence_lens, clip, names, ["tanh"]) or _is_plain(sequence_lens, clip, names, ["relu"]):
+    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
+    if _is_plain(sequences, clip, names, ["tanh"]) or _is_plain(sequences, clip, names, ["relu"]):
         kind = "RNN_TANH" if names[0].lower() == "tanh" else "RNN_RELU"
         return _fused(kind, sequences, w, r, b, direction, layout)
     chosen = _activations(names, activation_alpha or (), activation_beta or ())
@@ -179,12 +189,12 @@ def gru(
     initial_h: Tensor | None = None, *, activation_alpha: list[float] | None = None,
     activation_beta: list[float] | None = None, activations: list[str] | None = None, clip: float | None = None,
     direction: str = FORWARD, hidden_size: int | None = None, layout: int = 0, linear_before_reset: int = 0,
-    output_sequence: int = 0,
+    output_sequence: int = 0, mode: Mode, node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gates z, r, candidate n; h = (1 - z) n + z h (Cho 2014). Gate order z r h."""
     names = activations or ["Sigmoid", "Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout)
-    if linear_before_reset and _is_plain(sequence_lens, clip, names, ["sigmoid", "tanh"]):
+    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
+    if linear_before_reset and _is_plain(sequences, clip, names, ["sigmoid", "tanh"]):
         return _fused("GRU", sequences, w, r, b, direction, layout)
     chosen = _activations(names, activation_alpha or (), activation_beta or ())
     clamp = _clamp(clip)
@@ -221,12 +231,13 @@ def lstm(
     initial_h: Tensor | None = None, initial_c: Tensor | None = None, p: Tensor | None = None, *,
     activation_alpha: list[float] | None = None, activation_beta: list[float] | None = None,
     activations: list[str] | None = None, clip: float | None = None, direction: str = FORWARD,
-    hidden_size: int | None = None, input_forget: int = 0, layout: int = 0, output_sequence: int = 0,
+    hidden_size: int | None = None, input_forget: int = 0, layout: int = 0, output_sequence: int = 0, mode: Mode,
+    node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gates i, o, f, candidate g; c = f c + i g; h = o tanh(c) (Hochreiter 1997). Gate order i o f c."""
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h, initial_c), w, r.shape[2], layout)
-    if p is None and not input_forget and _is_plain(sequence_lens, clip, names, ["sigmoid", "tanh", "tanh"]):
+    sequences = _prepare(x, sequence_lens, (initial_h, initial_c), w, r.shape[2], layout, mode, node)
+    if p is None and not input_forget and _is_plain(sequences, clip, names, ["sigmoid", "tanh", "tanh"]):
         return _fused("LSTM", sequences, w, r, b, direction, layout)
     chosen = _activations(names, activation_alpha or (), activation_beta or ())
     clamp = _clamp(clip)
@@ -267,9 +278,9 @@ GATE_ORDER: Final[dict[str, Ints]] = {
 """Where torch's gates (LSTM i f g o, GRU r z n) lie in ONNX's order."""
 
 
-def _is_plain(lengths: Tensor | None, clip: float | None, names: Sequence[str], fused: Sequence[str]) -> bool:
-    """Whether the operator is what torch computes: these functions, in this order, in every direction."""
-    if lengths is not None or clip is not None:
+def _is_plain(sequences: Sequences, clip: float | None, names: Sequence[str], fused: Sequence[str]) -> bool:
+    """Whether the operator is what torch computes: these functions, in this order, in every direction; unwatched."""
+    if sequences.lengths is not None or sequences.show is not None or clip is not None:
         return False
     return [name.lower() for name in names] == [*fused] * (len(names) // len(fused))
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from analysis.clock import Clock
+from analysis.examine import examine
 from analysis.experiment import Experiment, batch_statistics, draw, drawn
 from analysis.facts import Parity, ParityStatus, Status
-from analysis.measure import examine
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject import prepare

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from analysis.examine import examine
 from analysis.experiment import clipped
 from analysis.facts import Clip, Confidence, Measurement, Parity, ParityStatus
-from analysis.measure import examine, measure
+from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject import Subject, prepare

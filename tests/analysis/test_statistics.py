@@ -11,12 +11,17 @@ from analysis.statistics import (
     CHUNK,
     FLAT_BELOW,
     FLAT_BEYOND,
+    attention_statistics,
+    between_tokens_log10,
     collapse_log10,
     combine,
     dead_fraction,
     dot,
+    effective_rank,
+    near_dead_fraction,
     saturated_fraction,
     summarize,
+    underflow_fraction,
 )
 
 FINITE = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3), elements=st.floats(-1e4, 1e4, width=32))
@@ -142,3 +147,47 @@ def test_beyond_the_flat_limit_a_two_sided_activation_has_under_five_percent_of_
     for sign in (-1, 1):
         assert slope(activation, sign * (limit + 0.05)) <= 0.052 * steepest
         assert slope(activation, sign * 0.9 * limit) > 0.05 * steepest
+
+
+def test_a_unit_is_nearly_dead_when_it_seldom_has_a_slope() -> None:
+    values = torch.full((200, 3), -1.0)
+    values[0, 0], values[:100, 1] = 1.0, 1.0
+    assert near_dead_fraction(values, "Relu", 1) == pytest.approx(2 / 3)
+    assert dead_fraction(values, "Relu", 1) == pytest.approx(1 / 3)
+
+
+def test_half_precision_flushes_what_is_under_its_smallest_number() -> None:
+    gradient = torch.tensor([0.0, 1e-8, -5e-8, 1e-7, 1.0])
+    assert underflow_fraction(gradient) == pytest.approx(2 / 4)
+    assert float(torch.tensor(2.9e-8).half()) == 0
+    assert underflow_fraction(torch.zeros(3)) == 0
+
+
+def test_uniform_attention_has_full_entropy_and_attention_to_one_key_none() -> None:
+    uniform, single = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    single[..., 2] = 100.0
+    assert attention_statistics(uniform, -1) == (pytest.approx(1.0), pytest.approx(0.0))
+    share, deviation = attention_statistics(single, -1) or (1.0, 0.0)
+    assert share == pytest.approx(0.0, abs=1e-6)
+    assert deviation == pytest.approx(40.0)  # 100 on one of five keys
+
+
+def test_masked_keys_do_not_count() -> None:
+    scores = torch.zeros(1, 4, 4).masked_fill(torch.ones(4, 4).triu(1).bool(), -1e9)
+    assert attention_statistics(scores, -1) == (pytest.approx(1.0), pytest.approx(0.0))
+    assert attention_statistics(scores[:, :1], -1) is None  # one key leaves no choice
+
+
+def test_effective_rank_is_the_number_of_equal_directions() -> None:
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0]
+    rows = basis[:4].repeat(10, 1)
+    assert effective_rank(rows, 1) == (pytest.approx(4.0, rel=1e-5), 16)
+    assert effective_rank(torch.ones(40, 16), 1) == (pytest.approx(1.0, rel=1e-6), 16)
+    assert effective_rank(torch.zeros(40, 16), 1) is None
+
+
+def test_tokens_collapse_when_they_are_equal_within_each_sample() -> None:
+    values = torch.randn(4, 1, 8, generator=torch.Generator().manual_seed(0)).expand(4, 6, 8)
+    assert between_tokens_log10(values) == -math.inf
+    assert (between_tokens_log10(torch.randn(4, 600, 8, generator=torch.Generator().manual_seed(0))) or 1) > -0.1
+    assert between_tokens_log10(torch.zeros(4, 8)) is None

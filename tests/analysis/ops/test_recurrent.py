@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.ops._registry import RunMode
 from analysis.ops.recurrent import gru, lstm, rnn
 from tests.analysis.ops.cases import Case, floats
 
@@ -123,6 +124,27 @@ def test_fused_loops_equal_unrolled_ones(operator: object, attributes: dict, dir
     shapes = ((STEPS, SAMPLES, SIZE), (directions, rows, SIZE), (directions, rows, SIZE), (directions, 2 * rows))
     inputs = [torch.from_numpy(floats(*shape)).double() for shape in shapes]
     attributes = {name: value * directions if name == "activations" else value for name, value in attributes.items()}
-    fused = operator(*inputs, direction=direction, **attributes)
-    unrolled = operator(*inputs, torch.full((SAMPLES,), STEPS), direction=direction, **attributes)
+    fused = operator(*inputs, direction=direction, mode=RunMode(), node="cells", **attributes)
+    lengths = torch.full((SAMPLES,), STEPS)
+    unrolled = operator(*inputs, lengths, direction=direction, mode=RunMode(), node="cells", **attributes)
     torch.testing.assert_close(fused, unrolled)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize(("operator", "states"), [(rnn, 1), (gru, 1), (lstm, 2)])
+def test_a_watcher_sees_every_state_and_the_outputs_stay_the_same(
+    operator: object, states: int, direction: str
+) -> None:
+    directions = 2 if direction == "bidirectional" else 1
+    rows = GATES[operator.__name__.upper()] * SIZE
+    shapes = ((STEPS, SAMPLES, SIZE), (directions, rows, SIZE), (directions, rows, SIZE))
+    inputs = [torch.from_numpy(floats(*shape)).double() for shape in shapes]
+    mode, seen = RunMode(), {}
+    plain = operator(*inputs, direction=direction, mode=mode, node="cells")
+    mode.watch_states = lambda node, chain, step, found: seen.setdefault((node, chain, step), found)
+    watched = operator(*inputs, direction=direction, mode=mode, node="cells")
+    torch.testing.assert_close(plain, watched)
+    assert seen.keys() == {("cells", chain, step) for chain in range(directions) for step in range(STEPS)}
+    assert {len(found) for found in seen.values()} == {states}
+    for (_, chain, step), found in seen.items():
+        torch.testing.assert_close(found[0], watched[0][step, chain])

@@ -1,0 +1,161 @@
+"""What the graph and its weights show without running: branches that start closed, gates, heads, quantisers.
+
+These facts explain numbers that would look like an illness and are none: a bias that a normalisation cancels, a
+residual branch that was initialised to zero, a layer-scale of 1e-6. Nothing here judges.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.attention import AttentionSite
+from analysis.facts import Anatomy, Layer, is_matrix
+from analysis.fans import units_first
+from analysis.heads import LINKS, Head
+from analysis.layers import ACTIVATIONS, LINEAR, cancelling_operator
+from analysis.model import CheckedModel, label
+from analysis.sources import Sources
+
+SMALL_SCALE: Final = 0.1
+"""Layer-scale starts at 1e-6 (Touvron et al. 2021) to 0.1; a scale that works in earnest is near 1."""
+QUANTIZERS: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
+"""Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
+PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+COMPARED: Final = 256
+"""Inputs by which two units are told apart: more of them than any draw could repeat by chance."""
+
+
+Weights = Mapping[str, npt.NDArray[np.generic]]
+"""By initialiser: what the model holds, or what was drawn anew."""
+
+
+def find_anatomy(
+    weights: Weights,
+    model: CheckedModel,
+    sources: Sources,
+    layers: Sequence[Layer],
+    head: Head,
+    attention: Sequence[AttentionSite],
+) -> Anatomy:
+    """All of it, for a model with these weights."""
+    closed = closed_head(weights, model, sources, layers, head)
+    return Anatomy(
+        zero_branches=tuple(layer.id for layer in layers if not layer.on_trunk and _is_zero(weights, layer)),
+        zero_head=None if closed is None else closed.layer.id,
+        layer_scales=dict(_layer_scales(weights, layers)),
+        cancelled=dict(_cancelled(model, layers, attention)),
+        straight_through=tuple(label(node) for node in model.nodes if node.op_type in QUANTIZERS),
+        head_operators=head.stripped[::-1],
+        head_activation=_head_activation(model, head),
+        stacked_links=tuple(_stacked_links(model, head)),
+        channel_norm_spread=_channel_norm_spread(weights, sources, layers),
+    )
+
+
+class ClosedHead(NamedTuple):
+    """A last layer of zeros: whatever enters it gets no gradient until it has learnt something."""
+
+    layer: Layer
+    entering: str
+    """The value it reads."""
+
+
+def closed_head(
+    weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head
+) -> ClosedHead | None:
+    """The layer in front of the logits, if it was initialised to zero."""
+    value = head.value
+    outputs = {layer.output: layer for layer in layers}
+    while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
+        value = node.input[0]
+    layer = outputs.get(value)
+    if layer is None or layer.op not in LINEAR or not _is_zero(weights, layer):
+        return None
+    use = next(use for use in sources.uses if use.initializer == layer.parameters["weight"].initializer)
+    return ClosedHead(layer, next(name for name in use.owner.input if name and name not in sources.of))
+
+
+def duplicate_fraction(rows: npt.NDArray[np.generic]) -> float:
+    """Share of rows [units, inputs] that equal another one."""
+    if len(rows) < 2:
+        return 0.0
+    sample = np.ascontiguousarray(rows[:, :: max(1, rows.shape[1] // COMPARED)], np.float32)
+    _, which, counts = np.unique(sample, axis=0, return_inverse=True, return_counts=True)
+    return float((counts[which.reshape(-1)] > 1).mean())
+
+
+def _is_zero(weights: Weights, layer: Layer) -> bool:
+    """Whether nothing can leave the layer: all its matrices are zero, or the scale that ends it."""
+    matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
+    scales = [info.initializer for role, info in layer.parameters.items() if role.split(".")[0] == "scale"]
+    deciding = matrices or scales
+    return bool(deciding) and not any(np.any(weights[name]) for name in deciding)
+
+
+def _layer_scales(weights: Weights, layers: Sequence[Layer]) -> Iterator[tuple[str, float]]:
+    for layer in layers:
+        scale = layer.parameters.get("scale")
+        if layer.op != "Mul" or layer.on_trunk or scale is None:
+            continue
+        largest = float(np.abs(weights[scale.initializer].astype(np.float32)).max(initial=0.0))
+        if 0 < largest <= SMALL_SCALE:
+            yield scale.initializer, largest
+
+
+def _cancelled(
+    model: CheckedModel, layers: Sequence[Layer], attention: Sequence[AttentionSite]
+) -> Iterator[tuple[str, str]]:
+    """Biases that a normalisation subtracts again, and those of keys, which move all scores of a query alike."""
+    keys = {site.keys for site in attention}
+    for layer in layers:
+        operator = cancelling_operator(model, layer) or ("Softmax" if layer.output in keys else None)
+        biases = [info.initializer for role, info in layer.parameters.items() if role.split(".")[0] == "bias"]
+        if operator is not None and layer.op in LINEAR:
+            yield from ((name, operator) for name in biases)
+
+
+def _head_activation(model: CheckedModel, head: Head) -> str | None:
+    node = model.producers.get(head.value)
+    return node.op_type if node is not None and node.op_type in READ_AS_LOGITS - set(LINKS) else None
+
+
+def _stacked_links(model: CheckedModel, head: Head) -> Iterator[str]:
+    """Softmax and sigmoid nodes whose probabilities are read as logits."""
+    node = model.producers.get(head.value)
+    while node is not None and (node.op_type in PLAIN or node.op_type in LINKS):
+        if node.op_type in LINKS:
+            yield label(node)
+        node = model.producers.get(node.input[0])
+
+
+def _channel_norm_spread(weights: Weights, sources: Sources, layers: Sequence[Layer]) -> float | None:
+    """A folded normalisation leaves every channel with a factor of its own."""
+    spreads = []
+    for layer in layers:
+        weight = layer.parameters.get("weight")
+        if layer.op != "Conv" or weight is None or "bias" not in layer.parameters:
+            continue
+        rows = units_of(weights, sources, layer)
+        norms = np.linalg.norm(rows.astype(np.float64), axis=1) if rows is not None else np.zeros(0)
+        if len(norms) > 1 and norms.min() > 0:
+            spreads.append(math.log10(norms.max() / norms.min()))
+    return float(np.median(spreads)) if spreads else None
+
+
+def units_of(weights: Weights, sources: Sources, layer: Layer) -> npt.NDArray[np.generic] | None:
+    """The first weight of a layer as [units, inputs] with its bias as one more column; None where it has no units."""
+    weight = layer.parameters.get("weight")
+    name = None if weight is None else weight.initializer
+    use = next((use for use in sources.uses if use.initializer == name == use.value), None)
+    if weight is None or use is None:
+        return None
+    rows = units_first(use.node, list(use.node.input).index(use.value), weights[weight.initializer])
+    bias = layer.parameters.get("bias")
+    if rows is None or bias is None or weights[bias.initializer].size != len(rows):
+        return rows
+    column = weights[bias.initializer].reshape(-1, 1).astype(rows.dtype)
+    return np.concatenate([rows, column], axis=1)
