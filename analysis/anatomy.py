@@ -53,6 +53,7 @@ def find_anatomy(
         head_activation=_head_activation(model, head),
         stacked_links=tuple(_stacked_links(model, head)),
         channel_norm_spread=_channel_norm_spread(weights, sources, layers),
+        fresh_biases=not any(np.any(weights[name]) for name in _convolution_biases(layers)),
     )
 
 
@@ -130,6 +131,12 @@ def _stacked_links(model: CheckedModel, head: Head) -> Iterator[str]:
         if node.op_type in LINKS:
             yield label(node)
         node = model.producers.get(node.input[0])
+
+
+def _convolution_biases(layers: Sequence[Layer]) -> Iterator[str]:
+    return (
+        layer.parameters["bias"].initializer for layer in layers if layer.op == "Conv" and "bias" in layer.parameters
+    )
 
 
 def _channel_norm_spread(weights: Weights, sources: Sources, layers: Sequence[Layer]) -> float | None:

@@ -276,6 +276,8 @@ class LayerStats:
     """|W_K - W_0| / |W_0| in the best run of the probe."""
     leads_to_loss: bool = True
     """False where the layer feeds only outputs without a target."""
+    blocked_by: str | None = None
+    """Layer of zeros, or of dead units, that every path from here to the loss passes."""
     cancelled_by: str | None = None
     """Operator behind the layer that makes its bias irrelevant, so that its gradient is zero by design."""
     flags: tuple[str, ...] = ()
@@ -326,7 +328,8 @@ class Flow:
     logit_std_log10: float | None = None
     """log10 of the standard deviation of the logits over samples."""
     head_gradient_log10: float | None = None
-    """log10 of a sample's gradient norm at the logits, pass A: about 0 at chance, small once converged."""
+    """log10 of a sample's gradient norm at the logits, pass A: about 0 at chance, small once converged. A graph's own
+    loss has any scale, and none is told."""
     tokens_decades: float | None = None
     """Least log10 of between-token variance over mean square on the trunk of a network with attention."""
     shatter_cosine: float | None = None
@@ -412,8 +415,8 @@ class Anatomy:
     """Softmax or sigmoid nodes in front of the logits, where another one follows or the loss brings its own."""
     channel_norm_spread: float | None = None
     """log10 of the largest over the smallest norm of an output channel, median over convolutions with a bias."""
-    skips: bool = False
-    """Whether values are added to what they came from."""
+    fresh_biases: bool = False
+    """Whether all biases of convolutions are exactly zero."""
 
 
 @_fact

@@ -46,7 +46,7 @@ def measure_flow(
     on_trunk = [layer.id for layer in subject.layers if layer.on_trunk]
     entry = summarize(forward.entry[0]) if forward.entry else None
     coefficients = _nonlinearity(forward, by_cotangent, samples)
-    seed = by_loss.activations.get(logits)
+    seed = None if subject.objective.name is LossName.GRAPH else by_loss.activations.get(logits)
     spread = _spread(forward.logits[0], samples) if forward.logits else None
     return Flow(
         decades_rms=rms,
@@ -121,7 +121,7 @@ def _mean_pairs(pairs: Iterable[tuple[float, float] | None]) -> tuple[float, flo
 
 
 def _is_converged(subject: Subject, by_loss: Backward, logits: str) -> bool:
-    """Whether dL/dlogits of a sample is down at the noise of float32; a graph's own loss has any scale."""
+    """Whether dL/dlogits of a sample is down at the noise of float32; the scale of a graph's own loss says nothing."""
     if subject.objective.name is LossName.GRAPH:
         return False
     seed = by_loss.activations.get(logits)

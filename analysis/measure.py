@@ -42,6 +42,7 @@ from analysis.subject import Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
 
+ALL_DEAD: Final = 0.99
 FEW_SAMPLES: Final = 8
 """Fewer than this lower confidence."""
 ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
@@ -104,6 +105,7 @@ class _Reading:
         weights = {name: summarize(parameter) for name, parameter in subject.converted.initializers.items()}
         upstream = _upstream(subject)
         stats = self.with_gains(self.layer(layer, weights, upstream) for layer in subject.layers)
+        stats = _told_what_blocks(subject, stats)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
@@ -266,13 +268,39 @@ def _ratio(one: Summary | None, other: Summary | None) -> float | None:
     return None if one is None or other is None or not other.rms else one.rms / other.rms
 
 
-def _upstream(subject: Subject) -> set[str]:
-    """Values that lead to the logits differentiably."""
+def _upstream(subject: Subject, closed: AbstractSet[str] = frozenset()) -> set[str]:
+    """Values that lead to the logits differentiably, without passing a closed one."""
     found = {subject.objective.head.value}
     for node in reversed(subject.model.nodes):
-        if not found.isdisjoint(node.output):
+        reached = found.intersection(node.output)
+        if reached and not reached <= closed:
             found.update(gradient_inputs(subject.model, subject.sources, node))
     return found
+
+
+def _closed(layer: Layer, stats: LayerStats) -> str | None:
+    """The value at which a layer of zeros, or of dead units, ends every gradient."""
+    if stats.weight is not None and stats.weight.norm == 0:
+        return layer.output
+    dead = None if stats.activation is None else stats.activation.dead_fraction
+    return layer.activated if dead is not None and dead > ALL_DEAD else None
+
+
+def _told_what_blocks(subject: Subject, stats: Sequence[LayerStats]) -> tuple[LayerStats, ...]:
+    """Layers all of whose paths to the loss are closed know by which layer: the next one in graph order."""
+    closed = {
+        value: place
+        for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True))
+        if (value := _closed(layer, each)) is not None
+    }
+    if not closed:
+        return tuple(stats)
+    reachable, places = _upstream(subject, closed.keys()), sorted(closed.values())
+    told = []
+    for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True)):
+        ahead = next((subject.layers[later].id for later in places if later >= place), None)
+        told.append(each if layer.output in reachable else replace(each, blocked_by=ahead))
+    return tuple(told)
 
 
 def _batch_facts(subject: Subject) -> BatchFacts:

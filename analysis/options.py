@@ -77,6 +77,14 @@ class AnalysisOptions(BaseModel):
     """Your own optimiser: one more run of the probe; needs `learning_rate`."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=100.0)
     """Your own learning rate, for `optimizer` (default sgd) and for the update ratio."""
+    select: tuple[Pattern, ...] = ()
+    """Rules to apply: ids, prefixes of ids (GH1) or names; none: all of them."""
+    ignore: tuple[Pattern, ...] = ()
+    """Rules not to apply; wins over `select`."""
+    thresholds: Mapping[str, float] = Field(default_factory=dict, max_length=200)
+    """Thresholds of rules that differ from the published ones, such as {"GH101.flow_decades": -3.5}."""
+    required_horizon: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Time steps that the loss of a recurrent network has to reach back; less is an error."""
     clip_norm: float = Field(default=1.0, gt=0.0, le=1e9)
     """Global gradient norm at which the clipping variants clip."""
 

@@ -15,7 +15,7 @@ from analysis.options import AnalysisOptions
 from analysis.parity import check_parity
 from analysis.rank import Trial, rank, shortlist
 from analysis.report import Report
-from analysis.rules import diagnose
+from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
 
 DEFAULT_OPTIONS = AnalysisOptions()
@@ -34,7 +34,7 @@ def analyze(
     With `models_dir` every measured variant that lives in a graph is written there as `<variant id>.onnx`. Raises
     AnalysisError, see `analysis.errors`.
     """
-    clock = Clock(options.budget_seconds, progress)
+    clock, rules = Clock(options.budget_seconds, progress), policy(options)
     with clock.stage("check", 0.05):
         checked = model if isinstance(model, CheckedModel) else check_model(model)
     with clock.stage("convert", 0.1):
@@ -46,13 +46,13 @@ def analyze(
     experiment = Experiment(subject, unprobed, options, clock)
     with clock.stage("probe", 0.35):
         baseline = experiment.probe_baseline()
-    findings = diagnose(baseline)
+    findings = diagnose(baseline, rules)
     verdict = verdict_of(baseline, findings)
     with clock.stage("experiment", 0.6):
         cells = experiment.run_factorial()
     with clock.stage("prove", 0.95):
-        proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells)))
-        remedies = rank(baseline, experiment.unchanged, _judged(proven), findings)
+        proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells, rules)))
+        remedies = rank(baseline, experiment.unchanged, _judged(proven, rules), findings)
     with clock.stage("export", 1.0):
         files = export(experiment, models_dir)
     return assemble(
@@ -67,10 +67,10 @@ def analyze(
     )
 
 
-def _judged(measured: Iterable[Measured]) -> list[Trial]:
+def _judged(measured: Iterable[Measured], rules: Policy) -> list[Trial]:
     """Measured variants with what the rules say of them."""
     return [
-        Trial(each.info, each.measurement, diagnose(each.measurement))
+        Trial(each.info, each.measurement, diagnose(each.measurement, rules))
         for each in measured
         if each.measurement is not None and each.recipe is not None
     ]

@@ -14,6 +14,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from analysis.facts import (
+    Anatomy,
+    AttentionStats,
     Confidence,
     Effect,
     EngineFacts,
@@ -27,8 +29,10 @@ from analysis.facts import (
     ParameterChoice,
     Parity,
     Probe,
+    SampleGradients,
     Status,
     Structure,
+    TimeProfile,
 )
 
 SCHEMA_VERSION: Final = "1.0"
@@ -205,6 +209,12 @@ class Report(Part):
     parity: Parity | None = None
     loss: LossFacts
     gradient_flow: Flow
+    anatomy: Anatomy
+    attention: tuple[AttentionStats, ...]
+    through_time: tuple[TimeProfile, ...]
+    sample_gradients: SampleGradients | None = None
+    absent: Mapping[str, str]
+    """Of the unchanged model: what was not measured, and why."""
     layers: tuple[Layer, ...]
     variants: tuple[Variant, ...]
     factor_effects: Mapping[str, Decades]

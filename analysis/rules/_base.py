@@ -1,17 +1,17 @@
 """The contract of a rule: a pure function from a Measurement to what it shows.
 
 A rule file is one illness: its docstring is the public page, its constants the thresholds with their sources, its
-function the test. The function yields drafts; identity, message and the cap on confidence are added here, so that no
-rule can forget them.
+function the test. The function is handed the measurement and the thresholds in force (a user may set others) and yields
+drafts; identity, message and the cap on confidence are added here, so that no rule can forget them.
 """
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from analysis.facts import Confidence, Layer, LayerStats, Measurement
+from analysis.facts import Confidence, Flow, Layer, LayerStats, Measurement
 from analysis.report import Evidence, Finding, Severity
 
 HEADINGS: Final = (
@@ -37,7 +37,9 @@ class Draft:
     confidence: Confidence = Confidence.HIGH
 
 
-Detector = Callable[[Measurement], Iterator[Draft]]
+Limits = Mapping[str, float]
+"""Thresholds in force, by name."""
+Detector = Callable[[Measurement, Limits], Iterator[Draft]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,12 @@ class Rule:
     message: str
     page: str
     detect: Detector
+    thresholds: Limits
+    """Defaults."""
 
-    def findings(self, measurement: Measurement) -> Iterator[Finding]:
+    def findings(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[Finding]:
         """What this rule has to say; remedies and causes are added when all findings are known."""
-        for draft in self.detect(measurement):
+        for draft in self.detect(measurement, {**self.thresholds, **(limits or {})}):
             yield Finding(
                 rule=self.id,
                 name=self.name,
@@ -68,14 +72,17 @@ class Rule:
             )
 
 
-def rule(rule_id: str, name: str, message: str) -> Callable[[Detector], Rule]:
+def rule(rule_id: str, name: str, message: str, **thresholds: float) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect)
+        return Rule(rule_id, name, message, page, detect, thresholds)
 
     return build
+
+
+# ------------------------------------------------------------------ evidence
 
 
 def below(value: float, threshold: float) -> Evidence:
@@ -94,10 +101,25 @@ def over(value: float, threshold: float) -> Evidence:
     return Evidence(value=value, threshold=threshold, margin_decades=margin)
 
 
+def under(value: float, threshold: float) -> Evidence:
+    """Evidence on a plain scale: how far a value lies under a threshold, the ratio's logarithm."""
+    margin = math.log10(threshold / value) if value > 0 and threshold > 0 else None
+    return Evidence(value=value, threshold=threshold, margin_decades=margin)
+
+
+# ------------------------------------------------------------------ what the probe decides
+
+
 def learns(measurement: Measurement) -> bool:
     """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
     probe = measurement.probe
     return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+
+
+def amber(measurement: Measurement) -> Severity:
+    """Evidence that is often right and often harmless: a warning, but a remark where plain gradient descent learns."""
+    probe = measurement.probe
+    return Severity.INFO if probe is not None and probe.learns("sgd") else Severity.WARNING
 
 
 def settled(severity: Severity, measurement: Measurement) -> Severity:
@@ -108,3 +130,57 @@ def settled(severity: Severity, measurement: Measurement) -> Severity:
 def layers_with_stats(measurement: Measurement) -> Iterator[tuple[Layer, LayerStats]]:
     """Layers and what was measured of them."""
     return zip(measurement.layers, measurement.stats, strict=True)
+
+
+# ------------------------------------------------------------------ what several rules ask
+
+
+CONVERGED_GRADIENT: Final = -3.0  # log10 of a sample's gradient at the logits; about 0 at chance
+
+
+def is_converged(measurement: Measurement) -> bool:
+    """Whether the loss has next to nothing left to send back."""
+    gradient, loss = measurement.flow.head_gradient_log10, measurement.loss
+    low = loss.chance is None or loss.value < loss.chance
+    return gradient is not None and gradient < CONVERGED_GRADIENT and low
+
+
+def loss_over_chance(measurement: Measurement) -> float | None:
+    """1 for the best constant prediction; None where chance is unknown."""
+    chance = measurement.loss.chance
+    return measurement.loss.value / chance if chance else None
+
+
+def trunk_ratios(measurement: Measurement) -> dict[str, float]:
+    """Gradient norm over weight norm of the layers on the trunk that have both, by layer."""
+    return {
+        layer.id: stats.update_ratio
+        for layer, stats in layers_with_stats(measurement)
+        if layer.on_trunk and stats.update_ratio and math.isfinite(stats.update_ratio)
+    }
+
+
+def ratio_spread(measurement: Measurement) -> float:
+    """Decades between the largest and the smallest of these ratios."""
+    ratios = trunk_ratios(measurement).values()
+    return math.log10(max(ratios) / min(ratios)) if ratios else 0.0
+
+
+def reach_log10(flow: Flow) -> float | None:
+    """Largest leverage over the RMS of the input, as both cotangents see it."""
+    if flow.leverage_log10 is None or not flow.input_rms:
+        return None
+    largest = agreed([each.largest for each in flow.leverage_by_seed], flow.leverage_log10.largest, min)
+    return None if largest is None else largest - math.log10(flow.input_rms)
+
+
+def nonlinearity(flow: Flow) -> float | None:
+    """The nonlinearity coefficient, as both cotangents see it."""
+    return agreed(flow.nonlinearity_by_seed, flow.nonlinearity_coefficient, min)
+
+
+def agreed(
+    by_seed: Sequence[float], together: float | None, choose: Callable[[Sequence[float]], float]
+) -> float | None:
+    """The most cautious reading over cotangent seeds (`choose`: min or max), or the one value there is."""
+    return choose(by_seed) if by_seed else together

@@ -9,9 +9,10 @@ such are normal: a healthy ReLU layer outputs about half of them.
 
 ## How it is measured
 Per unit (channel), the largest pre-activation over all samples and positions; at or under 0 for ReLU, and where the
-slope falls under 5 % of its maximum for GELU, SiLU, ELU and their kin. Over 20 % of a layer's units: warning; over
-50 %: error, provided a second witness agrees: the training probe does not learn, or, where there is no probe, the
-layer is dead entirely. At least 32 observations per unit are needed, and samples that differ.
+slope falls under 5 % of its maximum for GELU, SiLU, ELU and their kin. Over 20 % of a layer's units: warning, or a
+remark where plain gradient descent learns in the probe; over 50 %: error, provided a second witness agrees: the
+training probe does not learn, or, where there is no probe, the layer is dead entirely. At least 32 observations per
+unit are needed, and samples that differ.
 
 ## Example
 Six ReLU layers with a bias of -8 after standardised inputs: 100 % dead in the first layer.
@@ -33,7 +34,7 @@ from typing import Final
 
 from analysis.facts import Confidence, Measurement
 from analysis.report import Severity
-from analysis.rules._base import Draft, layers_with_stats, learns, over, rule
+from analysis.rules._base import Draft, Limits, amber, learns, over, rule
 
 MANY: Final = 0.2  # torchdiag's warning level
 MOST: Final = 0.5  # SageMaker Debugger, torchdiag
@@ -42,31 +43,30 @@ FEWEST_OBSERVATIONS: Final = 32
 ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is excluded with 95 %
 
 
-@rule("GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.")
-def dead_units(measurement: Measurement) -> Iterator[Draft]:
+@rule(
+    "GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.",
+    dead_fraction=MANY, dead_fraction_error=MOST,
+)  # fmt: skip
+def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """One finding for all layers with too many dead units; the worst layer is the evidence."""
     if measurement.batch.constant_inputs:
         return
-    fractions = {
-        layer.id: stats.activation.dead_fraction
-        for layer, stats in layers_with_stats(measurement)
-        if stats.activation is not None
-        and stats.activation.dead_fraction is not None
-        and stats.activation.observations >= FEWEST_OBSERVATIONS
-        and stats.activation.dead_fraction > MANY
-    }
-    if not fractions:
-        return
-    worst = max(fractions.values())
-    proven = worst > MOST if measurement.probe is not None else worst > ALL
-    observations = min(
-        stats.activation.observations
+    judged = {
+        stats.id: stats.activation
         for stats in measurement.stats
-        if stats.id in fractions and stats.activation is not None
-    )
+        if stats.activation is not None
+        and stats.activation.observations >= FEWEST_OBSERVATIONS
+        and (stats.activation.dead_fraction or 0.0) > limits["dead_fraction"]
+    }
+    if not judged:
+        return
+    worst = max(activation.dead_fraction or 0.0 for activation in judged.values())
+    most = worst > limits["dead_fraction_error"]
+    proven = most and (not learns(measurement) if measurement.probe is not None else worst > ALL)
+    observations = min(activation.observations for activation in judged.values())
     yield Draft(
-        severity=Severity.ERROR if proven and not learns(measurement) else Severity.WARNING,
-        evidence={"dead_fraction": over(worst, MOST if proven else MANY)},
-        layers=tuple(fractions),
+        severity=Severity.ERROR if proven else Severity.WARNING if most else amber(measurement),
+        evidence={"dead_fraction": over(worst, limits["dead_fraction_error" if proven else "dead_fraction"])},
+        layers=tuple(judged),
         confidence=Confidence.HIGH if observations >= ENOUGH_OBSERVATIONS else Confidence.MEDIUM,
     )

@@ -35,13 +35,13 @@ from typing import Final
 
 from analysis.facts import Confidence, Measurement, ProbeKind
 from analysis.report import Evidence, Severity
-from analysis.rules._base import Draft, rule
+from analysis.rules._base import Draft, Limits, rule
 
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 
 @rule("GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.")
-def does_not_learn(measurement: Measurement) -> Iterator[Draft]:
+def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """No run learns: error; only Adam: warning for SGD."""
     probe = measurement.probe
     if probe is None or probe.learns("sgd"):

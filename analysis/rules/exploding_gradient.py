@@ -13,14 +13,16 @@ compounds them.
 Two witnesses. *Flow*: log10 of the gradient at the start of the trunk over that at the logits; the smaller of the RMS
 and the norm reading must exceed +1.8. *Reach*: the largest leverage on the trunk over the RMS of the input exceeds
 10^3, or the nonlinearity coefficient exceeds 30 (100 where there are convolutions or normalisation layers). Both:
-error. Flow alone: warning. A network that learns in the training probe all the same gets a warning.
+error, or a warning where the network learns in the training probe all the same. Flow alone: warning, or a remark where
+plain gradient descent learns in the probe.
 
 ## Example
 Twenty ReLU layers with three times He's weights: flow +9 decades; SGD diverges in its first step.
 
 ## When it is wrong
-Global average pooling can hide an explosion behind it, and inputs on a scale of 255 raise leverage (which is why it is
-divided by the input's RMS). Flow between +0.8 and +1.8 is where GPT-2 sits and means nothing.
+Function-preserving rescaling moves flow alone: that is scale imbalance (GH303) and not reported here. Global average
+pooling can hide an explosion behind it, and inputs on a scale of 255 raise leverage (which is why it is divided by the
+input's RMS). Flow between +0.8 and +1.8 is where GPT-2 sits and means nothing.
 
 ## Remedies
 He or Xavier initialisation, normalisation. Gradient clipping keeps a step bounded but does not repair a bad start; L2
@@ -30,44 +32,61 @@ regularisation limits growth during training.
 Pascanu, Mikolov and Bengio 2013; Philipp and Carbonell 2018. Thresholds: 825 networks trained for this project.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
-from analysis.rules._base import Draft, above, over, rule, settled
+from analysis.rules._base import (
+    Draft,
+    Limits,
+    above,
+    amber,
+    nonlinearity,
+    over,
+    ratio_spread,
+    reach_log10,
+    rule,
+    settled,
+)
 from analysis.zones import EXPLODING_DECADES
 
 LEVERAGE_LOG10: Final = 3.0  # over the RMS of the input
 NONLINEARITY: Final = 30.0  # multilayer perceptrons
 NONLINEARITY_IMAGES: Final = 100.0  # convolutions and normalisation inflate it
+SCALE_DECADES: Final = 3.0  # spread of update ratios that explains flow without reach
 
 
-@rule("GH102", "exploding-gradient", "The gradient grows on its way back until a training step destroys the weights.")
-def exploding_gradient(measurement: Measurement) -> Iterator[Draft]:
+@rule(
+    "GH102",
+    "exploding-gradient",
+    "The gradient grows on its way back until a training step destroys the weights.",
+    flow_decades=EXPLODING_DECADES,
+    leverage_log10=LEVERAGE_LOG10,
+    nonlinearity=NONLINEARITY,
+    nonlinearity_images=NONLINEARITY_IMAGES,
+)
+def exploding_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Flow with a second witness: error; flow alone: warning."""
     flow = measurement.flow
     if flow.decades_rms is None or flow.decades_norm is None:
         return
     smaller = min(flow.decades_rms, flow.decades_norm)
-    if not smaller > EXPLODING_DECADES:
+    witnesses = dict(_second_witnesses(measurement, limits))
+    if not smaller > limits["flow_decades"] or (not witnesses and ratio_spread(measurement) > SCALE_DECADES):
         return
-    witnesses = dict(_second_witnesses(measurement))
-    severity = Severity.ERROR if witnesses else Severity.WARNING
     yield Draft(
-        severity=settled(severity, measurement),
-        evidence={"flow_decades": above(smaller, EXPLODING_DECADES), **witnesses},
+        severity=settled(Severity.ERROR, measurement) if witnesses else amber(measurement),
+        evidence={"flow_decades": above(smaller, limits["flow_decades"]), **witnesses},
         layers=flow.trunk[:1],
     )
 
 
-def _second_witnesses(measurement: Measurement) -> Iterator[tuple[str, Evidence]]:
-    flow = measurement.flow
-    if flow.leverage_log10 is not None and flow.input_rms:
-        reach = flow.leverage_log10.largest - math.log10(flow.input_rms)
-        if reach > LEVERAGE_LOG10:
-            yield "largest_leverage_log10", above(reach, LEVERAGE_LOG10)
-    limit = NONLINEARITY_IMAGES if measurement.convolutional or measurement.normalized else NONLINEARITY
-    if flow.nonlinearity_coefficient is not None and flow.nonlinearity_coefficient > limit:
-        yield "nonlinearity_coefficient", over(flow.nonlinearity_coefficient, limit)
+def _second_witnesses(measurement: Measurement, limits: Limits) -> Iterator[tuple[str, Evidence]]:
+    reach, coefficient = reach_log10(measurement.flow), nonlinearity(measurement.flow)
+    if reach is not None and reach > limits["leverage_log10"]:
+        yield "largest_leverage_log10", above(reach, limits["leverage_log10"])
+    inflated = measurement.convolutional or measurement.normalized
+    limit = limits["nonlinearity_images"] if inflated else limits["nonlinearity"]
+    if coefficient is not None and coefficient > limit:
+        yield "nonlinearity_coefficient", over(coefficient, limit)

@@ -9,8 +9,8 @@ operator such as Round or ArgMax, or a layer of dead units.
 
 ## How it is measured
 Gradient absent or exactly zero in pass A and in every pass B. Weights that lead only to outputs without a target,
-biases that a normalisation behind them cancels, and weights behind a branch that was initialised to zero are named in
-the layer table and not counted; a layer of dead units is GH201's finding.
+biases that a normalisation behind them cancels, and weights whose every path to the loss passes a layer of zeros
+(GH902) or of dead units (GH201) are named in the layer table and not counted.
 
 ## Example
 A Round between the first and the second layer: the first layer's weights get exact zeros.
@@ -28,24 +28,21 @@ Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.
 """
 
 from collections.abc import Iterator
-from typing import Final
 
 from analysis.facts import LayerStats, Measurement
 from analysis.report import Evidence, Severity
-from analysis.rules._base import Draft, layers_with_stats, rule, settled
-
-ALL_DEAD: Final = 0.99
+from analysis.rules._base import Draft, Limits, layers_with_stats, rule, settled
 
 
 @rule("GH601", "no-gradient", "This weight receives no gradient and will never change.")
-def no_gradient(measurement: Measurement) -> Iterator[Draft]:
+def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Error where it happens on the trunk, warning in a branch."""
     silent = [
         layer
         for layer, stats in layers_with_stats(measurement)
-        if stats.weight is not None and stats.leads_to_loss and _gets_nothing(stats)
+        if stats.weight is not None and stats.leads_to_loss and stats.blocked_by is None and _gets_nothing(stats)
     ]
-    if not silent or _explained(measurement):
+    if not silent:
         return
     on_trunk = any(layer.on_trunk for layer in silent)
     yield Draft(
@@ -59,12 +56,3 @@ def _gets_nothing(stats: LayerStats) -> bool:
     """Nothing from the loss, and nothing under a random cotangent."""
     by_loss = stats.weight_gradient is None or stats.weight_gradient.max_abs == 0
     return by_loss and (stats.leverage_log10 is None or stats.leverage_log10 == float("-inf"))
-
-
-def _explained(measurement: Measurement) -> bool:
-    """Whether a layer of zero weights (by design) or of dead units (GH201) blocks the gradient."""
-    return any(
-        (stats.weight is not None and stats.weight.norm == 0)
-        or (stats.activation is not None and (stats.activation.dead_fraction or 0.0) > ALL_DEAD)
-        for stats in measurement.stats
-    )

@@ -29,11 +29,11 @@ from collections.abc import Iterator
 
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
-from analysis.rules._base import Draft, rule
+from analysis.rules._base import Draft, Limits, rule
 
 
 @rule("GH106", "non-finite", "NaN or infinity appears in the forward or backward pass.")
-def non_finite(measurement: Measurement) -> Iterator[Draft]:
+def non_finite(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Any non-finite loss, gradient or layer output."""
     if measurement.non_finite is None:
         return

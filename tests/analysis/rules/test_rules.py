@@ -5,9 +5,27 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Confidence, Measurement, NonFinite, ProbeKind, Range
+from analysis.errors import BadOptions
+from analysis.facts import (
+    Anatomy,
+    AttentionStats,
+    Confidence,
+    LossFacts,
+    Measurement,
+    NonFinite,
+    Outcome,
+    Parity,
+    ParityStatus,
+    ProbeKind,
+    Provenance,
+    Range,
+    SampleGradients,
+    TimeProfile,
+    WeightStats,
+)
+from analysis.options import AnalysisOptions
 from analysis.report import Finding, Severity
-from analysis.rules import RULES, diagnose
+from analysis.rules import RULES, diagnose, policy
 from analysis.rules._base import HEADINGS
 from tests.analysis.rules.builders import (
     FAILS,
@@ -203,8 +221,8 @@ def test_a_weight_without_gradient_is_an_error_on_the_trunk_and_a_warning_in_a_b
 def test_a_weight_with_a_reason_to_get_no_gradient_is_not_counted() -> None:
     unused = replace(SILENT, leads_to_loss=False)
     assert fired("GH601", measurement(stats=(stats(1), unused, stats(3)))) is None
-    dead = (stats(1), SILENT, with_activation(3, dead_fraction=1.0))
-    assert fired("GH601", measurement(stats=dead)) is None
+    blocked = replace(SILENT, blocked_by="layer-03")
+    assert fired("GH601", measurement(stats=(stats(1), blocked, stats(3)))) is None
     converged = replace(SILENT, leverage_log10=0.3)
     assert fired("GH601", measurement(stats=(stats(1), converged, stats(3)))) is None
 
@@ -250,3 +268,207 @@ def test_messages_are_constant_and_say_one_sentence() -> None:
     for rule in RULES:
         assert rule.message.endswith(".")
         assert not any(character.isdigit() for character in rule.message)
+
+
+# ------------------------------------------------------------------ every other rule: fires, nearly fires
+
+REACHING = {"leverage_log10": HIGH_LEVERAGE}
+UNSTABLE = run("sgd", 9.0, outcome=Outcome.DIVERGED)
+GENTLE = replace(run("sgd", 0.4), learning_rate=0.01)
+PROFILE = TimeProfile(
+    node="cells", direction="forward", gradient_log10=(-1.0,) * 30, growth_decades=0.0, horizon_steps=29,
+    memory_decades=-0.5, informative_step=3,
+)  # fmt: skip
+
+
+def attention(entropy: float = 0.9, deviation: float = 1.0) -> dict[str, object]:
+    return {"attention": (AttentionStats(node="softmax", entropy_share=entropy, score_std=deviation, keys=12),)}
+
+
+def moved(*shares: float, end: float = 1.0) -> dict[str, object]:
+    told = {f"layer-{place:02d}": share for place, share in enumerate(shares, 1)}
+    return {"probe": probe(replace(run("sgd", end), moved=told))}
+
+
+def weighted(**changes: object) -> dict[str, object]:
+    """All three layers with these weight statistics."""
+    whole = WeightStats(norm=5.0, rms=0.1, **changes)  # type: ignore[arg-type]
+    return {"stats": tuple(stats(place, weight=whole) for place in (1, 2, 3))}
+
+
+def ranked(collapse: float) -> dict[str, object]:
+    """One direction of 64, samples this different."""
+    one = with_activation(1, effective_rank=1.1, rank_limit=64, collapse_log10=collapse)
+    return {"stats": (one, stats(2), stats(3))}
+
+
+def ratios(*values: float) -> dict[str, object]:
+    return {"stats": tuple(stats(place, update_ratio=value) for place, value in enumerate(values, 1))}
+
+
+def remembering(**changes: object) -> dict[str, object]:
+    return {"through_time": (replace(PROFILE, **changes),), "recurrent": True}
+
+
+def anatomy(**changes: object) -> dict[str, object]:
+    return {"anatomy": Anatomy(**changes)}  # type: ignore[arg-type]
+
+
+WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
+ENDING = LossFacts(name="cross_entropy", chosen="", value=0.001, chance=2.3, targets=Provenance.UPLOADED)
+CASES: list[tuple[str, dict[str, object], Severity | None]] = [
+    ("GH103", {"flow": flow(nonlinearity_coefficient=40.0)}, WARNING),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=40.0), "probe": LEARNS}, INFO),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=40.0), "convolutional": True}, None),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, **REACHING)}, ERROR),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, **REACHING), "probe": LEARNS}, WARNING),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=400.0)}, WARNING),  # no reach
+    ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, nonlinearity_by_seed=(900.0, 20.0), **REACHING)}, None),
+    ("GH104", {"flow": flow(nonlinearity_coefficient=20.0, shatter_cosine=0.05)}, WARNING),
+    ("GH104", {"flow": flow(nonlinearity_coefficient=5.0, shatter_cosine=0.05)}, None),
+    ("GH104", {"flow": flow(nonlinearity_coefficient=20.0, shatter_cosine=0.3)}, None),
+    ("GH107", moved(1e-5, 0.1, 0.4), WARNING),
+    ("GH107", moved(1e-5, 0.1, 0.4, end=0.4), INFO),
+    ("GH107", moved(1e-2, 0.1, 0.4), None),
+    ("GH108", {"probe": probe(UNSTABLE, run("adam", 1.0))}, WARNING),
+    ("GH108", {"probe": probe(UNSTABLE, GENTLE, run("adam", 0.4))}, INFO),
+    ("GH108", {"probe": probe(run("sgd", 0.4))}, None),
+    ("GH108", {"probe": probe(replace(UNSTABLE, learning_rate=0.5), GENTLE), "learning_rate": 0.5}, WARNING),
+    ("GH203", {"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0)}, ERROR),
+    ("GH203", {"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0), "probe": LEARNS}, WARNING),
+    ("GH203", {"flow": flow(collapse_decades=-4.5, blindness_log10=-1.0)}, WARNING),
+    ("GH203", {"flow": flow(collapse_decades=-3.0, blindness_log10=-1.5)}, None),
+    ("GH204", ranked(-3.0), WARNING),
+    ("GH204", ranked(-1.0), None),
+    ("GH205", {"flow": flow(tokens_decades=-14.0)}, WARNING),
+    ("GH205", {"flow": flow(tokens_decades=-9.0)}, None),
+    ("GH206", {"flow": flow(logit_std_log10=-3.0)}, WARNING),
+    ("GH206", {"flow": flow(logit_std_log10=-3.0), **anatomy(zero_head="layer-03")}, None),
+    ("GH206", {"flow": flow(logit_std_log10=-2.0)}, None),
+    ("GH207", attention(entropy=0.1), WARNING),
+    ("GH207", attention(deviation=7.0), WARNING),
+    ("GH207", attention(), None),
+    ("GH301", {**weighted(initialization_gain=0.1, target_gain=1.4), "flow": flow(-2.0)}, WARNING),
+    ("GH301", weighted(initialization_gain=0.1, target_gain=1.4), INFO),  # gradients flow all the same
+    ("GH301", {**weighted(initialization_gain=0.58, target_gain=1.41), "flow": flow(-2.0)}, INFO),
+    ("GH301", weighted(initialization_gain=1.2, target_gain=1.41), None),
+    ("GH301", {**weighted(initialization_gain=0.1, target_gain=1.4), "trained": True}, None),
+    ("GH302", weighted(duplicate_fraction=1.0), ERROR),
+    ("GH302", weighted(duplicate_fraction=0.5), WARNING),
+    ("GH302", weighted(duplicate_fraction=0.1), None),
+    ("GH303", ratios(1e-5, 1e-2, 0.1), WARNING),
+    ("GH303", {**ratios(1e-5, 1e-2, 0.1), "probe": LEARNS}, INFO),
+    ("GH303", ratios(1e-2, 1e-2, 0.1), None),
+    ("GH304", ratios(1e-4, 1e-4, 1e-4), WARNING),
+    ("GH304", ratios(1e-2, 1e-2, 1e-2), None),
+    ("GH304", {**ratios(0.5, 0.5, 0.5), "learning_rate": 0.1}, WARNING),
+    ("GH304", {**ratios(0.05, 0.05, 0.05), "learning_rate": 0.1}, INFO),
+    ("GH304", {**ratios(1e-3, 1e-3, 1e-3), "learning_rate": 0.1}, None),
+    ("GH305", {"flow": flow(input_rms=148.0)}, WARNING),
+    ("GH305", {"flow": flow(input_rms=0.001)}, WARNING),
+    ("GH305", {"flow": flow(input_mean_over_std=4.0)}, WARNING),
+    ("GH305", {"flow": flow(input_rms=148.0), "normalized": True}, None),
+    ("GH306", {"flow": flow(width_sum=6.7)}, WARNING),
+    ("GH306", {"flow": flow(width_sum=2.5)}, INFO),
+    ("GH306", {"flow": flow(width_sum=1.0)}, None),
+    ("GH401", remembering(memory_decades=-4.0), ERROR),
+    ("GH401", {**remembering(memory_decades=-4.0), "probe": LEARNS}, WARNING),
+    ("GH401", remembering(memory_decades=-2.5), WARNING),
+    ("GH401", remembering(), None),
+    ("GH401", remembering(memory_decades=None, growth_decades=-6.0, horizon_steps=8), INFO),
+    ("GH402", remembering(growth_decades=3.5), ERROR),
+    ("GH402", remembering(growth_decades=2.5), None),
+    ("GH501", anatomy(stacked_links=("softmax",)), WARNING),
+    ("GH501", anatomy(head_activation="Relu"), WARNING),
+    ("GH501", {"loss": replace(ENDING, value=90.0)}, WARNING),
+    ("GH501", {"loss": replace(ENDING, value=20.0)}, None),
+    ("GH901", {"flow": flow(head_gradient_log10=-4.0), "loss": ENDING}, INFO),
+    ("GH901", {"flow": flow(head_gradient_log10=-4.0), "loss": replace(ENDING, value=9.0)}, None),
+    ("GH902", anatomy(zero_branches=("layer-02",)), INFO),
+    ("GH902", anatomy(zero_head="layer-03"), INFO),
+    ("GH903", anatomy(layer_scales={"gamma": 1e-6}), INFO),
+    ("GH904", anatomy(cancelled={"b1": "BatchNormalization"}), INFO),
+    ("GH905", {**anatomy(channel_norm_spread=0.6), "convolutional": True, "trained": True}, INFO),
+    ("GH905", {**anatomy(channel_norm_spread=0.6), "convolutional": True}, None),
+    ("GH905", {**anatomy(channel_norm_spread=0.1, fresh_biases=True), "convolutional": True}, INFO),
+    ("GH906", anatomy(straight_through=("quantize",)), INFO),
+    ("GH907", {"loss": replace(ENDING, targets=Provenance.SYNTHETIC)}, INFO),
+    ("GH908", {"parity": Parity(reference="", status=ParityStatus.ILL_CONDITIONED, max_relative_error=0.1)}, WARNING),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "changes", "expected"), CASES)
+def test_each_rule_fires_where_it_should_and_not_next_to_it(
+    rule: str, changes: dict[str, object], expected: Severity | None
+) -> None:
+    assert severity(rule, measurement(**changes)) is expected
+
+
+def test_noise_is_a_remark_where_it_drowns_the_batch() -> None:
+    gradients = SampleGradients(
+        samples=32, method="loop", least_norm=1.0, median_norm=1.0, largest_norm=1.0, coherence=1.0, noise_scale=4000.0
+    )
+    assert severity("GH502", measurement(sample_gradients=gradients)) is Severity.INFO
+    assert severity("GH502", measurement(sample_gradients=replace(gradients, noise_scale=100.0))) is None
+
+
+def test_function_preserving_rescaling_is_scale_imbalance_and_not_vanishing() -> None:
+    rescaled = measurement(flow=flow(-4.0), **ratios(1e-7, 0.1, 0.1))
+    assert severity("GH303", rescaled) is Severity.WARNING
+    assert severity("GH101", rescaled) is None
+    assert severity("GH102", measurement(flow=flow(4.0), **ratios(1e-7, 0.1, 0.1))) is None
+
+
+def test_a_second_witness_wants_both_cotangents() -> None:
+    split = flow(
+        -4.0, leverage_log10=LOW_LEVERAGE,
+        leverage_by_seed=(Range(least=-3.0, largest=1.0), Range(least=0.0, largest=1.0)),
+    )  # fmt: skip
+    assert severity("GH101", measurement(flow=split)) is Severity.WARNING
+
+
+def test_a_required_horizon_that_is_not_reached_is_an_error_even_where_the_network_learns() -> None:
+    patient = measurement(**remembering(horizon_steps=8, memory_decades=None), probe=LEARNS)
+    chosen = policy(AnalysisOptions(required_horizon=20))
+    found = {finding.rule: finding.severity for finding in diagnose(patient, chosen)}
+    assert found["GH401"] is Severity.ERROR
+    assert "GH401" not in {finding.rule for finding in diagnose(patient, policy(AnalysisOptions(required_horizon=5)))}
+
+
+# ------------------------------------------------------------------ what a user chooses
+
+
+SICK = {"flow": flow(-4.0, leverage_log10=LOW_LEVERAGE, input_rms=148.0)}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"GH101", "GH305"}),
+        ({"select": ["GH1"]}, {"GH101"}),
+        ({"select": ["input-scale"]}, {"GH305"}),
+        ({"ignore": ["GH101"]}, {"GH305"}),
+        ({"select": ["GH"], "ignore": ["GH1", "GH3"]}, set()),
+        ({"thresholds": {"GH305.largest_rms": 255.0}}, {"GH101"}),
+        ({"thresholds": {"vanishing-gradient.flow_decades": -5.0, "GH101.leverage_log10": -9.0}}, {"GH305"}),
+    ],
+)
+def test_rules_can_be_selected_ignored_and_given_other_thresholds(options: dict, expected: set[str]) -> None:
+    found = diagnose(measurement(**SICK), policy(AnalysisOptions(**options)))
+    assert {finding.rule for finding in found} == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "where", "words"),
+    [
+        ({"select": ["GH999"]}, "options.select", ("GH999", "GH101")),
+        ({"ignore": ["nonsense"]}, "options.ignore", ("nonsense",)),
+        ({"thresholds": {"GH101.nonsense": 1.0}}, "options.thresholds.GH101.nonsense", ("nonsense", "flow_decades")),
+        ({"thresholds": {"nonsense.flow_decades": 1.0}}, "options.thresholds.nonsense.flow_decades", ("nonsense",)),
+    ],
+)
+def test_an_unknown_rule_or_threshold_is_refused_by_name(options: dict, where: str, words: tuple[str, ...]) -> None:
+    with pytest.raises(BadOptions) as caught:
+        policy(AnalysisOptions(**options))
+    assert caught.value.where == where
+    assert all(word in f"{caught.value} {caught.value.hint}" for word in words)

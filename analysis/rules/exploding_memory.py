@@ -1,0 +1,49 @@
+"""# GH402 exploding-memory
+
+## What it detects
+A recurrent network whose gradient grows with every step back through time.
+
+## Why it matters
+The repeated product with one recurrent matrix compounds (seed document, "Recurrent Neural Networks"): a gradient that
+grows by a fifth a step is ten thousand times as long after fifty. One such step throws the weights far away.
+
+## How it is measured
+Decades that the total derivative of the loss by the state gains from the last step that gets any gradient to the
+first one, and that a random cotangent at the last state gains on the same way; the smaller counts. Over +3: error, or
+a warning where the network learns in the probe. 17 of 17 such networks failed under SGD, none of 7 between +2 and +3.
+
+## Example
+A ReLU network with recurrent weights of spectral radius 2 over 50 steps: +15 decades.
+
+## When it is wrong
+Teacher forcing with many losses along the sequence makes the gradient of early states larger by their number.
+
+## Remedies
+Orthogonal recurrent weights with gradient clipping; saturating activations or gates; L2 regularisation of the recurrent
+matrix keeps it from growing there in training.
+
+## References
+Pascanu, Mikolov and Bengio 2013 (On the difficulty of training recurrent neural networks).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.facts import Measurement
+from analysis.report import Severity
+from analysis.rules._base import Draft, Limits, above, rule, settled
+
+GROWTH_DECADES: Final = 3.0
+
+
+@rule(
+    "GH402", "exploding-memory", "The gradient grows with every step back through time.", growth_decades=GROWTH_DECADES
+)
+def exploding_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """The chain that grows most."""
+    growth = max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
+    if growth > limits["growth_decades"]:
+        yield Draft(
+            severity=settled(Severity.ERROR, measurement),
+            evidence={"growth_decades": above(growth, limits["growth_decades"])},
+        )
