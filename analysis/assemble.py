@@ -137,7 +137,9 @@ def _flow_words(flow: Flow) -> str:
 
 
 def _others(serious: Sequence[Finding], root: Finding) -> str:
-    names = list(dict.fromkeys(finding.name for finding in serious if finding.rule != root.rule))
+    """What the root does not explain."""
+    apart = [finding for finding in serious if finding.rule != root.rule and root.rule not in finding.caused_by]
+    names = list(dict.fromkeys(finding.name for finding in apart))
     return f" Also found: {', '.join(names)}." if names else ""
 
 

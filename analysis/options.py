@@ -88,6 +88,10 @@ class AnalysisOptions(BaseModel):
     clip_norm: float = Field(default=1.0, gt=0.0, le=1e9)
     """Global gradient norm at which the clipping variants clip."""
 
+    def __hash__(self) -> int:
+        """Options can be keys, although one of them is a mapping."""
+        return hash(self.model_dump_json())
+
 
 def parse_options(source: bytes | str | Mapping[str, Any]) -> AnalysisOptions:
     """Options from JSON or a mapping.

@@ -54,6 +54,10 @@ class Problem(BaseModel):
     instance: str | None = None
 
 
+PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
+"""How OpenAPI describes a response with a problem."""
+
+
 class ProblemError(Exception):
     """Raised in the service to answer with a problem."""
 

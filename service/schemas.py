@@ -69,3 +69,17 @@ def view(job: Job) -> JobView:
         error=job.error,
         links={"self": path, "report": f"{path}/report"},
     )
+
+
+class RuleView(BaseModel):
+    """An illness that is looked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    message: str
+    thresholds: Mapping[str, float]
+    """Defaults; `options.thresholds` sets others."""
+    page: str
+    """Markdown: what it detects, why it matters, how it is measured, when it is wrong, remedies, references."""

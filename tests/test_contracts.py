@@ -16,10 +16,14 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from analysis.gate import Gate
 from analysis.model import check_model
+from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.text import render_text
-from analysis.rules import RULES
+from analysis.report import Severity
+from analysis.rules import RULES, policy
+from service.configuration import find_configuration
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +124,18 @@ def test_the_python_snippet_of_the_readme_runs() -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["unhealthy", "relu+batch_norm+he"]
+
+
+def test_the_configuration_of_the_readme_is_understood(tmp_path: Path) -> None:
+    (snippet,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "gradient-health.toml").write_text(snippet)
+    found = find_configuration(tmp_path)
+    assert found is not None
+    _, table = found
+    assert Gate.parse(table.pop("fail_on")).severity is Severity.WARNING
+    chosen = policy(parse_options(table))
+    assert "GH303" not in {rule.id for rule in chosen.rules}
+    assert chosen.thresholds["GH101"] == {"flow_decades": -3.5}
 
 
 def test_the_bundled_model_is_what_its_script_makes() -> None:

@@ -166,17 +166,24 @@ def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Fin
     """All findings, worst first, each told what explains it."""
     found = [finding for rule in chosen.rules for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))]
     found.sort(key=lambda finding: (-finding.severity.rank, finding.rule))
-    return tuple(finding.model_copy(update={"caused_by": _causes(finding, found)}) for finding in found)
+    causes = {finding.rule: _causes(finding, found) for finding in found}
+    return tuple(finding.model_copy(update={"caused_by": _roots(causes[finding.rule], causes)}) for finding in found)
 
 
-def _causes(finding: Finding, found: list[Finding]) -> tuple[str, ...]:
-    """Earlier in precedence and as serious, or a root; a remark neither has nor is a cause."""
+def _causes(finding: Finding, found: Iterable[Finding]) -> frozenset[str]:
+    """Earlier in precedence and as serious, or made so; a remark neither has nor is a cause."""
     if finding.severity is Severity.INFO:
-        return ()
+        return frozenset()
     serious = [other for other in found if other.severity is not Severity.INFO]
     earlier = [other for other in serious if _group(other.rule) < _group(finding.rule)]
-    causes = {other.rule for other in earlier if other.rule in ROOTS or other.severity.rank >= finding.severity.rank}
-    return tuple(sorted(causes))
+    return frozenset(
+        other.rule for other in earlier if other.rule in ROOTS or other.severity.rank >= finding.severity.rank
+    )
+
+
+def _roots(causes: frozenset[str], of: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
+    """Those of the causes that none of the others explains."""
+    return tuple(sorted(cause for cause in causes if of[cause].isdisjoint(causes)))
 
 
 def _group(rule_id: str) -> int:

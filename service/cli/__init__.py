@@ -3,6 +3,7 @@
 import typer
 
 from service.cli.analyze import analyze
+from service.cli.rules import rules
 from service.cli.serve import serve
 
 app = typer.Typer(
@@ -13,4 +14,5 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(analyze)
+app.command()(rules)
 app.command()(serve)

@@ -4,7 +4,7 @@ Exit codes: 0 healthy, 1 findings at or over --fail-on, 2 bad input, 3 service e
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -21,7 +21,9 @@ from analysis.gate import Gate
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.text import render_text
 from analysis.report import Report
+from analysis.rules import policy
 from service.client import Client
+from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
 
 
@@ -42,16 +44,28 @@ def analyze(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
     server: Annotated[str | None, typer.Option(help="Analyse on this service, e.g. http://localhost:8000.")] = None,
-    fail_on: Annotated[str, typer.Option(help="info, warning or error, with or without ,inconclusive.")] = "error",
+    fail_on: Annotated[
+        str | None, typer.Option(help="info, warning or error, with or without ,inconclusive [default: error].")
+    ] = None,
     effort: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.")] = None,
+    select: Annotated[list[str] | None, typer.Option(help="Rules to apply: GH101, GH1, a name. Repeat.")] = None,
+    ignore: Annotated[list[str] | None, typer.Option(help="Rules not to apply. Repeat.")] = None,
     options: Annotated[str, typer.Option(help="Further options as JSON, see /v1/schema/options.")] = "{}",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML with options [default: the nearest gradient-health.toml or pyproject.toml].", exists=True
+        ),
+    ] = None,
 ) -> None:
     """Analyse MODEL on BATCH and print what is wrong and what helps."""
     try:
-        gate = Gate.parse(fail_on)
-        chosen = _options(options, effort=effort, seed=seed, loss=loss)
+        file = _configuration(config)
+        of_file = file.pop("fail_on", "error")
+        gate = Gate.parse(of_file if fail_on is None else fail_on)
+        chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, progress)
     except AnalysisError as error:
@@ -71,9 +85,27 @@ def analyze(
     raise typer.Exit(ExitCode.FINDINGS if gate.fails(report) else ExitCode.HEALTHY)
 
 
-def _options(text: str, **given: Any) -> AnalysisOptions:
+def _configuration(path: Path | None) -> dict[str, Any]:
+    """What the file says; its own mistakes are told with its name. Raises BadOptions."""
+    found = find_configuration(Path.cwd()) if path is None else (path, read_configuration(path) or {})
+    if found is None:
+        return {}
+    path, table = found
+    try:
+        Gate.parse(table.get("fail_on", "error"))
+        policy(parse_options({key: value for key, value in table.items() if key != "fail_on"}))
+    except BadOptions as error:
+        raise BadOptions(str(error), where=str(path), hint=error.hint) from error
+    return table
+
+
+def _options(file: Mapping[str, Any], text: str, **given: Any) -> AnalysisOptions:
+    """The file, then the JSON, then single options: later ones win. Raises BadOptions."""
     chosen = parse_options(text).model_dump(exclude_unset=True, mode="json")
-    return parse_options({**chosen, **{name: value for name, value in given.items() if value is not None}})
+    said = {name: value for name, value in given.items() if value}
+    options = parse_options({**file, **chosen, **said})
+    policy(options)
+    return options
 
 
 def _report(

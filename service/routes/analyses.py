@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import anyio
 from anyio.to_thread import run_sync
@@ -19,7 +19,7 @@ from analysis.version import VERSION
 from service.context import Context, context_of
 from service.jobs import Job, State, new_id
 from service.jobs import Request as Question
-from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, refusal
+from service.problems import PROBLEM, Problem, ProblemError, problem, refusal
 from service.schemas import JobView, job_path, view
 from service.store import now
 from service.uploads import Upload, receive
@@ -33,7 +33,6 @@ FailOn = Annotated[
     str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
 ]
 Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
-PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}
 REQUEST_BODY: Final = {
     "required": True,

@@ -43,6 +43,10 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
         "batch_size": 4,
         "optimizer": "adam",
         "learning_rate": 0.01,
+        "select": ["GH1"],
+        "ignore": ["GH104"],
+        "thresholds": {"GH101.flow_decades": -3.0},
+        "required_horizon": 40,
         "clip_norm": 2.0,
     }
     options = parse_options(form(chosen))
@@ -57,6 +61,10 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
         batch_size=4,
         optimizer=OptimizerName.ADAM,
         learning_rate=0.01,
+        select=("GH1",),
+        ignore=("GH104",),
+        thresholds={"GH101.flow_decades": -3.0},
+        required_horizon=40,
         clip_norm=2.0,
     )
     assert set(chosen) == set(AnalysisOptions.model_fields)

@@ -21,6 +21,7 @@ from fastapi import FastAPI
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
+from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app
 from service.context import Context
@@ -576,6 +577,23 @@ def test_options_obey_the_published_schema(service: Service) -> None:
     assert all(field.get("description") for field in schema["properties"].values())
 
 
+def test_every_rule_has_a_page_and_thresholds_that_options_can_change(service: Service) -> None:
+    rules = service.get("/v1/rules").json()
+    assert [each["id"] for each in rules] == [rule.id for rule in RULES]
+    one = service.get("/v1/rules/vanishing-gradient").json()
+    assert one == next(each for each in rules if each["id"] == "GH101")
+    page = service.ask("GET", "/v1/rules/gh101", headers={"Accept": "text/markdown"})
+    assert page.headers["content-type"].startswith("text/markdown")
+    assert page.text == one["page"]
+    problem_in(service.get("/v1/rules/GH999"), HTTPStatus.NOT_FOUND, "no-such-rule")
+
+
+def test_options_that_name_no_rule_are_refused_before_a_job_is_made(service: Service) -> None:
+    refused = service.submit(data={"options": '{"select": ["GH999"]}'})
+    assert problem_in(refused, HTTPStatus.BAD_REQUEST, "bad-options").where == "options.select"
+    assert service.context.store.claim("worker", now()) is None
+
+
 # ------------------------------------------------------------------ OpenAPI
 
 
@@ -601,6 +619,8 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
         "GET /v1/analyses/{job_id}/report": {"200", "400", "404", "409", "422", "503", "default"},
         "GET /v1/schema/report": {"200"},
+        "GET /v1/rules": {"200"},
+        "GET /v1/rules/{rule}": {"200", "404", "default"},
         "GET /v1/schema/options": {"200"},
         "GET /healthz": {"200"},
         "GET /readyz": {"200", "503"},

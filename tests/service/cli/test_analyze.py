@@ -271,3 +271,21 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
     assert (outcome.exit_code, outcome.stderr) == (code, "")
     assert outcome.stdout.startswith("mlp: ")
     assert Report.from_json((tmp_path / "report.json").read_bytes()) == report
+
+
+def test_a_file_of_options_counts_and_the_command_line_wins(tmp_path: Path) -> None:
+    (tmp_path / "gradient-health.toml").write_text(
+        'effort = "quick"\nfail-on = "warning"\nignore = ["GH1", "GH2", "GH3"]'
+    )
+    assert run("sick.onnx", "batch.npz").exit_code == 0
+    assert run("sick.onnx", "batch.npz", "--ignore", "GH3").exit_code == 1
+    other = tmp_path / "other.toml"
+    other.write_text("seed = 5")
+    assert run("sick.onnx", "batch.npz", "--effort", "quick", "--config", str(other)).exit_code == 1
+
+
+def test_a_file_with_an_unknown_option_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "gradient-health.toml").write_text("efort = 1")
+    said = refused("sick.onnx", "batch.npz")
+    assert "gradient-health.toml" in said
+    assert "efort" in said

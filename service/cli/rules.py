@@ -1,0 +1,43 @@
+"""`gradient-health rules`: the illnesses that are looked for, and the page of each."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from analysis.rules import RULES
+from analysis.rules._base import Rule
+
+BAD_INPUT = 2
+
+
+def rules(
+    rule: Annotated[str | None, typer.Argument(help="An id or a name: print its page.", metavar="[ID]")] = None,
+) -> None:
+    """List the rules, or print the page of one."""
+    console = Console()
+    if rule is None:
+        console.print(_table())
+        return
+    found = next((each for each in RULES if rule.lower() in {each.id.lower(), each.name}), None)
+    if found is None:
+        typer.echo(f"error: {rule}: no such rule (gradient-health rules lists them)", err=True)
+        raise typer.Exit(BAD_INPUT)
+    if console.is_terminal:
+        console.print(Markdown(_page(found)))
+    else:
+        typer.echo(_page(found))
+
+
+def _table() -> Table:
+    table = Table("rule", "name", "what it says", box=None, pad_edge=False)
+    for rule in RULES:
+        table.add_row(rule.id, rule.name, rule.message)
+    return table
+
+
+def _page(rule: Rule) -> str:
+    limits = "\n".join(f"- `{rule.id}.{name}`: {value:g}" for name, value in rule.thresholds.items())
+    return f"{rule.page.rstrip()}\n\n## Thresholds\n{limits}\n" if limits else rule.page
