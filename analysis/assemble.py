@@ -121,7 +121,7 @@ def _diagnosis(verdict: Verdict, baseline: Measurement, findings: Sequence[Findi
         return "Neither gradient flow nor a training probe could be measured."
     serious = [finding for finding in findings if finding.severity is not Severity.INFO]
     if not serious:
-        return "The flow of gradients is in the grey zone and no training probe was run to decide."
+        return "The flow of gradients is out of its usual range and no training probe was run to decide."
     root = min(serious, key=lambda finding: (-finding.severity.rank, len(finding.caused_by), finding.rule))
     return f"{root.message}{_flow_words(baseline.flow)}{_others(serious, root)}"
 

@@ -274,10 +274,10 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
 
 
 def test_a_file_of_options_counts_and_the_command_line_wins(tmp_path: Path) -> None:
-    (tmp_path / "gradient-health.toml").write_text(
-        'effort = "quick"\nfail-on = "warning"\nignore = ["GH1", "GH2", "GH3"]'
-    )
+    said = 'effort = "quick"\nfail-on = "error"\nignore = ["GH1", "GH2", "GH3"]'
+    (tmp_path / "gradient-health.toml").write_text(said)
     assert run("sick.onnx", "batch.npz").exit_code == 0
+    assert run("sick.onnx", "batch.npz", "--fail-on", "warning").exit_code == 1  # flow is red, whoever may say so
     assert run("sick.onnx", "batch.npz", "--ignore", "GH3").exit_code == 1
     other = tmp_path / "other.toml"
     other.write_text("seed = 5")
