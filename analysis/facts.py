@@ -244,6 +244,8 @@ class WeightStats:
     """sqrt(fan_in) times the standard deviation: what He and Xavier initialisation set."""
     target_gain: float | None = None
     """The gain that keeps the second moment through the activation behind the layer."""
+    touched_fraction: float | None = None
+    """Share of the rows of an embedding that the batch reads; norm, rms and ratios are those of these rows."""
     duplicate_fraction: float | None = None
     """Share of units whose weights equal another unit's; 1: no two can ever differ."""
     units: int | None = None

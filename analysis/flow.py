@@ -1,6 +1,7 @@
 """How much gradient survives along the trunk: the numbers of a Flow.
 
-Flow (decades): log10 of the gradient at the start of the trunk over that at the logits, by RMS and by norm.
+Flow (decades): log10 of the gradient at the start of the trunk over that at the logits, by RMS and by norm. Outputs
+that are numbers are counted in deviations of their targets, so that metres or millimetres give the same flow.
 
 Leverage of a weight W: |W| |G_B| / sqrt(N), where G_B is its gradient under independent unit cotangents v_b for each
 of N samples; its expectation is |W| times the RMS over samples of |d(v_b f(x_b))/dW|. It does not change under
@@ -36,7 +37,12 @@ MOST_POINTS: Final = 500
 
 
 def measure_flow(
-    subject: Subject, forward: Forward, by_loss: Backward, by_cotangent: Sequence[Backward], stats: Sequence[LayerStats]
+    subject: Subject,
+    forward: Forward,
+    by_loss: Backward,
+    by_cotangent: Sequence[Backward],
+    stats: Sequence[LayerStats],
+    weights: Mapping[str, Summary],
 ) -> Flow:
     """Everything that is read off the trunk."""
     logits, samples = subject.trunk.end, subject.batch.size
@@ -45,9 +51,9 @@ def measure_flow(
     transported = _transported(subject, by_cotangent)
     on_trunk = [layer.id for layer in subject.layers if layer.on_trunk]
     entry = summarize(forward.entry[0]) if forward.entry else None
-    coefficients = _nonlinearity(forward, by_cotangent, samples)
+    coefficients = _nonlinearity(forward, by_cotangent, samples, output_unit(subject))
     seed = None if subject.objective.name is LossName.GRAPH else by_loss.activations.get(logits)
-    spread = _spread(forward.logits[0], samples) if forward.logits else None
+    spread, unit = _spread(forward.logits[0], samples) if forward.logits else None, output_unit(subject)
     return Flow(
         decades_rms=rms,
         decades_norm=norm,
@@ -55,7 +61,7 @@ def measure_flow(
         transport_decades=transported[0] if transported else None,
         collapse_decades=_least_collapse(stats),
         leverage_log10=_range(subject, [each.leverage_log10 for each in stats]),
-        leverage_by_seed=_leverage_by_seed(subject, by_cotangent),
+        leverage_by_seed=_leverage_by_seed(subject, weights, by_cotangent),
         leverage_decades_per_layer=_leverage_slope(subject, stats),
         input_rms=None if entry is None else entry.rms,
         input_mean_over_std=abs(entry.mean) / entry.std if entry is not None and entry.std else None,
@@ -63,8 +69,8 @@ def measure_flow(
         nonlinearity_by_seed=coefficients,
         gain_log10=_gain(forward, samples),
         blindness_log10=None if spread is None else _log10(spread.over_rms),
-        logit_std_log10=None if spread is None else _log10(spread.deviation),
-        head_gradient_log10=None if seed is None else _log10(seed.norm * math.sqrt(samples)),
+        logit_std_log10=None if spread is None else _log10(spread.deviation / unit),
+        head_gradient_log10=None if seed is None else _log10(seed.norm * unit * math.sqrt(samples)),
         tokens_decades=min((each for each in forward.tokens.values() if each is not None), default=None),
         width_sum=_width_sum(subject, forward),
         trunk=tuple(on_trunk),
@@ -79,7 +85,7 @@ def _flow(
     trunk = subject.trunk
     if trunk.start is None:
         return None, {"decades_rms": trunk.reason}
-    decades = _decades(by_loss, trunk.start, trunk.end)
+    decades = _decades(by_loss, trunk.start, trunk.end, output_unit(subject))
     if _is_converged(subject, by_loss, trunk.end):
         reason = "the loss is flat (converged or saturated): decades are those of a random cotangent"
     elif decades is None and subject.trunk.end != subject.objective.head.value:
@@ -90,7 +96,13 @@ def _flow(
 
 
 def _transported(subject: Subject, by_cotangent: Sequence[Backward]) -> tuple[float, float] | None:
-    return _mean_pairs(_decades(each, subject.trunk.start, subject.trunk.end) for each in by_cotangent)
+    start, end, unit = subject.trunk.start, subject.trunk.end, output_unit(subject)
+    return _mean_pairs(_decades(each, start, end, unit) for each in by_cotangent)
+
+
+def output_unit(subject: Subject) -> float:
+    """The unit at the end of the trunk; 1 where it does not end at the outputs."""
+    return subject.objective.unit if subject.trunk.end == subject.objective.head.value else 1.0
 
 
 def leverage_log10(weight: Summary, gradients: Iterable[Summary | None], samples: int) -> float | None:
@@ -102,14 +114,14 @@ def leverage_log10(weight: Summary, gradients: Iterable[Summary | None], samples
     return math.log10(value) if value > 0 else -math.inf if value == 0 else value
 
 
-def _decades(backward: Backward, start: str | None, logits: str) -> tuple[float, float] | None:
+def _decades(backward: Backward, start: str | None, logits: str, unit: float) -> tuple[float, float] | None:
     """(by RMS, by norm); None where either end has no gradient."""
     near, far = backward.activations.get(logits), backward.activations.get(start or "")
     if near is None or far is None or not near.rms:
         return None
     if not far.rms:
         return -math.inf, -math.inf
-    return math.log10(far.rms / near.rms), math.log10(far.norm / near.norm)
+    return math.log10(far.rms / (near.rms * unit)), math.log10(far.norm / (near.norm * unit))
 
 
 def _mean_pairs(pairs: Iterable[tuple[float, float] | None]) -> tuple[float, float] | None:
@@ -125,7 +137,7 @@ def _is_converged(subject: Subject, by_loss: Backward, logits: str) -> bool:
     if subject.objective.name is LossName.GRAPH:
         return False
     seed = by_loss.activations.get(logits)
-    return seed is not None and seed.norm * math.sqrt(subject.batch.size) < CONVERGED
+    return seed is not None and seed.norm * output_unit(subject) * math.sqrt(subject.batch.size) < CONVERGED
 
 
 def _range(subject: Subject, levers: Sequence[float | None]) -> Range | None:
@@ -134,8 +146,9 @@ def _range(subject: Subject, levers: Sequence[float | None]) -> Range | None:
     return Range(least=min(found), largest=max(found)) if found else None
 
 
-def _leverage_by_seed(subject: Subject, by_cotangent: Sequence[Backward]) -> tuple[Range, ...]:
-    weights = {name: summarize(parameter) for name, parameter in subject.converted.initializers.items()}
+def _leverage_by_seed(
+    subject: Subject, weights: Mapping[str, Summary], by_cotangent: Sequence[Backward]
+) -> tuple[Range, ...]:
     ranges = []
     for each in by_cotangent:
         levers = [layer_leverage(layer, weights, [each], subject.batch.size) for layer in subject.layers]
@@ -182,8 +195,8 @@ def _least_collapse(stats: Sequence[LayerStats]) -> float | None:
     return min(collapses, default=None)
 
 
-def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], samples: int) -> tuple[float, ...]:
-    """One coefficient a cotangent."""
+def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], samples: int, unit: float) -> tuple[float, ...]:
+    """One coefficient a cotangent; cotangents are drawn in units of the output."""
     if samples < 2 or not forward.entry or not forward.logits:
         return ()
     x, f = _by_sample(forward.entry[0], samples), _by_sample(forward.logits[0], samples)
@@ -197,7 +210,7 @@ def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], samples: i
         gradient = _by_sample(each.entry[0], samples) if each.entry else None
         if gradient is not None:
             moved = float((gradient @ (x - x.mean(0)).T).var(1, correction=0).mean())
-            coefficients.append(math.sqrt(f.shape[1] * moved / spread))
+            coefficients.append(unit * math.sqrt(f.shape[1] * moved / spread))
     return tuple(coefficients)
 
 

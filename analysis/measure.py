@@ -31,7 +31,7 @@ from analysis.facts import (
     is_matrix,
 )
 from analysis.fans import fans, gain
-from analysis.flow import STEPWISE, layer_leverage, measure_flow
+from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.layers import NORMALIZATIONS, cancelling_operator
 from analysis.localize import locate_non_finite
 from analysis.model import label
@@ -43,6 +43,8 @@ from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
 
 ALL_DEAD: Final = 0.99
+FEWEST_OBSERVATIONS: Final = 32
+"""Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""
 FEW_SAMPLES: Final = 8
 """Fewer than this lower confidence."""
 ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
@@ -73,7 +75,8 @@ def measure(
             logits = taps.forward.logits[0]
             for seed in cotangents:
                 taps.backward = Backward()
-                logits.backward(cotangent(logits, subject.batch.size, seed), retain_graph=seed != cotangents[-1])
+                draw = cotangent(logits, subject.batch.size, seed) / output_unit(subject)
+                logits.backward(draw, retain_graph=seed != cotangents[-1])
                 by_cotangent.append(taps.backward)
     finally:
         subject.converted.eval()
@@ -102,10 +105,11 @@ class _Reading:
 
     def measurement(self, loss: float, training: bool) -> Measurement:  # noqa: FBT001 - a fact, not a switch
         subject = self.subject
-        weights = {name: summarize(parameter) for name, parameter in subject.converted.initializers.items()}
+        weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
         upstream = _upstream(subject)
         stats = self.with_gains(self.layer(layer, weights, upstream) for layer in subject.layers)
-        stats = _told_what_blocks(subject, stats)
+        anatomy = self.anatomy()
+        stats = _told_what_blocks(subject, stats, {*anatomy.zero_branches, anatomy.zero_head})
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
@@ -116,7 +120,7 @@ class _Reading:
             stats=stats,
             batch=_batch_facts(subject),
             loss=_loss_facts(subject, loss),
-            flow=measure_flow(subject, self.forward, self.by_loss, self.by_cotangent, stats),
+            flow=measure_flow(subject, self.forward, self.by_loss, self.by_cotangent, stats, weights),
             total_gradient_norm=total.norm,
             total_weight_norm=combine(weights.values()).norm,
             gradient_dot_weight=sum(self.by_loss.products.values()),
@@ -125,7 +129,7 @@ class _Reading:
             normalized=bool(operators & NORMALIZATIONS),
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
             attentive=bool(subject.attention or operators & ATTENTION),
-            anatomy=self.anatomy(),
+            anatomy=anatomy,
             attention=self.attention(),
             through_time=measure_through_time(subject) if recurrent and self.by_cotangent and not broken else (),
             trained=subject.trained,
@@ -135,6 +139,11 @@ class _Reading:
             confidence_cap=Confidence.MEDIUM if reasons else Confidence.HIGH,
             cap_reasons=reasons,
         )
+
+    def weight_summary(self, name: str) -> Summary:
+        """A weight; of an embedding the rows that the batch reads."""
+        parameter, rows = self.subject.converted.initializers[name], self.by_loss.rows.get(name)
+        return summarize(parameter if rows is None or not bool(rows.any()) else parameter.detach()[rows])
 
     def anatomy(self) -> Anatomy:
         """What the graph shows with its present weights; looked at where the rules are to explain it."""
@@ -194,7 +203,7 @@ class _Reading:
             leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
             leads_to_loss=layer.output in upstream,
             cancelled_by=cancelling_operator(self.subject.model, layer),
-            absent=_absent(layer, matrices, gradient),
+            absent=_absent(layer, matrices, gradient, self.forward.observations.get(layer.output)),
         )
 
     def _gradient(self, matrices: Sequence[str]) -> GradientStats | None:
@@ -210,11 +219,13 @@ class _Reading:
         shape = None if use is None else subject.model.shape(use.value)
         known = None if use is None or shape is None else fans(use.node, list(use.node.input).index(use.value), shape)
         rows = units_of(subject.weights(), subject.sources, layer) if self.by_cotangent else None
+        touched = next((self.by_loss.rows[name] for name in matrices if name in self.by_loss.rows), None)
         return WeightStats(
             norm=weight.norm,
             rms=weight.rms,
             initialization_gain=None if known is None else math.sqrt(known.fan_in) * weight.std,
             target_gain=None if known is None else gain(layer.activation),
+            touched_fraction=None if touched is None else float(touched.float().mean()),
             duplicate_fraction=None if rows is None else duplicate_fraction(rows),
             units=None if rows is None else len(rows),
         )
@@ -223,23 +234,26 @@ class _Reading:
         forward, output = self.forward, self.forward.outputs.get(layer.output)
         if output is None or not output.count:
             return None
-        rank = forward.ranks.get(layer.output)
+        rank, name = forward.ranks.get(layer.output), layer.pre_activation or ""
+        enough = forward.observations[layer.output] >= FEWEST_OBSERVATIONS
         return ActivationStats(
             mean=output.mean,
             std=output.std,
             zero_fraction=output.zeros / output.count,
             non_finite=output.non_finite,
             observations=forward.observations[layer.output],
-            dead_fraction=forward.dead.get(layer.pre_activation or ""),
-            near_dead_fraction=forward.near_dead.get(layer.pre_activation or ""),
-            saturated_fraction=forward.saturated.get(layer.pre_activation or ""),
+            dead_fraction=forward.dead.get(name) if enough else None,
+            near_dead_fraction=forward.near_dead.get(name) if enough else None,
+            saturated_fraction=forward.saturated.get(name) if enough else None,
             collapse_log10=forward.collapse[layer.output],
             effective_rank=None if rank is None else rank[0],
             rank_limit=None if rank is None else rank[1],
         )
 
 
-def _absent(layer: Layer, matrices: Sequence[str], gradient: GradientStats | None) -> dict[str, str]:
+def _absent(
+    layer: Layer, matrices: Sequence[str], gradient: GradientStats | None, observations: int | None
+) -> dict[str, str]:
     absent: dict[str, str] = {}
     if not matrices:
         absent["weight_gradient"] = "the layer has no weight matrix"
@@ -247,6 +261,9 @@ def _absent(layer: Layer, matrices: Sequence[str], gradient: GradientStats | Non
         absent["weight_gradient"] = "no gradient reaches the weight"
     if layer.pre_activation is None:
         absent["activation.dead_fraction"] = "no activation function follows"
+    elif observations is not None and observations < FEWEST_OBSERVATIONS:
+        reason = f"insufficient evidence: {observations} observations of a unit, {FEWEST_OBSERVATIONS} needed"
+        absent["activation.dead_fraction"] = absent["activation.saturated_fraction"] = reason
     return absent
 
 
@@ -278,20 +295,22 @@ def _upstream(subject: Subject, closed: AbstractSet[str] = frozenset()) -> set[s
     return found
 
 
-def _closed(layer: Layer, stats: LayerStats) -> str | None:
+def _closed(layer: Layer, stats: LayerStats, zero: AbstractSet[str | None]) -> str | None:
     """The value at which a layer of zeros, or of dead units, ends every gradient."""
-    if stats.weight is not None and stats.weight.norm == 0:
+    if layer.id in zero or (stats.weight is not None and stats.weight.norm == 0):
         return layer.output
     dead = None if stats.activation is None else stats.activation.dead_fraction
     return layer.activated if dead is not None and dead > ALL_DEAD else None
 
 
-def _told_what_blocks(subject: Subject, stats: Sequence[LayerStats]) -> tuple[LayerStats, ...]:
+def _told_what_blocks(
+    subject: Subject, stats: Sequence[LayerStats], zero: AbstractSet[str | None]
+) -> tuple[LayerStats, ...]:
     """Layers all of whose paths to the loss are closed know by which layer: the next one in graph order."""
     closed = {
         value: place
         for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True))
-        if (value := _closed(layer, each)) is not None
+        if (value := _closed(layer, each, zero)) is not None
     }
     if not closed:
         return tuple(stats)

@@ -43,6 +43,11 @@ class Objective:
     absent_chance: str = ""
     """Why there is no chance level."""
 
+    @property
+    def unit(self) -> float:
+        """What one step of the outputs is worth: the deviation of targets that are numbers, 1 for logits."""
+        return math.sqrt(self.scale)
+
     def loss(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
         """Scalar, mean over samples and positions."""
         if targets is None or self.name is LossName.GRAPH:

@@ -53,6 +53,8 @@ class Backward:
     """Gradient at a value, by value."""
     underflow: dict[str, float] = field(default_factory=dict)
     """Share of gradient elements under half precision's floor, by initialiser."""
+    rows: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Rows of an embedding that got a gradient, by initialiser."""
     entry: list[torch.Tensor] = field(default_factory=list)
     """Gradient at the start of the trunk."""
 
@@ -91,6 +93,10 @@ class Taps:
         self.forward = Forward()
         self.backward = Backward()
         self._watchers: dict[str, list[Watcher]] = {}
+        self._tables = {
+            info.initializer for layer in subject.layers for role, info in layer.parameters.items()
+            if role.startswith("embedding") and len(info.shape) > 1
+        }  # fmt: skip
 
     def run(self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None) -> torch.Tensor:
         """One forward pass, its statistics taken; returns the loss."""
@@ -141,6 +147,8 @@ class Taps:
             if gradient is not None:
                 self.backward.gradients[name] = summarize(gradient)
                 self.backward.products[name] = dot(gradient, parameter)
+                if name in self._tables:
+                    self.backward.rows[name] = gradient.detach().flatten(1).abs().amax(1) > 0
                 if self.detailed:
                     self.backward.underflow[name] = underflow_fraction(gradient)
 

@@ -21,7 +21,7 @@ from analysis.ops._registry import Ints, Mode, NodeName, RunMode, Tensor, op
 Activation = Callable[[Tensor], Tensor]
 State = tuple[Tensor, ...]
 Show = Callable[[int, int, State], None]
-"""(direction, step in the order of time, states after it)."""
+"""(direction, step in the order of time, states that it computes: nobody reads those of a padded step)."""
 Cell = Callable[[Tensor, State], State]
 """(input part of one step [N, G H], state) -> next state; the first state is the output."""
 
@@ -126,7 +126,7 @@ def _scan(sequences: Sequences, d: int, direction: Direction, cell: Cell) -> tup
             state = tuple(torch.where(running, new, old) for new, old in zip(following, state, strict=True))
             outputs.append(torch.where(running, state[0], torch.zeros_like(state[0])))
         if sequences.show is not None:
-            sequences.show(d, x.shape[0] - 1 - step if direction.reverse else step, state)
+            sequences.show(d, x.shape[0] - 1 - step if direction.reverse else step, following)
     stacked = torch.stack(outputs) if outputs else x.new_zeros(0, x.shape[1], direction.r.shape[1])
     return (_reversed(stacked, sequences.lengths) if direction.reverse else stacked), state
 

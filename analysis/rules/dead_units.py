@@ -39,7 +39,6 @@ from analysis.rules._base import Draft, Limits, amber, learns, over, rule
 MANY: Final = 0.2  # torchdiag's warning level
 MOST: Final = 0.5  # SageMaker Debugger, torchdiag
 ALL: Final = 0.99
-FEWEST_OBSERVATIONS: Final = 32
 ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is excluded with 95 %
 
 
@@ -54,9 +53,7 @@ def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     judged = {
         stats.id: stats.activation
         for stats in measurement.stats
-        if stats.activation is not None
-        and stats.activation.observations >= FEWEST_OBSERVATIONS
-        and (stats.activation.dead_fraction or 0.0) > limits["dead_fraction"]
+        if stats.activation is not None and (stats.activation.dead_fraction or 0.0) > limits["dead_fraction"]
     }
     if not judged:
         return

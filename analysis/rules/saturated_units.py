@@ -37,7 +37,6 @@ from analysis.rules._base import Draft, Limits, amber, learns, over, rule
 MANY: Final = 0.3
 MOST: Final = 0.5  # TheDeepChecker, DeepDiagnosis
 FLOW_DECADES: Final = -2.0  # what counts as far down without a probe
-FEWEST_OBSERVATIONS: Final = 32
 
 
 @rule(
@@ -51,9 +50,7 @@ def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
     judged = {
         stats.id: stats.activation.saturated_fraction or 0.0
         for stats in measurement.stats
-        if stats.activation is not None
-        and stats.activation.observations >= FEWEST_OBSERVATIONS
-        and (stats.activation.saturated_fraction or 0.0) > limits["saturated_fraction"]
+        if stats.activation is not None and (stats.activation.saturated_fraction or 0.0) > limits["saturated_fraction"]
     }
     if not judged:
         return

@@ -103,7 +103,7 @@ def test_clipping_and_decay_follow_from_three_numbers() -> None:
 def test_flow_of_a_linear_chain_is_the_product_of_its_weights() -> None:
     weights = [3.0, 0.1, 0.5, 0.2, 0.7]
     result = measured(chain(weights), npz(x=np.ones((4, 1), np.float32), target=np.arange(4, dtype=np.float32)))
-    expected = math.log10(math.prod(weights[1:]))
+    expected = math.log10(math.prod(weights[1:]) / np.arange(4).std())  # outputs count in deviations of the targets
     assert result.flow.decades_rms == pytest.approx(expected, rel=1e-5)
     assert result.flow.decades_norm == pytest.approx(expected, rel=1e-5)
     assert result.flow.transport_decades == pytest.approx(expected, rel=1e-5)
@@ -145,7 +145,8 @@ def test_flow_of_a_converged_loss_is_that_of_a_random_cotangent() -> None:
     x = np.linspace(1, 2, 8, dtype=np.float32)[:, None]
     result = measured(model, npz(x=x, target=x))
     assert "converged" in result.flow.absent["decades_rms"]
-    assert result.flow.decades_rms == result.flow.transport_decades == pytest.approx(math.log10(0.5), rel=1e-5)
+    expected = math.log10(0.5 / x.std())
+    assert result.flow.decades_rms == result.flow.transport_decades == pytest.approx(expected, rel=1e-5)
 
 
 def test_gradients_that_underflow_in_float32_are_measured_in_float64() -> None:
