@@ -39,6 +39,8 @@ from analysis.subject import Subject, variant
 BASELINE: Final = "baseline"
 KEPT: Final = "kept"
 REPLICATES: Final = 3
+LENGTHENED: Final = 2
+"""How much longer effort thorough trains the unchanged model."""
 FACTORS: Final = (Factor.ACTIVATION, Factor.NORMALIZATION, Factor.INITIALIZATION, Factor.CLIP)
 """The plan: every combination of their levels."""
 EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
@@ -80,8 +82,10 @@ class Experiment:
         what = "training probe of the unchanged model"
         if self._may_train(what):
             kind = kind_for(self.baseline.batch.size)
-            seeds = self._seeds() if self.options.effort is Effort.THOROUGH else self._seeds()[:1]
-            proof = self._train(self.baseline, kind, seeds, None, measurement, to_the_end=False)
+            thorough = self.options.effort is Effort.THOROUGH
+            seeds = self._seeds() if thorough else self._seeds()[:1]
+            lengthen = LENGTHENED if thorough else 1
+            proof = self._train(self.baseline, kind, seeds, None, measurement, to_the_end=False, lengthen=lengthen)
             measurement = with_probe(measurement, proof)
             self.cells[BASELINE] = replace(measured, measurement=measurement)
         return measurement
@@ -148,6 +152,7 @@ class Experiment:
         measured: Measurement,
         *,
         to_the_end: bool,
+        lengthen: int = 1,
     ) -> Probe:
         return probe(
             subject,
@@ -157,6 +162,7 @@ class Experiment:
             prepare=None if recipe is None else lambda seed: draw(subject, recipe, seed),
             training=measured.batch_statistics,
             to_the_end=to_the_end,
+            lengthen=lengthen,
         )
 
     def _run(self, cell: Cell) -> Measured:

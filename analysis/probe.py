@@ -72,27 +72,29 @@ def probe(
     prepare: Callable[[int], None] | None = None,
     training: bool,
     to_the_end: bool = False,
+    lengthen: int = 1,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
-    not only whether it does, so no run stops early.
+    not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
     """
     chance = subject.objective.chance
     assert chance is not None
     runs: list[Run] = []
+    steps = STEPS[kind] * lengthen
     for seed in seeds:
         if prepare is not None:
             prepare(seed)
-        minibatches = list(_minibatches(subject.batch.size, kind, seed))
+        minibatches = list(_minibatches(subject.batch.size, kind, seed, steps))
         session = _Session(subject, minibatches, chance, training=training, to_the_end=to_the_end)
         runs += [_run(session, recipe, kind, seed) for recipe in grid]
     best = [min(_final(run) for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
-        steps=STEPS[kind],
+        steps=steps,
         samples=subject.batch.size,
-        minibatch=len(next(_minibatches(subject.batch.size, kind, 0))),
+        minibatch=len(next(_minibatches(subject.batch.size, kind, 0, 1))),
         best_loss_over_chance=max(best),
         runs=tuple(runs),
     )
@@ -179,7 +181,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
     return curve
 
 
-def _minibatches(samples: int, kind: ProbeKind, seed: int) -> Iterator[list[int]]:
+def _minibatches(samples: int, kind: ProbeKind, seed: int, steps: int) -> Iterator[list[int]]:
     """Rows of each step: the same ones when memorising, epochs of shuffled ones when learning."""
     random = np.random.default_rng((seed, 2))
     size = min(
@@ -187,11 +189,11 @@ def _minibatches(samples: int, kind: ProbeKind, seed: int) -> Iterator[list[int]
     )
     if kind is ProbeKind.MEMORIZING:
         rows = list(range(samples)) if samples <= size else sorted(random.permutation(samples)[:size].tolist())
-        for _ in range(STEPS[kind]):
+        for _ in range(steps):
             yield rows
         return
     pending: list[int] = []
-    for _ in range(STEPS[kind]):
+    for _ in range(steps):
         if len(pending) < size:
             pending = random.permutation(samples).tolist()
         yield pending[:size]

@@ -99,6 +99,7 @@ PRECEDENCE: Final = (
 ROOTS: Final = frozenset({"GH301", "GH302", "GH305", "GH306", "GH501"})
 """How the network was made or fed: a warning of these explains an error, too."""
 
+BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
 _repeated = [rule_id for rule_id, count in Counter(rule.id for rule in RULES).items() if count > 1]
 if _repeated:
     raise ValueError(f"rule ids used twice: {_repeated}")
@@ -132,6 +133,11 @@ def policy(options: AnalysisOptions) -> Policy:
     return Policy(tuple(rule for rule in selected if rule not in ignored), thresholds)
 
 
+def find_rule(name: str) -> Rule | None:
+    """By id, in either case, or by name."""
+    return BY_ID.get(name.upper()) or next((rule for rule in RULES if rule.name == name), None)
+
+
 def _matching(patterns: Iterable[str], option: str) -> tuple[Rule, ...]:
     chosen = {
         pattern: [rule for rule in RULES if rule.id.startswith(pattern) or rule.name == pattern] for pattern in patterns
@@ -149,7 +155,7 @@ def _matching(patterns: Iterable[str], option: str) -> tuple[Rule, ...]:
 def _threshold(key: str) -> tuple[Rule, str]:
     """The rule and the name of a threshold such as GH101.flow_decades."""
     head, _, name = key.partition(".")
-    rule = next((rule for rule in RULES if head in {rule.id, rule.name}), None)
+    rule = find_rule(head)
     if rule is None:
         raise BadOptions(
             f"{head!r} is no rule", where=f"options.thresholds.{key}", hint="for example GH101.flow_decades"

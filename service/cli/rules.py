@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from analysis.rules import RULES
+from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
 
 BAD_INPUT = 2
@@ -21,7 +21,7 @@ def rules(
     if rule is None:
         console.print(_table())
         return
-    found = next((each for each in RULES if rule.lower() in {each.id.lower(), each.name}), None)
+    found = find_rule(rule)
     if found is None:
         typer.echo(f"error: {rule}: no such rule (gradient-health rules lists them)", err=True)
         raise typer.Exit(BAD_INPUT)

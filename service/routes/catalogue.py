@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from analysis.options import AnalysisOptions
 from analysis.report import report_schema
-from analysis.rules import RULES
+from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
 from service.problems import PROBLEM, refusal
 from service.schemas import RuleView
@@ -40,7 +40,7 @@ async def list_rules() -> list[RuleView]:
 )  # fmt: skip
 async def show_rule(rule: str, request: Request) -> Response:
     """By id or name; `Accept: text/markdown` gives the page alone."""
-    found = next((each for each in RULES if rule.lower() in {each.id.lower(), each.name}), None)
+    found = find_rule(rule)
     if found is None:
         raise refusal("no-such-rule", HTTPStatus.NOT_FOUND, f"{rule!r} is no rule", hint="GET /v1/rules lists them")
     if "text/markdown" in request.headers.get("accept", ""):

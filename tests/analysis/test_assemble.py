@@ -43,8 +43,12 @@ def test_the_verdict(patient: object, expected: Verdict) -> None:
 
 
 def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None:
-    assert verdict_of(measurement(), (), seeds_agree=False) is Verdict.INCONCLUSIVE
-    assert verdict_of(measurement(), (error("GH101"),), seeds_agree=False) is Verdict.UNHEALTHY
+    weak, sound = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
+    split = measurement(flow=flow(-4.0, leverage_by_seed=(weak, sound)))
+    assert verdict_of(split, ()) is Verdict.INCONCLUSIVE
+    assert verdict_of(replace(split, probe=LEARNS), ()) is Verdict.HEALTHY
+    assert verdict_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, weak))), ()) is Verdict.AT_RISK
+    assert verdict_of(split, (error("GH101"),)) is Verdict.UNHEALTHY
 
 
 def test_healthy_is_worded_as_no_problem_found() -> None:

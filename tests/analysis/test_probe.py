@@ -97,7 +97,7 @@ def test_192_samples_test_learning_and_fewer_memorising() -> None:
 
 @pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
 def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(samples, ProbeKind.LEARNING, 0))
+    minibatches = list(_minibatches(samples, ProbeKind.LEARNING, 0, 50))
     assert len(minibatches) == 50
     assert all(len(set(rows)) == size for rows in minibatches)
     per_epoch = samples // size
@@ -107,7 +107,7 @@ def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size:
 
 @pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
 def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(samples, ProbeKind.MEMORIZING, 0))
+    minibatches = list(_minibatches(samples, ProbeKind.MEMORIZING, 0, 20))
     assert len(minibatches) == 20
     assert all(rows == minibatches[0] for rows in minibatches)
     assert len(minibatches[0]) == size
