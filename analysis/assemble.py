@@ -208,10 +208,15 @@ def factor_effects(rows: Sequence[Row]) -> dict[str, Decades]:
 def _choices(info: VariantInfo) -> tuple[tuple[str, str], ...]:
     clip = info.gradient_step.clip
     return (
+        ("input", info.structure.input),
         ("activation", info.structure.activation),
         ("normalization", info.structure.normalization),
+        ("residual", info.structure.residual),
+        ("attention", info.structure.attention),
         ("initialization", info.parameters.initialization),
-        ("clip", clip.kind if clip is not None else "kept"),
+        ("branch_ends", info.parameters.branch_ends),
+        ("clip", clip.kind.value if clip is not None else "kept"),
+        ("decay", f"{info.gradient_step.weight_decay:g}" if info.gradient_step.weight_decay else "kept"),
     )
 
 

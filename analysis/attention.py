@@ -42,6 +42,11 @@ def find_attention(model: CheckedModel, sources: Sources) -> tuple[AttentionSite
     return tuple(site for node in model.nodes for site in _sites(model, sources, node))
 
 
+def find_product(model: CheckedModel, sources: Sources, site: AttentionSite) -> NodeProto | None:
+    """The product of queries and keys whose scores a Softmax reads."""
+    return None if site.scores is None else _product_before(model, sources, site.scores)
+
+
 def _sites(model: CheckedModel, sources: Sources, node: NodeProto) -> Iterator[AttentionSite]:
     if node.op_type == "Attention" and node.domain in STANDARD_DOMAINS:
         yield AttentionSite(node, keys=_origin(model, node.input[1]))

@@ -162,7 +162,10 @@ class DifferentiableModel(nn.Module):
         return self._outputs(slots)
 
     def observe(self, inputs: Sequence[Any], watchers: Mapping[str, Sequence[Watcher]]) -> tuple[Any, ...]:
-        """The graph's outputs; each watched value is shown to its watchers as soon as it exists."""
+        """The graph's outputs; each watched value is shown to its watchers as soon as it exists.
+
+        What a watcher returns, unless it is None, takes the value's place (not that of an input of the graph).
+        """
         slots = self._start(inputs)
         by_slot = {self._slots[name]: found for name, found in watchers.items() if name in self._slots}
         for slot in self._input_slots:

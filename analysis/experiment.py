@@ -1,26 +1,23 @@
-"""The factorial of treatments, measured: convert once per structure, draw per seed, derive gradient steps.
+"""The variants of one analysis, measured: convert once per structure, draw per seed, derive gradient steps.
 
-A cell chooses one level of each factor; its recipe is the treatments applied in order, each to the result of the one
-before. Structures are converted once and shared by all cells that differ only in draws or gradient step. Redrawn
-weights are written into the shared module and put back, so nothing is copied per variant. Clipping is arithmetic on
-the measured norms.
+A cell's recipe is its treatments applied in order, each to the result of the one before. Structures are converted
+once and shared by all cells that differ only in draws or gradient step. Redrawn weights are written into the shared
+module and put back, so nothing is copied per variant. Clipping by norm and weight decay are arithmetic on the
+measured norms.
 """
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import torch
 
 from analysis.clock import Clock
 from analysis.facts import (
-    Clip,
+    ClipKind,
     Effect,
-    GradientStats,
     GradientStep,
-    LayerStats,
     Measurement,
     ParameterChoice,
     Probe,
@@ -29,25 +26,24 @@ from analysis.facts import (
     Structure,
     VariantInfo,
 )
-from analysis.interventions import INTERVENTIONS
-from analysis.interventions._base import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
+from analysis.gradient_step import after_step
+from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
+from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
 from analysis.probe import GRID, THOROUGH_GRID, Training, kind_for, probe
+from analysis.replay import draw, drawn
 from analysis.subject import Subject, variant
 
-BASELINE: Final = "baseline"
 KEPT: Final = "kept"
 REPLICATES: Final = 3
 LENGTHENED: Final = 2
 """How much longer effort thorough trains the unchanged model."""
-FACTORS: Final = (Factor.ACTIVATION, Factor.NORMALIZATION, Factor.INITIALIZATION, Factor.CLIP)
-"""The plan: every combination of their levels."""
 EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
 """From the mildest."""
-
-Cell = tuple[Treatment, ...]
-"""One treatment per factor that is not kept, in the order of the id."""
+HOPELESS: Final = 2.0
+"""A treatment whose first seed ends this many times over the best one's gets no further seeds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,63 +55,84 @@ class Measured:
     recipe: Recipe | None = None
 
 
+Composed = tuple[Recipe, Subject] | NotApplicable
+
+
 class Experiment:
     """The cells of one analysis over shared structures, in the order they are worth their time."""
 
     def __init__(self, subject: Subject, measurement: Measurement, options: AnalysisOptions, clock: Clock) -> None:
-        """The unchanged model is the first structure and the first cell."""
+        """The unchanged model is the first structure and the first cell. Raises BadOptions (variants, without)."""
         self.baseline = subject
         self.options = options
         self.clock = clock
+        self._plan = make_plan(measurement, options)
         recipe = Recipe(model=subject.model, effect=Effect.PRESERVES_OUTPUT, words="", cost="nothing changed")
-        self._structures: dict[str, tuple[Recipe, Subject] | NotApplicable] = {"": (recipe, subject)}
+        self._structures: dict[tuple[str, ...], Composed] = {(): (recipe, subject)}
+        self._shapes: dict[int, Mapping[str, tuple[int, ...]]] = {}
         self.cells: dict[str, Measured] = {BASELINE: Measured(self._info((), recipe), measurement, recipe)}
         """By variant id."""
         self.unchanged: Probe | None = None
         """The unchanged model in the training that treatments are put to."""
 
+    # -------------------------------------------------------------- what is done, in the order of its worth
+
     def probe_baseline(self) -> Measurement:
         """Train the unchanged model, as far as effort, budget and targets allow."""
         measured = self.cells[BASELINE]
-        measurement = measured.measurement
-        assert measurement is not None
-        what = "training probe of the unchanged model"
-        if self._may_train(what):
-            kind = kind_for(self.baseline.batch.size)
+        measurement = self._baseline()
+        if self._may_train("training probe of the unchanged model"):
             thorough = self.options.effort is Effort.THOROUGH
-            seeds = self._seeds() if thorough else self._seeds()[:1]
-            lengthen = LENGTHENED if thorough else 1
-            proof = self._train(self.baseline, kind, seeds, None, measurement, to_the_end=False, lengthen=lengthen)
+            proof = self._train(
+                self.baseline, kind_for(self.baseline.batch.size), self._seeds() if thorough else self._seeds()[:1],
+                None, measurement, to_the_end=False, lengthen=LENGTHENED if thorough else 1,
+            )  # fmt: skip
             measurement = with_probe(measurement, proof)
             self.cells[BASELINE] = replace(measured, measurement=measurement)
         return measurement
 
-    def run_factorial(self) -> list[Measured]:
-        """Measure every cell of the plan with pass A; the unchanged model is not among the result."""
-        plan = [cell for cell in _factorial() if cell]
-        for done, cell in enumerate(plan):
-            self.clock.between("experiment", 0.35, 0.6, done, len(plan))
+    def run_plan(self, *, cures: bool) -> list[Measured]:
+        """Measure the factorial and what the user asked for with pass A, and with `cures` the rest of the plan."""
+        asked = asked_for(self.options)
+        wanted = [cell for cell in self._plan if cures or is_factorial(cell) or cell in asked]
+        for done, cell in enumerate(wanted):
+            self.clock.between("experiment", 0.35, 0.6, done, len(wanted))
             if self.clock.allows(f"variant {variant_id(cell)}"):
                 self.cells[variant_id(cell)] = self._run(cell)
         return [measured for name, measured in self.cells.items() if name != BASELINE]
 
     def prove(self, chosen: Iterable[str]) -> list[Measured]:
-        """Train the chosen variants, after the unchanged model in the same training."""
-        proven: list[Measured] = []
+        """Train the chosen variants, after the unchanged model in the same training.
+
+        All with one seed first; those that look hopeless beside the best get no further ones.
+        """
         wanted = list(chosen)
         if not wanted or not self._may_train("training of treatments"):
-            return proven
-        baseline = self.cells[BASELINE].measurement
-        assert baseline is not None
+            return []
+        first, others = self._seeds()[:1], self._seeds()[1:]
         self.unchanged = self._train(
-            self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, baseline, to_the_end=True
+            self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, self._baseline(), to_the_end=True
         )
-        for done, name in enumerate(wanted):
-            self.clock.between("prove", 0.6, 0.95, done, len(wanted))
-            if self.clock.allows(f"training of {name}"):
-                self.cells[name] = self._prove(self.cells[name])
-                proven.append(self.cells[name])
-        return proven
+        tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
+        losses = {name: self._loss(name) for name in tried}
+        hopeful = [name for name in tried if losses[name] <= HOPELESS * max(min(losses.values()), 0.1)]
+        for name in hopeful:
+            if self.clock.allows(f"further seeds of {name}"):
+                self._try(name, others, len(wanted), len(wanted))
+        return [self.cells[name] for name in tried]
+
+    def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
+        self.clock.between("prove", 0.6, 0.95, done, of)
+        if not self.clock.allows(f"training of {name}"):
+            return False
+        self.cells[name] = self._prove(self.cells[name], seeds)
+        return True
+
+    def _loss(self, name: str) -> float:
+        measurement = self.cells[name].measurement
+        assert measurement is not None
+        assert measurement.probe is not None
+        return measurement.probe.best_loss_over_chance
 
     def subject_of(self, recipe: Recipe) -> Subject:
         """The converted structure a recipe draws on."""
@@ -124,6 +141,13 @@ class Experiment:
             for composed in self._structures.values()
             if not isinstance(composed, NotApplicable) and composed[1].model is recipe.model
         )
+
+    # -------------------------------------------------------------- training
+
+    def _baseline(self) -> Measurement:
+        measurement = self.cells[BASELINE].measurement
+        assert measurement is not None
+        return measurement
 
     def _may_train(self, what: str) -> bool:
         if self.options.effort is Effort.QUICK:
@@ -159,83 +183,135 @@ class Experiment:
             kind=kind,
             grid=self._grid(),
             seeds=seeds,
-            prepare=None if recipe is None else lambda seed: draw(subject, recipe, seed),
+            prepare=None if recipe is None else partial(draw, subject, recipe),
             training=measured.batch_statistics,
             to_the_end=to_the_end,
             lengthen=lengthen,
+            step=GradientStep() if recipe is None else recipe.gradient_step,
         )
+
+    def _prove(self, measured: Measured, seeds: Sequence[int]) -> Measured:
+        """Measure with pass B and train: every seed draws anew where the recipe draws."""
+        recipe, before = measured.recipe, measured.measurement
+        assert recipe is not None
+        assert before is not None
+        subject = self.subject_of(recipe)
+        with drawn(subject, recipe, self.options.seed):
+            measurement = before
+            if not before.cotangents:
+                measurement = self._measured(subject, recipe, cotangent_seeds(self.options))
+            proof = self._train(subject, ProbeKind.MEMORIZING, seeds, recipe, measurement, to_the_end=True)
+        whole = proof if before.probe is None else joined_probes(before.probe, proof)
+        replicates = len({run.seed for run in whole.runs})
+        return Measured(replace(measured.info, replicates=replicates), with_probe(measurement, whole), recipe)
+
+    # -------------------------------------------------------------- measuring
 
     def _run(self, cell: Cell) -> Measured:
         """Measure a cell with pass A, or derive it from the cell without its gradient step."""
-        composed = self._compose(cell)
+        composed = self.compose(cell)
         if isinstance(composed, NotApplicable):
-            info = replace(self._info(cell, None), status=Status.NOT_APPLICABLE, reason=composed.reason)
-            return Measured(info)
+            return Measured(replace(self._info(cell, None), status=Status.NOT_APPLICABLE, reason=composed.reason))
         recipe, subject = composed
-        if recipe.gradient_step.clip is not None:
+        step = recipe.gradient_step
+        if step != GradientStep() and (step.clip is None or step.clip.kind is ClipKind.GLOBAL_NORM):
             return self._derive(cell, recipe)
         with drawn(subject, recipe, self.options.seed):
-            measurement = measure(subject, cotangents=(), learning_rate=self.options.learning_rate)
+            measurement = self._measured(subject, recipe, ())
         return Measured(self._info(cell, recipe), measurement, recipe)
 
-    def _prove(self, measured: Measured) -> Measured:
-        """Measure with pass B and train: every seed draws anew where the recipe draws."""
-        recipe = measured.recipe
-        assert recipe is not None
-        subject, seeds = self.subject_of(recipe), self._seeds()
-        with drawn(subject, recipe, self.options.seed):
-            measurement = measure(
-                subject, cotangents=cotangent_seeds(self.options), learning_rate=self.options.learning_rate
-            )
-            proof = self._train(subject, ProbeKind.MEMORIZING, seeds, recipe, measurement, to_the_end=True)
-        return Measured(replace(measured.info, replicates=len(seeds)), with_probe(measurement, proof), recipe)
+    def _measured(self, subject: Subject, recipe: Recipe, cotangents: Sequence[int]) -> Measurement:
+        """With what the optimiser would see; clipping by norm needs the norm first."""
+        clip = recipe.gradient_step.clip
+        measurement = measure(
+            subject,
+            cotangents=cotangents,
+            learning_rate=self.options.learning_rate,
+            clip=None if clip is None or clip.kind is ClipKind.GLOBAL_NORM else clip,
+            through_time=self.options.effort is not Effort.QUICK,
+        )
+        return after_step(measurement, recipe.gradient_step)
 
-    def _compose(self, cell: Cell) -> tuple[Recipe, Subject] | NotApplicable:
-        """The recipe of a cell, on its structure."""
-        structural = tuple(each for each in cell if each.factor in {Factor.ACTIVATION, Factor.NORMALIZATION})
-        composed = self._structure(structural)
-        if isinstance(composed, NotApplicable):
-            return composed
+    def _derive(self, cell: Cell, recipe: Recipe) -> Measured:
+        """A clipped or decayed variant: the same network, its gradients changed by arithmetic."""
+        plain_cell = tuple(each for each in cell if each.factor not in {Factor.CLIP, Factor.DECAY})
+        plain = self.cells.get(variant_id(plain_cell))
+        if plain is None:
+            plain = self._run(plain_cell)
+        info = self._info(cell, recipe)
+        if plain.measurement is None:
+            return Measured(replace(info, status=Status.LEFT_OUT, reason="the same without it was left out"))
+        step, clip = recipe.gradient_step, recipe.gradient_step.clip
+        active = clip is not None and plain.measurement.total_gradient_norm > clip.max_norm
+        if clip is not None:
+            step = replace(step, clip=replace(clip, active=active))
+        same = not active and not step.weight_decay
+        info = replace(info, status=Status.DERIVED, same_as=plain.info.id if same else None, gradient_step=step)
+        return Measured(info, after_step(replace(plain.measurement, probe=None), step), recipe)
+
+    # -------------------------------------------------------------- composing
+
+    def compose(self, cell: Cell) -> Composed:
+        """The recipe of a cell on its structure: each treatment is applied to the result of the ones before."""
+        edits: tuple[str, ...] = ()
+        composed = self._structures[()]
+        assert not isinstance(composed, NotApplicable)
         recipe, subject = composed
         for treatment in cell:
-            if treatment in structural:
-                continue
+            key = (*edits, treatment.token)
+            known = self._structures.get(key)
+            if isinstance(known, NotApplicable):
+                return known
             more = treatment.apply(subject.model, self._context(subject))
             if isinstance(more, NotApplicable):
+                self._structures[key] = more
                 return more
+            if more.model is not subject.model:
+                edits = key
+                subject = known[1] if known is not None else variant(self.baseline, more.model, self.options)
+                more = replace(more, model=subject.model)
             recipe = _joined(recipe, more)
+            if edits == key:
+                self._structures[key] = (recipe, subject)
         return recipe, subject
 
-    def _structure(self, treatments: Cell) -> tuple[Recipe, Subject] | NotApplicable:
-        key = "+".join(each.token for each in treatments)
-        if key not in self._structures:
-            self._structures[key] = self._edit(treatments)
-        return self._structures[key]
-
-    def _edit(self, treatments: Cell) -> tuple[Recipe, Subject] | NotApplicable:
-        before = self._structure(treatments[:-1])
-        if isinstance(before, NotApplicable):
-            return before
-        recipe, subject = before
-        more = treatments[-1].apply(subject.model, self._context(subject))
-        if isinstance(more, NotApplicable):
-            return more
-        edited = variant(self.baseline, more.model, self.options)
-        return _joined(recipe, more), edited
-
     def _context(self, subject: Subject) -> Context:
-        return Context(subject.layers, subject.sources, subject.batch.size, self.options.clip_norm)
+        return Context(
+            layers=subject.layers,
+            sources=subject.sources,
+            trunk=subject.trunk.values,
+            attention=subject.attention,
+            batch_size=subject.batch.size,
+            clip_norm=self.options.clip_norm,
+            clip_value=self.options.clip_value,
+            weight_decay=self.options.weight_decay,
+            inputs=subject.batch.inputs,
+            shapes=partial(self._shapes_of, subject),
+            baseline=self._baseline(),
+        )
+
+    def _shapes_of(self, subject: Subject) -> Mapping[str, tuple[int, ...]]:
+        """On the sample batch; one forward pass for each structure that somebody asks about."""
+        if id(subject) not in self._shapes:
+            self._shapes[id(subject)] = _observed_shapes(subject)
+        return self._shapes[id(subject)]
 
     def _info(self, cell: Cell, recipe: Recipe | None) -> VariantInfo:
         tokens = {each.factor: each.token for each in cell}
-        draws = Factor.INITIALIZATION in tokens
+        draws = recipe is not None and any(each.random for each in recipe.draws.values())
         return VariantInfo(
             id=variant_id(cell),
             structure=Structure(
-                activation=tokens.get(Factor.ACTIVATION, KEPT), normalization=tokens.get(Factor.NORMALIZATION, KEPT)
+                input=tokens.get(Factor.INPUT, KEPT),
+                activation=tokens.get(Factor.ACTIVATION, KEPT),
+                normalization=tokens.get(Factor.NORMALIZATION, KEPT),
+                residual=tokens.get(Factor.RESIDUAL, KEPT),
+                attention=tokens.get(Factor.ATTENTION, KEPT),
             ),
             parameters=ParameterChoice(
-                initialization=tokens.get(Factor.INITIALIZATION, KEPT), seed=self.options.seed if draws else None
+                initialization=tokens.get(Factor.INITIALIZATION, KEPT),
+                branch_ends=tokens.get(Factor.BRANCH_ENDS, KEPT),
+                seed=self.options.seed if draws else None,
             ),
             gradient_step=GradientStep() if recipe is None else recipe.gradient_step,
             status=Status.MEASURED,
@@ -245,46 +321,21 @@ class Experiment:
             recipe="" if recipe is None else _sentence(recipe.words),
         )
 
-    def _derive(self, cell: Cell, recipe: Recipe) -> Measured:
-        """A clipped variant: the same network, its gradients scaled where they are too long."""
-        assert recipe.gradient_step.clip is not None
-        plain = self.cells.get(variant_id(tuple(each for each in cell if each.factor is not Factor.CLIP)))
-        info = self._info(cell, recipe)
-        if plain is None or plain.measurement is None:
-            return Measured(replace(info, status=Status.LEFT_OUT, reason="the same without clipping was left out"))
-        active = plain.measurement.total_gradient_norm > recipe.gradient_step.clip.max_norm
-        clip = replace(recipe.gradient_step.clip, active=active)
-        info = replace(
-            info,
-            status=Status.DERIVED,
-            same_as=None if active else plain.info.id,
-            gradient_step=replace(recipe.gradient_step, clip=clip),
-        )
-        return Measured(info, clipped(replace(plain.measurement, probe=None), clip))
 
+def _observed_shapes(subject: Subject) -> dict[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
 
-def _factorial() -> list[Cell]:
-    """Every combination of the levels, cells without clipping before their clipped twins."""
-    levels = [[None, *(each for each in INTERVENTIONS if each.factor is factor)] for factor in FACTORS]
-    return [tuple(filter(None, choice)) for choice in itertools.product(*levels)]
+    def noting(name: str) -> Callable[[torch.Tensor], None]:
+        def note(value: torch.Tensor) -> None:
+            shapes[name] = tuple(value.shape)
 
+        return note
 
-def variant_id(cell: Cell) -> str:
-    """Tokens in the order of the factors, or `baseline`."""
-    return "+".join(each.token for each in sorted(cell, key=lambda each: list(Factor).index(each.factor))) or BASELINE
-
-
-def clipped(measurement: Measurement, clip: Clip) -> Measurement:
-    """What the optimiser sees after clipping by global norm (torch.nn.utils.clip_grad_norm_)."""
-    norm = measurement.total_gradient_norm
-    factor = min(1.0, clip.max_norm / norm) if norm else 1.0
-    stats = tuple(_scaled(each, factor) for each in measurement.stats)
-    return replace(
-        measurement,
-        stats=stats,
-        total_gradient_norm=norm * factor,
-        gradient_dot_weight=measurement.gradient_dot_weight * factor,
-    )
+    inputs, _ = subject.tensors()
+    names = {*subject.trunk.values, *(layer.output for layer in subject.layers)}
+    with torch.no_grad():
+        subject.converted.eval().observe(inputs, {name: [noting(name)] for name in names})
+    return shapes
 
 
 def with_probe(measurement: Measurement, proof: Probe) -> Measurement:
@@ -294,81 +345,30 @@ def with_probe(measurement: Measurement, proof: Probe) -> Measurement:
     return replace(measurement, stats=stats, probe=proof)
 
 
-def _scaled(stats: LayerStats, factor: float) -> LayerStats:
-    return replace(
-        stats,
-        weight_gradient=_scaled_gradient(stats.weight_gradient, factor),
-        vector_gradient=_scaled_gradient(stats.vector_gradient, factor),
-        update_ratio=None if stats.update_ratio is None else stats.update_ratio * factor,
-    )
-
-
-def _scaled_gradient(gradient: GradientStats | None, factor: float) -> GradientStats | None:
-    if gradient is None:
-        return None
-    return replace(gradient, norm=gradient.norm * factor, rms=gradient.rms * factor, max_abs=gradient.max_abs * factor)
-
-
-# ------------------------------------------------------------------ recipes
+def joined_probes(first: Probe, second: Probe) -> Probe:
+    """The same training with more seeds; the worst of them counts."""
+    worst = max(first.best_loss_over_chance, second.best_loss_over_chance)
+    return replace(first, runs=(*first.runs, *second.runs), best_loss_over_chance=worst)
 
 
 def _joined(first: Recipe, second: Recipe) -> Recipe:
     """Both, one after the other."""
+    step = first.gradient_step
+    if second.gradient_step.clip is not None:
+        step = replace(step, clip=second.gradient_step.clip)
+    if second.gradient_step.weight_decay:
+        step = replace(step, weight_decay=second.gradient_step.weight_decay)
     return Recipe(
         model=second.model,
         effect=max(first.effect, second.effect, key=EFFECTS.index),
         words=", ".join(filter(None, (first.words, second.words))),
         cost=second.cost if not first.words else f"{first.cost}, {second.cost}",
-        draws={**first.draws, **second.draws},
-        gradient_step=second.gradient_step if second.gradient_step != GradientStep() else first.gradient_step,
+        draws={**first.draws, **{name: in_turn(first.draws.get(name), each) for name, each in second.draws.items()}},
+        gradient_step=step,
         sites=first.sites + second.sites,
+        unit_variance=first.unit_variance + second.unit_variance,
     )
 
 
 def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}." if words else ""
-
-
-@contextmanager
-def drawn(subject: Subject, recipe: Recipe, seed: int) -> Iterator[None]:
-    """Inside: the module with the weights of a recipe; afterwards with its own again."""
-    weights = [subject.converted.initializers[name] for name in recipe.draws]
-    own = [weight.detach().clone() for weight in weights]
-    try:
-        draw(subject, recipe, seed)
-        yield
-    finally:
-        with torch.no_grad():
-            for weight, values in zip(weights, own, strict=True):
-                weight.copy_(values)
-
-
-def draw(subject: Subject, recipe: Recipe, seed: int) -> None:
-    """Write a recipe's weights into the module, then the running statistics they lead to."""
-    with torch.no_grad():
-        for name, each in recipe.draws.items():
-            parameter = subject.converted.initializers[name]
-            parameter.copy_(torch.from_numpy(each.realize(name, tuple(parameter.shape), seed)))
-    for name, value in batch_statistics(subject, recipe.sites).items():
-        subject.converted.set_constant(name, value)
-
-
-def batch_statistics(subject: Subject, sites: Sequence[NormalizationSite]) -> dict[str, torch.Tensor]:
-    """Mean and variance [C] of the sample batch at each site, by the initialiser that is to hold them."""
-    found: dict[str, torch.Tensor] = {}
-
-    def taking(site: NormalizationSite) -> Callable[[torch.Tensor], None]:
-        def take(value: torch.Tensor) -> None:
-            axes = [axis for axis in range(value.ndim) if axis != 1]
-            found[site.mean] = value.mean(axes)
-            found[site.variance] = value.var(axes, correction=0)
-
-        return take
-
-    if sites:
-        inputs, _ = subject.tensors()
-        subject.converted.train(True)  # noqa: FBT003 - torch's signature
-        with torch.no_grad():
-            subject.converted.observe(inputs, {site.value: [taking(site)] for site in sites})
-        subject.converted.train(False)  # noqa: FBT003 - torch's signature
-    return found

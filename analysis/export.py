@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from onnx import ModelProto, checker, helper
 
-from analysis.experiment import Experiment, Measured, batch_statistics, drawn
+from analysis.experiment import Experiment, Measured
 from analysis.interventions._base import Recipe
 from analysis.model import assemble_proto
+from analysis.replay import batch_statistics, drawn
 from analysis.subject import Subject
 from analysis.weights import Array
 

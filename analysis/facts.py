@@ -265,6 +265,8 @@ class LayerStats:
     """Pass A, at the layer's output."""
     activation: ActivationStats | None = None
     weight: WeightStats | None = None
+    gradient_dot_weight: float | None = None
+    """Sum of gradient times weight over the weight matrices."""
     update_ratio: float | None = None
     """Gradient norm over weight norm, times the learning rate where one was given."""
     leverage_log10: float | None = None
@@ -558,12 +560,21 @@ class Measurement:
 # ------------------------------------------------------------------ treatments
 
 
+class ClipKind(StrEnum):
+    """What a clip bounds: the joint norm, each element, or each unit in proportion to its weights."""
+
+    GLOBAL_NORM = "global_norm"
+    VALUE = "value"
+    ADAPTIVE = "adaptive"
+
+
 @_fact
 class Clip:
     """Gradient clipping."""
 
-    kind: str
+    kind: ClipKind
     max_norm: float
+    """The bound: of the norm, of an element's magnitude, or of a unit's gradient over its weights."""
     active: bool | None = None
     """Whether the measured gradient is over the limit."""
 
@@ -580,9 +591,11 @@ class GradientStep:
 class Structure:
     """Choices that edit the graph."""
 
+    input: str = "kept"
     activation: str = "kept"
     normalization: str = "kept"
     residual: str = "kept"
+    attention: str = "kept"
 
 
 @_fact
@@ -590,6 +603,7 @@ class ParameterChoice:
     """Choices that redraw weights."""
 
     initialization: str = "kept"
+    branch_ends: str = "kept"
     seed: int | None = None
 
 
@@ -598,7 +612,8 @@ class VariantInfo:
     """One cell of the experiment."""
 
     id: str
-    """Tokens joined by `+`: activation, normalization, residual, initialization, clip, decay; or `baseline`."""
+    """Tokens joined by `+`: input, activation, normalization, residual, attention, initialization, branch ends, clip,
+    decay; or `baseline`."""
     structure: Structure
     parameters: ParameterChoice
     gradient_step: GradientStep

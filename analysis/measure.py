@@ -20,6 +20,7 @@ from analysis.facts import (
     Anatomy,
     AttentionStats,
     BatchFacts,
+    Clip,
     Confidence,
     GradientStats,
     Layer,
@@ -34,7 +35,7 @@ from analysis.fans import fans, gain
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.layers import NORMALIZATIONS, cancelling_operator
 from analysis.localize import locate_non_finite
-from analysis.model import label
+from analysis.model import captures, label
 from analysis.options import AnalysisOptions
 from analysis.sources import gradient_inputs
 from analysis.statistics import Summary, combine, summarize
@@ -56,17 +57,24 @@ def cotangent_seeds(options: AnalysisOptions) -> tuple[int, int]:
 
 
 def measure(
-    subject: Subject, *, cotangents: Sequence[int], learning_rate: float | None = None, ranked: bool = False
+    subject: Subject,
+    *,
+    cotangents: Sequence[int],
+    learning_rate: float | None = None,
+    ranked: bool = False,
+    clip: Clip | None = None,
+    through_time: bool = False,
 ) -> Measurement:
     """Pass A, and pass B once per cotangent seed; eval mode afterwards.
 
     With pass B comes what rules read of the unchanged model and of treatments that are trained: gradients through time,
-    shares that need passes of their own. `ranked`: effective ranks as well.
+    shares that need passes of their own. `ranked`: effective ranks as well. `through_time`: gradients through time also
+    without pass B. `clip`: by value or in proportion, before the gradients are looked at.
     """
     inputs, targets = subject.tensors()
     training = uses_batch_statistics(subject.model, subject.converted, inputs)
     subject.converted.train(training)
-    taps = Taps(subject, detailed=bool(cotangents), ranked=ranked)
+    taps = Taps(subject, detailed=bool(cotangents), ranked=ranked, clip=clip)
     try:
         with taps.listening_to_weights():
             loss = taps.run(inputs, targets)
@@ -81,7 +89,10 @@ def measure(
     finally:
         subject.converted.eval()
     reading = _Reading(subject, taps.forward, by_loss, by_cotangent, learning_rate)
-    return reading.measurement(float(loss.detach()), training)
+    measurement = reading.measurement(float(loss.detach()), training)
+    if measurement.recurrent and measurement.non_finite is None and (cotangents or through_time):
+        measurement = replace(measurement, through_time=measure_through_time(subject))
+    return measurement
 
 
 def cotangent(logits: torch.Tensor, samples: int, seed: int) -> torch.Tensor:
@@ -113,7 +124,6 @@ class _Reading:
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
-        recurrent = bool(operators & STEPWISE)
         reasons = _cap_reasons(subject)
         return Measurement(
             layers=subject.layers,
@@ -125,13 +135,12 @@ class _Reading:
             total_weight_norm=combine(weights.values()).norm,
             gradient_dot_weight=sum(self.by_loss.products.values()),
             batch_statistics=training,
-            recurrent=recurrent,
+            recurrent=bool(operators & STEPWISE),
             normalized=bool(operators & NORMALIZATIONS),
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
             attentive=bool(subject.attention or operators & ATTENTION),
             anatomy=anatomy,
             attention=self.attention(),
-            through_time=measure_through_time(subject) if recurrent and self.by_cotangent and not broken else (),
             trained=subject.trained,
             learning_rate=self.learning_rate,
             non_finite=locate_non_finite(subject) if broken else None,
@@ -199,6 +208,7 @@ class _Reading:
             activation_gradient=None if arriving is None else ActivationGradient(rms=arriving.rms, norm=arriving.norm),
             activation=self._activation(layer),
             weight=self._weight(layer, weight, matrices) if matrices else None,
+            gradient_dot_weight=sum(self.by_loss.products.get(name, 0.0) for name in matrices) if matrices else None,
             update_ratio=None if ratio is None else ratio * (self.learning_rate or 1.0),
             leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
             leads_to_loss=layer.output in upstream,
@@ -306,7 +316,7 @@ def _closed(layer: Layer, stats: LayerStats, zero: AbstractSet[str | None]) -> s
 def _told_what_blocks(
     subject: Subject, stats: Sequence[LayerStats], zero: AbstractSet[str | None]
 ) -> tuple[LayerStats, ...]:
-    """Layers all of whose paths to the loss are closed know by which layer: the next one in graph order."""
+    """Layers whose every path to the loss, or from the inputs, is closed know by which layer: the nearest one."""
     closed = {
         value: place
         for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True))
@@ -314,12 +324,25 @@ def _told_what_blocks(
     }
     if not closed:
         return tuple(stats)
-    reachable, places = _upstream(subject, closed.keys()), sorted(closed.values())
+    reachable, fed = _upstream(subject, closed.keys()), _downstream(subject, closed.keys())
+    places = sorted(closed.values())
     told = []
     for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True)):
-        ahead = next((subject.layers[later].id for later in places if later >= place), None)
-        told.append(each if layer.output in reachable else replace(each, blocked_by=ahead))
+        ahead = next((later for later in places if later >= place), None)
+        behind = next((earlier for earlier in reversed(places) if earlier < place), None)
+        blocking = ahead if layer.output not in reachable else behind if layer.output not in fed else None
+        told.append(each if blocking is None else replace(each, blocked_by=subject.layers[blocking].id))
     return tuple(told)
+
+
+def _downstream(subject: Subject, closed: AbstractSet[str]) -> set[str]:
+    """Values that something other than the zeros of a closed layer enters."""
+    entering = {spec.name for spec in subject.model.inputs}
+    found = set(entering)
+    for node in subject.model.nodes:
+        if not found.isdisjoint(node.input) or not found.isdisjoint(captures(node)):
+            found.update(name for name in node.output if name not in closed)
+    return found
 
 
 def _batch_facts(subject: Subject) -> BatchFacts:

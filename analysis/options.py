@@ -87,6 +87,14 @@ class AnalysisOptions(BaseModel):
     """Time steps that the loss of a recurrent network has to reach back; less is an error."""
     clip_norm: float = Field(default=1.0, gt=0.0, le=1e9)
     """Global gradient norm at which the clipping variants clip."""
+    clip_value: float = Field(default=0.01, gt=0.0, le=1e9)
+    """Magnitude of a gradient element at which clipping by value clips."""
+    weight_decay: float = Field(default=0.01, ge=0.0, le=1e3)
+    """Factor of the weights that the decay variant adds to their gradients (L2)."""
+    variants: tuple[Pattern, ...] = ()
+    """Treatments to measure besides the default plan, such as "selu+lsuv"; with "only" among them, in its place."""
+    without: tuple[Pattern, ...] = ()
+    """Treatments to leave out, by token: variants that contain one are not in the plan."""
 
     def __hash__(self) -> int:
         """Options can be keys, although one of them is a mapping."""

@@ -11,10 +11,11 @@ from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
 from analysis.export import export
 from analysis.model import CheckedModel, check_model
-from analysis.options import AnalysisOptions
+from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
+from analysis.plan import asked_for
 from analysis.rank import Trial, rank, shortlist
-from analysis.report import Report
+from analysis.report import Report, Verdict
 from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
 
@@ -35,6 +36,7 @@ def analyze(
     AnalysisError, see `analysis.errors`.
     """
     clock, rules = Clock(options.budget_seconds, progress), policy(options)
+    asked_for(options)  # what it refuses is refused before the work
     with clock.stage("check", 0.05):
         checked = model if isinstance(model, CheckedModel) else check_model(model)
     with clock.stage("convert", 0.1):
@@ -49,7 +51,7 @@ def analyze(
     findings = diagnose(baseline, rules)
     verdict = verdict_of(baseline, findings)
     with clock.stage("experiment", 0.6):
-        cells = experiment.run_factorial()
+        cells = experiment.run_plan(cures=verdict is not Verdict.HEALTHY and options.effort is not Effort.QUICK)
     with clock.stage("prove", 0.95):
         proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells, rules)))
         remedies = rank(baseline, experiment.unchanged, _judged(proven, rules), findings)

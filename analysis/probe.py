@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 import torch
 
-from analysis.facts import Outcome, Probe, ProbeKind, Run, StartEnd
+from analysis.clipping import take_step
+from analysis.facts import GradientStep, Outcome, Probe, ProbeKind, Run, StartEnd
 from analysis.options import OptimizerName
 from analysis.statistics import combine, summarize
 from analysis.subject import Subject
@@ -59,6 +60,7 @@ GRID: Final = (
     Training(OptimizerName.ADAM, 3e-3),
 )
 THOROUGH_GRID: Final = (*GRID, Training(OptimizerName.SGD, 0.001), Training(OptimizerName.ADAM, 3e-4))
+NO_STEP: Final = GradientStep()
 Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
 """(weights, gradients): change the weights in place."""
 
@@ -73,11 +75,13 @@ def probe(
     training: bool,
     to_the_end: bool = False,
     lengthen: int = 1,
+    step: GradientStep = NO_STEP,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
     not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
+    `step`: clipping and decay before each update.
     """
     chance = subject.objective.chance
     assert chance is not None
@@ -87,7 +91,7 @@ def probe(
         if prepare is not None:
             prepare(seed)
         minibatches = list(_minibatches(subject.batch.size, kind, seed, steps))
-        session = _Session(subject, minibatches, chance, training=training, to_the_end=to_the_end)
+        session = _Session(subject, minibatches, chance, training=training, to_the_end=to_the_end, step=step)
         runs += [_run(session, recipe, kind, seed) for recipe in grid]
     best = [min(_final(run) for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
@@ -119,6 +123,7 @@ class _Session:
     chance: float
     training: bool
     to_the_end: bool
+    step: GradientStep
 
     @property
     def repeated(self) -> bool:
@@ -173,8 +178,9 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
         if pairs:
+            held = [weight for weight, _ in pairs]
             with torch.no_grad():
-                update([w for w, _ in pairs], [g for _, g in pairs])
+                update(held, take_step([gradient for _, gradient in pairs], held, session.step))
     with torch.no_grad():
         inputs, targets = tensors if repeated else subject.tensors()
         curve.append(float(subject.loss(inputs, targets)) / session.chance)

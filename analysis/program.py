@@ -18,7 +18,7 @@ from analysis.errors import AnalysisError, LimitExceeded, NodeFailed
 Slots = list[Any]
 """Tensors, host integers, sequences; None where a value is absent."""
 Action = Callable[[Slots], None]
-Watcher = Callable[[torch.Tensor], None]
+Watcher = Callable[[torch.Tensor], torch.Tensor | None]
 NOTHING: Final = 0
 """The slot that always holds None: an omitted input."""
 
@@ -69,7 +69,7 @@ class Program:
             raise self._explain(at, error) from error
 
     def run_watched(self, slots: Slots, watchers: Mapping[int, Sequence[Watcher]]) -> None:
-        """Fill the slots and show watched ones right after they are written."""
+        """Fill the slots and show watched ones right after they are written; a watcher may hand back another value."""
         at = 0
         try:
             for at, step in enumerate(self.steps):  # noqa: B007 - the handler names the node
@@ -78,7 +78,9 @@ class Program:
                     each.action(slots)
                     for slot in each.writes:
                         for watch in watchers.get(slot, ()):
-                            watch(slots[slot])
+                            changed = watch(slots[slot])
+                            if changed is not None:
+                                slots[slot] = changed
                     for slot in each.dead:
                         slots[slot] = None
                 for slot in step.dead:

@@ -15,6 +15,8 @@ from analysis.report import Decades, Finding, Proof, Remedy, Severity, Verdict
 from analysis.zones import zone
 
 SHORTLIST: Final = 5
+STEPS: Final = frozenset({"clip", "clip_value", "clip_adaptive", "decay"})
+"""Tokens that change nothing before training."""
 STATIC_WEIGHT: Final = 0.15
 PROVEN: Final = 0.9
 """A remedy's worst seed must fall under this share of what the unchanged model reaches."""
@@ -33,32 +35,67 @@ class Trial:
 
 
 def static8(measurement: Measurement) -> float:
-    """How ill a variant looks before any training; 0 is perfect."""
+    """How ill a variant looks before any training; 0 is perfect (`diagnosis` composite, smaller is better)."""
     if measurement.non_finite is not None:
         return HOPELESS
     flow = measurement.flow
     rms, norm = flow.decades_rms or 0.0, flow.decades_norm or 0.0
     dead = max((each.activation.dead_fraction or 0.0 for each in measurement.stats if each.activation), default=0.0)
+    entropy = min((each.entropy_share for each in measurement.attention), default=1.0)
     return (
         _excess(-max(rms, norm) - 1)
         + _excess(min(rms, norm) - 0.5)
+        + _excess(-_memory(measurement) - 1)
+        + _excess(_growth(measurement) - 1)
         + 2 * _excess(_log10(_over_chance(measurement)) - 0.2)
         + _excess(-(flow.collapse_decades or 0.0) - 1)
         + 3 * _excess(dead - 0.5)
+        + 3 * _excess(0.4 - entropy)
+        + _excess(-(flow.tokens_decades or 0.0) / 4 - 1)
         + _excess(-_log10(_median_update_ratio(measurement)) - 2)
     )
 
 
+def _memory(measurement: Measurement) -> float:
+    """Decades at the informative step, bottom layer; 0 where nothing recurs or nobody knows."""
+    known = [each.memory_decades for each in measurement.through_time[:1] if each.memory_decades is not None]
+    return known[0] if known else 0.0
+
+
+def _growth(measurement: Measurement) -> float:
+    return max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
+
+
 def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
-    """The most promising treatments, best first: none that is red or non-finite, and none for the healthy."""
+    """The most promising treatments, best first: none that is red or non-finite, and none for the healthy.
+
+    Of a variant and the same with a gradient step, which look alike before training, one place is taken: by the clipped
+    one in recurrent networks, where steps explode, by the plain one elsewhere.
+    """
     if verdict is Verdict.HEALTHY:
         return ()
-    hopeful = [
-        trial
-        for trial in trials
-        if zone(trial.measurement.flow) is not Zone.RED and trial.measurement.non_finite is None
-    ]
-    return tuple(sorted(hopeful, key=lambda trial: (static8(trial.measurement), trial.info.id))[:SHORTLIST])
+    hopeful = [trial for trial in trials if _is_hopeful(trial)]
+    chosen: dict[str, Trial] = {}
+    for trial in sorted(hopeful, key=lambda trial: (static8(trial.measurement), _steps(trial), trial.info.id)):
+        chosen.setdefault(_untrained(trial), trial)
+    return tuple(list(chosen.values())[:SHORTLIST])
+
+
+def _is_hopeful(trial: Trial) -> bool:
+    """Worth a training: in the range, and not only a gradient step."""
+    red = zone(trial.measurement.flow) is Zone.RED or trial.measurement.non_finite is not None
+    return not red and trial.info.effect is not Effect.TRAINING_ONLY
+
+
+def _untrained(trial: Trial) -> str:
+    """The id without its gradient step."""
+    return "+".join(token for token in trial.info.id.split("+") if token not in STEPS)
+
+
+def _steps(trial: Trial) -> bool:
+    """Whether this one of the twins comes second."""
+    stepped = any(token in STEPS for token in trial.info.id.split("+"))
+    return stepped is not trial.measurement.recurrent
 
 
 def rank(

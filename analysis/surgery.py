@@ -1,14 +1,16 @@
-"""Five graph edits, each on a copy: what every structural treatment is made of.
+"""Graph edits on a copy: what every structural treatment is made of.
 
-An edit never renames what was there; new nodes and tensors are named after the value they belong to.
+An edit never renames what was there; new nodes and tensors are named after the value they belong to. The cost of an
+edit follows from what it touches, not from the size of the graph: nodes are copied once, put in order once, at
+`finish`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from onnx import ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from analysis.model import CheckedModel, captures
+from analysis.model import CheckedModel, bodies, captures
 from analysis.weights import Array
 
 
@@ -21,7 +23,18 @@ class Editor:
         self.proto = ModelProto()
         self.proto.CopyFrom(model.proto)
         self.added: dict[str, Array] = {}
+        self._nodes = [_copy(node) for node in self.proto.graph.node]
+        self._copies = dict(zip(map(id, model.nodes), self._nodes, strict=True))
+        self._producers = {name: node for node in self._nodes for name in node.output if name}
+        self._readers: dict[str, list[NodeProto]] = {}
+        for node in self._nodes:
+            self._note_reads(node)
+        self._behind: dict[int, list[NodeProto]] = {}
+        """Nodes that were put behind another one, which is named by its id; 0: at the very beginning."""
+        self._gone: set[int] = set()
         self._taken = set(model.weights) | set(model.producers) | {spec.name for spec in model.inputs}
+
+    # -------------------------------------------------------------- names
 
     def fresh(self, name: str) -> str:
         """A name nobody has, as near to this one as possible."""
@@ -37,37 +50,117 @@ class Editor:
         self.added[fresh] = array
         return fresh
 
-    def replace_between(self, before: str, after: str, op_type: str, **attributes: Any) -> None:
-        """Compute `after` from `before` by one node; what else led there and is now unused goes."""
-        nodes = list(self.proto.graph.node)
-        place = next(place for place, node in enumerate(nodes) if after in node.output)
-        name = nodes[place].name or after
-        nodes[place] = helper.make_node(op_type, [before], [after], name=name, **attributes)
-        self._set_nodes(_without_unused(nodes, {value.name for value in self.proto.graph.output}))
+    def node(self, op_type: str, inputs: Sequence[str], base: str, output: str = "", **attributes: Any) -> NodeProto:
+        """A new node named after the value `base`; it is not in the graph yet."""
+        output = output or self.fresh(f"{base}_{op_type}")
+        return helper.make_node(op_type, inputs, [output], name=output, **attributes)
+
+    # -------------------------------------------------------------- edits
+
+    def insert(self, value: str, nodes: Sequence[NodeProto]) -> str:
+        """Put nodes behind a value; everyone who read it reads the last one's output. Returns that output.
+
+        A graph output keeps the value it had.
+        """
+        result = nodes[-1].output[0]
+        own = set(map(id, nodes))
+        self._place_behind(self._producers.get(value), nodes)
+        for reader in [reader for reader in self._readers.get(value, ()) if id(reader) not in own]:
+            self.redirect(reader, value, result)
+        return result
 
     def insert_after(self, value: str, op_type: str, inputs: Iterable[str] = (), **attributes: Any) -> str:
-        """Put a node behind a value; everyone who read the value reads the new one. Returns its name."""
-        output = self.fresh(f"{value}_{op_type}")
-        nodes = list(self.proto.graph.node)
-        place = next(place for place, node in enumerate(nodes) if value in node.output)
-        for node in nodes[place + 1 :]:
-            node.input[:] = [output if name == value else name for name in node.input]
-        node = helper.make_node(op_type, [value, *inputs], [output], name=output, **attributes)
-        self._set_nodes([*nodes[: place + 1], node, *nodes[place + 1 :]])
-        return output
+        """Put one node behind a value, which is its first input."""
+        return self.insert(value, [self.node(op_type, [value, *inputs], value, **attributes)])
+
+    def replace_between(self, after: str, nodes: Sequence[NodeProto]) -> None:
+        """Let these nodes compute `after`, the last one's output; what else led there and is now unused goes."""
+        old = self._producers[after]
+        nodes[-1].name = old.name or after
+        self._place_behind(old, nodes)
+        self._gone.add(id(old))
+
+    def bypass(self, node: NodeProto, instead: str = "") -> None:
+        """Take a node of the model out: who read its output reads its first input, or this value."""
+        own = self._copies[id(node)]
+        self._gone.add(id(own))
+        for reader in list(self._readers.get(own.output[0], ())):
+            self.redirect(reader, own.output[0], instead or own.input[0])
+
+    def place(self, value: str, nodes: Sequence[NodeProto]) -> None:
+        """Put nodes behind a value without anybody reading them yet."""
+        self._place_behind(self._producers.get(value), nodes)
+
+    def redirect(self, reader: NodeProto, old: str, new: str) -> None:
+        """Let one node read another value, in its bodies as well; a node of the model or one of the editor's."""
+        own = self._copies.get(id(reader), reader)
+        _rename_reads(own, old, new)
+        self._readers.setdefault(new, []).append(own)
+        self._readers[old] = [each for each in self._readers.get(old, ()) if each is not own]
+
+    def readers(self, value: str) -> list[NodeProto]:
+        """Nodes that read a value at present."""
+        return list(self._readers.get(value, ()))
+
+    def set_attribute(self, node: NodeProto, name: str, value: Any) -> None:
+        """Give a node of the model another attribute."""
+        own = self._copies[id(node)]
+        kept = [attribute for attribute in own.attribute if attribute.name != name]
+        del own.attribute[:]
+        own.attribute.extend([*kept, helper.make_attribute(name, value)])
 
     def finish(self) -> CheckedModel:
         """The edited model."""
+        nodes = _without_unused(list(self._ordered()), {value.name for value in self.proto.graph.output})
+        del self.proto.graph.node[:]
+        self.proto.graph.node.extend(nodes)
         return self.model.edited(self.proto, self.model.weights.updated(self.added))
 
-    def _set_nodes(self, nodes: Iterable[NodeProto]) -> None:
-        copies = []
+    # -------------------------------------------------------------- order
+
+    def _place_behind(self, anchor: NodeProto | None, nodes: Sequence[NodeProto]) -> None:
+        self._behind.setdefault(0 if anchor is None else id(anchor), [])[:0] = nodes
         for node in nodes:
-            copy = NodeProto()
-            copy.CopyFrom(node)
-            copies.append(copy)
-        del self.proto.graph.node[:]
-        self.proto.graph.node.extend(copies)
+            self._producers.update(dict.fromkeys(filter(None, node.output), node))
+            self._note_reads(node)
+
+    def _note_reads(self, node: NodeProto) -> None:
+        for name in dict.fromkeys([*node.input, *captures(node)]):
+            if name:
+                self._readers.setdefault(name, []).append(node)
+
+    def _ordered(self) -> Iterator[NodeProto]:
+        """Each node, then what was put behind it."""
+        pending = [*self._behind.get(0, ()), *self._nodes][::-1]
+        while pending:
+            node = pending.pop()
+            if id(node) not in self._gone:
+                yield node
+            pending.extend(reversed(self._behind.get(id(node), ())))
+
+
+def _copy(node: NodeProto) -> NodeProto:
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    return copy
+
+
+def _rename_reads(node: NodeProto, old: str, new: str) -> None:
+    node.input[:] = [new if name == old else name for name in node.input]
+    for body in bodies(node):
+        _rename_captures(body, old, new)
+
+
+def _rename_captures(body: GraphProto, old: str, new: str) -> None:
+    """Reads of an outer value, unless the body has one of its own by that name."""
+    own = {value.name for value in body.input} | {name for node in body.node for name in node.output}
+    if old in own:
+        return
+    for node in body.node:
+        _rename_reads(node, old, new)
+    for value in body.output:
+        if value.name == old:
+            value.name = new
 
 
 def _without_unused(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto]:
@@ -79,15 +172,6 @@ def _without_unused(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto
             needed.update(node.input)
             needed.update(captures(node))
     return kept[::-1]
-
-
-def downstream(model: CheckedModel, value: str) -> set[str]:
-    """Every value of the main graph that depends on this one."""
-    reached = {value}
-    for node in model.nodes:
-        if not reached.isdisjoint(node.input) or not reached.isdisjoint(captures(node)):
-            reached.update(filter(None, node.output))
-    return reached
 
 
 def attributes_of(node: NodeProto) -> Mapping[str, Any]:

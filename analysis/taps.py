@@ -13,7 +13,8 @@ from typing import Final
 import torch
 
 from analysis.attention import AttentionSite
-from analysis.facts import Layer
+from analysis.clipping import clip_elements
+from analysis.facts import Clip, Layer
 from analysis.model import label
 from analysis.ops._registry import lookup
 from analysis.statistics import (
@@ -85,11 +86,17 @@ class Forward:
 class Taps:
     """Listens to one subject; `backward` is where gradients are noted at present."""
 
-    def __init__(self, subject: Subject, *, detailed: bool = False, ranked: bool = False) -> None:
-        """Nothing heard yet. `detailed`: also what takes passes of its own; `ranked`: also effective ranks."""
+    def __init__(
+        self, subject: Subject, *, detailed: bool = False, ranked: bool = False, clip: Clip | None = None
+    ) -> None:
+        """Nothing heard yet. `detailed`: also what takes passes of its own; `ranked`: also effective ranks.
+
+        `clip`: weight gradients are clipped by value or in proportion before anything is noted.
+        """
         self.subject = subject
         self.detailed = detailed
         self.ranked = ranked
+        self.clip = clip
         self.forward = Forward()
         self.backward = Backward()
         self._watchers: dict[str, list[Watcher]] = {}
@@ -145,6 +152,7 @@ class Taps:
         def on_gradient(parameter: torch.Tensor) -> None:
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:
+                gradient = gradient if self.clip is None else clip_elements(gradient, parameter, self.clip)
                 self.backward.gradients[name] = summarize(gradient)
                 self.backward.products[name] = dot(gradient, parameter)
                 if name in self._tables:

@@ -14,6 +14,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from analysis.options import AnalysisOptions, parse_options
+from analysis.plan import asked_for
 from analysis.rules import policy
 from service.objects import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
@@ -135,7 +136,8 @@ class _Receiver:
             hint = "send the bytes of an .onnx file"
             raise refusal("not-onnx", HTTPStatus.BAD_REQUEST, "the model is empty", where="model", hint=hint)
         self._upload.options = parse_options(bytes(self._text or b""))
-        policy(self._upload.options)  # what it refuses is refused now, not by a job
+        policy(self._upload.options)  # what these refuse is refused now, not by a job
+        asked_for(self._upload.options)
         self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
         return self._upload
 

@@ -2,13 +2,42 @@
 
 from typing import Final
 
-from analysis.interventions import clip_gradients, insert_normalization, reinitialize, swap_activation
+from analysis.interventions import (
+    clip_gradients,
+    cool_attention,
+    decay_weights,
+    identity_rnn,
+    insert_normalization,
+    move_normalization,
+    orthogonalize,
+    rebalance,
+    reinitialize,
+    remove_normalization,
+    rescale_weights,
+    shrink_residual_ends,
+    standardize_input,
+    swap_activation,
+    unit_variance,
+    wrap_residual,
+)
 from analysis.interventions._base import Treatment
 
 INTERVENTIONS: Final[tuple[Treatment, ...]] = (
-    swap_activation.TREATMENT,
-    insert_normalization.TREATMENT,
-    reinitialize.HE,
-    reinitialize.XAVIER,
-    clip_gradients.TREATMENT,
+    *standardize_input.TREATMENTS,
+    *swap_activation.TREATMENTS,
+    *insert_normalization.TREATMENTS,
+    *move_normalization.TREATMENTS,
+    *remove_normalization.TREATMENTS,
+    *wrap_residual.TREATMENTS,
+    *cool_attention.TREATMENTS,
+    *reinitialize.TREATMENTS,
+    *orthogonalize.TREATMENTS,
+    *unit_variance.TREATMENTS,
+    *identity_rnn.TREATMENTS,
+    *shrink_residual_ends.TREATMENTS,
+    *rebalance.TREATMENTS,
+    *rescale_weights.TREATMENTS,
+    *clip_gradients.TREATMENTS,
+    *decay_weights.TREATMENTS,
 )
+BY_TOKEN: Final = {treatment.token: treatment for treatment in INTERVENTIONS}

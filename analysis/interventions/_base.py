@@ -5,48 +5,30 @@ gradient step. It holds no weights and no torch: the measurer and the exporter r
 until it is measured, and what is exported is what was measured.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import numpy as np
-import numpy.typing as npt
-
-from analysis.facts import Effect, GradientStep, Layer
+from analysis.attention import AttentionSite
+from analysis.facts import Effect, GradientStep, Layer, Measurement
+from analysis.interventions._draws import Draw
 from analysis.model import CheckedModel
 from analysis.sources import Sources
+from analysis.weights import Array
 
 
 class Factor(StrEnum):
     """What a treatment chooses; a variant's id names its choices in this order."""
 
+    INPUT = "input"
     ACTIVATION = "activation"
     NORMALIZATION = "normalization"
     RESIDUAL = "residual"
+    ATTENTION = "attention"
     INITIALIZATION = "initialization"
+    BRANCH_ENDS = "branch_ends"
     CLIP = "clip"
     DECAY = "decay"
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """How an initialiser is redrawn: mean + std * noise; with std 0 a constant."""
-
-    std: float = 0.0
-    mean: float = 0.0
-
-    def realize(self, name: str, shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
-        """The values; two draws of one initialiser and seed share their noise, so they can be compared in pairs."""
-        if self.std == 0:
-            return np.full(shape, self.mean, np.float32)
-        return np.float32(self.mean) + np.float32(self.std) * noise(name, shape, seed)
-
-
-def noise(name: str, shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
-    """N(0, 1), the same for every draw of this initialiser and seed."""
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    return np.random.default_rng((seed, key)).standard_normal(shape, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +38,14 @@ class NormalizationSite:
     value: str
     mean: str
     variance: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitVariance:
+    """A weight to be scaled until what its layer writes has variance 1 on the sample batch, bias left out."""
+
+    weight: str
+    output: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +63,8 @@ class Recipe:
     gradient_step: GradientStep = field(default_factory=GradientStep)
     sites: tuple[NormalizationSite, ...] = ()
     """Running statistics to be taken from the sample batch once the draws are made."""
+    unit_variance: tuple[UnitVariance, ...] = ()
+    """Weights to be scaled on the sample batch once the draws are made, inputs first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +80,19 @@ class Context:
 
     layers: tuple[Layer, ...]
     sources: Sources
+    trunk: tuple[str, ...]
+    """Values that every path to the loss passes, inputs first."""
+    attention: tuple[AttentionSite, ...]
     batch_size: int
     clip_norm: float
+    clip_value: float
+    weight_decay: float
+    inputs: Mapping[str, Array]
+    """The sample batch."""
+    shapes: Callable[[], Mapping[str, tuple[int, ...]]]
+    """Shapes of the trunk's values and the layers' outputs on the sample batch; takes a forward pass the first time."""
+    baseline: Measurement
+    """What was measured of the unchanged model."""
 
 
 @dataclass(frozen=True, slots=True)

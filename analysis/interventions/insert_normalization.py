@@ -1,94 +1,145 @@
-"""Insert BatchNormalization between each hidden layer and its activation.
+"""Insert a normalisation between each hidden layer and its activation.
 
 Standardising the pre-activations keeps forward and backward signal at a scale whatever the weights are. Inserted
 behind convolutions and matrix products whose output runs into a hidden activation, on the branch where the output is
-added to a skip path, and only where no normalisation stands yet. Does not apply to sequences ([N, T, C], where
-LayerNormalization is the right tool), inside attention, to gates or to the head. The running statistics are those of
-the sample batch, scale 1, shift 0. Needs a batch to train with; the bias of the layer becomes redundant. Changes the
-function. Source: Ioffe and Szegedy 2015.
+added to a skip path, and only where no normalisation stands yet; never in front of the head, of a gate, or inside
+attention. `batch_norm` works on [N, C] and images, over samples and space; its running statistics are those of the
+sample batch. Not for sequences, where it mixes positions. `layer_norm` works on [N, C] and [N, T, C], over the
+features of one position. `group_norm` works on images, over space and the channels of a group, up to eight groups.
+Scale 1, shift 0; the bias of the layer becomes redundant. Changes the function. Source: Ioffe and Szegedy 2015; Ba,
+Kiros and Hinton 2016; Wu and He 2018.
 """
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from analysis.facts import Effect, Layer
 from analysis.interventions._base import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
-from analysis.interventions.swap_activation import is_hidden_activation
-from analysis.layers import LINEAR, NORMALIZATIONS, REACH, TRANSPARENT
+from analysis.interventions._layer_norm import EPSILON, insert_layer_norm
+from analysis.interventions._sites import dtype_of, hidden_activations, is_normalized
+from analysis.layers import LINEAR, TRANSPARENT
 from analysis.model import CheckedModel
 from analysis.surgery import Editor
 
-EPSILON: Final = 1e-5
-FIRST_BATCH_OPSET: Final = 9
+GROUPS: Final = 8
+SINCE: Final = {"batch_norm": 9, "layer_norm": 7, "group_norm": 7}
+GROUP_NORM_SINCE: Final = 21
+IMAGE_LAYERS: Final = frozenset({"Conv", "ConvTranspose"})
+TITLES: Final = {
+    "batch_norm": "BatchNormalization", "layer_norm": "LayerNormalization", "group_norm": "GroupNormalization",
+}  # fmt: skip
+Shape = tuple[int, ...]
+Fits = Callable[[Layer, Shape], bool]
+"""(layer, shape of its output)."""
+Inserter = Callable[[Editor, str, Shape], Iterable[NormalizationSite]]
+"""(editor, value, its shape): put it behind the value."""
 
 
-def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
-    """One BatchNormalization per candidate layer."""
-    candidates = [layer for layer in context.layers if _is_candidate(model, context, layer)]
+def insert(token: str, model: CheckedModel, context: Context) -> Recipe | NotApplicable:
+    """One normalisation per candidate layer."""
+    if model.opset() < SINCE[token]:
+        return NotApplicable(f"opset {model.opset()} is older than {SINCE[token]}")
+    fits, reason = CANDIDATES[token]
+    candidates = _candidates(model, context, fits)
     if not candidates:
-        return NotApplicable("no hidden layer with an activation works on [N, C] or images")
-    bare = [layer for layer in candidates if not _is_normalized(model, layer)]
+        return NotApplicable(reason)
+    bare = [value for value in candidates if not is_normalized(model, value, TRANSPARENT)]
     if not bare:
         return NotApplicable("every hidden layer has a normalisation already")
-    if model.opset() < FIRST_BATCH_OPSET:
-        return NotApplicable(f"opset {model.opset()} is older than {FIRST_BATCH_OPSET}")
     editor = Editor(model)
-    sites = tuple(_insert(editor, model, layer) for layer in bare)
+    sites = [site for value in bare for site in INSERTERS[token](editor, value, candidates[value])]
     return Recipe(
         model=editor.finish(),
         effect=Effect.CHANGES_FUNCTION,
-        words=f"insert BatchNormalization before the activation of {len(bare)} layers",
-        cost=f"{len(bare)} BatchNormalization nodes inserted",
-        sites=sites,
+        words=f"insert {TITLES[token]} before the activation of {len(bare)} layers",
+        cost=f"{len(bare)} {TITLES[token]} nodes inserted",
+        sites=tuple(sites),
     )
 
 
-def _is_candidate(model: CheckedModel, context: Context, layer: Layer) -> bool:
-    if layer.op not in LINEAR or layer.activated is None or _channels(model, layer) is None:
-        return False
-    return is_hidden_activation(model, context, layer)
+# ------------------------------------------------------------------ where
 
 
-def _channels(model: CheckedModel, layer: Layer) -> int | None:
-    """Size of axis 1, which BatchNormalization standardises; None for sequences and open ranks."""
-    known = model.values.get(layer.output)
-    shape = [] if known is None else list(known.type.tensor_type.shape.dim)
-    rank = len(shape)
-    is_image = layer.op in {"Conv", "ConvTranspose"} and rank > 2
-    if not is_image and rank != 2:
-        return None
-    if shape[1].dim_value > 0:
-        return int(shape[1].dim_value)
-    bias = next((info.shape for role, info in layer.parameters.items() if role == "bias"), ())
-    return bias[0] if len(bias) == 1 else None
+def _candidates(model: CheckedModel, context: Context, fits: Fits) -> dict[str, Shape]:
+    """What hidden layers write, in front of their activation: the value and its shape."""
+    hidden = hidden_activations(model, context)
+    layers = [layer for layer in context.layers if layer.op in LINEAR and layer.activated in hidden]
+    shapes = context.shapes() if layers else {}
+    fitting = [layer for layer in layers if fits(layer, shapes.get(layer.output, ()))]
+    return {layer.output: shapes[layer.output] for layer in fitting}
 
 
-def _is_normalized(model: CheckedModel, layer: Layer) -> bool:
-    """Whether a normalisation stands between the layer and its activation, or right before the layer."""
-    value = layer.output
-    for _ in range(REACH):
-        nodes = [use.node for use in model.consumers.get(value, ())]
-        if any(node.op_type in NORMALIZATIONS for node in nodes):
-            return True
-        ahead = [node for node in nodes if node.op_type in TRANSPARENT]
-        if not ahead:
-            return False
-        value = ahead[0].output[0]
-    return False
+def _is_image(layer: Layer, shape: Shape) -> bool:
+    return layer.op in IMAGE_LAYERS and len(shape) > 2
 
 
-def _insert(editor: Editor, model: CheckedModel, layer: Layer) -> NormalizationSite:
-    channels = _channels(model, layer)
-    assert channels is not None
-    prefix = f"{layer.output}_batch_norm"
-    ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-    scale = editor.add_tensor(f"{prefix}.scale", ones)
-    bias = editor.add_tensor(f"{prefix}.bias", zeros)
-    mean = editor.add_tensor(f"{prefix}.running_mean", zeros)
-    variance = editor.add_tensor(f"{prefix}.running_variance", ones)
-    editor.insert_after(layer.output, "BatchNormalization", [scale, bias, mean, variance], epsilon=EPSILON)
-    return NormalizationSite(layer.output, mean, variance)
+def _is_image_or_vectors(layer: Layer, shape: Shape) -> bool:
+    return _is_image(layer, shape) or len(shape) == 2
 
 
-TREATMENT: Final = Treatment("batch_norm", Factor.NORMALIZATION, __doc__, apply)
+def _is_sequence_or_vectors(layer: Layer, shape: Shape) -> bool:
+    return layer.op not in IMAGE_LAYERS and len(shape) in {2, 3}
+
+
+CANDIDATES: Final[dict[str, tuple[Fits, str]]] = {
+    "batch_norm": (_is_image_or_vectors, "no hidden layer with an activation works on [N, C] or images"),
+    "layer_norm": (_is_sequence_or_vectors, "no hidden layer with an activation works on [N, C] or [N, T, C]"),
+    "group_norm": (_is_image, "no hidden layer with an activation works on images"),
+}
+
+
+# ------------------------------------------------------------------ how
+
+
+def _affine(editor: Editor, value: str, kind: str, shape: tuple[int, ...]) -> tuple[str, str]:
+    dtype = dtype_of(editor.model, value)
+    scale = editor.add_tensor(f"{value}_{kind}.scale", np.ones(shape, dtype))
+    return scale, editor.add_tensor(f"{value}_{kind}.bias", np.zeros(shape, dtype))
+
+
+def _batch_norm(editor: Editor, value: str, shape: Shape) -> Iterable[NormalizationSite]:
+    scale, bias = _affine(editor, value, "batch_norm", shape[1:2])
+    dtype = dtype_of(editor.model, value)
+    mean = editor.add_tensor(f"{value}_batch_norm.running_mean", np.zeros(shape[1], dtype))
+    variance = editor.add_tensor(f"{value}_batch_norm.running_variance", np.ones(shape[1], dtype))
+    editor.insert_after(value, "BatchNormalization", [scale, bias, mean, variance], epsilon=EPSILON)
+    return [NormalizationSite(value, mean, variance)]
+
+
+def _layer_norm(editor: Editor, value: str, shape: Shape) -> Iterable[NormalizationSite]:
+    scale, bias = _affine(editor, value, "layer_norm", shape[-1:])
+    insert_layer_norm(editor, value, scale, bias)
+    return []
+
+
+def _group_norm(editor: Editor, value: str, shape: Shape) -> Iterable[NormalizationSite]:
+    """One node where the opset has it, else InstanceNormalization of channels laid side by side in groups."""
+    channels = shape[1]
+    groups = next(count for count in range(min(GROUPS, channels), 0, -1) if channels % count == 0)
+    if editor.model.opset() >= GROUP_NORM_SINCE:
+        scale, bias = _affine(editor, value, "group_norm", (channels,))
+        editor.insert_after(value, "GroupNormalization", [scale, bias], num_groups=groups, epsilon=EPSILON)
+        return []
+    dtype = dtype_of(editor.model, value)
+    scale, bias = _affine(editor, value, "group_norm", (channels, *[1] * (len(shape) - 2)))
+    ones = editor.add_tensor(f"{value}_group_norm.ones", np.ones(groups, dtype))
+    zeros = editor.add_tensor(f"{value}_group_norm.zeros", np.zeros(groups, dtype))
+    grouped = editor.add_tensor(f"{value}_group_norm.groups", np.array([0, groups, -1], np.int64))
+    sizes = editor.node("Shape", [value], value)
+    rows = editor.node("Reshape", [value, grouped], value)
+    standard = editor.node("InstanceNormalization", [rows.output[0], ones, zeros], value, epsilon=EPSILON)
+    back = editor.node("Reshape", [standard.output[0], sizes.output[0]], value)
+    scaled = editor.node("Mul", [back.output[0], scale], value)
+    editor.insert(value, [sizes, rows, standard, back, scaled, editor.node("Add", [scaled.output[0], bias], value)])
+    return []
+
+
+INSERTERS: Final[dict[str, Inserter]] = {
+    "batch_norm": _batch_norm, "layer_norm": _layer_norm, "group_norm": _group_norm,
+}  # fmt: skip
+TREATMENTS: Final = tuple(
+    Treatment(token, Factor.NORMALIZATION, __doc__, partial(insert, token)) for token in INSERTERS
+)

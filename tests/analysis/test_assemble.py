@@ -6,6 +6,7 @@ import pytest
 from analysis.assemble import Row, factor_effects, summarize_report, verdict_of
 from analysis.facts import (
     Clip,
+    ClipKind,
     Effect,
     Flow,
     GradientStep,
@@ -81,7 +82,7 @@ def row(rms: float | None, *, activation: str = "kept", initialization: str = "k
         id="x",
         structure=Structure(activation=activation),
         parameters=ParameterChoice(initialization=initialization),
-        gradient_step=GradientStep(clip=Clip(kind="global_norm", max_norm=1.0) if clip else None),
+        gradient_step=GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=1.0) if clip else None),
         status=Status.MEASURED if rms is not None else Status.NOT_APPLICABLE,
         effect=Effect.CHANGES_FUNCTION,
     )

@@ -6,10 +6,11 @@ import torch
 
 from analysis.clock import Clock
 from analysis.examine import examine
-from analysis.experiment import Experiment, batch_statistics, draw, drawn
+from analysis.experiment import Experiment
 from analysis.facts import Parity, ParityStatus, Status
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
+from analysis.replay import batch_statistics, draw, drawn
 from analysis.subject import prepare
 from tests.gallery import Recurrent, export, he, mlp, seeded, sequences, vectors, xavier
 
@@ -22,10 +23,11 @@ def experiment(model: bytes, batch: bytes | None = None, options: AnalysisOption
     return Experiment(subject, measurement, options, Clock(options.budget_seconds, None))
 
 
-def test_the_plan_is_the_full_factorial_with_one_id_per_cell() -> None:
+def test_the_plan_is_the_full_factorial_and_decay_with_one_id_per_cell() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
-    cells.run_factorial()
-    assert len(cells.cells) == 24
+    cells.run_plan(cures=False)
+    assert len(cells.cells) == 25
+    assert cells.cells["decay"].info.status is Status.DERIVED
     assert next(iter(cells.cells)) == "baseline"
     assert {"relu+batch_norm+he+clip", "xavier", "batch_norm+clip", "relu+he"} <= cells.cells.keys()
     assert all(each.measurement is not None for each in cells.cells.values())
@@ -33,7 +35,7 @@ def test_the_plan_is_the_full_factorial_with_one_id_per_cell() -> None:
 
 def test_a_treatment_that_changes_nothing_is_not_applicable_and_says_why() -> None:
     cells = experiment(mlp(4, "Relu", he()))
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     info = cells.cells["relu+he"].info
     assert info.status is Status.NOT_APPLICABLE
     assert info.reason == "every hidden activation is ReLU already"
@@ -42,10 +44,10 @@ def test_a_treatment_that_changes_nothing_is_not_applicable_and_says_why() -> No
 
 def test_clipping_is_derived_and_linked_where_it_does_nothing() -> None:
     loose = experiment(mlp(4, "Tanh", xavier()), options=AnalysisOptions(clip_norm=1e6))
-    loose.run_factorial()
+    loose.run_plan(cures=False)
     assert loose.cells["clip"].info.same_as == "baseline"
     tight = experiment(mlp(4, "Tanh", xavier()), options=AnalysisOptions(clip_norm=1e-3))
-    tight.run_factorial()
+    tight.run_plan(cures=False)
     clipped = tight.cells["he+clip"]
     assert clipped.info.status is Status.DERIVED
     assert clipped.info.same_as is None
@@ -56,7 +58,7 @@ def test_clipping_is_derived_and_linked_where_it_does_nothing() -> None:
 def test_weights_are_their_own_again_after_the_factorial_and_the_proofs() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
     before = {name: weight.detach().clone() for name, weight in cells.baseline.converted.initializers.items()}
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     cells.prove(["he", "relu+batch_norm+xavier"])
     for name, weight in cells.baseline.converted.initializers.items():
         assert torch.equal(weight, before[name])
@@ -64,7 +66,7 @@ def test_weights_are_their_own_again_after_the_factorial_and_the_proofs() -> Non
 
 def test_he_and_xavier_share_their_noise() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     recipes = [cells.cells[name].recipe for name in ("he", "xavier")]
     values = []
     for recipe in recipes:
@@ -77,7 +79,7 @@ def test_he_and_xavier_share_their_noise() -> None:
 
 def test_another_seed_draws_other_weights() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     recipe = cells.cells["he"].recipe
     assert recipe is not None
     drawn_weights = []
@@ -89,7 +91,7 @@ def test_another_seed_draws_other_weights() -> None:
 
 def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()))
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     recipe = cells.cells["batch_norm"].recipe
     assert recipe is not None
     subject = cells.subject_of(recipe)
@@ -105,7 +107,7 @@ def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> Non
 def test_a_spent_budget_leaves_cells_out_and_says_so() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()))
     cells.clock = Clock(-1.0, None)
-    assert cells.run_factorial() == []
+    assert cells.run_plan(cures=False) == []
     assert cells.prove(["he"]) == []
     assert cells.clock.cut
     assert ("variant he", "budget_seconds reached") in cells.clock.left_out
@@ -114,7 +116,7 @@ def test_a_spent_budget_leaves_cells_out_and_says_so() -> None:
 def test_quick_effort_trains_nothing() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()), options=AnalysisOptions(effort="quick"))  # type: ignore[arg-type]
     assert cells.probe_baseline().probe is None
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     assert cells.prove(["he"]) == []
     assert ("training of treatments", "effort is quick") in cells.clock.left_out
 
@@ -143,7 +145,7 @@ def test_layers_are_told_how_far_they_moved_in_the_best_run() -> None:
 
 def test_a_proof_draws_anew_for_every_seed() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     (proven,) = cells.prove(["he"])
     assert proven.info.replicates == 3
     assert proven.measurement is not None
@@ -156,7 +158,7 @@ def test_a_proof_draws_anew_for_every_seed() -> None:
 
 def test_recurrent_networks_get_initialisations_and_no_swaps() -> None:
     cells = experiment(export(seeded(Recurrent), torch.zeros(2, 20, 8)), sequences())
-    cells.run_factorial()
+    cells.run_plan(cures=False)
     status = {name: each.info.status for name, each in cells.cells.items()}
     assert status["he"] is Status.MEASURED
     assert status["relu"] is Status.NOT_APPLICABLE
@@ -168,6 +170,6 @@ def test_trained_weights_make_a_redraw_destructive() -> None:
     trained = experiment(mlp(3, "Tanh", xavier()))
     trained.baseline = replace(trained.baseline, trained=True)
     for cells, expected in ((untrained, False), (trained, True)):
-        cells.run_factorial()
+        cells.run_plan(cures=False)
         assert cells.cells["he"].info.destructive is expected
         assert not cells.cells["relu"].info.destructive

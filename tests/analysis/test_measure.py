@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from analysis.examine import examine
-from analysis.experiment import clipped
-from analysis.facts import Clip, Confidence, Measurement, Parity, ParityStatus
+from analysis.facts import Confidence, Measurement, Parity, ParityStatus
 from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
@@ -75,29 +74,6 @@ def test_gradients_and_activations_are_those_of_the_original_module() -> None:
     assert first.dead_fraction == pytest.approx((hidden.amax(0) <= 0).float().mean().item())
     total = torch.nn.utils.get_total_norm([p.grad for p in module.parameters() if p.grad is not None])
     assert result.total_gradient_norm == pytest.approx(total.item(), rel=1e-5)
-
-
-def test_clipping_and_decay_follow_from_three_numbers() -> None:
-    torch.manual_seed(3)
-    module = Original()
-    arrays = np.load(io.BytesIO(vectors()))
-    x, target = torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["target"])
-    result = measured(export(module, x[:2]), vectors())
-    nn.functional.cross_entropy(module(x), target).backward()
-    decay = 0.3
-    decayed = math.sqrt(sum((p.grad + decay * p).square().sum().item() for p in module.parameters()))
-    squares = (
-        result.total_gradient_norm**2 + 2 * decay * result.gradient_dot_weight + decay**2 * result.total_weight_norm**2
-    )
-    assert math.sqrt(squares) == pytest.approx(decayed, rel=1e-5)
-    limit = 0.1
-    after = clipped(result, Clip(kind="global_norm", max_norm=limit))
-    torch.nn.utils.clip_grad_norm_(module.parameters(), limit)
-    assert module.second.weight.grad is not None
-    assert after.stats[1].weight_gradient is not None
-    assert after.total_gradient_norm == pytest.approx(limit, rel=1e-5)
-    assert after.stats[1].weight_gradient.norm == pytest.approx(module.second.weight.grad.norm().item(), rel=1e-5)
-    assert after.flow == result.flow
 
 
 def test_flow_of_a_linear_chain_is_the_product_of_its_weights() -> None:

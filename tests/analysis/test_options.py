@@ -48,6 +48,10 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
         "thresholds": {"GH101.flow_decades": -3.0},
         "required_horizon": 40,
         "clip_norm": 2.0,
+        "clip_value": 0.1,
+        "weight_decay": 0.001,
+        "variants": ["only", "selu+lsuv"],
+        "without": ["batch_norm"],
     }
     options = parse_options(form(chosen))
     assert options == AnalysisOptions(
@@ -66,6 +70,10 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
         thresholds={"GH101.flow_decades": -3.0},
         required_horizon=40,
         clip_norm=2.0,
+        clip_value=0.1,
+        weight_decay=0.001,
+        variants=("only", "selu+lsuv"),
+        without=("batch_norm",),
     )
     assert set(chosen) == set(AnalysisOptions.model_fields)
 
@@ -78,6 +86,8 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
         ("batch_size", [1, 4096], [0, 4097, 2.5]),
         ("learning_rate", [1e-12, 100.0, None], [0.0, -1.0, 100.1, math.nan]),
         ("clip_norm", [1e-9, 1e9], [0.0, -1.0, 1.1e9, math.inf]),
+        ("clip_value", [1e-9, 1e9], [0.0, -1.0, 1.1e9, math.inf]),
+        ("weight_decay", [0.0, 1e3], [-1.0, 1.1e3, math.nan]),
         ("effort", ["quick", "standard", "thorough"], ["QUICK", "", 1, None]),
         ("loss", ["automatic", "cross_entropy", "nll", "mse", "bce", "graph"], ["l1", None]),
         ("device", ["auto", "cpu", "cuda"], ["tpu"]),

@@ -1,0 +1,77 @@
+"""What an optimiser sees of a measured gradient: clipped first, then decayed, by arithmetic on numbers.
+
+Clipping by global norm scales everything by min(1, c / |g|); decay adds lambda w, so |g + lambda w|^2 = |g|^2 + 2
+lambda <g, w> + lambda^2 |w|^2. Both follow from norms and products of a pass that was run anyway (torch's order:
+clip_grad_norm_, then the optimiser's weight_decay). Clipping by value or in proportion to the weights needs the
+elements and is measured.
+"""
+
+import math
+from dataclasses import replace
+
+from analysis.facts import ClipKind, GradientStats, GradientStep, LayerStats, Measurement
+
+
+def after_step(measurement: Measurement, step: GradientStep) -> Measurement:
+    """The measurement as the optimiser would see it."""
+    clip = step.clip
+    if clip is not None and clip.kind is ClipKind.GLOBAL_NORM and measurement.total_gradient_norm > clip.max_norm:
+        measurement = scaled(measurement, clip.max_norm / measurement.total_gradient_norm)
+    return decayed(measurement, step.weight_decay) if step.weight_decay else measurement
+
+
+def scaled(measurement: Measurement, factor: float) -> Measurement:
+    """All gradients of the parameters times a factor."""
+    return replace(
+        measurement,
+        stats=tuple(_scaled(each, factor) for each in measurement.stats),
+        total_gradient_norm=measurement.total_gradient_norm * factor,
+        gradient_dot_weight=measurement.gradient_dot_weight * factor,
+    )
+
+
+def decayed(measurement: Measurement, decay: float) -> Measurement:
+    """Decay times the weights added to their gradients."""
+    gradient, weight = measurement.total_gradient_norm, measurement.total_weight_norm
+    product = measurement.gradient_dot_weight
+    return replace(
+        measurement,
+        stats=tuple(_decayed(each, decay) for each in measurement.stats),
+        total_gradient_norm=_norm(gradient, product, weight, decay),
+        gradient_dot_weight=product + decay * weight**2,
+    )
+
+
+def _norm(gradient: float, product: float, weight: float, decay: float) -> float:
+    return math.sqrt(max(gradient**2 + 2 * decay * product + (decay * weight) ** 2, 0.0))
+
+
+def _scaled(stats: LayerStats, factor: float) -> LayerStats:
+    return replace(
+        stats,
+        weight_gradient=_times(stats.weight_gradient, factor),
+        vector_gradient=_times(stats.vector_gradient, factor),
+        update_ratio=None if stats.update_ratio is None else stats.update_ratio * factor,
+        gradient_dot_weight=None if stats.gradient_dot_weight is None else stats.gradient_dot_weight * factor,
+    )
+
+
+def _times(gradient: GradientStats | None, factor: float) -> GradientStats | None:
+    if gradient is None:
+        return None
+    return replace(gradient, norm=gradient.norm * factor, rms=gradient.rms * factor, max_abs=gradient.max_abs * factor)
+
+
+def _decayed(stats: LayerStats, decay: float) -> LayerStats:
+    """Norm and ratio of the weight matrices; what cannot be told without the elements is left as it was."""
+    gradient, weight, product = stats.weight_gradient, stats.weight, stats.gradient_dot_weight
+    if gradient is None or weight is None or product is None or not gradient.norm:
+        return stats
+    norm = _norm(gradient.norm, product, weight.norm, decay)
+    factor = norm / gradient.norm
+    return replace(
+        stats,
+        weight_gradient=replace(gradient, norm=norm, rms=gradient.rms * factor),
+        update_ratio=None if stats.update_ratio is None else stats.update_ratio * factor,
+        gradient_dot_weight=product + decay * weight.norm**2,
+    )

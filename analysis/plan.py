@@ -1,0 +1,135 @@
+"""Which treatments are worth measuring on a network: the factorial, and what is known to help its kind.
+
+A cell chooses at most one level of each factor. The factorial {activation kept, ReLU} x {normalisation kept,
+BatchNorm} x {initialisation kept, He, Xavier} x {no clipping, clipping by norm} is always in the plan, so that the
+effect of each factor can be read off; decay stands beside it. The others are the cures that worked in 1700 really
+trained repairs of networks of the same kind, most successful first.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from analysis.errors import BadOptions
+from analysis.facts import Measurement
+from analysis.interventions import BY_TOKEN
+from analysis.interventions._base import Factor, Treatment
+from analysis.options import AnalysisOptions
+
+BASELINE: Final = "baseline"
+ONLY: Final = "only"
+Cell = tuple[Treatment, ...]
+"""One treatment per factor that is not kept, in the order of the factors."""
+
+FACTORIAL: Final = ((None, "relu"), (None, "batch_norm"), (None, "he", "xavier"), (None, "clip"))
+FEED_FORWARD: Final = (
+    "batch_norm+residual", "relu+batch_norm+residual+he", "relu+lsuv", "lsuv", "tanh+xavier_gain", "xavier_gain",
+    "residual+he", "residual", "residual+lsuv", "orthogonal", "layer_norm+he", "relu+layer_norm+he",
+)  # fmt: skip
+IMAGES: Final = ("group_norm", "relu+group_norm+he", "group_norm+residual")
+NORMALIZED: Final = ("no_batch_norm+he", "no_batch_norm+lsuv", "no_batch_norm+residual+lsuv")
+RECURRENT: Final = (
+    "orthogonal", "orthogonal+clip", "orthogonal_memory", "orthogonal_memory+clip", "identity_rnn", "identity_rnn+clip",
+)  # fmt: skip
+ATTENTIVE: Final = (
+    "pre_ln+xavier", "pre_ln", "residual", "residual+xavier", "zero_ends", "zero_ends+xavier", "scaled_ends",
+    "temperature", "temperature+xavier", "pre_ln+zero_ends", "layer_norm+residual+xavier",
+)  # fmt: skip
+STANDARDIZED: Final = ("standardized",)
+UNSCALED: Final = (0.5, 2.0)
+"""RMS of the input from which standardising is tried with every other cure, too."""
+OFF_CENTRE: Final = 1.0
+IMBALANCED_DECADES: Final = 2.0
+
+
+def make_plan(measurement: Measurement, options: AnalysisOptions) -> list[Cell]:
+    """Cells in the order they are measured, the unchanged model not among them; none twice. Raises BadOptions."""
+    ids = [] if ONLY in options.variants else [*_factorial(), *_beside(measurement)]
+    cells = [*(cell_of(name) for name in ids), *asked_for(options)]
+    kept = [cell for cell in cells if not any(each.token in options.without for each in cell)]
+    return list(dict.fromkeys(kept))
+
+
+def asked_for(options: AnalysisOptions) -> list[Cell]:
+    """The cells a user names. Raises BadOptions for a token, there or in `without`, or a combination that is none."""
+    unknown = [token for token in options.without if token not in BY_TOKEN]
+    if unknown:
+        raise BadOptions(f"{unknown[0]!r} is no treatment", where="options.without", hint=_known())
+    return [cell_of(name) for name in options.variants if name != ONLY]
+
+
+def cell_of(name: str) -> Cell:
+    """The cell of an id; raises BadOptions."""
+    tokens = name.split("+")
+    missing = [token for token in tokens if token not in BY_TOKEN]
+    if missing:
+        raise BadOptions(f"{missing[0]!r} is no treatment", where="options.variants", hint=_known())
+    cell = tuple(sorted((BY_TOKEN[token] for token in tokens), key=_place))
+    factors = [each.factor for each in cell]
+    if len(set(factors)) < len(factors):
+        twice = next(factor for factor in factors if factors.count(factor) > 1)
+        raise BadOptions(f"{name!r} chooses {twice.value} twice", where="options.variants")
+    return cell
+
+
+def variant_id(cell: Iterable[Treatment]) -> str:
+    """Tokens in the order of the factors, or `baseline`."""
+    return "+".join(each.token for each in sorted(cell, key=_place)) or BASELINE
+
+
+def is_factorial(cell: Cell) -> bool:
+    """Whether a cell is one of the factorial, or decay."""
+    return variant_id(cell) in _factorial()
+
+
+def _place(treatment: Treatment) -> int:
+    return list(Factor).index(treatment.factor)
+
+
+def _known() -> str:
+    return f"treatments are {', '.join(BY_TOKEN)}"
+
+
+def _factorial() -> list[str]:
+    """Every combination of the levels but the first, which is the unchanged model; then decay."""
+    choices = ["+".join(filter(None, choice)) for choice in itertools.product(*FACTORIAL)]
+    return [*choices[1:], "decay"]
+
+
+def _beside(measurement: Measurement) -> Iterator[str]:
+    """What helps networks of this kind."""
+    cures = list(_of_its_kind(measurement))
+    yield from cures
+    yield from STANDARDIZED
+    if _input_is_unscaled(measurement):
+        yield from (f"standardized+{name}" for name in ("he", "xavier", "relu+batch_norm+he", *cures[:6]))
+
+
+def _of_its_kind(measurement: Measurement) -> Sequence[str]:
+    kind: list[str] = []
+    if measurement.recurrent:
+        kind += RECURRENT
+    if measurement.attentive:
+        kind += ATTENTIVE
+    if not measurement.recurrent and not measurement.attentive:
+        kind += FEED_FORWARD
+    if measurement.convolutional:
+        kind += IMAGES
+    if measurement.normalized:
+        kind += NORMALIZED
+    if _is_imbalanced(measurement):
+        kind.append("rebalanced")
+    if measurement.trained:
+        kind.append("relu+rescaled")
+    return kind
+
+
+def _input_is_unscaled(measurement: Measurement) -> bool:
+    rms, off_centre = measurement.flow.input_rms, measurement.flow.input_mean_over_std
+    low, high = UNSCALED
+    return (rms is not None and not low <= rms <= high) or (off_centre or 0.0) > OFF_CENTRE
+
+
+def _is_imbalanced(measurement: Measurement) -> bool:
+    ratios = [each.update_ratio for each in measurement.stats if each.update_ratio]
+    return bool(ratios) and max(ratios) > 10**IMBALANCED_DECADES * min(ratios)

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from analysis.interventions._draws import (
+    Constant,
+    Draw,
+    GateBias,
+    Identity,
+    Layout,
+    Normal,
+    Orthogonal,
+    Scaled,
+    Uniform,
+    in_turn,
+    noise,
+)
+
+SHAPE = (200, 300)
+PRESENT = np.full(SHAPE, 2.0, np.float32)
+
+
+def test_normal_and_uniform_have_the_moments_they_are_asked_for() -> None:
+    for values, deviation in (
+        (Normal(0.5).realize("w", PRESENT, 3), 0.5),
+        (Uniform(0.9).realize("w", PRESENT, 3), 0.9 / np.sqrt(3)),
+    ):
+        assert values.dtype == np.float32
+        assert values.mean() == pytest.approx(0.0, abs=0.01)
+        assert values.std() == pytest.approx(deviation, rel=0.01)
+    spread = Uniform(0.9).realize("w", PRESENT, 3)
+    assert np.abs(spread).max() <= 0.9
+    assert np.histogram(spread, 10)[0].std() < 0.02 * spread.size / 10
+
+
+def test_noise_follows_name_and_seed_and_is_shared_by_all_draws() -> None:
+    assert np.array_equal(noise("w", (3,), 1), noise("w", (3,), 1))
+    assert not np.array_equal(noise("w", (3,), 1), noise("v", (3,), 1))
+    assert not np.array_equal(noise("w", (3,), 1), noise("w", (3,), 2))
+    normal, uniform = (draw.realize("w", PRESENT, 1) for draw in (Normal(1.0), Uniform(1.0)))
+    order = np.argsort(normal.ravel())
+    assert np.all(np.diff(uniform.ravel()[order]) >= 0)
+
+
+@pytest.mark.parametrize("layout", list(Layout)[:2])
+@pytest.mark.parametrize("shape", [(64, 32), (32, 64), (32, 32)])
+def test_orthogonal_has_orthonormal_rows_or_columns_times_its_gain(shape: tuple[int, ...], layout: Layout) -> None:
+    matrix = Orthogonal(2.0, layout).realize("w", np.zeros(shape, np.float32), 0)
+    smaller = matrix @ matrix.T if matrix.shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(smaller, 4.0 * np.eye(len(smaller)), atol=1e-5)
+
+
+def test_an_orthogonal_kernel_is_a_matrix_of_filters() -> None:
+    matrix = Orthogonal().realize("w", np.zeros((16, 8, 3, 3), np.float32), 0).reshape(16, -1)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(16), atol=1e-5)
+
+
+def test_every_gate_and_direction_of_recurrent_weights_is_orthogonal_by_itself() -> None:
+    values = Orthogonal(layout=Layout.GATES, gates=4).realize("r", np.zeros((2, 4 * 16, 16), np.float32), 0)
+    for direction in values:
+        for gate in np.split(direction, 4):
+            np.testing.assert_allclose(gate @ gate.T, np.eye(16), atol=1e-5)
+
+
+def test_identities_constants_and_gate_biases_are_what_they_say() -> None:
+    identity = Identity(0.5).realize("r", np.zeros((2, 8, 8), np.float32), 0)
+    assert np.array_equal(identity, np.stack([0.5 * np.eye(8)] * 2).astype(np.float32))
+    assert np.all(Constant(0.25).realize("s", PRESENT, 0) == 0.25)
+    bias = GateBias(gates=4, gate=2, value=1.0).realize("b", np.ones((1, 8 * 5), np.float32), 0)
+    assert np.flatnonzero(bias[0]).tolist() == list(range(10, 15))  # the forget gate's part of the input biases, once
+
+
+def test_a_factor_applies_to_what_is_there_or_to_what_was_drawn_before_it() -> None:
+    assert np.all(Scaled(0.5).realize("w", PRESENT, 0) == 1.0)
+    first: Draw = Normal(1.0)
+    both = in_turn(first, Scaled(0.5))
+    assert both.random
+    np.testing.assert_array_equal(both.realize("w", PRESENT, 3), 0.5 * first.realize("w", PRESENT, 3))
+    assert in_turn(first, Constant(0.0)) == Constant(0.0)
+    assert in_turn(None, Scaled(0.5)) == Scaled(0.5)
