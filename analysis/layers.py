@@ -5,6 +5,7 @@ behind it, found through normalisation, dropout, residual additions and reshapes
 is the longest path, both independent of names and of the order in which initialisers are stored.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -93,16 +94,29 @@ def find_biases(model: CheckedModel, sources: Sources) -> Mapping[int, NodeProto
         if use.node.op_type != "Add" or use.node is not use.owner:
             continue
         other = next((name for name in use.node.input if name != use.value), "")
-        producer = model.producers.get(other)
-        if (
-            producer is not None
-            and producer.op_type in LINEAR
-            and id(producer) in weighted
-            and len(model.consumers[other]) == 1
-            and sum(size > 1 for size in model.weights[use.initializer].shape) <= 1
-        ):
+        producer = _product_behind(model, other)
+        if producer is not None and id(producer) in weighted and _has_size_of_bias(model, use, producer):
             found[id(use.node)] = producer
     return found
+
+
+def _product_behind(model: CheckedModel, value: str) -> NodeProto | None:
+    """The linear operator that writes a value, perhaps through a Cast, and nobody else reads it on the way."""
+    while len(model.consumers[value]) == 1:
+        producer = model.producers.get(value)
+        if producer is None or producer.op_type not in {"Cast", "Identity"}:
+            return producer if producer is not None and producer.op_type in LINEAR else None
+        value = producer.input[0]
+    return None
+
+
+def _has_size_of_bias(model: CheckedModel, use: Use, product: NodeProto) -> bool:
+    """A vector, and a single number only where the product has a single channel."""
+    shape = model.weights[use.initializer].shape
+    if math.prod(shape) > 1:
+        return bool(sum(size > 1 for size in shape) == 1)
+    written = model.shape(product.output[0])
+    return written is None or written[1 if product.op_type in {"Conv", "ConvTranspose"} else -1] == 1
 
 
 def _pairs(model: CheckedModel, biases: Mapping[int, NodeProto]) -> Iterator[tuple[NodeProto, NodeProto]]:

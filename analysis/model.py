@@ -89,6 +89,8 @@ class CheckedModel:
     name: str
     source: Path | bytes | None
     """What was uploaded; None for an edited or mended model."""
+    constants: frozenset[str] = frozenset()
+    """Tensors that were Constant nodes in the file, not initialisers."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
@@ -121,9 +123,12 @@ class CheckedModel:
         return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
 
     def is_float(self, value: str) -> bool:
-        """Whether a value can carry a gradient; unknown types are taken for floats."""
+        """Whether a value, a tensor or a sequence of them, can carry a gradient; unknown types are taken for floats."""
         known = self.values.get(value)
-        return known is None or (known.type.HasField("tensor_type") and known.type.tensor_type.elem_type in FLOATS)
+        if known is None:
+            return True
+        kind = known.type.sequence_type.elem_type if known.type.HasField("sequence_type") else known.type
+        return kind.HasField("tensor_type") and kind.tensor_type.elem_type in FLOATS
 
     def shape(self, value: str) -> tuple[int, ...] | None:
         """The sizes of a value, where all of them are fixed."""
@@ -195,7 +200,8 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
-    entries = _Hoist(proto, reader).run()
+    hoist = _Hoist(proto, reader)
+    entries = hoist.run()
     _check_graph(proto, entries)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: _spec(value) for value in values}
@@ -208,6 +214,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
         size_bytes=file.size,
         name=source.name if isinstance(source, Path) else (proto.graph.name or "model"),
         source=None if mended else source,
+        constants=frozenset(hoist.constants),
     )
 
 
@@ -346,6 +353,8 @@ class _Hoist:
         self.proto = proto
         self.reader = reader
         self.entries: dict[str, Stored | Array] = {}
+        self.constants: set[str] = set()
+        """Those that were Constant nodes."""
         self.taken = set(_names(proto.graph))
         self.written = set(_written(proto.graph))
 
@@ -354,11 +363,13 @@ class _Hoist:
         return self.entries
 
     def _graph(self, graph: GraphProto, renamed: Mapping[str, str], *, top: bool) -> None:
+        literal = {node.output[0] for node in graph.node if _is_constant(node) and node.output}
         found = dict(self._take(graph))
         if len(self.entries) + len(found) > self.reader.limits.tensors:
             raise LimitExceeded(f"more than {self.reader.limits.tensors} tensors", where=graph.name)
         names = {name: name if top else self._free(name) for name in found}
         self.entries.update({names[name]: entry for name, entry in found.items()})
+        self.constants.update(names[name] for name in literal & found.keys())
         renamed = {**renamed, **{old: new for old, new in names.items() if old != new}}
         for node in graph.node:
             node.input[:] = [renamed.get(name, name) for name in node.input]

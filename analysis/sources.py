@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from onnx import NodeProto
+from onnx import GraphProto, NodeProto
 
 from analysis.model import CheckedModel, bodies, captures
 
@@ -55,7 +55,13 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "GRU": _RECURRENT,
     "LSTM": {**_RECURRENT, 6: "initial_cell", 7: "peephole"},
     "Add": {0: "offset", 1: "offset"},
+    "Sub": {0: "offset", 1: "offset"},
     "Mul": {0: "scale", 1: "scale"},
+    "Div": {0: "scale", 1: "scale"},
+    "Pow": {1: "exponent"},
+    "Where": {1: "token", 2: "token"},
+    "Max": {0: "offset", 1: "offset"},
+    "Min": {0: "offset", 1: "offset"},
 }
 """Parameter slots by operator, with its domain where a standard one has the same name; every input of Einsum and Concat
 counts too."""
@@ -76,6 +82,10 @@ INDEX_SLOTS: Final[Mapping[str, frozenset[int]]] = {
     "GroupQueryAttention": frozenset({5, 6, 9, 16}),
 }
 """Masks, lengths and positions that operators without inferred types write and read."""
+LEARNING: Final = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "RMSNormalization"})
+"""Operators that hold parameters wherever they stand."""
+LOOP_STATES: Final = 2
+"""Where the states of a Loop begin among its inputs, behind the count and the condition."""
 LOOKUPS: Final = frozenset({"Gather", "GatherND", "EmbedLayerNormalization"})
 
 
@@ -101,13 +111,15 @@ class Sources:
     of: Mapping[str, tuple[str, ...]]
     """Value -> initialisers it is made of; empty tuple: a constant without floats. Dynamic values are missing."""
     uses: tuple[Use, ...]
+    within: tuple[Use, ...] = ()
+    """Where weight expressions meet each other in the role of a weight: queries that are learnt, before any data."""
 
 
 def find_sources(model: CheckedModel) -> Sources:
     """Walk the graph once, in topological order, bodies included."""
     walk = _Walk(model)
     walk.nodes(model.nodes, None)
-    return Sources(walk.of, tuple(walk.uses))
+    return Sources(walk.of, tuple(walk.uses), tuple(walk.within))
 
 
 class _Walk:
@@ -118,24 +130,50 @@ class _Walk:
         }
         self.quantized = {name for name, sources in self.of.items() if not sources}
         self.uses: list[Use] = []
+        self.within: list[Use] = []
+        self.products: set[str] = set()
+        """What such operators write."""
 
     def nodes(self, nodes: Iterable[NodeProto], owner: NodeProto | None) -> None:
         for node in nodes:
             self._node(node, owner or node)
             for body in bodies(node):
                 self._forget(value.name for value in body.input)
+                self._carry(node, body)
                 self.nodes(body.node, owner or node)
+
+    def _carry(self, node: NodeProto, body: GraphProto) -> None:
+        """What a Loop hands on unchanged from turn to turn is the same weight inside."""
+        if node.op_type != "Loop":
+            return
+        for slot in range(LOOP_STATES, len(node.input)):
+            inside, after = body.input[slot].name, body.output[slot - 1].name
+            if node.input[slot] in self.of and _is_handed_on(body, inside, after):
+                self.of[inside] = self.of[node.input[slot]]
 
     def _node(self, node: NodeProto, owner: NodeProto) -> None:
         data = [name for name in data_inputs(node) if name]
         plain = not self._is_lookup(node) and not self._is_rescaled(node) and next(bodies(node), None) is None
         if plain and data and all(name in self.of for name in data):
-            self.of.update(dict.fromkeys(filter(None, node.output), self._expression(node, data)))
+            self._meet(node, owner)
+            self.of.update({name: self._expression(node, data, name) for name in node.output if name})
             return
         self._forget(node.output)
         for slot, name in enumerate(node.input):
             role = role_of(node, slot)
             self.uses.extend(Use(source, role, node, owner, name) for source in self.of.get(name, ()))
+
+    def _meet(self, node: NodeProto, owner: NodeProto) -> None:
+        """Note weights that meet in an operator which holds parameters, and what is added to its product."""
+        if node.op_type in LEARNING:
+            self.products.update(node.output)
+        elif node.op_type != "Add" or self.products.isdisjoint(node.input):
+            return
+        if len({source for name in node.input for source in self.of[name]}) > 1:
+            roles = [
+                (name, "bias" if node.op_type == "Add" else role_of(node, slot)) for slot, name in enumerate(node.input)
+            ]
+            self.within.extend(Use(source, role, node, owner, name) for name, role in roles for source in self.of[name])
 
     def _forget(self, names: Iterable[str]) -> None:
         """Values that are data here, whatever a body beside this one calls by the same names."""
@@ -150,8 +188,8 @@ class _Walk:
         """Integers times a scale that depends on the data are no weight."""
         return node.op_type == "DequantizeLinear" and any(name and name not in self.of for name in node.input)
 
-    def _expression(self, node: NodeProto, data: list[str]) -> tuple[str, ...]:
-        if node.op_type in NO_FLOATS_OUT or not all(map(self.model.is_float, node.output)):
+    def _expression(self, node: NodeProto, data: list[str], output: str) -> tuple[str, ...]:
+        if node.op_type in NO_FLOATS_OUT or not self.model.is_float(output):
             return ()
         if node.op_type == "DequantizeLinear" and node.input[0] in self.quantized:
             return (node.input[0],)
@@ -159,6 +197,14 @@ class _Walk:
 
     def _carries_floats(self, name: str) -> bool:
         return is_float_dtype(self.model.weights[name].dtype.name)
+
+
+def _is_handed_on(body: GraphProto, inside: str, after: str) -> bool:
+    """Whether a body's output is its input, through Identities at most."""
+    producers = {name: node for node in body.node for name in node.output}
+    while after in producers and producers[after].op_type == "Identity":
+        after = producers[after].input[0]
+    return after == inside
 
 
 def is_float_dtype(name: str) -> bool:
@@ -188,6 +234,8 @@ def gradient_inputs(model: CheckedModel, sources: Sources, node: NodeProto) -> l
 
 def role_of(node: NodeProto, slot: int) -> str:
     """The role of a parameter at an input of this operator, or `other`."""
+    if node.op_type == "Loop":
+        return "initial_state" if slot >= LOOP_STATES else "other"
     return EVERY_INPUT.get(node.op_type) or ROLES.get(_name(node), {}).get(slot, "other")
 
 

@@ -80,7 +80,7 @@ def _draw(
         return None if site is None else draw(site)
     if role == "embedding":
         return Normal(TIED_EMBEDDING_STD if any(use.role == "weight" for use in uses) else 1.0)
-    return None if role == "scale" and layer.op == "Mul" else FIXED.get(role)
+    return None if role == "scale" and layer.op in {"Mul", "Div"} else FIXED.get(role)
 
 
 def weight_site(model: CheckedModel, context: Context, layer: Layer, use: Use) -> WeightSite | None:

@@ -359,8 +359,8 @@ BODIES = {
     "if": ("""y = If (on) < then_branch = t () => (float[N,4] u) { u = MatMul(x, w) },
                             else_branch = e () => (float[N,4] f) { h = MatMul(x, w) f = Tanh(h) } >""", "w"),
     "if with a weight of its own": (
-        """y = If (on) < then_branch = t () => (float[N,4] u) {
-                            own = Constant<value = float[4] {1, 2, 3, 4}>() h = MatMul(x, w) u = Add(h, own) },
+        """y = If (on) < then_branch = t () => (float[N,4] u) <float[4] own = {1, 2, 3, 4}> {
+                            h = MatMul(x, w) u = Add(h, own) },
                          else_branch = e () => (float[N,4] f) { f = Neg(x) } >""", "w own"),
     "if over a value computed outside": (
         """h = MatMul(x, w) e = Transpose(v)

@@ -146,7 +146,7 @@ CONSTANTS = {
         ("u = Mul(w, k) y = MatMul(x, u)", {"k": "single number in MatMul"}),
         ("y = Div(x, v)", {"v": "constant operand of Div"}),
         ("y = Sub(v, x)", {"v": "constant operand of Sub"}),
-        ("y = Pow(x, k)", {"k": "constant operand of Pow"}),
+        ("y = Pow(x, k)", {"k": "single number in Pow"}),
         ("y = Where(b, x, v)", {"v": "constant operand of Where", "b": "bool constant"}),
         ("y = Clip(x, k, k)", {"k": "bound of Clip"}),
         ('y = Pad<mode: string = "constant">(x, pads, k)', {"k": "padding value", "pads": "int64 constant"}),

@@ -161,10 +161,8 @@ def test_a_gather_with_constant_indices_cuts_and_with_data_looks_up() -> None:
 
 
 def test_an_operand_without_a_role_is_other() -> None:
-    found = find_sources(
-        model("h = Div(x, w) m = Max(h, w) y = Where(b, m, w)", "float[N,4] x, bool[4] b", w=floats(4))
-    )
-    assert used(found) == [("w", "other", "Div"), ("w", "other", "Max"), ("w", "other", "Where")]
+    found = find_sources(model("h = Clip(x, s) m = PRelu(w, h) y = Mod<fmod: int = 1>(m, w)", w=floats(4), s=floats()))
+    assert used(found) == [("s", "other", "Clip"), ("w", "other", "PRelu"), ("w", "other", "Mod")]
 
 
 def test_a_use_tells_the_value_that_the_operator_reads() -> None:

@@ -1,0 +1,228 @@
+"""What an operand is instead of a parameter: literals, masks, positions, frozen statistics.
+
+Place and provenance decide, never values. A literal is what the file holds as a Constant node, or under a name that
+exporters give to tensors made on the spot (zeros, full_like_1, Constant_output_0). Operands of plain arithmetic are
+weak: they are parameters unless something speaks against it. Of a single number, and of operators that rarely hold a
+parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a module path, as frameworks name theirs.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final
+
+import torch
+from onnx import NodeProto
+
+from analysis.layers import find_biases
+from analysis.model import CheckedModel, captures
+from analysis.sources import LOOKUPS, Sources, Use, data_inputs
+
+WEAK: Final = frozenset({"offset", "token", "exponent"})  # and the scale of a Mul or a Div
+CAUTIOUS: Final = frozenset({"Sub", "Div", "Pow", "Where", "Max", "Min", "Loop"})
+MATRICES: Final = frozenset({"weight", "recurrent_weight"})
+CARRYING: Final = MATRICES | {"embedding"}
+"""Roles whose operator writes a signal whatever else it reads."""
+MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
+_CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
+LITERAL: Final = re.compile(
+    rf"Constant(_\d+)?_output_\d+$|^p2o\.pd_op\.(full|assign_value|arange)|^helper\.constant\.|(^|[./_])({_CREATED})(_default)?(_?\d+)*$"
+)
+"""Names that exporters give to tensors which are no parameter of any module."""
+MADE_UP: Final = re.compile(r"^(onnx::|p2o\.|/|val_\d+$)|_output_\d+$|_(default|cast)(_\d+)?$")
+"""Names that exporters give to what they computed, perhaps from parameters."""
+STATES: Final = frozenset({"initial_state", "initial_cell"})
+"""Made up more often than learnt."""
+MODULE_PATH: Final = re.compile(r"^[A-Za-z_]\w*(\.\w+)+$")
+PLAIN_NAME: Final = re.compile(r"^[A-Za-z_]\w*$")
+
+
+class Fixed:
+    """Judges the uses of a model's initialisers."""
+
+    def __init__(self, model: CheckedModel, sources: Sources) -> None:
+        """Nothing is computed before it is asked for."""
+        self.model = model
+        self.sources = sources
+
+    def why(self, name: str, use: Use) -> str:
+        """Why an initialiser is no parameter in a role, or empty."""
+        if _is_group_norm_dummy(self.model, use.node):
+            return "placeholder of a GroupNormalization written as InstanceNormalization"
+        if self._is_literal(name, use):
+            return f"a literal in {use.node.op_type}, written beside the weights"
+        weak = self._is_weak(use)
+        if self.model.weights[name].ndim == 0 or (weak and self.model.weights[name].size == 1):
+            return "" if self._is_named(name) else f"single number in {use.node.op_type}"
+        if use.node.op_type in CAUTIOUS and not self._is_named(name):
+            return f"constant operand of {use.node.op_type}"
+        return self._why_no_operand(use) if weak else ""
+
+    def _is_weak(self, use: Use) -> bool:
+        weak = use.role in WEAK or use.node.op_type in {"Mul", "Div"}
+        return weak and id(use.node) not in self.biases
+
+    def _why_no_operand(self, use: Use) -> str:
+        """What an operand of plain arithmetic is instead of a weight."""
+        if use.role in {"offset", "token"} and _reaches_softmax(self.model, use.node):
+            return "" if self._is_score_table(use) else "added to attention scores: a mask or a fixed position bias"
+        if use.node.op_type == "Mul" and _is_rotary(self.model, use.node):
+            return "cosine or sine of rotary positions"
+        if self._holds_deviation(use.value):
+            return "part of a frozen batch normalisation"
+        if use.node.op_type in {"Sub", "Div"} and self._follows_input(use):
+            return "preprocessing of the input"
+        if use.node is use.owner and not self._meets_signal(use):
+            return "combined with positions or masks, not with data"
+        return ""
+
+    # -------------------------------------------------------------- provenance
+
+    @cached_property
+    def biases(self) -> "dict[int, NodeProto]":
+        """See find_biases."""
+        return dict(find_biases(self.model, self.sources))
+
+    @cached_property
+    def _keeps_weights_apart(self) -> bool:
+        """Whether the matrices of this file are initialisers with names of their own."""
+        return any(use.role in CARRYING and not self._looks_literal(use.initializer) for use in self.sources.uses)
+
+    def _looks_literal(self, name: str) -> bool:
+        computed = MADE_UP.search(name) is not None
+        return LITERAL.search(name) is not None or (name in self.model.constants and not computed)
+
+    def _is_literal(self, name: str, use: Use) -> bool:
+        made_up = self._looks_literal(name) or (use.role in STATES and MADE_UP.search(name) is not None)
+        alone = use.role in MATRICES and len(self.sources.of.get(use.value, ())) == 1
+        return made_up and not alone and self._keeps_weights_apart
+
+    def _is_named(self, name: str) -> bool:
+        """Whether a framework would give this name to a parameter."""
+        quantized = name.endswith("_scale") and f"{name.removesuffix('scale')}zero_point" in self.model.weights
+        if self._looks_literal(name) or MADE_UP.search(name) or quantized:
+            return False
+        if MODULE_PATH.match(name) or "ReadVariableOp" in name:
+            return True
+        made = re.sub(r"_\d+$", "", name)
+        from_torch = self.model.proto.producer_name == "pytorch" and PLAIN_NAME.match(name) is not None
+        return from_torch and not hasattr(torch.ops.aten, made)
+
+    # -------------------------------------------------------------- place
+
+    def _is_score_table(self, use: Use) -> bool:
+        """A table cut or looked up by relative position, or one for each head; a mask is the same for all heads."""
+        if _looked_up(self.model, use.value):
+            return True
+        shape = self.model.shape(use.value) or self.model.weights[use.initializer].shape
+        scores = self.model.shape(use.node.output[0]) or ()
+        ranked = max(len(shape), len(scores)) > 3
+        return ranked and len(shape) > 2 and shape[-3] > 1 and shape[-2] > 1
+
+    def _expression(self, value: str) -> Iterator[NodeProto]:
+        """The nodes of the main graph that compute a weight expression."""
+        pending, seen = [value], set[int]()
+        while pending:
+            node = self.model.producers.get(pending.pop())
+            if node is not None and id(node) not in seen:
+                seen.add(id(node))
+                yield node
+                pending.extend(filter(None, node.input))
+
+    def _holds_deviation(self, value: str) -> bool:
+        """Whether a variance kept in the file, not one computed from a weight, scales an expression."""
+        if len(self.sources.of.get(value, ())) < 2:
+            return False
+        operators = {node.op_type for node in self._expression(value)}
+        return bool(operators & {"Sqrt", "Rsqrt"}) and not any(name.startswith("Reduce") for name in operators)
+
+    def _follows_input(self, use: Use) -> bool:
+        """Whether the other operand is an input of the model, at most cast or laid out anew."""
+        value = self._other(use)
+        inputs = {spec.name for spec in self.model.inputs}
+        while value not in inputs:
+            node = self.model.producers.get(value)
+            if node is None or node.op_type not in {"Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}:
+                return False
+            value = node.input[0]
+        return True
+
+    def _other(self, use: Use) -> str:
+        return next((name for name in use.node.input if name and name not in self.sources.of), "")
+
+    def _meets_signal(self, use: Use) -> bool:
+        others = [name for name in data_inputs(use.node) if name and name not in self.sources.of]
+        return not others or any(name in self._signal for name in others)
+
+    @cached_property
+    def _signal(self) -> frozenset[str]:
+        """Values that descend from floating-point inputs or from a matrix: not only from positions, masks, lengths."""
+        carrying = {id(use.owner) for use in self.sources.uses if use.role in CARRYING or use.node is not use.owner}
+        carrying |= {id(node) for node in self.model.nodes if node.op_type in LOOKUPS and self._reads_table(node)}
+        found = {spec.name for spec in self.model.inputs if self.model.is_float(spec.name)}
+        for node in self.model.nodes:
+            if id(node) in carrying or not found.isdisjoint([*data_inputs(node), *captures(node)]):
+                found.update(node.output)
+        return frozenset(found)
+
+    def _reads_table(self, node: NodeProto) -> bool:
+        """A lookup in an embedding that is quantised has no use of floats, but a signal all the same."""
+        return node.input[0] in self.model.weights and self.model.weights[node.input[0]].ndim > 1
+
+
+def _reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
+    for _ in range(MASK_REACH):
+        followers = [use.node for output in node.output for use in model.consumers.get(output, ())]
+        if any(follower.op_type == "Softmax" for follower in followers):
+            return True
+        followers = [node for node in followers if node.op_type in {"Add", "Reshape", "Cast", "Where", "Max", "Clip"}]
+        if not followers:
+            return False
+        node = followers[0]
+    return False
+
+
+def _looked_up(model: CheckedModel, value: str) -> bool:
+    """Whether a weight expression is cut from a table by indices: relative positions."""
+    node = model.producers.get(value)
+    return node is not None and (
+        node.op_type in LOOKUPS or any(_looked_up(model, name) for name in data_inputs(node) if name)
+    )
+
+
+def _is_rotary(model: CheckedModel, product: NodeProto) -> bool:
+    """Whether a product is one of the two in x * cos + rotated(x) * sin (RoFormer, Su 2021)."""
+    sums = [use.node for use in model.consumers.get(product.output[0], ()) if use.node.op_type == "Add"]
+    terms = [model.producers.get(name) for node in sums for name in node.input]
+    factors = [name for term in terms if term is not None and term.op_type == "Mul" for name in term.input]
+    return any(_is_rotated(model, name) for name in factors)
+
+
+def _is_rotated(model: CheckedModel, value: str) -> bool:
+    """A Concat one half of which is negated: halves, or pairs that a Reshape lays side by side."""
+    node = model.producers.get(value)
+    while node is not None and node.op_type in {"Reshape", "Flatten", "Transpose"}:
+        node = model.producers.get(node.input[0])
+    if node is None or node.op_type != "Concat" or len(node.input) != 2:
+        return False
+    parts = [model.producers.get(name) for name in node.input]
+    parts = [model.producers.get(part.input[0]) if part and part.op_type == "Unsqueeze" else part for part in parts]
+    return any(part is not None and part.op_type == "Neg" for part in parts)
+
+
+def _is_group_norm_dummy(model: CheckedModel, node: NodeProto) -> bool:
+    """Reshape -> InstanceNormalization -> Reshape -> Mul -> Add: torch's export of a GroupNorm."""
+    if node.op_type != "InstanceNormalization":
+        return False
+    before = model.producers.get(node.input[0])
+    chain = [node]
+    for _ in range(3):
+        followers = model.consumers.get(chain[-1].output[0], ())
+        if len(followers) != 1:
+            break
+        chain.append(followers[0].node)
+    return (
+        before is not None
+        and before.op_type == "Reshape"
+        and [follower.op_type for follower in chain[1:]] == ["Reshape", "Mul", "Add"]
+    )
