@@ -1,9 +1,11 @@
 """Measurements, findings and remedies -> Report: the verdict, the summary, and everything behind them."""
 
 import hashlib
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final, cast
 
 from analysis.clock import Clock
 from analysis.facts import (
@@ -20,6 +22,8 @@ from analysis.facts import (
 from analysis.options import AnalysisOptions
 from analysis.report import (
     SCHEMA_VERSION,
+    Advice,
+    AdviceKind,
     BatchInfo,
     Decades,
     Finding,
@@ -35,6 +39,8 @@ from analysis.report import (
 from analysis.rules import BY_ID
 from analysis.version import VERSION
 from analysis.zones import zone
+
+KEPT: Final = "kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ def assemble(
     model: ModelFacts,
     baseline: Measurement,
     findings: Sequence[Finding],
+    advice: Sequence[Advice],
     rows: Sequence[Row],
     remedies: Sequence[Remedy],
     clock: Clock,
@@ -92,7 +99,7 @@ def assemble(
         schema_version=SCHEMA_VERSION,
         id=_report_id(model.sha256, baseline.batch.sha256, options.model_dump_json()),
         verdict=verdict,
-        summary=summarize_report(verdict, baseline, findings, remedies),
+        summary=summarize_report(verdict, baseline, findings, advice, remedies),
         engine=engine,
         model=model,
         batch=BatchInfo(
@@ -113,7 +120,9 @@ def assemble(
         layers=baseline.layers,
         variants=tuple(_variant(row, findings) for row in rows),
         factor_effects=factor_effects(rows),
+        factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
+        advice=tuple(advice),
         remedies=tuple(remedies),
         left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),
         timings_seconds={stage: round(spent, 4) for stage, spent in clock.total().items()},
@@ -124,10 +133,16 @@ def assemble(
 
 
 def summarize_report(
-    verdict: Verdict, baseline: Measurement, findings: Sequence[Finding], remedies: Sequence[Remedy]
+    verdict: Verdict,
+    baseline: Measurement,
+    findings: Sequence[Finding],
+    advice: Sequence[Advice],
+    remedies: Sequence[Remedy],
 ) -> str:
-    """The first thing a reader sees: what is wrong, and what was proven to help."""
-    return " ".join(filter(None, (_diagnosis(verdict, baseline, findings), _cure(verdict, baseline, remedies))))
+    """The first thing a reader sees: what is wrong, what costs nothing, and what was proven to help."""
+    proven = [card.words for card in advice if card.kind is not AdviceKind.WEIGHT_DECAY]
+    parts = (_diagnosis(verdict, baseline, findings), *proven, _cure(verdict, remedies))
+    return " ".join(filter(None, parts))
 
 
 def _diagnosis(verdict: Verdict, baseline: Measurement, findings: Sequence[Finding]) -> str:
@@ -159,43 +174,74 @@ def _others(serious: Sequence[Finding], root: Finding) -> str:
     return f" Also found: {', '.join(names)}." if names else ""
 
 
-def _cure(verdict: Verdict, baseline: Measurement, remedies: Sequence[Remedy]) -> str:
-    if verdict in {Verdict.HEALTHY, Verdict.INCONCLUSIVE}:
+def _cure(verdict: Verdict, remedies: Sequence[Remedy]) -> str:
+    if verdict in {Verdict.HEALTHY, Verdict.INCONCLUSIVE} or not remedies:
         return ""
-    if remedies:
-        best = remedies[0]
-        unchanged = (
-            "" if best.proof.unchanged is None else f", the unchanged model stayed at {best.proof.unchanged:.2f}"
-        )
-        return (
-            f"{best.recipe} In a short trial the loss fell to {best.proof.worst:.2f} of chance in the worst of "
-            f"{best.proof.seeds} seeds{unchanged}."
-        )
-    probe = baseline.probe
-    if probe is not None and probe.learns("adam") and not probe.learns("sgd"):
-        return "Adam learns where SGD does not: try it before changing the network."
-    return ""
+    best = remedies[0]
+    unchanged = "" if best.proof.unchanged is None else f", the unchanged model stayed at {best.proof.unchanged:.2f}"
+    return (
+        f"{best.recipe} In a short trial the loss fell to {best.proof.worst:.2f} of chance in the worst of "
+        f"{best.proof.seeds} seeds{unchanged}."
+    )
 
 
 # ------------------------------------------------------------------ parts
 
 
+Choices = tuple[tuple[str, str], ...]
+"""Factor and level, for each factor."""
+
+
 def factor_effects(rows: Sequence[Row]) -> dict[str, Decades]:
     """How many decades each level moved flow, on average over pairs of variants that differ in nothing else."""
-    measured = {
-        _choices(row.info): row.measurement.flow
-        for row in rows
-        if row.measurement is not None and row.info.status in {Status.MEASURED, Status.DERIVED}
-    }
+    flows = _flows(rows)
     changes: dict[str, list[tuple[float, float]]] = {}
-    for choices, flow in measured.items():
-        for place, (factor, level) in enumerate(choices):
-            plain = measured.get((*choices[:place], (factor, "kept"), *choices[place + 1 :]))
-            if level == "kept" or plain is None or None in {flow.decades_rms, plain.decades_rms}:
-                continue
-            changes.setdefault(f"{factor}={level}", []).append(
-                (flow.decades_rms - plain.decades_rms, flow.decades_norm - plain.decades_norm)  # type: ignore[operator]
-            )
+    for choices, flow in flows.items():
+        for place, (factor, level) in _levels(choices):
+            plain = flows.get(_without(choices, place))
+            if plain is not None:
+                changes.setdefault(f"{factor}={level}", []).append((flow[0] - plain[0], flow[1] - plain[1]))
+    return _averages(changes)
+
+
+def factor_interactions(rows: Sequence[Row]) -> dict[str, Decades]:
+    """How far two levels together moved flow beyond what each did alone, on average over what else was chosen."""
+    flows = _flows(rows)
+    changes: dict[str, list[tuple[float, float]]] = {}
+    for choices, both in flows.items():
+        for (first, one), (second, other) in itertools.combinations(_levels(choices), 2):
+            less = [_without(choices, second), _without(choices, first), _without(_without(choices, first), second)]
+            alone = [flows.get(each) for each in less]
+            if None not in alone:
+                a, b, neither = cast("list[tuple[float, float]]", alone)
+                name = f"{'='.join(one)} x {'='.join(other)}"
+                changes.setdefault(name, []).append(
+                    (both[0] - a[0] - b[0] + neither[0], both[1] - a[1] - b[1] + neither[1])
+                )
+    return _averages(changes)
+
+
+def _flows(rows: Sequence[Row]) -> dict[Choices, tuple[float, float]]:
+    """Decades of the measured variants, both normalisations, by what they chose."""
+    found: dict[Choices, tuple[float, float]] = {}
+    for row in rows:
+        if row.measurement is not None and row.info.status in {Status.MEASURED, Status.DERIVED}:
+            flow = row.measurement.flow
+            if flow.decades_rms is not None and flow.decades_norm is not None:
+                found[_choices(row.info)] = (flow.decades_rms, flow.decades_norm)
+    return found
+
+
+def _levels(choices: Choices) -> list[tuple[int, tuple[str, str]]]:
+    """Place, factor and level of what is not kept."""
+    return [(place, choice) for place, choice in enumerate(choices) if choice[1] != KEPT]
+
+
+def _without(choices: Choices, place: int) -> Choices:
+    return (*choices[:place], (choices[place][0], KEPT), *choices[place + 1 :])
+
+
+def _averages(changes: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Decades]:
     return {
         name: Decades(
             decades_rms=sum(rms for rms, _ in moved) / len(moved),
@@ -205,7 +251,7 @@ def factor_effects(rows: Sequence[Row]) -> dict[str, Decades]:
     }
 
 
-def _choices(info: VariantInfo) -> tuple[tuple[str, str], ...]:
+def _choices(info: VariantInfo) -> Choices:
     clip = info.gradient_step.clip
     return (
         ("input", info.structure.input),
@@ -215,8 +261,8 @@ def _choices(info: VariantInfo) -> tuple[tuple[str, str], ...]:
         ("attention", info.structure.attention),
         ("initialization", info.parameters.initialization),
         ("branch_ends", info.parameters.branch_ends),
-        ("clip", clip.kind.value if clip is not None else "kept"),
-        ("decay", f"{info.gradient_step.weight_decay:g}" if info.gradient_step.weight_decay else "kept"),
+        ("clip", clip.kind.value if clip is not None else KEPT),
+        ("decay", f"{info.gradient_step.weight_decay:g}" if info.gradient_step.weight_decay else KEPT),
     )
 
 

@@ -1,15 +1,10 @@
 """Gradient clipping and weight decay on tensors, as torch and Brock et al. 2021 do it."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import torch
 
-from analysis.facts import Clip, ClipKind, GradientStep
-
-LEAST_NORM: Final = 1e-3
-"""Of a unit's weights, so that zeros can leave (Brock et al. 2021, equation 3)."""
-TINY: Final = 1e-6
+from analysis.facts import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 
 
 def clip_elements(gradient: torch.Tensor, weight: torch.Tensor, clip: Clip) -> torch.Tensor:
@@ -20,9 +15,9 @@ def clip_elements(gradient: torch.Tensor, weight: torch.Tensor, clip: Clip) -> t
     if gradient.ndim == 0:
         return gradient
     allowed: torch.Tensor = clip.max_norm * torch.linalg.vector_norm(weight.detach(), dim=axes, keepdim=True).clamp(
-        min=LEAST_NORM
+        min=LEAST_UNIT_NORM
     )
-    length = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True).clamp(min=TINY)
+    length = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True).clamp(min=TINY_NORM)
     kept: torch.Tensor = gradient * (allowed / length).clamp(max=1.0)
     return kept
 

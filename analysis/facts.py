@@ -497,6 +497,15 @@ class Run:
 
 
 @_fact
+class LargerRate:
+    """The unchanged network at a learning rate it cannot take, and the same with clipping by norm."""
+
+    without: Run
+    clipped: Run
+    max_norm: float
+
+
+@_fact
 class Probe:
     """Short trainings of one variant on the sample batch; weights are restored after."""
 
@@ -558,6 +567,12 @@ class Measurement:
 
 
 # ------------------------------------------------------------------ treatments
+
+
+LEAST_UNIT_NORM: Final = 1e-3
+"""Of a unit's weights in adaptive clipping, so that zeros can leave (Brock et al. 2021, equation 3)."""
+TINY_NORM: Final = 1e-6
+"""Of a unit's gradient there, so that nothing is divided by zero."""
 
 
 class ClipKind(StrEnum):

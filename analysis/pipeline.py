@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from analysis.advise import advise
 from analysis.assemble import Row, assemble, verdict_of
 from analysis.batch import Batch
 from analysis.clock import Clock, Progress
@@ -48,6 +49,7 @@ def analyze(
     experiment = Experiment(subject, unprobed, options, clock)
     with clock.stage("probe", 0.35):
         baseline = experiment.probe_baseline()
+        advice = advise(baseline, experiment.probe_larger_rate(), options.weight_decay)
     findings = diagnose(baseline, rules)
     verdict = verdict_of(baseline, findings)
     with clock.stage("experiment", 0.6):
@@ -62,6 +64,7 @@ def analyze(
         model=describe_model(subject),
         baseline=baseline,
         findings=findings,
+        advice=advice,
         rows=[Row(each.info, each.measurement, files.get(each.info.id)) for each in experiment.cells.values()],
         remedies=remedies,
         clock=clock,

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, VariantInfo, Zone
+from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
 from analysis.report import Decades, Finding, Proof, Remedy, Severity, Verdict
+from analysis.snippet import training_snippet
 from analysis.zones import zone
 
 SHORTLIST: Final = 5
@@ -123,8 +124,8 @@ def score(trial: Trial) -> float:
 
 def seed_scores(probe: Probe) -> Mapping[int, float]:
     """Best loss over chance of each seed."""
-    finite = [(run.seed, run.curve[-1] if math.isfinite(run.curve[-1]) else math.inf) for run in probe.runs]
-    return {seed: min(loss for other, loss in finite if other == seed) for seed, _ in finite}
+    ends = [(run.seed, _end(run)) for run in probe.runs]
+    return {seed: min(loss for other, loss in ends if other == seed) for seed, _ in ends}
 
 
 def _is_proven(trial: Trial, unchanged: Probe) -> bool:
@@ -171,7 +172,23 @@ def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, e
         training_only=info.effect is Effect.TRAINING_ONLY,
         cost=info.cost,
         recipe=info.recipe,
+        snippet=_snippet(info, probe),
     )
+
+
+def _snippet(info: VariantInfo, probe: Probe) -> str:
+    """The training whose worst seed ended lowest."""
+    ends: dict[tuple[str, float], list[Run]] = {}
+    for run in probe.runs:
+        ends.setdefault((run.optimizer, run.learning_rate), []).append(run)
+    runs = min(ends.values(), key=lambda runs: max(map(_end, runs)))
+    worst = max(map(_end, runs))
+    proof = f"proven by {probe.steps} steps on one batch, worst of {len(runs)} seeds: loss {worst:.2f} of chance"
+    return training_snippet(runs[0].optimizer, runs[0].learning_rate, runs[0].momentum, info.gradient_step, proof)
+
+
+def _end(run: Run) -> float:
+    return run.curve[-1] if math.isfinite(run.curve[-1]) else math.inf
 
 
 def _decades(flow: Flow) -> Decades:

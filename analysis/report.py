@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -130,6 +130,27 @@ class Remedy(Part):
     training_only: bool
     cost: str
     recipe: str
+    snippet: str | None = None
+    """Optimiser, learning rate and gradient step of the best training, as PyTorch code."""
+
+
+class AdviceKind(StrEnum):
+    """What is advised."""
+
+    ADAM = "adam"
+    LARGER_LEARNING_RATE = "larger_learning_rate"
+    WEIGHT_DECAY = "weight_decay"
+
+
+class Advice(Part):
+    """What leaves the network as it is, and what it does."""
+
+    kind: AdviceKind
+    words: str
+    values: Mapping[str, float]
+    """Losses are over chance; `unchanged` is the loss without it."""
+    snippet: str | None = None
+    """As PyTorch code."""
 
 
 class BatchInfo(Part):
@@ -218,7 +239,12 @@ class Report(Part):
     layers: tuple[Layer, ...]
     variants: tuple[Variant, ...]
     factor_effects: Mapping[str, Decades]
+    """How many decades a level of a factor moves flow, on average over what it is combined with."""
+    factor_interactions: Mapping[str, Decades] = Field(default_factory=dict)
+    """How many decades two levels together move flow beyond the sum of what each does alone."""
     findings: tuple[Finding, ...]
+    advice: tuple[Advice, ...] = ()
+    """What to try before the network is changed."""
     remedies: tuple[Remedy, ...]
     left_out: tuple[LeftOut, ...]
     timings_seconds: Mapping[str, float]

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from analysis.interventions._base import Factor
 from service.jobs import Job, State
 
 
@@ -83,3 +84,17 @@ class RuleView(BaseModel):
     """Defaults; `options.thresholds` sets others."""
     page: str
     """Markdown: what it detects, why it matters, how it is measured, when it is wrong, remedies, references."""
+
+
+class InterventionView(BaseModel):
+    """A treatment that is tried."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str
+    """Its part of a variant's id, and what `options.variants` and `options.without` name it by."""
+    factor: Factor
+    """What it chooses; a variant chooses each factor once."""
+    title: str
+    page: str
+    """Markdown: what it does, when it applies, what it changes, sources."""

@@ -105,3 +105,8 @@ class Treatment:
     page: str
     """The docstring of its module: what it does, when it applies, what it costs."""
     apply: Callable[[CheckedModel, Context], Recipe | NotApplicable]
+
+    @property
+    def title(self) -> str:
+        """The first line of its page."""
+        return self.page.partition("\n")[0]

@@ -4,31 +4,24 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.table import Table
 
 from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
-
-BAD_INPUT = 2
+from service.cli._pages import print_page, refuse
 
 
 def rules(
     rule: Annotated[str | None, typer.Argument(help="An id or a name: print its page.", metavar="[ID]")] = None,
 ) -> None:
     """List the rules, or print the page of one."""
-    console = Console()
     if rule is None:
-        console.print(_table())
+        Console().print(_table())
         return
     found = find_rule(rule)
     if found is None:
-        typer.echo(f"error: {rule}: no such rule (gradient-health rules lists them)", err=True)
-        raise typer.Exit(BAD_INPUT)
-    if console.is_terminal:
-        console.print(Markdown(_page(found)))
-    else:
-        typer.echo(_page(found))
+        raise refuse(rule, "rule", "rules")
+    print_page(_page(found))
 
 
 def _table() -> Table:

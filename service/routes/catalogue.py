@@ -1,17 +1,20 @@
-"""What the service knows: the rules with their pages, the schemas of reports and options."""
+"""What the service knows: the rules and the treatments with their pages, the schemas of reports and options."""
 
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel
 
+from analysis.interventions import BY_TOKEN, INTERVENTIONS
+from analysis.interventions._base import Treatment
 from analysis.options import AnalysisOptions
 from analysis.report import report_schema
 from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
 from service.problems import PROBLEM, refusal
-from service.schemas import RuleView
+from service.schemas import InterventionView, RuleView
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
 
@@ -43,9 +46,40 @@ async def show_rule(rule: str, request: Request) -> Response:
     found = find_rule(rule)
     if found is None:
         raise refusal("no-such-rule", HTTPStatus.NOT_FOUND, f"{rule!r} is no rule", hint="GET /v1/rules lists them")
+    return _page(request, found.page, _view(found))
+
+
+@router.get("/interventions", operation_id="list_interventions", summary="The treatments that are tried")
+async def list_interventions() -> list[InterventionView]:
+    """All treatments in the order of their factors, each with its page."""
+    return [_intervention(each) for each in INTERVENTIONS]
+
+
+@router.get(
+    "/interventions/{token}", operation_id="show_intervention", summary="One treatment and its page",
+    response_model=InterventionView,
+    responses={404: PROBLEM, "default": PROBLEM, 200: {"content": {"text/markdown": {}}}},
+)  # fmt: skip
+async def show_intervention(token: str, request: Request) -> Response:
+    """By token; `Accept: text/markdown` gives the page alone."""
+    found = BY_TOKEN.get(token)
+    if found is None:
+        raise refusal(
+            "no-such-treatment", HTTPStatus.NOT_FOUND, f"{token!r} is no treatment",
+            hint="GET /v1/interventions lists them",
+        )  # fmt: skip
+    return _page(request, found.page, _intervention(found))
+
+
+def _page(request: Request, page: str, shown: BaseModel) -> Response:
+    """The page alone for those who ask for markdown."""
     if "text/markdown" in request.headers.get("accept", ""):
-        return PlainTextResponse(found.page, media_type="text/markdown; charset=utf-8")
-    return JSONResponse(_view(found).model_dump(mode="json"))
+        return PlainTextResponse(page, media_type="text/markdown; charset=utf-8")
+    return JSONResponse(shown.model_dump(mode="json"))
+
+
+def _intervention(treatment: Treatment) -> InterventionView:
+    return InterventionView(token=treatment.token, factor=treatment.factor, title=treatment.title, page=treatment.page)
 
 
 def _view(rule: Rule) -> RuleView:

@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.assemble import Row, factor_effects, summarize_report, verdict_of
+from analysis.advise import advise
+from analysis.assemble import Row, factor_effects, factor_interactions, summarize_report, verdict_of
 from analysis.facts import (
     Clip,
     ClipKind,
@@ -53,14 +54,14 @@ def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None
 
 
 def test_healthy_is_worded_as_no_problem_found() -> None:
-    assert summarize_report(Verdict.HEALTHY, measurement(), (), ()) == "No gradient-flow problem found."
+    assert summarize_report(Verdict.HEALTHY, measurement(), (), (), ()) == "No gradient-flow problem found."
 
 
 def test_the_summary_says_cause_decades_cure_and_proof() -> None:
     sick = measurement(flow=replace(VANISHING, decades_per_layer=-0.5), probe=FAILS)
     findings = diagnose(sick)
     remedies = rank(sick, FAILS, [trial("he", measurement(probe=trained(0.2, 0.25)))], findings)
-    words = summarize_report(Verdict.UNHEALTHY, sick, findings, remedies)
+    words = summarize_report(Verdict.UNHEALTHY, sick, findings, (), remedies)
     assert words.startswith("The gradient that reaches the first layer is too small to train it.")
     assert "loses 6.0 decades (0.5 a layer)" in words
     assert "0.25 of chance in the worst of 2 seeds" in words
@@ -69,12 +70,16 @@ def test_the_summary_says_cause_decades_cure_and_proof() -> None:
 
 def test_a_gradient_that_does_not_arrive_is_said_in_words() -> None:
     dead = measurement(flow=flow(-math.inf, leverage_log10=Range(least=-math.inf, largest=-math.inf)))
-    assert "No gradient arrives at the first layer." in summarize_report(Verdict.UNHEALTHY, dead, diagnose(dead), ())
+    words = summarize_report(Verdict.UNHEALTHY, dead, diagnose(dead), (), ())
+    assert "No gradient arrives at the first layer." in words
 
 
 def test_adam_is_the_first_advice_where_only_sgd_fails() -> None:
     patient = measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2)))
-    assert "Adam learns where SGD does not" in summarize_report(Verdict.AT_RISK, patient, diagnose(patient), ())
+    remedies = rank(patient, FAILS, [trial("he", measurement(probe=trained(0.2, 0.25)))], ())
+    words = summarize_report(Verdict.AT_RISK, patient, diagnose(patient), advise(patient, None, 0.01), remedies)
+    assert words.index("Adam learns where SGD does not") < words.index("Do it.")
+    assert "decay" not in words
 
 
 def row(rms: float | None, *, activation: str = "kept", initialization: str = "kept", clip: bool = False) -> Row:
@@ -99,6 +104,16 @@ def test_a_factor_effect_is_the_mean_over_pairs_that_differ_in_nothing_else() ->
     assert effects["initialization=he"].decades_rms == pytest.approx((1.0 + 2.0) / 2)
     assert effects["clip=global_norm"].decades_rms == 0.0
     assert "normalization=batch_norm" not in effects
+
+
+def test_an_interaction_is_what_two_levels_do_beyond_the_sum_of_each_alone() -> None:
+    rows = [
+        row(-6.0), row(-2.0, activation="relu"), row(-5.0, initialization="he"),
+        row(0.0, activation="relu", initialization="he"), row(-4.0, activation="relu", clip=True),
+    ]  # fmt: skip
+    interactions = factor_interactions(rows)
+    assert interactions.keys() == {"activation=relu x initialization=he"}
+    assert interactions["activation=relu x initialization=he"].decades_rms == pytest.approx(6.0 - 4.0 - 1.0)
 
 
 def test_cells_that_do_not_apply_have_no_effect() -> None:

@@ -7,7 +7,7 @@ import torch
 from analysis.clock import Clock
 from analysis.examine import examine
 from analysis.experiment import Experiment
-from analysis.facts import Parity, ParityStatus, Status
+from analysis.facts import Outcome, Parity, ParityStatus, Status
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.replay import batch_statistics, draw, drawn
@@ -126,6 +126,25 @@ def test_ones_own_optimiser_is_one_more_run() -> None:
     proof = experiment(mlp(3, "Tanh", xavier()), options=options).probe_baseline().probe
     assert proof is not None
     assert [(run.optimizer, run.learning_rate) for run in proof.runs][-1] == ("adam", 0.02)
+
+
+def test_a_network_that_blows_up_at_a_large_rate_gets_it_with_clipping() -> None:
+    cells = experiment(mlp(4, "Relu", he(3.0)), vectors(256))
+    proof = cells.probe_baseline().probe
+    assert proof is not None
+    assert proof.runs[0].outcome in {Outcome.DIVERGED, Outcome.OSCILLATING}
+    larger = cells.probe_larger_rate()
+    assert larger is not None
+    assert larger.without == proof.runs[0]
+    assert (larger.clipped.optimizer, larger.clipped.learning_rate, larger.clipped.outcome) == ("sgd", 0.1, "learnt")
+    assert larger.max_norm in {0.1, 1.0}
+
+
+@pytest.mark.parametrize("model", [mlp(4, "Relu", he()), mlp(20, "Sigmoid", xavier()), mlp(12, "Relu", he(8.0))])
+def test_clipping_is_no_advice_where_steps_are_sound_or_the_start_is_not(model: bytes) -> None:
+    cells = experiment(model, vectors(256))
+    cells.probe_baseline()
+    assert cells.probe_larger_rate() is None
 
 
 def test_thorough_effort_probes_more_seeds_and_rates() -> None:

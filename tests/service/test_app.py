@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 from fastapi import FastAPI
 
+from analysis.interventions import BY_TOKEN
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
@@ -588,6 +589,18 @@ def test_every_rule_has_a_page_and_thresholds_that_options_can_change(service: S
     problem_in(service.get("/v1/rules/GH999"), HTTPStatus.NOT_FOUND, "no-such-rule")
 
 
+def test_every_treatment_has_a_page_and_the_token_that_options_name_it_by(service: Service) -> None:
+    treatments = service.get("/v1/interventions").json()
+    assert [each["token"] for each in treatments] == list(BY_TOKEN)
+    one = service.get("/v1/interventions/lsuv").json()
+    assert one == next(each for each in treatments if each["token"] == "lsuv")
+    assert (one["factor"], one["page"].startswith(one["title"])) == ("initialization", True)
+    page = service.ask("GET", "/v1/interventions/lsuv", headers={"Accept": "text/markdown"})
+    assert page.headers["content-type"].startswith("text/markdown")
+    assert page.text == one["page"]
+    problem_in(service.get("/v1/interventions/magic"), HTTPStatus.NOT_FOUND, "no-such-treatment")
+
+
 def test_options_that_name_no_rule_are_refused_before_a_job_is_made(service: Service) -> None:
     refused = service.submit(data={"options": '{"select": ["GH999"]}'})
     assert problem_in(refused, HTTPStatus.BAD_REQUEST, "bad-options").where == "options.select"
@@ -621,6 +634,8 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/schema/report": {"200"},
         "GET /v1/rules": {"200"},
         "GET /v1/rules/{rule}": {"200", "404", "default"},
+        "GET /v1/interventions": {"200"},
+        "GET /v1/interventions/{token}": {"200", "404", "default"},
         "GET /v1/schema/options": {"200"},
         "GET /healthz": {"200"},
         "GET /readyz": {"200", "503"},
