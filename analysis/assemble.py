@@ -49,7 +49,7 @@ class Row:
 
     info: VariantInfo
     measurement: Measurement | None
-    model_sha256: str | None = None
+    model: ModelFile | None = None
 
 
 def verdict_of(measurement: Measurement, findings: Sequence[Finding]) -> Verdict:
@@ -270,7 +270,6 @@ def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
     info, measurement = row.info, row.measurement
     if measurement is None:
         return Variant(id=info.id, status=info.status, reason=info.reason, absent={"measurement": info.reason or ""})
-    href = f"variants/{info.id}/model.onnx"
     return Variant(
         id=info.id,
         status=info.status,
@@ -287,7 +286,7 @@ def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
         ),
         layers=() if info.same_as else _flagged(measurement.stats, findings if info.id == "baseline" else ()),
         probe=measurement.probe,
-        model=None if row.model_sha256 is None else ModelFile(href=href, sha256=row.model_sha256),
+        model=row.model,
         non_finite=measurement.non_finite,
         absent=_absent(info, measurement),
     )

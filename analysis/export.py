@@ -1,50 +1,98 @@
 """A measured variant as an ONNX model: the edited graph with the weights that were measured.
 
 Names are kept, constants come back as initialisers, and the metadata say what was done to which model. Valid under
-`onnx.checker`; equal in onnxruntime and torch (tests hold every treatment to it).
+`onnx.checker`; equal in onnxruntime and torch (tests hold every treatment to it). A gradient step does not live in a
+graph: a variant that has one shares the file of the same without it.
 """
 
 import hashlib
 import os
+import sys
 import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from onnx import ModelProto, checker, helper
+from onnx import ModelProto, checker, helper, save_model
 
 from analysis.experiment import Experiment, Measured
+from analysis.facts import Effect
 from analysis.interventions._base import Recipe
 from analysis.model import assemble_proto
+from analysis.plan import asked_for, variant_id, without_steps
 from analysis.replay import batch_statistics, drawn
+from analysis.report import ModelFile
 from analysis.subject import Subject
 from analysis.weights import Array
 
 METADATA: Final = "gradient_health."
+LARGEST_MESSAGE: Final = (1 << 31) - (1 << 20)
+"""Bytes of a protobuf message; what is larger keeps its tensors in a file beside it, `<variant id>.onnx.data`."""
 
 
-def export(experiment: Experiment, folder: Path | None) -> dict[str, str]:
-    """Write every measured variant that lives in a graph as `<variant id>.onnx`; sha256 by variant id."""
-    if folder is None:
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where models are written as `<variant id>.onnx`, and how many."""
+
+    folder: Path
+    proven_only: bool = False
+    """Only remedies and what `options.variants` names; else everything that was measured."""
+    room: int = sys.maxsize
+    """Bytes that all files may take together, remedies first."""
+
+
+def export(experiment: Experiment, remedies: Iterable[str], to: Destination | None) -> dict[str, ModelFile]:
+    """Write the models that belong there, each whole or not at all; the file of each variant that has one."""
+    if to is None:
         return {}
-    folder.mkdir(parents=True, exist_ok=True)
-    written: dict[str, str] = {}
-    for each in experiment.cells.values():
-        if each.recipe is not None and each.measurement is not None:
-            content = to_onnx(experiment.subject_of(each.recipe), each.recipe, _metadata(experiment, each))
-            written[each.info.id] = _write(content, folder / f"{each.info.id}.onnx")
-    return written
+    to.folder.mkdir(parents=True, exist_ok=True)
+    written: dict[str, ModelFile] = {}
+    room = to.room
+    for name in _wanted(experiment, remedies, proven_only=to.proven_only):
+        measured = experiment.cells[name]
+        assert measured.recipe is not None
+        proto = to_proto(experiment.subject_of(measured.recipe), measured.recipe, _metadata(experiment, measured))
+        size = proto.ByteSize()
+        if size > room:
+            experiment.clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
+            continue
+        room -= size
+        written[name] = ModelFile(href=f"variants/{name}/model.onnx", sha256=_write(proto, to.folder / f"{name}.onnx"))
+    return {name: written[file] for name in experiment.cells if (file := _file_of(experiment, name)) in written}
 
 
-def to_onnx(subject: Subject, recipe: Recipe, metadata: dict[str, str]) -> bytes:
-    """The serialised model of a recipe, drawn with the seed in its metadata."""
+def _wanted(experiment: Experiment, remedies: Iterable[str], *, proven_only: bool) -> Iterator[str]:
+    """Variants whose models are written, the most wanted first, none twice."""
+    asked = [variant_id(cell) for cell in asked_for(experiment.options)]
+    wanted = [*remedies, *asked, *([] if proven_only else experiment.cells)]
+    files = (_file_of(experiment, name) for name in dict.fromkeys(wanted) if name in experiment.cells)
+    yield from dict.fromkeys(file for file in files if file is not None)
+
+
+def _file_of(experiment: Experiment, name: str) -> str | None:
+    """The variant whose graph this one shares, or itself; None where there is no graph or nothing was measured."""
+    measured = experiment.cells[name]
+    if measured.recipe is None or measured.measurement is None or measured.info.effect is Effect.TRAINING_ONLY:
+        return None
+    plain = without_steps(name)
+    known = experiment.cells.get(plain)
+    return plain if known is not None and known.measurement is not None else name
+
+
+def to_proto(subject: Subject, recipe: Recipe, metadata: dict[str, str]) -> ModelProto:
+    """The model of a recipe, drawn with the seed in its metadata."""
     weights: dict[str, Array] = dict(subject.model.weights)
     with drawn(subject, recipe, int(metadata["seed"])):
         for name in recipe.draws:
             weights[name] = subject.converted.initializers[name].detach().cpu().numpy().astype(weights[name].dtype)
         for name, value in batch_statistics(subject, recipe.sites).items():
             weights[name] = value.cpu().numpy().astype(np.float32)
-        return _serialized(subject.model.proto, weights, metadata)
+        proto = assemble_proto(subject.model.proto, weights)
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    helper.set_model_props(proto, {**properties, **{METADATA + key: value for key, value in metadata.items()}})
+    return proto
 
 
 def _metadata(experiment: Experiment, measured: Measured) -> dict[str, str]:
@@ -57,20 +105,21 @@ def _metadata(experiment: Experiment, measured: Measured) -> dict[str, str]:
     }
 
 
-def _serialized(graph: ModelProto, weights: dict[str, Array], metadata: dict[str, str]) -> bytes:
-    proto = assemble_proto(graph, weights)
-    properties = {entry.key: entry.value for entry in proto.metadata_props}
-    helper.set_model_props(proto, {**properties, **{METADATA + key: value for key, value in metadata.items()}})
-    content: bytes = proto.SerializeToString(deterministic=True)
-    checker.check_model(content)
-    return content
+def _write(proto: ModelProto, path: Path) -> str:
+    """Checked, then put in place; returns the sha256 of the file."""
+    with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as folder:
+        part = Path(folder) / path.name
+        if proto.ByteSize() > LARGEST_MESSAGE:
+            save_model(proto, part, save_as_external_data=True, location=f"{path.name}.data")
+        else:
+            part.write_bytes(proto.SerializeToString(deterministic=True))
+        checker.check_model(part)
+        for file in sorted(Path(folder).iterdir(), reverse=True):  # the tensors before the model that refers to them
+            _flush(file)
+            file.replace(path.parent / file.name)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write(content: bytes, path: Path) -> str:
-    """The file whole or not at all; returns its sha256."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-        part.write(content)
-        part.flush()
-        os.fsync(part.fileno())
-    Path(part.name).replace(path)
-    return hashlib.sha256(content).hexdigest()
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from analysis.clock import Clock, Progress
 from analysis.describe import describe_engine, describe_model
 from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
-from analysis.export import export
+from analysis.export import Destination, export
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
@@ -28,13 +28,12 @@ def analyze(
     batch: bytes | Path | Batch | None = None,
     options: AnalysisOptions = DEFAULT_OPTIONS,
     *,
-    models_dir: Path | None = None,
+    models: Destination | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Analyse a model on a batch (a synthetic one where none is given).
 
-    With `models_dir` every measured variant that lives in a graph is written there as `<variant id>.onnx`. Raises
-    AnalysisError, see `analysis.errors`.
+    `models`: where repaired models are written. Raises AnalysisError, see `analysis.errors`.
     """
     clock, rules = Clock(options.budget_seconds, progress), policy(options)
     asked_for(options)  # what it refuses is refused before the work
@@ -58,7 +57,7 @@ def analyze(
         proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells, rules)))
         remedies = rank(baseline, experiment.unchanged, _judged(proven, rules), findings)
     with clock.stage("export", 1.0):
-        files = export(experiment, models_dir)
+        files = export(experiment, (remedy.variant for remedy in remedies), models)
     return assemble(
         engine=describe_engine(subject, options),
         model=describe_model(subject),

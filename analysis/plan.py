@@ -77,6 +77,12 @@ def variant_id(cell: Iterable[Treatment]) -> str:
     return "+".join(each.token for each in sorted(cell, key=_place)) or BASELINE
 
 
+def without_steps(name: str) -> str:
+    """The id of the same network without its gradient step."""
+    steps = {Factor.CLIP, Factor.DECAY}
+    return "+".join(token for token in name.split("+") if token == BASELINE or BY_TOKEN[token].factor not in steps)
+
+
 def is_factorial(cell: Cell) -> bool:
     """Whether a cell is one of the factorial, or decay."""
     return variant_id(cell) in _factorial()

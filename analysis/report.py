@@ -175,6 +175,7 @@ class ModelFile(Part):
     """A repaired model that can be downloaded."""
 
     href: str
+    """Relative to the analysis; a variant with a gradient step has the file of the same without it."""
     sha256: str
 
 

@@ -8,12 +8,12 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Final
 
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
@@ -21,6 +21,7 @@ from service.protocol import Assignment, Broken, Done, Progress, Refused
 from service.sandbox import confine
 
 REPORT: Final = "report.json"
+MODELS: Final = "models"
 log = logging.getLogger(__name__)
 
 
@@ -28,7 +29,7 @@ def run(assignment: Assignment, pipe: Connection) -> None:
     """Do it, and say how it ended."""
     try:
         sandbox = confine(assignment.confinement)
-        pipe.send(Done(_analyze(assignment, sandbox, pipe)))
+        pipe.send(_analyze(assignment, sandbox, pipe))
     except AnalysisError as error:
         pipe.send(Refused(error))
     except Exception as error:
@@ -36,16 +37,17 @@ def run(assignment: Assignment, pipe: Connection) -> None:
         pipe.send(Broken(type(error).__name__))
 
 
-def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Path:
+def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Done:
     torch.set_num_threads(1)
     model = dataclasses.replace(check_model(assignment.model), name=assignment.model_name)
+    folder = assignment.confinement.folder
     report = analyze(
         model,
         assignment.batch,
         parse_options(assignment.options),
+        models=Destination(folder / MODELS, room=assignment.models_bytes),
         progress=lambda stage, fraction: pipe.send(Progress(stage, fraction)),
     )
     engine = dataclasses.replace(report.engine, sandbox=sandbox)
-    path = assignment.confinement.folder / REPORT
-    path.write_bytes(report.model_copy(update={"engine": engine}).to_json())
-    return path
+    (folder / REPORT).write_bytes(report.model_copy(update={"engine": engine}).to_json())
+    return Done(folder / REPORT, folder / MODELS)

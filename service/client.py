@@ -1,7 +1,8 @@
 """A client of the HTTP API: submit, follow, fetch the report."""
 
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
@@ -33,8 +34,9 @@ class Client:
         batch: Path | None = None,
         options: AnalysisOptions | None = None,
         progress: Callable[[str, float], None] | None = None,
+        models: Path | None = None,
     ) -> Report:
-        """Submit and wait for the report.
+        """Submit and wait for the report; with `models` the remedies' models are fetched into that folder.
 
         Raises ProblemError (the service refused or the analysis failed), httpx.TransportError (no service).
         """
@@ -44,7 +46,27 @@ class Client:
                 progress(job.progress.stage, job.progress.fraction)
             time.sleep(POLL_SECONDS)
             job = self.job(job.id)
-        return self.report(job.id)
+        report = self.report(job.id)
+        if models is not None:
+            asked = () if options is None else options.variants
+            self.fetch_models(job.id, report, models, [*(each.variant for each in report.remedies), *asked])
+        return report
+
+    def fetch_models(self, job_id: str, report: Report, folder: Path, variants: Iterable[str]) -> None:
+        """The models of these variants, where they have one, as `<variant id>.onnx`; each whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {each.id: each.model.href for each in report.variants if each.model is not None}
+        for href in dict.fromkeys(files[name] for name in variants if name in files):
+            name = href.removeprefix("variants/").removesuffix("/model.onnx")
+            with tempfile.TemporaryDirectory(dir=folder, suffix=".part") as part:
+                path = Path(part) / "model.onnx"
+                with self._http.stream("GET", f"/v1/analyses/{job_id}/{href}") as response, path.open("wb") as file:
+                    if not response.is_success:
+                        response.read()
+                        raise _failure(response)
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+                path.replace(folder / f"{Path(name).name}.onnx")
 
     def submit(self, model: Path, batch: Path | None = None, options: AnalysisOptions | None = None) -> JobView:
         """Upload and return at once."""
@@ -74,11 +96,21 @@ class Client:
 
 def _read(kind: type[Answer], response: httpx.Response) -> Answer:
     """The body of a success; raises the problem of a failure, also where somebody else answers for the service."""
+    if not response.is_success:
+        raise _failure(response)
     try:
-        if response.is_success:
-            return kind.model_validate_json(response.content)
-        told = Problem.model_validate_json(response.content)
+        return kind.model_validate_json(response.content)
     except ValidationError as error:
-        detail = f"{response.url} answered {response.status_code}, and not as gradient-health does"
-        raise refusal("not-the-service", HTTPStatus.BAD_GATEWAY, detail, hint="is there a proxy in between?") from error
-    raise ProblemError(told)
+        raise _not_the_service(response) from error
+
+
+def _failure(response: httpx.Response) -> ProblemError:
+    try:
+        return ProblemError(Problem.model_validate_json(response.content))
+    except ValidationError:
+        return _not_the_service(response)
+
+
+def _not_the_service(response: httpx.Response) -> ProblemError:
+    detail = f"{response.url} answered {response.status_code}, and not as gradient-health does"
+    return refusal("not-the-service", HTTPStatus.BAD_GATEWAY, detail, hint="is there a proxy in between?")

@@ -1,4 +1,7 @@
-"""Uploads and reports, by sha256, in a folder: written whole or not at all, and durable when `put` returns."""
+"""Uploads, reports and repaired models, by sha256, in a folder.
+
+Written whole or not at all, and durable when `put` or `take` returns.
+"""
 
 import fcntl
 import hashlib
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Final, Self
 
 PART: Final = ".part"
+CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,13 @@ class Objects:
         """Store bytes."""
         with self.writer() as writer:
             writer.write(content)
+            return writer.commit()
+
+    def take(self, path: Path) -> Blob:
+        """Store a file that a job child left; raises OSError where it is a link, which might lead anywhere."""
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file, self.writer() as writer:
+            while chunk := file.read(CHUNK):
+                writer.write(chunk)
             return writer.commit()
 
     def get(self, sha256: str) -> bytes:

@@ -19,6 +19,7 @@ class Assignment:
     model_name: str
     batch: Path | None
     options: str
+    models_bytes: int
     confinement: Confinement
 
 
@@ -32,9 +33,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The report lies in the working folder."""
+    """The report and the repaired models lie in the working folder."""
 
     report: Path
+    models: Path
 
 
 @dataclass(frozen=True, slots=True)

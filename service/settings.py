@@ -27,6 +27,8 @@ class Settings(BaseSettings):
     """Wall clock of one analysis."""
     max_job_memory_bytes: int = Field(default=16 << 30, ge=1 << 30)
     """Private memory of one analysis."""
+    max_models_bytes: int = Field(default=1 << 30, ge=0)
+    """What the repaired models of one analysis may take together; remedies come first."""
     job_slots: int = Field(default=1, ge=1, le=64)
     """Analyses at a time; each computes on one thread."""
     default_wait_seconds: float = Field(default=30.0, ge=0)

@@ -139,11 +139,12 @@ class Supervisor:
             model_name=request.model_name,
             batch=None if request.batch_sha256 is None else self.objects.path(request.batch_sha256),
             options=request.options,
+            models_bytes=settings.max_models_bytes,
             confinement=Confinement(
                 folder=folder,
                 memory_bytes=settings.max_job_memory_bytes,
                 cpu_seconds=int(settings.max_job_seconds) + 60,
-                file_bytes=LARGEST_REPORT,
+                file_bytes=LARGEST_REPORT + settings.max_models_bytes,
             ),
         )
 
@@ -176,8 +177,9 @@ class Supervisor:
             child.progress = message
             return False
         if isinstance(message, Done):
-            blob = self.objects.put(message.report.read_bytes())
-            self._end(child, State.SUCCEEDED, report=blob.sha256)
+            for path in sorted(message.models.glob("*.onnx")):
+                self.objects.take(path)
+            self._end(child, State.SUCCEEDED, report=self.objects.take(message.report).sha256)
         elif isinstance(message, Refused):
             self._end(child, State.FAILED, error=problem_of(message.error).model_dump())
         elif isinstance(message, Broken):

@@ -43,6 +43,9 @@ def analyze(
         typer.Argument(help="npz, npy, safetensors, TensorProto or Open Inference JSON.", exists=True, dir_okay=False),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
+    save_repaired: Annotated[
+        Path | None, typer.Option(help="Write the proven remedies' models here, as <variant>.onnx.", file_okay=False)
+    ] = None,
     server: Annotated[str | None, typer.Option(help="Analyse on this service, e.g. http://localhost:8000.")] = None,
     fail_on: Annotated[
         str | None, typer.Option(help="info, warning or error, with or without ,inconclusive [default: error].")
@@ -67,7 +70,7 @@ def analyze(
         gate = Gate.parse(of_file if fail_on is None else fail_on)
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
-            report = _report(model, batch, chosen, server, progress)
+            report = _report(model, batch, chosen, server, save_repaired, progress)
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
@@ -81,6 +84,8 @@ def analyze(
         raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
     if json is not None:
         _write(json, report)
+    if save_repaired is not None:
+        _tell_models(report, save_repaired)
     typer.echo(render_text(report), nl=False)
     raise typer.Exit(ExitCode.FINDINGS if gate.fails(report) else ExitCode.HEALTHY)
 
@@ -109,16 +114,36 @@ def _options(file: Mapping[str, Any], text: str, **given: Any) -> AnalysisOption
 
 
 def _report(
-    model: Path, batch: Path | None, options: AnalysisOptions, server: str | None, progress: ProgressCallback
+    model: Path,
+    batch: Path | None,
+    options: AnalysisOptions,
+    server: str | None,
+    models: Path | None,
+    progress: ProgressCallback,
 ) -> Report:
-    if server is not None:
-        return Client(server).analyze(model, batch, options, progress)
+    try:
+        if models is not None:
+            models.mkdir(parents=True, exist_ok=True)
+        if server is not None:
+            return Client(server).analyze(model, batch, options, progress, models)
+        return _report_here(model, batch, options, models, progress)
+    except OSError as error:
+        if models is None or not str(error.filename).startswith(str(models)):
+            raise
+        raise BadOptions(f"cannot write models: {error.strerror}", where=str(models)) from error
+
+
+def _report_here(
+    model: Path, batch: Path | None, options: AnalysisOptions, models: Path | None, progress: ProgressCallback
+) -> Report:
     import torch  # noqa: PLC0415 - four seconds that --help and --server need not wait for
 
+    from analysis.export import Destination  # noqa: PLC0415 - the same
     from analysis.pipeline import analyze as analyze_here  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)
-    return analyze_here(model, batch, options, progress=progress)
+    to = None if models is None else Destination(models, proven_only=True)
+    return analyze_here(model, batch, options, models=to, progress=progress)
 
 
 @contextmanager
@@ -131,6 +156,14 @@ def _progress() -> Iterator[ProgressCallback]:
     ) as bar:
         task = bar.add_task("loading", total=1.0)
         yield lambda stage, fraction: bar.update(task, description=stage, completed=fraction)
+
+
+def _tell_models(report: Report, folder: Path) -> None:
+    """Where the best remedy is, on standard error: the summary is on standard output."""
+    files = {each.id: each.model.href for each in report.variants if each.model is not None}
+    best = next((files[each.variant] for each in report.remedies if each.variant in files), None)
+    name = "" if best is None else best.removeprefix("variants/").removesuffix("/model.onnx")
+    typer.echo(f"best remedy: {folder / name}.onnx" if name else "no remedy was proven: no model is written", err=True)
 
 
 def _write(path: Path, report: Report) -> None:

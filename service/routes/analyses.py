@@ -5,16 +5,17 @@ import math
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Final
 
 import anyio
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.exc import IntegrityError
 
 from analysis.gate import Gate
-from analysis.report import Report
+from analysis.report import ModelFile, Report
 from analysis.version import VERSION
 from service.context import Context, context_of
 from service.jobs import Job, State, new_id
@@ -27,6 +28,8 @@ from service.uploads import Upload, receive
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 POLL_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 2
+ONNX: Final = "application/onnx"
+SHA256: Final = re.compile("[0-9a-f]{64}")
 VERDICT_HEADER: Final = "Gradient-Health-Verdict"
 WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
 FailOn = Annotated[
@@ -135,6 +138,35 @@ async def get_report(request: Request, job_id: str, fail_on: FailOn = None, wait
     return _answer_end(context, job, gate)
 
 
+@router.get(
+    "/{job_id}/variants/{variant}/model.onnx",
+    operation_id="get_variant_model",
+    summary="A repaired model",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {ONNX: {}}, "description": "The model as ONNX; its metadata say what was done to which"},
+        304: {"description": "Not modified"},
+        404: PROBLEM | {"description": "There is no such analysis, variant, or model of it; the problem says why"},
+        409: PROBLEM | {"description": "Not finished yet"},
+        "default": ANY_OTHER,
+    },
+)
+async def get_variant_model(
+    request: Request, job_id: str, variant: str, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """What `variants[].model` of the report refers to."""
+    context = context_of(request)
+    job = await run_sync(_find, context, job_id)
+    if not job.state.is_end:
+        raise ProblemError(_unfinished(job, HTTPStatus.CONFLICT), _come_back(job))
+    file = await run_sync(_model_of, context, job, variant)
+    headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
+    if if_none_match is not None and file.sha256 in if_none_match:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    name = f"{Path(job.request.model_name).stem}.{variant}.onnx"
+    return FileResponse(context.objects.path(file.sha256), headers=headers, media_type=ONNX, filename=name)
+
+
 # ------------------------------------------------------------------ submission
 
 
@@ -218,14 +250,33 @@ def _find(context: Context, job_id: str) -> Job:
 
 def _answer_end(context: Context, job: Job, gate: Gate | None) -> Response:
     """The report of a job that succeeded, through the gate; the problem of any other."""
-    if job.state is not State.SUCCEEDED or job.report_sha256 is None:
-        raise ProblemError(_stored_problem(job))
-    content = context.objects.get(job.report_sha256)
-    report = Report.from_json(content)
+    content, report = _report(context, job)
     failed = gate is not None and gate.fails(report)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
     headers: Mapping[str, str] = {VERDICT_HEADER: report.verdict.value}
     return Response(content, status, headers, "application/json")
+
+
+def _report(context: Context, job: Job) -> tuple[bytes, Report]:
+    """Of a job that succeeded; raises the problem of any other."""
+    if job.state is not State.SUCCEEDED or job.report_sha256 is None:
+        raise ProblemError(_stored_problem(job))
+    content = context.objects.get(job.report_sha256)
+    return content, Report.from_json(content)
+
+
+def _model_of(context: Context, job: Job, name: str) -> ModelFile:
+    """The file of a variant; raises 404 with the reason."""
+    _, report = _report(context, job)
+    variant = next((each for each in report.variants if each.id == name), None)
+    if variant is None:
+        known = ", ".join(each.id for each in report.variants if each.model is not None)
+        raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such variant", where=name[:100], hint=known)
+    if variant.model is None or SHA256.fullmatch(variant.model.sha256) is None:
+        left_out = {each.what: each.why for each in report.left_out}
+        why = left_out.get(f"model of {name}") or variant.reason or variant.absent.get("model", "it was not kept")
+        raise refusal("no-model", HTTPStatus.NOT_FOUND, f"this variant has no model: {why}", where=name)
+    return variant.model
 
 
 def _stored_problem(job: Job) -> Problem:

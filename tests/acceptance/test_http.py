@@ -240,6 +240,21 @@ def test_a_refused_analysis_answers_every_way_with_the_same_problem(service: Ser
         assert problem.model_dump(exclude={"instance"}) == {name: stored[name] for name in stored if name != "instance"}
 
 
+# ------------------------------------------------------------------ the repaired model
+
+
+def test_the_repaired_model_is_downloaded_and_healthy(service: Service) -> None:
+    job_id = service.submit(model=SICK, batch=BATCH)
+    service.until_end(job_id)
+    report = Report.from_json(service.get(f"/v1/analyses/{job_id}/report").content)
+    best = report.remedies[0].variant
+    href = next(each.model.href for each in report.variants if each.id == best and each.model is not None)
+    repaired = service.get(f"/v1/analyses/{job_id}/{href}").content
+    onnx.checker.check_model(onnx.load_from_string(repaired), full_check=True)
+    again = service.post(model=repaired, batch=BATCH)
+    assert Report.from_json(again.content).verdict is Verdict.HEALTHY
+
+
 # ------------------------------------------------------------------ kill -9 in mid-job
 
 

@@ -1,3 +1,5 @@
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -6,10 +8,13 @@ import onnxruntime
 import pytest
 import torch
 
+import analysis.export
 from analysis.convert import convert
+from analysis.export import Destination
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
+from analysis.plan import without_steps
 from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier
 
 QUICK = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
@@ -23,11 +28,13 @@ MODELS = {
 @pytest.fixture(params=MODELS)
 def exported(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, bytes, list[str]]:
     build, batch = MODELS[request.param]
-    report = analyze(build(), batch(), QUICK, models_dir=tmp_path)
+    report = analyze(build(), batch(), QUICK, models=Destination(tmp_path))
     written = [variant.id for variant in report.variants if variant.model is not None]
     for variant in report.variants:
         if variant.model is not None:
-            assert variant.model.href == f"variants/{variant.id}/model.onnx"
+            name = variant.model.href.removeprefix("variants/").removesuffix("/model.onnx")
+            assert name == without_steps(variant.id)
+            assert variant.model.sha256 == hashlib.sha256((tmp_path / f"{name}.onnx").read_bytes()).hexdigest()
     return tmp_path, batch(), written
 
 
@@ -35,10 +42,12 @@ def test_every_measured_variant_is_valid_onnx_and_equal_in_onnxruntime_and_torch
     exported: tuple[Path, bytes, list[str]],
 ) -> None:
     folder, batch, written = exported
-    assert {path.stem for path in folder.iterdir()} == set(written)
-    assert "baseline" in written
-    x = np.load(__import__("io").BytesIO(batch))["x"][:16]
-    for name in written:
+    files = {path.stem for path in folder.iterdir()}
+    assert files == set(map(without_steps, written))
+    assert {"baseline", "he"} <= files
+    assert {"clip", "decay", "he+clip"}.isdisjoint(files)
+    x = np.load(io.BytesIO(batch))["x"][:16]
+    for name in files:
         path = folder / f"{name}.onnx"
         onnx.checker.check_model(str(path), full_check=True)
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -49,7 +58,7 @@ def test_every_measured_variant_is_valid_onnx_and_equal_in_onnxruntime_and_torch
 
 def test_the_file_says_what_was_done_to_which_model(tmp_path: Path) -> None:
     model = mlp(4, "Tanh", xavier())
-    analyze(model, vectors(), QUICK, models_dir=tmp_path)
+    analyze(model, vectors(), QUICK, models=Destination(tmp_path))
     properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "relu+he.onnx").metadata_props}
     assert properties["gradient_health.variant"] == "relu+he"
     assert properties["gradient_health.seed"] == "0"
@@ -59,7 +68,7 @@ def test_the_file_says_what_was_done_to_which_model(tmp_path: Path) -> None:
 
 def test_the_baseline_file_computes_what_the_upload_computes(tmp_path: Path) -> None:
     model = export(seeded(ResidualNetwork), torch.zeros(2, 3, 16, 16))
-    analyze(model, images(64), QUICK, models_dir=tmp_path)
+    analyze(model, images(64), QUICK, models=Destination(tmp_path))
     x = np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype(np.float32)
     outputs = [
         onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
@@ -69,7 +78,7 @@ def test_the_baseline_file_computes_what_the_upload_computes(tmp_path: Path) -> 
 
 
 def test_the_exported_weights_are_those_that_were_measured(tmp_path: Path) -> None:
-    report = analyze(mlp(4, "Tanh", xavier()), vectors(), QUICK, models_dir=tmp_path)
+    report = analyze(mlp(4, "Tanh", xavier()), vectors(), QUICK, models=Destination(tmp_path))
     variant = next(variant for variant in report.variants if variant.id == "relu+batch_norm+he")
     again = analyze(tmp_path / "relu+batch_norm+he.onnx", vectors(), QUICK)
     assert variant.measurement is not None
@@ -80,6 +89,36 @@ def test_the_exported_weights_are_those_that_were_measured(tmp_path: Path) -> No
 
 def test_nothing_is_written_without_a_folder_and_nothing_half(tmp_path: Path) -> None:
     analyze(mlp(2, "Tanh", xavier()), vectors(), QUICK)
-    analyze(mlp(2, "Tanh", xavier()), vectors(), QUICK, models_dir=tmp_path / "new" / "folder")
+    analyze(mlp(2, "Tanh", xavier()), vectors(), QUICK, models=Destination(tmp_path / "new" / "folder"))
     assert not list(tmp_path.rglob("*.part"))
     assert list((tmp_path / "new" / "folder").glob("*.onnx"))
+
+
+def test_only_what_was_proven_or_asked_for_where_that_is_wanted(tmp_path: Path) -> None:
+    options = AnalysisOptions(variants=("selu+lsuv+clip",))
+    report = analyze(mlp(20, "Sigmoid", xavier()), vectors(), options, models=Destination(tmp_path, proven_only=True))
+    wanted = {"selu+lsuv+clip", *(remedy.variant for remedy in report.remedies)}
+    files = {each.model.href for each in report.variants if each.id in wanted and each.model is not None}
+    assert {f"variants/{path.stem}/model.onnx" for path in tmp_path.iterdir()} == files
+    assert len(files) > 1
+
+
+def test_what_there_is_no_room_for_is_left_out_by_name(tmp_path: Path) -> None:
+    report = analyze(mlp(3, "Tanh", xavier()), vectors(), QUICK, models=Destination(tmp_path, room=60_000))
+    files = list(tmp_path.iterdir())
+    assert 0 < sum(path.stat().st_size for path in files) <= 60_000
+    left_out = {each.what for each in report.left_out if each.what.startswith("model of")}
+    assert left_out
+    assert all(f"model of {path.stem}" not in left_out for path in files)
+
+
+def test_large_models_keep_their_tensors_in_a_file_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis.export, "LARGEST_MESSAGE", 10_000)
+    options = AnalysisOptions(effort="quick", variants=("only", "selu"))  # type: ignore[arg-type]
+    analyze(mlp(3, "Tanh", xavier()), vectors(), options, models=Destination(tmp_path, proven_only=True))
+    assert {path.name for path in tmp_path.iterdir()} == {"selu.onnx", "selu.onnx.data"}
+    path = tmp_path / "selu.onnx"
+    onnx.checker.check_model(str(path), full_check=True)
+    x = np.load(io.BytesIO(vectors()))["x"][:4]
+    (theirs,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+    assert np.isfinite(theirs).all()

@@ -6,6 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from analysis.export import Destination
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report, report_schema
@@ -63,7 +64,7 @@ def test_every_field_of_the_agreed_example_is_there(report: Report, tmp_path: Pa
     if not EXAMPLE.exists():
         pytest.skip("the agreed example lies beside the repository, and is not there")
     quick = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
-    files = analyze(mlp(3, "Relu", he()), vectors(), quick, models_dir=tmp_path)
+    files = analyze(mlp(3, "Relu", he()), vectors(), quick, models=Destination(tmp_path))
     ours = paths(json.loads(report.to_json())) | paths(json.loads(files.to_json()))
     assert paths(json.loads(EXAMPLE.read_text())) - ours == set()
 

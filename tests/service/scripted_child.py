@@ -30,7 +30,7 @@ def run_child(assignment: Assignment | None, pipe: Connection) -> None:
 def report(pipe: Connection, content: bytes = b"report") -> None:
     path = Path("report.json").resolve()
     path.write_bytes(content)
-    pipe.send(Done(path))
+    pipe.send(Done(path, path.parent / "models"))
 
 
 def report_when_told(pipe: Connection) -> None:

@@ -1,6 +1,7 @@
 """The HTTP contract, without a server and without a worker: jobs are finished by hand."""
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from fastapi import FastAPI
 from analysis.interventions import BY_TOKEN
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.report import Report, Verdict
+from analysis.report import LeftOut, ModelFile, Report, Verdict
 from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app
@@ -413,6 +414,65 @@ def test_the_report_of_a_finished_job_is_the_stored_bytes(service: Service, heal
     assert service.get(path).json()["state"] == "succeeded"
 
 
+def with_model(report: Report, content: bytes, variant: str = "relu+he", sha256: str | None = None) -> Report:
+    """The report, in which one variant and its clipped twin have a model, and another none for lack of room."""
+    file = ModelFile(href=f"variants/{variant}/model.onnx", sha256=sha256 or hashlib.sha256(content).hexdigest())
+    twins = {variant, f"{variant}+clip"}
+    variants = [each.model_copy(update={"model": file if each.id in twins else None}) for each in report.variants]
+    left_out = (LeftOut(what="model of xavier", why="100 bytes, and there is room for 7 more"),)
+    return report.model_copy(update={"variants": tuple(variants), "left_out": left_out})
+
+
+def test_a_repaired_model_is_downloaded_under_the_link_of_the_report(service: Service, sick: Report) -> None:
+    job_id, content = job_of(service.submit()), b"an ONNX model"
+    service.context.objects.put(content)
+    report = with_model(sick, content)
+    service.succeed(report)
+    for name in ("relu+he", "relu+he+clip"):
+        href = next(each.model.href for each in report.variants if each.id == name and each.model is not None)
+        response = service.get(f"/v1/analyses/{job_id}/{href}")
+        assert (response.status_code, response.content) == (HTTPStatus.OK, content)
+        assert response.headers["content-type"] == "application/onnx"
+        assert "network.relu%2Bhe.onnx" in response.headers["content-disposition"]
+    known = {"If-None-Match": response.headers["etag"]}
+    again = service.ask("GET", f"/v1/analyses/{job_id}/{href}", headers=known)
+    assert (again.status_code, again.content) == (HTTPStatus.NOT_MODIFIED, b"")
+
+
+@pytest.mark.parametrize(
+    ("variant", "code", "reason"),
+    [
+        ("magic", "not-found", "there is no such variant"),
+        ("clip", "no-model", "a gradient step does not live in a graph"),
+        ("xavier", "no-model", "room for 7 more"),
+    ],
+)
+def test_a_model_that_is_not_there_says_why(
+    service: Service, sick: Report, variant: str, code: str, reason: str
+) -> None:
+    job_id = job_of(service.submit())
+    service.succeed(with_model(sick, b"x"))
+    told = problem_in(service.get(f"/v1/analyses/{job_id}/variants/{variant}/model.onnx"), HTTPStatus.NOT_FOUND, code)
+    assert reason in told.detail
+    assert "relu+he" in told.hint or code != "not-found"
+
+
+def test_a_model_before_the_end_is_409_and_of_a_failed_analysis_its_problem(service: Service) -> None:
+    job_id = job_of(service.submit())
+    link = f"/v1/analyses/{job_id}/variants/he/model.onnx"
+    problem_in(service.get(link), HTTPStatus.CONFLICT, "not-finished")
+    service.fail()
+    problem_in(service.get(link), HTTPStatus.UNPROCESSABLE_ENTITY, UNSUPPORTED["code"])
+    problem_in(service.get("/v1/analyses/nobody/variants/he/model.onnx"), HTTPStatus.NOT_FOUND, "not-found")
+
+
+def test_a_report_that_points_elsewhere_leads_nowhere(service: Service, sick: Report) -> None:
+    job_id = job_of(service.submit())
+    service.succeed(with_model(sick, b"x", sha256="../../jobs.sqlite"))
+    response = service.get(f"/v1/analyses/{job_id}/variants/relu+he/model.onnx")
+    problem_in(response, HTTPStatus.NOT_FOUND, "no-model")
+
+
 def test_asking_for_a_report_can_wait_for_it(service: Service, healthy: Report) -> None:
     path = service.submit().headers["location"]
     with service.worker(healthy):
@@ -631,6 +691,7 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "503", "default"},
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
         "GET /v1/analyses/{job_id}/report": {"200", "400", "404", "409", "422", "503", "default"},
+        "GET /v1/analyses/{job_id}/variants/{variant}/model.onnx": {"200", "304", "404", "409", "default"},
         "GET /v1/schema/report": {"200"},
         "GET /v1/rules": {"200"},
         "GET /v1/rules/{rule}": {"200", "404", "default"},

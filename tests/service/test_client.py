@@ -12,8 +12,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from analysis.export import Destination
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
+from analysis.plan import without_steps
 from analysis.report import Report
 from service.app import create_app
 from service.client import TIMEOUT, Client
@@ -22,7 +24,7 @@ from service.jobs import Job, State
 from service.problems import ProblemError, problem
 from service.settings import Settings
 from service.store import now
-from tests.gallery import he, mlp, vectors
+from tests.gallery import he, mlp, vectors, xavier
 
 NOWHERE = "http://127.0.0.1:1"
 """Port 1 is reserved and closed."""
@@ -145,6 +147,27 @@ def test_an_analysis_is_followed_to_its_report(
     with worker(app, work):
         assert client.analyze(*files, progress=progress) == report
     assert ("probe", 0.5) in seen
+
+
+def test_models_of_remedies_and_of_what_was_asked_for_are_fetched_whole(
+    app: FastAPI, client: Client, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    options, made = AnalysisOptions(variants=("selu",)), tmp_path / "made"
+    sick = analyze(mlp(12, "Sigmoid", xavier()), vectors(), options, models=Destination(made))
+    best = sick.remedies[0].variant
+
+    def work(context: Context, job: Job) -> None:
+        for path in made.iterdir():
+            context.objects.take(path)
+        blob = context.objects.put(sick.to_json())
+        context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+
+    with worker(app, work):
+        client.analyze(*files, options, models=tmp_path / "fetched")
+    fetched = {path.name: path.read_bytes() for path in (tmp_path / "fetched").iterdir()}
+    assert {f"{without_steps(name)}.onnx" for name in (best, "selu")} <= fetched.keys()
+    assert "baseline.onnx" not in fetched
+    assert all((made / name).read_bytes() == content for name, content in fetched.items())
 
 
 def test_a_failed_analysis_raises_its_problem(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:

@@ -350,14 +350,15 @@ def test_a_supervisor_is_ready_once_its_fork_server_is(bench: Bench, monkeypatch
 
 
 def test_a_child_is_told_where_its_files_are_and_what_it_may_use(bench: Bench) -> None:
-    supervisor = bench.supervisor(max_job_seconds=100, max_job_memory_bytes=3 << 30)
+    supervisor = bench.supervisor(max_job_seconds=100, max_job_memory_bytes=3 << 30, max_models_bytes=5000)
     assignment = supervisor._assignment(bench.submit("script"), bench.folder)
     supervisor.store.close()
     objects = bench.folder / "objects"
     assert (assignment.model, assignment.batch) == (objects / "aa" / ("a" * 64), objects / "bb" / ("b" * 64))
     assert (assignment.model_name, assignment.options) == ("model.onnx", "script")
     limits = assignment.confinement
-    assert (limits.folder, limits.memory_bytes, limits.file_bytes) == (bench.folder, 3 << 30, LARGEST_REPORT)
+    assert (limits.folder, limits.memory_bytes) == (bench.folder, 3 << 30)
+    assert (assignment.models_bytes, limits.file_bytes) == (5000, LARGEST_REPORT + 5000)
     assert limits.cpu_seconds > 100  # wall clock ends it first, with a better explanation
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from analysis.convert import convert
+from analysis.export import Destination
 from analysis.facts import Effect, Status
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
 from analysis.interventions._base import NotApplicable, Treatment
@@ -56,7 +57,7 @@ def _made(name: str) -> tuple[bytes, bytes | None]:
 def test_every_variant_is_valid_onnx_and_equal_in_onnxruntime_and_torch(name: str, tmp_path: Path) -> None:
     source, batch = _made(name)
     options = AnalysisOptions(effort="quick", variants=("only", *EVERYTHING), batch_size=8)  # type: ignore[arg-type]
-    report = analyze(source, batch, options, models_dir=tmp_path)
+    report = analyze(source, batch, options, models=Destination(tmp_path))
     for variant in report.variants:
         assert variant.status is not Status.NOT_APPLICABLE or variant.reason
         if variant.model is None:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from analysis.options import parse_options
 from analysis.pipeline import analyze
+from analysis.plan import without_steps
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
@@ -114,6 +115,26 @@ def test_the_report_is_written_whole(tmp_path: Path) -> None:
     assert list(tmp_path.glob("*.part")) == []
 
 
+def test_the_repaired_model_is_written_and_named(tmp_path: Path) -> None:
+    outcome = run("sick.onnx", "batch.npz", "--json", "report.json", "--save-repaired", "new/repaired")
+    report = Report.from_json((tmp_path / "report.json").read_bytes())
+    best = without_steps(report.remedies[0].variant)
+    assert outcome.stderr == f"best remedy: new/repaired/{best}.onnx\n"
+    repaired = run(f"new/repaired/{best}.onnx", "batch.npz")
+    assert repaired.exit_code == 0, repaired.stdout
+
+
+def test_a_healthy_network_is_given_no_repaired_model(tmp_path: Path) -> None:
+    outcome = run("healthy.onnx", "batch.npz", "--save-repaired", "repaired")
+    assert (outcome.exit_code, outcome.stderr) == (0, "no remedy was proven: no model is written\n")
+    assert list((tmp_path / "repaired").iterdir()) == []
+
+
+def test_a_folder_for_models_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    told = refused("sick.onnx", "batch.npz", "--save-repaired", "batch.npz/models")
+    assert told.startswith("error: batch.npz/models: cannot write models: ")
+
+
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("an older one")
     run("healthy.onnx", "--effort", "quick", "--json", "report.json")
@@ -199,7 +220,18 @@ def test_wrong_usage_exits_with_2_and_names_the_argument(arguments: list[str], w
 def test_help_names_every_option() -> None:
     outcome = run("--help")
     assert outcome.exit_code == 0
-    for name in ("MODEL", "BATCH", "--json", "--server", "--fail-on", "--effort", "--seed", "--loss", "--options"):
+    for name in (
+        "MODEL",
+        "BATCH",
+        "--json",
+        "--server",
+        "--fail-on",
+        "--effort",
+        "--seed",
+        "--loss",
+        "--options",
+        "--save-repaired",
+    ):
         assert name in outcome.stdout
 
 
