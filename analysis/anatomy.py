@@ -43,9 +43,10 @@ def find_anatomy(
     layers: Sequence[Layer],
     head: Head,
     attention: Sequence[AttentionSite],
+    unit: float = 1.0,
 ) -> Anatomy:
-    """All of it, for a model with these weights."""
-    closed = closed_head(weights, model, sources, layers, head)
+    """All of it, for a model with these weights whose outputs count in this unit."""
+    closed = closed_head(weights, model, sources, layers, head, unit)
     return Anatomy(
         zero_branches=tuple(layer.id for layer in layers if not layer.on_trunk and _is_zero(weights, layer)),
         zero_head=None if closed is None else closed.layer.id,
@@ -69,15 +70,19 @@ class ClosedHead(NamedTuple):
 
 
 def closed_head(
-    weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head
+    weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head, unit: float
 ) -> ClosedHead | None:
-    """The layer in front of the logits, if it was initialised to zero or next to nothing."""
+    """The layer in front of the logits, if it was initialised to zero, or to next to nothing in units of the outputs."""
     value = head.value
     outputs = {layer.output: layer for layer in layers}
     while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
         value = node.input[0]
     layer = outputs.get(value)
-    if layer is None or layer.op not in LINEAR or not (_is_zero(weights, layer) or _is_faint(weights, sources, layer)):
+    if (
+        layer is None
+        or layer.op not in LINEAR
+        or not (_is_zero(weights, layer) or _is_faint(weights, sources, layer, unit))
+    ):
         return None
     use = next(use for use in sources.uses if use.initializer == layer.parameters["weight"].initializer)
     return ClosedHead(layer, next(name for name in use.owner.input if name and name not in sources.of))
@@ -100,10 +105,10 @@ def _is_zero(weights: Weights, layer: Layer) -> bool:
     return bool(deciding) and not any(np.any(weights[name]) for name in deciding)
 
 
-def _is_faint(weights: Weights, sources: Sources, layer: Layer) -> bool:
+def _is_faint(weights: Weights, sources: Sources, layer: Layer, unit: float) -> bool:
     """Whether a layer makes its inputs so much smaller that somebody must have meant it."""
     rows = units_of(weights, sources, layer)
-    return rows is not None and float(np.square(rows, dtype=np.float64).sum(axis=1).mean()) <= FAINT**2
+    return rows is not None and float(np.square(rows, dtype=np.float64).sum(axis=1).mean()) <= (FAINT * unit) ** 2
 
 
 def _layer_scales(weights: Weights, layers: Sequence[Layer]) -> Iterator[tuple[str, float]]:

@@ -160,7 +160,13 @@ class _Reading:
             return Anatomy()
         subject = self.subject
         return find_anatomy(
-            subject.weights(), subject.model, subject.sources, subject.layers, subject.objective.head, subject.attention
+            subject.weights(),
+            subject.model,
+            subject.sources,
+            subject.layers,
+            subject.objective.head,
+            subject.attention,
+            subject.objective.unit,
         )
 
     def attention(self) -> tuple[AttentionStats, ...]:
