@@ -72,7 +72,7 @@ class ClosedHead(NamedTuple):
 def closed_head(
     weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head, unit: float
 ) -> ClosedHead | None:
-    """The layer in front of the logits, if it was initialised to zero, or to next to nothing in units of the outputs."""
+    """The layer in front of the logits, if it was initialised to zero, or next to nothing in units of the outputs."""
     value = head.value
     outputs = {layer.output: layer for layer in layers}
     while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
