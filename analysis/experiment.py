@@ -14,6 +14,7 @@ from typing import Final
 import torch
 
 from analysis.clock import Clock
+from analysis.errors import AnalysisError
 from analysis.facts import (
     Clip,
     ClipKind,
@@ -304,8 +305,12 @@ class Experiment:
                 self._structures[key] = more
                 return more
             if more.model is not subject.model:
+                try:
+                    subject = known[1] if known is not None else variant(self.baseline, more.model, self.options)
+                except AnalysisError as error:  # of a graph that nobody thought of; the other variants go on
+                    self._structures[key] = NotApplicable(f"the edited graph is refused: {error}")
+                    return self.compose(cell)
                 edits = key
-                subject = known[1] if known is not None else variant(self.baseline, more.model, self.options)
                 more = replace(more, model=subject.model)
             recipe = _joined(recipe, more)
             if edits == key:

@@ -32,6 +32,7 @@ class Editor:
         self._behind: dict[int, list[NodeProto]] = {}
         """Nodes that were put behind another one, which is named by its id; 0: at the very beginning."""
         self._gone: set[int] = set()
+        self._results = {value.name for value in self.proto.graph.output}
         self._taken = set(model.weights) | set(model.producers) | {spec.name for spec in model.inputs}
 
     # -------------------------------------------------------------- names
@@ -81,11 +82,17 @@ class Editor:
         self._gone.add(id(old))
 
     def bypass(self, node: NodeProto, instead: str = "") -> None:
-        """Take a node of the model out: who read its output reads its first input, or this value."""
+        """Take a node of the model out: who read its output reads its first input, or this value.
+
+        A graph output keeps its name, and has that value from now on.
+        """
         own = self._copies[id(node)]
+        value, instead = own.output[0], instead or own.input[0]
         self._gone.add(id(own))
-        for reader in list(self._readers.get(own.output[0], ())):
-            self.redirect(reader, own.output[0], instead or own.input[0])
+        for reader in list(self._readers.get(value, ())):
+            self.redirect(reader, value, instead)
+        if value in self._results:
+            self.place(instead, [self.node("Identity", [instead], value, value)])
 
     def place(self, value: str, nodes: Sequence[NodeProto]) -> None:
         """Put nodes behind a value without anybody reading them yet."""
@@ -111,7 +118,7 @@ class Editor:
 
     def finish(self) -> CheckedModel:
         """The edited model."""
-        nodes = _without_unused(list(self._ordered()), {value.name for value in self.proto.graph.output})
+        nodes = _without_unused(list(self._ordered()), self._results)
         del self.proto.graph.node[:]
         self.proto.graph.node.extend(nodes)
         return self.model.edited(self.proto, self.model.weights.updated(self.added))

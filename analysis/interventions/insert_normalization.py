@@ -10,6 +10,7 @@ Scale 1, shift 0; the bias of the layer becomes redundant. Changes the function.
 Kiros and Hinton 2016; Wu and He 2018.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
@@ -26,6 +27,8 @@ from analysis.surgery import Editor
 
 GROUPS: Final = 8
 SINCE: Final = {"batch_norm": 9, "layer_norm": 7, "group_norm": 7}
+BATCHED: Final = {"batch_norm": True, "layer_norm": False, "group_norm": False}
+"""Whether it takes statistics over samples."""
 GROUP_NORM_SINCE: Final = 21
 IMAGE_LAYERS: Final = frozenset({"Conv", "ConvTranspose"})
 TITLES: Final = {
@@ -49,6 +52,8 @@ def insert(token: str, model: CheckedModel, context: Context) -> Recipe | NotApp
     bare = [value for value in candidates if not is_normalized(model, value, TRANSPARENT)]
     if not bare:
         return NotApplicable("every hidden layer has a normalisation already")
+    if BATCHED[token] and any(_observations(candidates[value]) < 2 for value in bare):
+        return NotApplicable("one observation of a channel has no variance: send more samples")
     editor = Editor(model)
     sites = [site for value in bare for site in INSERTERS[token](editor, value, candidates[value])]
     return Recipe(
@@ -70,6 +75,11 @@ def _candidates(model: CheckedModel, context: Context, fits: Fits) -> dict[str, 
     shapes = context.shapes() if layers else {}
     fitting = [layer for layer in layers if fits(layer, shapes.get(layer.output, ()))]
     return {layer.output: shapes[layer.output] for layer in fitting}
+
+
+def _observations(shape: Shape) -> int:
+    """Of one channel in the sample batch."""
+    return math.prod(shape) // max(shape[1], 1)
 
 
 def _is_image(layer: Layer, shape: Shape) -> bool:

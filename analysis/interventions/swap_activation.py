@@ -26,6 +26,8 @@ from analysis.surgery import Editor
 GELU_SINCE: Final = 20
 OLDEST: Final = 7
 """Before, arithmetic did not broadcast, and new nodes would have to say how."""
+SINCE: Final = {"gelu": 9}
+"""Erf."""
 Writer = Callable[[Editor, str, str], Sequence[NodeProto]]
 """(editor, value before, value after) -> the nodes that compute the one from the other."""
 
@@ -76,8 +78,9 @@ def swap(token: str, model: CheckedModel, context: Context) -> Recipe | NotAppli
     others = {after: layer for after, layer in sites.items() if layer.activation != wanted}
     if not others:
         return NotApplicable(f"every hidden activation is {title} already")
-    if model.opset() < OLDEST:
-        return NotApplicable(f"opset {model.opset()} is older than {OLDEST}")
+    oldest = SINCE.get(token, OLDEST)
+    if model.opset() < oldest:
+        return NotApplicable(f"opset {model.opset()} is older than {oldest}")
     editor = Editor(model)
     for after, layer in others.items():
         assert layer.pre_activation is not None

@@ -60,6 +60,14 @@ def test_a_bypassed_node_and_a_replaced_path_go_with_what_nobody_reads_any_more(
     np.testing.assert_allclose(run(edited, X), -np.maximum(X, 0))
 
 
+def test_a_bypassed_node_whose_value_is_a_result_hands_its_name_on() -> None:
+    model = parsed("h = Abs(x) y = Exp(h)")
+    editor = Editor(model)
+    editor.bypass(model.producers["y"])
+    editor.insert_after("h", "Sqrt")
+    np.testing.assert_allclose(run(editor.finish(), X), np.sqrt(np.abs(X)))
+
+
 def test_bodies_that_read_the_value_read_the_new_one() -> None:
     model = parsed("""
         h = Abs(x) c = Constant<value = bool {1}>()

@@ -7,7 +7,7 @@ from torch import nn
 
 from analysis.model import check_model
 from tests.analysis.interventions.builders import SQUARE, applied, composed, operators, parsed, refused
-from tests.gallery import ResidualNetwork, Transformer, export, mlp, seeded, tokens, xavier
+from tests.gallery import ResidualNetwork, Transformer, export, mlp, npz, seeded, tokens, vectors, xavier
 
 
 class Plain(nn.Module):
@@ -115,6 +115,14 @@ def test_group_norm_is_torchs_in_old_opsets_and_new_ones(opset: int) -> None:
 )
 def test_it_says_why_it_does_not_apply(token: str, model: object, reason: str) -> None:
     assert reason in refused(token, model())  # type: ignore[operator]
+
+
+def test_one_observation_of_a_channel_has_no_variance() -> None:
+    assert "one observation" in refused("batch_norm", mlp(3, "Tanh", xavier()), vectors(1))
+    image = parsed("a = Conv(x, K) b = Relu(a) y = Conv(b, L)", {"K": (12, 3, 3, 3), "L": (4, 12, 3, 3)},
+                   "float[N,3,8,8] x", "float[N,4,4,4] y")  # fmt: skip
+    pixels = npz(x=np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32))
+    assert "BatchNormalization" in operators(applied("batch_norm", image, pixels).model)
 
 
 def test_gates_get_no_normalisation() -> None:

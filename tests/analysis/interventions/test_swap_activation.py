@@ -85,5 +85,11 @@ def test_an_old_opset_is_refused_with_its_number() -> None:
     assert "opset 6" in refused("relu", model)
 
 
+def test_gelu_needs_erf() -> None:
+    model = parsed(CHAIN, SQUARE)
+    model.proto.opset_import[0].version = 8
+    assert "opset 8 is older than 9" in refused("gelu", model)
+
+
 def test_the_words_count_what_is_replaced() -> None:
     assert "3 Tanh" in applied("relu", mlp(4, "Tanh", xavier())).words
