@@ -15,6 +15,8 @@ from analysis.facts import Flow
 from analysis.report import SCHEMA_VERSION, Evidence, LeftOut, Part, Report, Severity, Verdict
 
 MAJOR: Final = SCHEMA_VERSION.split(".", maxsplit=1)[0]
+MOST_LAYERS: Final = 100_000  # no installation analyses more nodes by default
+MOST_FINDINGS: Final = 10_000
 MOST_COMPLAINTS: Final = 3
 HINT: Final = "gradient-health analyze --json writes a report"
 
@@ -119,9 +121,9 @@ class Excerpt(Part):
     batch: BatchExcerpt = BatchExcerpt()
     loss: LossExcerpt = LossExcerpt()
     gradient_flow: Flow = Flow()
-    layers: tuple[LayerExcerpt, ...]
+    layers: tuple[LayerExcerpt, ...] = Field(max_length=MOST_LAYERS)
     baseline: BaselineExcerpt | None = Field(default=None, validation_alias=AliasPath("variants", 0))
-    findings: tuple[FindingExcerpt, ...]
+    findings: tuple[FindingExcerpt, ...] = Field(max_length=MOST_FINDINGS)
     remedies: tuple[RemedyExcerpt, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
