@@ -4,7 +4,8 @@ A finding is the same one if its rule is the same and its layers are, once the l
 one rule the findings that share no layer are paired as well: the illness has moved. Of a pair,
 
     worsened   the severity rose; or, at the same severity, some evidence went further beyond its threshold, or the
-               finding names more layers, by more than the tolerance (0.3 decades: a factor of two)
+               finding names more layers (in number and in share of the network: a deeper one is not sicker), by more
+               than the tolerance (0.3 decades: a factor of two)
     eased      the opposite, and nothing worsened
     moved      neither, but it names layers that it did not name before
     unchanged  none of these
@@ -129,7 +130,8 @@ def _change(
     if old is None or new is None:
         verdict = _came_or_went(old, finding, sides)
     else:
-        verdict = _went_on(old, new, tolerance, elsewhere=bool(gained))
+        growth = math.log10(len(sides[1].layers) / len(sides[0].layers)) if sides[0].layers and sides[1].layers else 0.0
+        verdict = _went_on(old, new, _steps(old, new, growth), tolerance, elsewhere=bool(gained))
     return FindingChange(
         change=verdict.change,
         rule=finding.rule,
@@ -175,9 +177,10 @@ def _names(finding: FindingExcerpt, patterns: object) -> bool:
     return any(isinstance(each, str) and (finding.rule.startswith(each) or finding.name == each) for each in listed)
 
 
-def _went_on(old: FindingExcerpt, new: FindingExcerpt, tolerance: float, *, elsewhere: bool) -> Judgement:
+def _went_on(
+    old: FindingExcerpt, new: FindingExcerpt, steps: Mapping[str, float], tolerance: float, *, elsewhere: bool
+) -> Judgement:
     """Worsened, eased, moved or unchanged; severity decides before steps of the evidence do."""
-    steps = _steps(old, new)
     up = max(steps, key=lambda name: steps[name], default="")
     down = min(steps, key=lambda name: steps[name], default="")
     largest = max((steps[up], steps[down]), key=abs) if steps else None
@@ -194,15 +197,20 @@ def _went_on(old: FindingExcerpt, new: FindingExcerpt, tolerance: float, *, else
     return Judgement(Change.UNCHANGED, f"held against another {', '.join(sorted(limits))}" if limits else "", largest)
 
 
-def _steps(old: FindingExcerpt, new: FindingExcerpt) -> dict[str, float]:
-    """How many decades each evidence went further beyond its threshold, and the number of layers grew."""
+def _steps(old: FindingExcerpt, new: FindingExcerpt, growth: float) -> dict[str, float]:
+    """How many decades each evidence went further beyond its threshold, and the number of layers grew.
+
+    `growth`: decades by which the network itself has more layers than before.
+    """
     steps = {}
     for name in old.evidence.keys() & new.evidence.keys():
         before, after = old.evidence[name].margin_decades, new.evidence[name].margin_decades
         if before is not None and after is not None and not _limits_differ(old, new, name):
             steps[name] = 0.0 if before == after else after - before
     if old.layers and new.layers:
-        steps[EXTENT] = math.log10(len(set(new.layers)) / len(set(old.layers)))
+        number = math.log10(len(set(new.layers)) / len(set(old.layers)))
+        share = number - growth
+        steps[EXTENT] = min(number, share, key=abs) if number * share > 0 else 0.0
     return {name: step for name, step in sorted(steps.items()) if not math.isnan(step)}
 
 

@@ -22,6 +22,7 @@ from analysis.options import AnalysisOptions, parse_options
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.rules import policy
+from service.cli._files import write_whole
 from service.client import Client
 from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
@@ -71,6 +72,8 @@ def analyze(
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, save_repaired, progress)
+        if json is not None:
+            write_whole(json, report.to_json(indent=1))
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
@@ -82,8 +85,6 @@ def analyze(
     except httpx.InvalidURL as error:
         refused = BadOptions(f"{server!r} is no address: {error}", where="--server")
         raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
-    if json is not None:
-        _write(json, report)
     if save_repaired is not None:
         _tell_models(report, save_repaired)
     typer.echo(render_text(report), nl=False)
@@ -164,18 +165,6 @@ def _tell_models(report: Report, folder: Path) -> None:
     best = next((files[each.variant] for each in report.remedies if each.variant in files), None)
     name = "" if best is None else best.removeprefix("variants/").removesuffix("/model.onnx")
     typer.echo(f"best remedy: {folder / name}.onnx" if name else "no remedy was proven: no model is written", err=True)
-
-
-def _write(path: Path, report: Report) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(report.to_json(indent=1))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        refused = BadOptions(f"cannot write the report: {error.strerror}", where=str(path))
-        raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
 
 
 def _failure(problem: Problem, code: ExitCode) -> typer.Exit:

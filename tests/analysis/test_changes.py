@@ -178,6 +178,24 @@ def test_an_illness_that_spreads_to_twice_as_many_layers_is_worse() -> None:
     assert the_change(named(4), named(2)).change == "eased"
 
 
+def test_a_deeper_network_with_the_same_illness_is_not_sicker_and_a_second_layer_of_it_is() -> None:
+    def on(depth: int, sick: int) -> Excerpt:
+        names = tuple(f"fc{number}" for number in range(depth))
+        finding = found("GH101", "error", *(f"layer-{number}" for number in range(1, sick + 1)), flow=1.0)
+        return excerpt(small_report("unhealthy", finding, layers=names))
+
+    def told(old: Excerpt, new: Excerpt) -> str:
+        (change,) = finding_changes(old, new, SAME, Gate())
+        return change.change.value
+
+    assert told(on(8, 8), on(32, 32)) == "moved"
+    assert told(on(32, 32), on(8, 8)) == "unchanged"
+    assert told(on(8, 1), on(32, 1)) == "unchanged"
+    assert told(on(32, 1), on(8, 1)) == "unchanged"
+    assert told(on(8, 1), on(16, 8)) == "worsened"
+    assert told(on(8, 8), on(8, 2)) == "eased"
+
+
 # ------------------------------------------------------------------ regressions
 
 
