@@ -15,7 +15,7 @@ from analysis.facts import Flow
 from analysis.report import SCHEMA_VERSION, Evidence, LeftOut, Part, Report, Severity, Verdict
 
 MAJOR: Final = SCHEMA_VERSION.split(".", maxsplit=1)[0]
-MOST_LAYERS: Final = 100_000  # no installation analyses more nodes by default
+MOST_LAYERS: Final = 20_000  # of large networks there are a few thousand
 MOST_FINDINGS: Final = 10_000
 MOST_COMPLAINTS: Final = 3
 HINT: Final = "gradient-health analyze --json writes a report"

@@ -70,7 +70,7 @@ def test_a_finding_that_names_fewer_layers_has_not_moved() -> None:
 def test_findings_of_one_rule_are_told_apart_by_their_layers() -> None:
     """Written in another order, one of them worse: the exact partner first, then who shares a layer, then the rest."""
     first, second, third = (found("GH201", "warning", f"layer-{number}", dead=0.5) for number in (1, 2, 3))
-    wider = found("GH201", "warning", "layer-2", "layer-5", dead=0.5)
+    wider = found("GH201", "warning", "layer-2", "layer-5", "layer-6", dead=0.5)
     worse = found("GH201", "error", "layer-1", dead=0.5)
     told = {
         each.old.layers[0]: (each.change.value, each.new.layers)
@@ -79,7 +79,7 @@ def test_findings_of_one_rule_are_told_apart_by_their_layers() -> None:
     }
     assert told == {
         "layer-1": ("worsened", ("layer-1",)),
-        "layer-2": ("worsened", ("layer-2", "layer-5")),  # twice as many layers
+        "layer-2": ("worsened", ("layer-2", "layer-5", "layer-6")),  # thrice as many layers
         "layer-3": ("moved", ("layer-8",)),
     }
 
@@ -167,15 +167,16 @@ def test_a_margin_over_another_threshold_is_another_question() -> None:
     assert (change.change, change.why, change.decades) == ("unchanged", "held against another flow", None)
 
 
-def test_an_illness_that_spreads_to_twice_as_many_layers_is_worse() -> None:
+def test_an_illness_that_spreads_to_more_than_twice_as_many_layers_is_worse() -> None:
     def named(count: int) -> dict[str, Any]:
         return found("GH201", "warning", *(f"layer-{number}" for number in range(1, count + 1)), dead=0.5)
 
-    assert the_change(named(1), named(2)).why == "names 2 layers, before 1"
-    assert the_change(named(1), named(2)).change == "worsened"
-    assert the_change(named(1), named(2)).decades == pytest.approx(math.log10(2))
-    assert the_change(named(5), named(6)).change == "moved"
-    assert the_change(named(4), named(2)).change == "eased"
+    assert the_change(named(1), named(3)).change == "worsened"
+    assert the_change(named(1), named(3)).why == "layers named: 3, before 1"
+    assert the_change(named(1), named(3)).decades == pytest.approx(math.log10(3))
+    assert the_change(named(1), named(2)).change == "moved"
+    assert the_change(named(2), named(1)).change == "unchanged"
+    assert the_change(named(5), named(2)).change == "eased"
 
 
 def test_a_deeper_network_with_the_same_illness_is_not_sicker_and_a_second_layer_of_it_is() -> None:

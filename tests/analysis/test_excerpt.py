@@ -113,6 +113,12 @@ def test_what_is_no_report_is_refused_by_file_and_field(content: bytes | str, wh
     assert error.hint
 
 
+@pytest.mark.parametrize("field", ["layers", "findings"])
+def test_more_than_any_network_has_is_refused(field: str) -> None:
+    one = {"id": "x", "rule": "GH101", "severity": "info"}
+    assert refused(json.dumps(LEAST | {field: [one] * 20_001})).where == f"old.json: {field}"
+
+
 def test_a_refusal_is_short_however_much_is_wrong() -> None:
     error = refused(json.dumps(LEAST | {"findings": [{"rule": "x" * 9999}] * 9999, "layers": [{"id": {}}] * 9999}))
     assert "and 19995 more" in error.detail
