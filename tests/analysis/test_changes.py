@@ -84,6 +84,16 @@ def test_findings_of_one_rule_are_told_apart_by_their_layers() -> None:
     }
 
 
+def test_a_finding_that_has_its_partner_is_no_partner_for_another() -> None:
+    """Both share a layer with the wide one."""
+    old = [found("GH201", "warning", "layer-1"), found("GH201", "warning", "layer-2")]
+    wide, narrow = found("GH201", "warning", "layer-1", "layer-2"), found("GH201", "warning", "layer-2", "layer-8")
+    partners = {
+        each.old.layers: each.new.layers for each in changes(old, [wide, narrow]) if each.old and each.new is not None
+    }
+    assert partners == {("layer-1",): ("layer-1", "layer-2"), ("layer-2",): ("layer-2", "layer-8")}
+
+
 def test_one_finding_more_of_a_rule_is_gained() -> None:
     told = changes([DEAD], [found("GH201", "warning", "layer-1"), DEAD])
     assert [each.change.value for each in told] == ["gained", "unchanged"]
