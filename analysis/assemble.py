@@ -101,6 +101,7 @@ def assemble(
         verdict=verdict,
         summary=summarize_report(verdict, baseline, findings, advice, remedies),
         engine=engine,
+        options=options.model_dump(mode="json", exclude_defaults=True),
         model=model,
         batch=BatchInfo(
             sha256=baseline.batch.sha256,

@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
+BUDGET_REACHED: Final = "budget_seconds reached"
+"""Why something is left out of a report that was cut."""
 Progress = Callable[[str, float], None]
 """(stage, fraction done of the whole)."""
 
@@ -46,7 +49,7 @@ class Clock:
         """Whether there is budget left to start this; otherwise it is noted as left out."""
         if time.monotonic() < self._deadline:
             return True
-        self.leave_out(what, "budget_seconds reached")
+        self.leave_out(what, BUDGET_REACHED)
         return False
 
     def leave_out(self, what: str, why: str) -> None:
@@ -56,7 +59,7 @@ class Clock:
     @property
     def cut(self) -> bool:
         """Whether the budget ended before the work did."""
-        return any(why == "budget_seconds reached" for _, why in self.left_out)
+        return any(why == BUDGET_REACHED for _, why in self.left_out)
 
     def total(self) -> dict[str, float]:
         """Seconds by stage, and in all."""

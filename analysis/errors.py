@@ -14,7 +14,8 @@
     │   ├── UnsupportedOp        not yet: an operator, version or attribute without a conversion
     │   ├── NeverSupported       never: strings, images and other types that carry no gradient
     │   └── NotDifferentiable    no path with a gradient from the weights to any output
-    └── ConversionMismatch       torch and onnxruntime disagree on the outputs
+    ├── ConversionMismatch       torch and onnxruntime disagree on the outputs
+    └── BadReport                this is no report, so it cannot be compared
 
 Anything else that escapes the library is a bug. Each error says what (`detail`), where (`where`: a node, tensor or
 field) and the way out (`hint`); `code` is stable and machine-readable. No HTTP here: `service.problems` maps codes
@@ -131,3 +132,9 @@ class ConversionMismatch(AnalysisError):
     """The torch translation and onnxruntime disagree; gradients of a wrong translation are worthless."""
 
     code = "conversion-mismatch"
+
+
+class BadReport(AnalysisError):
+    """This is not a report that can be compared."""
+
+    code = "bad-report"

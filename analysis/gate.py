@@ -35,7 +35,18 @@ class Gate:
         return cls(severity, INCONCLUSIVE in tokens)
 
     def fails(self, report: Report) -> bool:
-        """Whether the report has a finding at or over the severity, or too little evidence where that counts."""
-        worst = max((finding.severity.rank for finding in report.findings), default=-1)
-        at_risk = self.severity is not Severity.ERROR and report.verdict is Verdict.AT_RISK
-        return worst >= self.severity.rank or at_risk or (self.inconclusive and report.verdict is Verdict.INCONCLUSIVE)
+        """Whether the report has a finding at or over the severity, or a verdict that is refused by itself."""
+        return any(self.counts(finding.severity) for finding in report.findings) or self.refuses(report.verdict)
+
+    def counts(self, severity: Severity) -> bool:
+        """Whether a finding of this severity fails."""
+        return severity.rank >= self.severity.rank
+
+    def refuses(self, verdict: Verdict) -> bool:
+        """Whether a verdict fails without a finding: at risk unless only errors count, too little evidence if asked."""
+        at_risk = self.severity is not Severity.ERROR and verdict is Verdict.AT_RISK
+        return at_risk or (self.inconclusive and verdict is Verdict.INCONCLUSIVE)
+
+    def __str__(self) -> str:
+        """What `parse` reads."""
+        return f"{self.severity.value},{INCONCLUSIVE}" if self.inconclusive else self.severity.value

@@ -226,6 +226,8 @@ class Report(Part):
     verdict: Verdict
     summary: str
     engine: EngineFacts
+    options: Mapping[str, Any] | None = None
+    """What was chosen otherwise than by default; not told by versions before this field."""
     model: ModelFacts
     batch: BatchInfo
     parity: Parity | None = None
@@ -267,7 +269,12 @@ class _Schema(GenerateJsonSchema):
         return {"anyOf": [super().float_schema(schema), {"type": "string", "enum": list(NON_FINITE)}]}
 
 
+def published_schema(kind: type[Part], path: str) -> dict[str, Any]:
+    """JSON Schema of what is served under this path."""
+    schema = kind.model_json_schema(mode="serialization", schema_generator=_Schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": path, **schema}
+
+
 def report_schema() -> dict[str, Any]:
     """JSON Schema of the report, as served at /v1/schema/report."""
-    schema = Report.model_json_schema(mode="serialization", schema_generator=_Schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "/v1/schema/report", **schema}
+    return published_schema(Report, "/v1/schema/report")

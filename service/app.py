@@ -13,7 +13,7 @@ from service import problems
 from service.context import Context
 from service.objects import Objects
 from service.problems import ProblemError
-from service.routes import analyses, catalogue, health
+from service.routes import analyses, catalogue, comparisons, health
 from service.settings import Settings
 from service.store import Store
 
@@ -39,7 +39,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
 
     app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.context = context
-    for routes in (analyses, catalogue, health):
+    for routes in (analyses, comparisons, catalogue, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, problems.answer_problem)
     app.add_exception_handler(AnalysisError, problems.answer_analysis_error)

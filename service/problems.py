@@ -21,6 +21,7 @@ STATUS: Final[Mapping[type[errors.AnalysisError], HTTPStatus]] = {
     errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Unsupported: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ConversionMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BadReport: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 """By class; a subclass has the status of its nearest ancestor here."""
 

@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; by default a SQLite file in data_dir."""
     max_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Model and batch together."""
+    max_comparison_bytes: int = Field(default=32 << 20, ge=1)
+    """Body of a comparison, which may hold two reports; larger ones are named by the ids of their analyses."""
     max_options_bytes: int = Field(default=64 << 10, ge=1)
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""

@@ -1,6 +1,7 @@
 """A multipart body, straight from the socket into the object store: flat memory, sha256 on the way, capped.
 
-Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused.
+Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused. Small
+JSON bodies are received here, too, under the same conditions.
 """
 
 import asyncio
@@ -78,6 +79,31 @@ async def receive(
         except FormParserError as error:
             raise _malformed(f"the multipart body is malformed: {error}") from error
         return receiver.finish()
+
+
+async def receive_json(
+    headers: Mapping[str, str], body: AsyncIterator[bytes], limit: int, idle_seconds: float
+) -> bytes:
+    """A JSON body in memory, not parsed.
+
+    Raises ProblemError: 408 idle, 413 too large, 415 not JSON.
+    """
+    kind, _ = parse_options_header(headers.get("content-type", ""))
+    if kind != b"application/json":
+        raise refusal(
+            "unsupported-media-type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"expected application/json, given {kind.decode(errors='replace') or 'nothing'}",
+            hint="curl --json @body.json",
+        )
+    if int(headers.get("content-length") or 0) > limit:
+        raise _too_large(limit)
+    received = bytearray()
+    async for chunk in _impatient(body, idle_seconds):
+        received += chunk
+        if len(received) > limit:
+            raise _too_large(limit)
+    return bytes(received)
 
 
 async def _impatient(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:

@@ -55,7 +55,15 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["service.app", "service.supervisor", "service.client", "analysis.rules", "analysis.render.text", "analysis"],
+    [
+        "service.app",
+        "service.supervisor",
+        "service.client",
+        "analysis.rules",
+        "analysis.render.text",
+        "analysis.compare",
+        "analysis",
+    ],
 )
 def test_the_web_process_the_supervisor_and_the_clinic_never_load_torch(module: str) -> None:
     clinic = module.startswith("analysis")  # the catalogue of treatments, which the service shows, reads graphs

@@ -3,6 +3,7 @@
 import typer
 
 from service.cli.analyze import analyze
+from service.cli.compare import compare
 from service.cli.interventions import interventions
 from service.cli.rules import rules
 from service.cli.serve import serve
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(analyze)
+app.command()(compare)
 app.command()(interventions)
 app.command()(rules)
 app.command()(serve)

@@ -1,6 +1,7 @@
 """`gradient-health analyze`: one analysis, here or on a server.
 
-Exit codes: 0 healthy, 1 findings at or over --fail-on, 2 bad input, 3 service error.
+Exit codes: 0 healthy, 1 findings at or over --fail-on (with --baseline: new or worsened ones), 2 bad input, 3 service
+error.
 """
 
 import sys
@@ -16,12 +17,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from analysis.clock import Progress as ProgressCallback
+from analysis.compare import compare, fails_beyond
 from analysis.errors import AnalysisError, BadOptions
 from analysis.gate import Gate
 from analysis.options import AnalysisOptions, parse_options
+from analysis.render.comparison import render_baseline
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.rules import policy
+from service.cli._files import read_report, write_whole
 from service.client import Client
 from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
@@ -50,6 +54,14 @@ def analyze(
     fail_on: Annotated[
         str | None, typer.Option(help="info, warning or error, with or without ,inconclusive [default: error].")
     ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            help="An earlier report: its findings are accepted, and only new and worsened ones fail.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     effort: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.")] = None,
@@ -68,9 +80,12 @@ def analyze(
         file = _configuration(config)
         of_file = file.pop("fail_on", "error")
         gate = Gate.parse(of_file if fail_on is None else fail_on)
+        known = None if baseline is None else read_report(baseline)
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, save_repaired, progress)
+        if json is not None:
+            write_whole(json, report.to_json(indent=1))
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
@@ -82,12 +97,15 @@ def analyze(
     except httpx.InvalidURL as error:
         refused = BadOptions(f"{server!r} is no address: {error}", where="--server")
         raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
-    if json is not None:
-        _write(json, report)
     if save_repaired is not None:
         _tell_models(report, save_repaired)
     typer.echo(render_text(report), nl=False)
-    raise typer.Exit(ExitCode.FINDINGS if gate.fails(report) else ExitCode.HEALTHY)
+    failed = gate.fails(report)
+    if known is not None:
+        comparison = compare(known, report, gate)
+        typer.echo("\n" + render_baseline(comparison, str(baseline)), nl=False)
+        failed = fails_beyond(comparison, gate)
+    raise typer.Exit(ExitCode.FINDINGS if failed else ExitCode.HEALTHY)
 
 
 def _configuration(path: Path | None) -> dict[str, Any]:
@@ -164,18 +182,6 @@ def _tell_models(report: Report, folder: Path) -> None:
     best = next((files[each.variant] for each in report.remedies if each.variant in files), None)
     name = "" if best is None else best.removeprefix("variants/").removesuffix("/model.onnx")
     typer.echo(f"best remedy: {folder / name}.onnx" if name else "no remedy was proven: no model is written", err=True)
-
-
-def _write(path: Path, report: Report) -> None:
-    """Whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(report.to_json(indent=1))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        refused = BadOptions(f"cannot write the report: {error.strerror}", where=str(path))
-        raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
 
 
 def _failure(problem: Problem, code: ExitCode) -> typer.Exit:

@@ -20,23 +20,27 @@ from analysis.version import VERSION
 from service.context import Context, context_of
 from service.jobs import Job, State, new_id
 from service.jobs import Request as Question
-from service.problems import PROBLEM, Problem, ProblemError, problem, refusal
+from service.problems import PROBLEM, ProblemError, refusal
+from service.routes._jobs import (
+    ANY_OTHER,
+    RETRY_SECONDS,
+    VERDICT_HEADER,
+    FailOn,
+    come_back,
+    find_job,
+    stored_problem,
+    unfinished,
+)
 from service.schemas import JobView, job_path, view
 from service.store import now
 from service.uploads import Upload, receive
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 POLL_SECONDS: Final = 0.05
-RETRY_SECONDS: Final = 2
 ONNX: Final = "application/onnx"
 SHA256: Final = re.compile("[0-9a-f]{64}")
-VERDICT_HEADER: Final = "Gradient-Health-Verdict"
 WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
-FailOn = Annotated[
-    str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
-]
 Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
-ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}
 REQUEST_BODY: Final = {
     "required": True,
     "content": {
@@ -109,7 +113,7 @@ async def analyze(
 )
 async def get_analysis(request: Request, job_id: str) -> JobView:
     """State and progress."""
-    return view(await run_sync(_find, context_of(request), job_id))
+    return view(await run_sync(find_job, context_of(request), job_id))
 
 
 @router.get(
@@ -130,11 +134,11 @@ async def get_report(request: Request, job_id: str, fail_on: FailOn = None, wait
     """The report of a finished job; a failed one answers with its problem."""
     context = context_of(request)
     gate = None if fail_on is None else Gate.parse(fail_on)
-    job = await run_sync(_find, context, job_id)
+    job = await run_sync(find_job, context, job_id)
     job = await _wait(context, job, min(wait or 0.0, context.settings.max_wait_seconds))
     if not job.state.is_end:
         status = HTTPStatus.CONFLICT if gate is None else HTTPStatus.SERVICE_UNAVAILABLE
-        raise ProblemError(_unfinished(job, status), _come_back(job))
+        raise ProblemError(unfinished(job, status), come_back(job))
     return _answer_end(context, job, gate)
 
 
@@ -156,9 +160,9 @@ async def get_variant_model(
 ) -> Response:
     """What `variants[].model` of the report refers to."""
     context = context_of(request)
-    job = await run_sync(_find, context, job_id)
+    job = await run_sync(find_job, context, job_id)
     if not job.state.is_end:
-        raise ProblemError(_unfinished(job, HTTPStatus.CONFLICT), _come_back(job))
+        raise ProblemError(unfinished(job, HTTPStatus.CONFLICT), come_back(job))
     file = await run_sync(_model_of, context, job, variant)
     headers = {"ETag": f'"{file.sha256}"', "Cache-Control": "private, max-age=31536000, immutable"}
     if if_none_match is not None and file.sha256 in if_none_match:
@@ -220,7 +224,7 @@ async def _wait(context: Context, job: Job, seconds: float) -> Job:
     deadline = anyio.current_time() + seconds
     while not (job.state.is_end or context.stopping.is_set()) and anyio.current_time() < deadline:
         await anyio.sleep(POLL_SECONDS)
-        job = await run_sync(_find, context, job.id)
+        job = await run_sync(find_job, context, job.id)
     return job
 
 
@@ -230,7 +234,7 @@ def _answer_submission(context: Context, job: Job, gate: Gate | None, applied: s
     if job.state.is_end:
         response = _answer_end(context, job, gate)
     elif gate is not None:
-        raise ProblemError(_unfinished(job, HTTPStatus.SERVICE_UNAVAILABLE), headers | _come_back(job))
+        raise ProblemError(unfinished(job, HTTPStatus.SERVICE_UNAVAILABLE), headers | come_back(job))
     else:
         body = view(job).model_dump(mode="json")
         response = JSONResponse(body, HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})
@@ -239,13 +243,6 @@ def _answer_submission(context: Context, job: Job, gate: Gate | None, applied: s
 
 
 # ------------------------------------------------------------------ ends
-
-
-def _find(context: Context, job_id: str) -> Job:
-    job = context.store.get(job_id)
-    if job is None:
-        raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such analysis", where=job_id[:100])
-    return job
 
 
 def _answer_end(context: Context, job: Job, gate: Gate | None) -> Response:
@@ -260,7 +257,7 @@ def _answer_end(context: Context, job: Job, gate: Gate | None) -> Response:
 def _report(context: Context, job: Job) -> tuple[bytes, Report]:
     """Of a job that succeeded; raises the problem of any other."""
     if job.state is not State.SUCCEEDED or job.report_sha256 is None:
-        raise ProblemError(_stored_problem(job))
+        raise ProblemError(stored_problem(job))
     content = context.objects.get(job.report_sha256)
     return content, Report.from_json(content)
 
@@ -277,18 +274,3 @@ def _model_of(context: Context, job: Job, name: str) -> ModelFile:
         why = left_out.get(f"model of {name}") or variant.reason or variant.absent.get("model", "it was not kept")
         raise refusal("no-model", HTTPStatus.NOT_FOUND, f"this variant has no model: {why}", where=name)
     return variant.model
-
-
-def _stored_problem(job: Job) -> Problem:
-    if job.error is not None:
-        return Problem.model_validate(job.error)
-    return problem("job-cancelled", HTTPStatus.GONE, "the analysis was cancelled")
-
-
-def _unfinished(job: Job, status: HTTPStatus) -> Problem:
-    detail = f"the analysis is {job.state.value}: {job.stage}, {job.fraction:.0%} done"
-    return problem("not-finished", status, detail, hint="ask again after Retry-After seconds")
-
-
-def _come_back(job: Job) -> dict[str, str]:
-    return {"Retry-After": str(RETRY_SECONDS), "Location": job_path(job.id)}

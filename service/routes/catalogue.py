@@ -1,4 +1,4 @@
-"""What the service knows: the rules and the treatments with their pages, the schemas of reports and options."""
+"""What the service knows: rules and treatments with their pages, the schemas of reports, comparisons and options."""
 
 from http import HTTPStatus
 from typing import Any
@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
+from analysis.comparison import comparison_schema
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
 from analysis.interventions._base import Treatment
 from analysis.options import AnalysisOptions
@@ -23,6 +24,12 @@ router = APIRouter(prefix="/v1", tags=["catalogue"])
 async def get_report_schema() -> dict[str, Any]:
     """Additive changes only inside a major schema_version."""
     return report_schema()
+
+
+@router.get("/schema/comparison", operation_id="comparison_schema", summary="JSON Schema of the comparison")
+async def get_comparison_schema() -> dict[str, Any]:
+    """Additive changes only inside a major schema_version."""
+    return comparison_schema()
 
 
 @router.get("/schema/options", operation_id="options_schema", summary="JSON Schema of the options")

@@ -21,6 +21,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from analysis.comparison import Comparison
 from analysis.report import Report, Verdict
 from service.objects import PART
 from service.problems import Problem
@@ -63,7 +64,7 @@ def curl(service: Service, command: str, folder: Path, *more: str) -> "subproces
 
 @needs_curl
 def test_the_first_curl_line_answers_with_the_report(service: Service, tmp_path: Path) -> None:
-    plain, _ = curl_lines()
+    plain, _, _ = curl_lines()
     done = curl(service, plain, tmp_path)
     assert done.returncode == 0
     assert Report.from_json(done.stdout).verdict is Verdict.UNHEALTHY
@@ -71,7 +72,7 @@ def test_the_first_curl_line_answers_with_the_report(service: Service, tmp_path:
 
 @needs_curl
 def test_the_gate_of_the_readme_fails_a_build_with_22_and_leaves_the_report(service: Service, tmp_path: Path) -> None:
-    _, gate = curl_lines()
+    _, gate, _ = curl_lines()
     done = curl(service, gate, tmp_path)
     assert done.returncode == 22, done.stderr
     assert b"422" in done.stderr
@@ -95,17 +96,37 @@ def test_the_gate_retries_until_there_is_a_verdict(service: Service, tmp_path: P
     assert Report.from_json((tmp_path / "report.json").read_bytes()).verdict is Verdict.UNHEALTHY
 
 
+@needs_curl
+def test_the_comparison_of_the_readme_fails_a_build_with_22_and_says_what_was_gained(
+    service: Service, tmp_path: Path
+) -> None:
+    _, _, line = curl_lines()
+    old, new = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", line)
+    quick = '{"effort": "quick"}'
+    healthy = service.submit(model=HEALTHY, batch=BATCH, options=quick)
+    sick = service.submit(model=SICK, batch=BATCH, options=quick)
+    for job in (healthy, sick):
+        service.get(f"/v1/analyses/{job}/report", params={"wait": SECONDS})
+    done = curl(service, line.replace(old, healthy).replace(new, sick), tmp_path)
+    assert done.returncode == 22, done.stderr
+    told = Comparison.model_validate_json(done.stdout)
+    assert (told.verdict.old, told.verdict.new) == (Verdict.HEALTHY, Verdict.UNHEALTHY)
+    back = curl(service, line.replace(old, sick).replace(new, healthy), tmp_path)
+    assert back.returncode == 0, back.stderr
+    assert not Comparison.model_validate_json(back.stdout).regression
+
+
 def gate_for(model: bytes, folder: Path) -> str:
     """The gate of README.md for another model."""
     (folder / "model.onnx").write_bytes(model)
     (folder / "batch.npz").write_bytes(BATCH)
-    _, gate = curl_lines()
+    _, gate, _ = curl_lines()
     return gate.replace("@deploy/demo/deep_sigmoid.onnx", "@model.onnx").replace("@deploy/demo/batch.npz", "@batch.npz")
 
 
 @needs_curl
 def test_a_preference_for_202_and_the_way_to_the_report(service: Service, tmp_path: Path) -> None:
-    plain, _ = curl_lines()
+    plain, _, _ = curl_lines()
     done = curl(service, plain, tmp_path, "--include", "--header", "Prefer: respond-async")
     head, _, body = done.stdout.decode().rpartition("\r\n\r\n")
     headers = dict(line.lower().split(": ", 1) for line in head.splitlines() if ": " in line)

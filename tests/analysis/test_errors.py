@@ -12,7 +12,7 @@ EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 def test_every_class_has_a_code_of_its_own() -> None:
     codes = [kind.code for kind in EVERY]
-    assert len(set(codes)) == len(codes) == 15
+    assert len(set(codes)) == len(codes) == 16
     assert all("code" in vars(kind) for kind in EVERY)
 
 
@@ -33,6 +33,7 @@ def test_codes_are_stable() -> None:
         "NeverSupported": "never-supported",
         "NotDifferentiable": "not-differentiable",
         "ConversionMismatch": "conversion-mismatch",
+        "BadReport": "bad-report",
     }
 
 

@@ -50,3 +50,12 @@ def test_a_grey_zone_without_findings_fails_a_warning_gate(healthy: Report) -> N
 def test_what_is_no_gate_is_refused(text: str) -> None:
     with pytest.raises(BadOptions, match="no gate"):
         Gate.parse(text)
+
+
+@pytest.mark.parametrize("text", ["info", "warning", "error", "error,inconclusive", "info,inconclusive"])
+def test_a_gate_says_what_it_was_read_from(text: str) -> None:
+    assert str(Gate.parse(text)) == text
+
+
+def test_inconclusive_alone_says_that_errors_count_too() -> None:
+    assert str(Gate.parse("inconclusive")) == "error,inconclusive"

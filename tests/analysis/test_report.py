@@ -84,3 +84,12 @@ def test_what_was_not_measured_is_left_out_and_named(report: Report) -> None:
 def test_links_are_relative_and_the_schema_version_is_stated(report: Report) -> None:
     assert report.schema_version == "1.0"
     assert all(variant.model is None for variant in report.variants)
+
+
+def test_options_that_are_not_the_default_are_told_and_older_reports_can_be_read(report: Report) -> None:
+    assert report.options == {}
+    chosen = AnalysisOptions(effort="quick", thresholds={"GH101.flow_decades": -3.5})  # type: ignore[arg-type]
+    told = analyze(mlp(3, "Relu", he()), vectors(), chosen)
+    assert told.options == {"effort": "quick", "thresholds": {"GH101.flow_decades": -3.5}}
+    older = {name: value for name, value in json.loads(told.to_json()).items() if name != "options"}
+    assert Report.from_json(json.dumps(older)).options is None

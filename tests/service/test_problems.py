@@ -18,6 +18,7 @@ EXPECTED = {
     errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.Unsupported: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.ConversionMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.BadReport: HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 

@@ -1,5 +1,6 @@
 """The command as a pipeline sees it: exit code, one line on stderr, a report written whole or not at all."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from service.jobs import State
 from service.problems import Problem
 from service.settings import Settings
 from service.store import now
+from tests.analysis.small_reports import found, small_report
 from tests.analysis.test_pipeline import text_model
 from tests.gallery import he, mlp, npz, vectors, xavier
 from tests.service.test_client import Bridge, client_of
@@ -205,6 +207,8 @@ def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
         (["."], ["directory"]),
         (["healthy.onnx", "."], ["directory"]),
         (["healthy.onnx", "--json", "."], ["directory"]),
+        (["healthy.onnx", "--baseline", "."], ["directory"]),
+        (["healthy.onnx", "--baseline", "missing.json"], ["missing.json", "does not exist"]),
         (["healthy.onnx", "--nonsense"], ["--nonsense"]),
         (["healthy.onnx", "--seed", "many"], ["--seed", "integer"]),
         ([], ["Missing argument", "model"]),
@@ -231,8 +235,89 @@ def test_help_names_every_option() -> None:
         "--loss",
         "--options",
         "--save-repaired",
+        "--baseline",
+        "--config",
     ):
         assert name in outcome.stdout
+
+
+# ------------------------------------------------------------------ beside a baseline
+
+
+QUICK = ("batch.npz", "--effort", "quick")
+
+
+def baseline(path: Path, *findings: dict[str, Any]) -> Path:
+    """A report by hand of a network with the layers of the sick one."""
+    layers = tuple(f"fc{number}" for number in range(12))
+    report = small_report("unhealthy", *findings, layers=layers, engine={"effort": "quick"})
+    path.write_text(json.dumps(report))
+    return path
+
+
+def test_known_findings_are_accepted_and_counted(tmp_path: Path) -> None:
+    assert run("sick.onnx", *QUICK, "--json", "old.json").exit_code == 1
+    findings = Report.from_json((tmp_path / "old.json").read_bytes()).findings
+    for fail_on in ("error", "warning", "info", "error,inconclusive"):
+        outcome = run("sick.onnx", *QUICK, "--baseline", "old.json", "--fail-on", fail_on)
+        assert (outcome.exit_code, outcome.stderr) == (0, "")
+        assert outcome.stdout.startswith("sick.onnx: UNHEALTHY\n")
+        assert outcome.stdout.endswith(
+            f"\nbaseline old.json: {len(findings)} known findings accepted, 0 new, 0 worsened, 0 gone\n"
+        )
+
+
+def test_a_new_finding_fails_from_the_severity_of_the_gate_on(tmp_path: Path) -> None:
+    run("sick.onnx", *QUICK, "--json", "old.json")
+    old = json.loads((tmp_path / "old.json").read_bytes())
+    rules = {finding["severity"]: finding["rule"] for finding in old["findings"]}
+    for severity, codes in {"error": (1, 1), "warning": (0, 1)}.items():
+        known = [finding for finding in old["findings"] if finding["rule"] != rules[severity]]
+        (tmp_path / "less.json").write_text(json.dumps(old | {"findings": known}))
+        for fail_on, code in zip(("error", "warning"), codes, strict=True):
+            outcome = run("sick.onnx", *QUICK, "--baseline", "less.json", "--fail-on", fail_on)
+            assert outcome.exit_code == code
+            assert f"{len(known)} known findings accepted, 1 new, 0 worsened, 0 gone\n" in outcome.stdout
+            assert f"  gained    {severity:<8}{rules[severity]} " in outcome.stdout
+
+
+def test_a_worsened_finding_fails_and_what_is_gone_does_not(tmp_path: Path) -> None:
+    run("sick.onnx", *QUICK, "--json", "old.json")
+    old = json.loads((tmp_path / "old.json").read_bytes())
+    milder = [finding | {"severity": "warning"} for finding in old["findings"]]
+    (tmp_path / "milder.json").write_text(json.dumps(old | {"findings": [*milder, found("GH105", "error")]}))
+    errors = sum(finding["severity"] == "error" for finding in old["findings"])
+    outcome = run("sick.onnx", *QUICK, "--baseline", "milder.json")
+    assert outcome.exit_code == 1
+    assert f"0 new, {errors} worsened, 1 gone" in outcome.stdout
+    assert "severity warning, now error" in outcome.stdout
+
+
+def test_a_baseline_that_was_written_by_hand_knows_layers_by_name(tmp_path: Path) -> None:
+    """Its ids have a digit less."""
+    path = baseline(tmp_path / "old.json", found("GH101", "error", *(f"layer-{number}" for number in range(1, 13))))
+    outcome = run("sick.onnx", *QUICK, "--baseline", path.name)
+    assert outcome.exit_code == 1  # there is more than vanishing
+    assert "baseline old.json: 1 known finding accepted" in outcome.stdout
+    assert "GH101" not in outcome.stdout.partition("baseline old.json")[2]
+
+
+def test_a_healthy_network_passes_beside_any_baseline(tmp_path: Path) -> None:
+    path = baseline(tmp_path / "old.json", found("GH105", "error"))
+    outcome = run("healthy.onnx", *QUICK, "--baseline", path.name)
+    assert outcome.exit_code == 0
+    assert "0 known findings accepted, 0 new, 0 worsened, 1 gone" in outcome.stdout
+
+
+def test_what_is_no_baseline_is_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text('{"schema_version": "1.0"}')
+    assert "old.json: verdict: " in refused("noise.onnx", "--baseline", "old.json")
+
+
+def test_a_baseline_can_be_replaced_by_the_new_report(tmp_path: Path) -> None:
+    baseline(tmp_path / "old.json", found("GH105", "error"))
+    assert run("sick.onnx", *QUICK, "--baseline", "old.json", "--json", "old.json").exit_code == 1
+    assert run("sick.onnx", *QUICK, "--baseline", "old.json", "--json", "old.json").exit_code == 0
 
 
 # ------------------------------------------------------------------ on a server
@@ -303,6 +388,20 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
     assert (outcome.exit_code, outcome.stderr) == (code, "")
     assert outcome.stdout.startswith("mlp: ")
     assert Report.from_json((tmp_path / "report.json").read_bytes()) == report
+
+
+@pytest.mark.parametrize(("model", "code"), [(HEALTHY, 1), (SICK, 0)], ids=["healthy", "sick"])
+def test_a_baseline_counts_for_a_report_from_the_server_too(
+    server: Server, tmp_path: Path, model: bytes, code: int
+) -> None:
+    quick = parse_options({"effort": "quick"})
+    (tmp_path / "old.json").write_bytes(analyze(model, vectors(), quick).to_json())
+    report = analyze(SICK, vectors(), quick)
+    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    outcome = run("sick.onnx", "batch.npz", "--server", "http://test", "--baseline", "old.json")
+    assert (outcome.exit_code, outcome.stderr) == (code, "")
+    accepted = 0 if code else len(report.findings)
+    assert f"baseline old.json: {accepted} known findings accepted" in outcome.stdout
 
 
 def test_a_file_of_options_counts_and_the_command_line_wins(tmp_path: Path) -> None:
