@@ -372,9 +372,9 @@ class TimeProfile:
     horizon_steps: int | None = None
     """Steps back from the last one that the gradient stays over 1 % of its peak."""
     memory_decades: float | None = None
-    """At the most informative step minus at the peak; both chains of a bidirectional node taken together."""
+    """At the informative step minus at the peak; both chains of a bidirectional node taken together."""
     informative_step: int | None = None
-    """The step whose input tells most about the label."""
+    """The step whose input tells most about the label; of several that tell about as much, the one reached best."""
     informative_share: float | None = None
     """Between-class share of variance of its best feature."""
     absent: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,8 @@
 dL/dh_t is the total derivative: through the output of step t and through all later states. Torch's fused loops hide the
 states, so this pass runs them unrolled. Losing gradient over time is no illness by itself; what counts is the gradient
 where the information is. The informative step is found in the batch: where some feature of the input separates the
-classes better than it does for any of 40 permutations of the labels.
+classes better than it does for any of 40 permutations of the labels. Where several steps tell about as much (a
+majority, a sum), reaching one of them is enough to begin to learn.
 """
 
 import math
@@ -163,7 +164,7 @@ class _Memory:
 
 
 def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
-    """The gradient at the most informative step against its peak over time."""
+    """The gradient at an informative step, of several at the one that is reached best, against its peak over time."""
     labels = _labels(subject)
     reason = NO_LABELS if labels is None else FEW if len(labels) < FEWEST_SAMPLES else ""
     reason = reason or (UNKNOWN_INPUT if entering is None or len(entering) != len(curve) else "")
@@ -171,22 +172,26 @@ def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
         return _Memory(absent={"memory_decades": reason})
     assert labels is not None
     assert entering is not None
-    step, share = informative_step(entering, labels)
-    if step is None:
-        return _Memory(share=share, absent={"memory_decades": NOT_INFORMATIVE})
-    return _Memory(_log10(curve[step]) - _log10(curve.max()), step, share)
+    shares = informative_steps(entering, labels)
+    if not shares:
+        return _Memory(absent={"memory_decades": NOT_INFORMATIVE})
+    step = max(shares, key=lambda step: curve[step])
+    return _Memory(_log10(curve[step]) - _log10(curve.max()), step, shares[step])
 
 
-def informative_step(x: Array, labels: Array) -> tuple[int | None, float]:
-    """The step of x [T, N, I] whose best feature separates the labels [N] best, and its between-class share.
+def informative_steps(x: Array, labels: Array) -> dict[int, float]:
+    """Steps of x [T, N, I] whose best feature separates the labels [N], with its between-class share.
 
-    None where 40 permutations of the labels do as well at some step.
+    The best one, and those that come half as far over the usual step; none where 40 permutations of the labels do as
+    well at some step.
     """
     random = np.random.default_rng(3)
     shares = _between_class_share(x, labels)
-    best = int(shares.argmax())
     by_chance = max(float(_between_class_share(x, random.permutation(labels)).max()) for _ in range(PERMUTATIONS))
-    return (best if shares[best] > by_chance else None), float(shares[best])
+    if shares.max() <= by_chance:
+        return {}
+    usual = min(float(np.median(shares)), by_chance)
+    return {int(step): float(shares[step]) for step in np.flatnonzero(shares - usual >= (shares.max() - usual) / 2)}
 
 
 def _between_class_share(x: Array, labels: Array) -> Array:

@@ -11,7 +11,8 @@ before.
 ## How it is measured
 In the bottom recurrent layer: the total derivative of the loss by the state at each time step. In a batch with class
 labels and at least 16 samples, the most informative step is the one whose best input feature separates the classes
-better than it does for 40 permutations of the labels. Gradient there against its peak: under -3 decades: error, or a
+better than it does for 40 permutations of the labels; of several that tell about as much, the one that is reached
+best. Gradient there against its peak: under -3 decades: error, or a
 warning where the network learns in the probe (35 of 37 such networks failed under both optimisers); -3 to -2:
 warning, or a remark where plain gradient descent learns. With `options.required_horizon` the loss has to reach that
 many steps back (1 % of the peak): error if it does not. Otherwise a remark, how far it reaches.
@@ -20,8 +21,7 @@ many steps back (1 % of the peak): error if it does not. Otherwise a remark, how
 An Elman network of spectral radius 0.5, told the class at the first of 30 steps: -9 decades.
 
 ## When it is wrong
-Information in interactions of features (parity, XOR) is invisible to this test, and so is a label that several steps
-decide together.
+Information in interactions of features (parity, XOR) is invisible to this test.
 
 ## Remedies
 Orthogonal recurrent weights, with clipping; a ReLU network started at the identity; a forget or update bias of +1;

@@ -13,7 +13,7 @@ from analysis.facts import TimeProfile
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject import prepare
-from analysis.through_time import NO_LABELS, NOT_INFORMATIVE, informative_step, measure_through_time
+from analysis.through_time import NO_LABELS, NOT_INFORMATIVE, informative_steps, measure_through_time
 from tests.gallery import export, npz
 
 STEPS, SAMPLES, CLASSES = 12, 64, 4
@@ -146,8 +146,25 @@ def test_a_feed_forward_network_has_no_profile() -> None:
 def test_one_feature_that_separates_the_classes_is_enough_and_chance_is_not() -> None:
     random = np.random.default_rng(0)
     x, labels = random.standard_normal((9, 40, 6)), np.arange(40) % 4
-    assert informative_step(x, labels)[0] is None
+    assert informative_steps(x, labels) == {}
     x[7, :, 2] = labels + 0.05 * random.standard_normal(40)
-    step, share = informative_step(x, labels)
-    assert step == 7
-    assert share > 0.99
+    assert informative_steps(x, labels) == {7: pytest.approx(1.0, abs=0.01)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_steps_that_vote_on_the_label_are_all_informative(seed: int) -> None:
+    """A majority of five steps out of twenty, the others noise."""
+    random = np.random.default_rng(seed)
+    x, voters = random.standard_normal((20, 400, 3)), [2, 5, 9, 14, 18]
+    labels = (x[voters, :, 0].sum(0) > 0).astype(np.int64)
+    assert sorted(informative_steps(x, labels)) == voters
+
+
+def test_of_several_informative_steps_the_one_that_is_reached_best_counts() -> None:
+    torch.manual_seed(1)
+    random = np.random.default_rng(0)
+    x = random.standard_normal((SAMPLES, STEPS, 5)).astype(np.float32)
+    labels = (x[:, 0, 0] + x[:, STEPS - 1, 0] > 0).astype(np.int64)
+    (found,) = profiles(Reader(nn.RNN), npz(x=x, target=labels))
+    assert found.informative_step == STEPS - 1
+    assert found.memory_decades == 0.0
