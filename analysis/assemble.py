@@ -12,6 +12,7 @@ from analysis.facts import (
     Effect,
     EngineFacts,
     Flow,
+    Layer,
     LayerStats,
     Measurement,
     ModelFacts,
@@ -119,7 +120,7 @@ def assemble(
         sample_gradients=baseline.sample_gradients,
         absent=baseline.absent,
         layers=baseline.layers,
-        variants=tuple(_variant(row, findings) for row in rows),
+        variants=tuple(_variant(row, findings, baseline) for row in rows),
         factor_effects=factor_effects(rows),
         factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
@@ -267,10 +268,11 @@ def _choices(info: VariantInfo) -> Choices:
     )
 
 
-def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
+def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Variant:
     info, measurement = row.info, row.measurement
     if measurement is None:
         return Variant(id=info.id, status=info.status, reason=info.reason, absent={"measurement": info.reason or ""})
+    layers = () if info.same_as else measurement.layers
     return Variant(
         id=info.id,
         status=info.status,
@@ -283,14 +285,23 @@ def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
         measurement=Overall(
             loss=measurement.loss.value,
             gradient_flow=Decades(decades_rms=measurement.flow.decades_rms, decades_norm=measurement.flow.decades_norm),
+            logits_gradient_rms=measurement.flow.logits_gradient_rms,
             total_gradient_norm=measurement.total_gradient_norm,
         ),
         layers=() if info.same_as else _flagged(measurement.stats, findings if info.id == "baseline" else ()),
+        added_layers=_not_among(layers, baseline.layers),
+        removed_layers=_not_among(baseline.layers, layers) if layers else (),
         probe=measurement.probe,
         model=row.model,
         non_finite=measurement.non_finite,
         absent=_absent(info, measurement),
     )
+
+
+def _not_among(layers: Sequence[Layer], others: Sequence[Layer]) -> tuple[str, ...]:
+    """Layers that write a value no other one writes: an edit never renames what was there."""
+    written = {layer.output for layer in others}
+    return tuple(layer.id for layer in layers if layer.output not in written)
 
 
 def _absent(info: VariantInfo, measurement: Measurement) -> dict[str, str]:
