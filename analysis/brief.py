@@ -79,7 +79,8 @@ def _cause(report: Report, root: Finding | None) -> str:
         return "No gradient-flow problem found."
     if report.verdict is Verdict.INCONCLUSIVE:
         if flow.decades_rms is None:
-            return "Neither gradient flow nor a training probe could be measured."
+            why = "; ".join(filter(None, (flow.absent.get("decades_rms"), _why_untrained(report))))
+            return f"Neither gradient flow nor a training probe could be measured{': ' * bool(why)}{why}."
         return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
@@ -92,7 +93,7 @@ def _flow_words(flow: Flow) -> str:
     if not math.isfinite(flow.decades_rms):
         return " No gradient arrives at the first layer."
     verb = "loses" if flow.decades_rms < 0 else "gains"
-    each = f" ({abs(flow.decades_per_layer):.1f} a layer)" if flow.decades_per_layer else ""
+    each = f" ({abs(flow.decades_per_layer):.2g} a layer)" if flow.decades_per_layer else ""
     return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
 
 
@@ -127,8 +128,11 @@ def _why_unproven(report: Report) -> str:
     trained = [each for each in report.variants[1:] if each.probe is not None]
     if trained:
         return f"of {len(trained)} that were trained none learnt clearly better than the unchanged model"
-    untrained = (item.why for item in report.left_out if item.what.startswith("training"))
-    return next(untrained, "none that was measured looked promising enough to be trained")
+    return _why_untrained(report) or "none that was measured looked promising enough to be trained"
+
+
+def _why_untrained(report: Report) -> str:
+    return next((item.why for item in report.left_out if item.what.startswith("training")), "")
 
 
 def _moved(remedy: Remedy) -> str:

@@ -60,7 +60,7 @@ def loaded_by(statement: str) -> set[str]:
         "service.supervisor",
         "service.client",
         "analysis.rules",
-        "analysis.render.text",
+        "analysis.render.html",
         "analysis.compare",
         "analysis",
     ],
@@ -112,6 +112,18 @@ def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:
     for path in SOURCES:
         assert ast.get_docstring(ast.parse(path.read_text())), path
         assert path.stem not in {"utils", "helpers", "common", "misc"}, path
+
+
+def test_files_that_are_no_python_are_shipped() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    shipped = {path for name, globs in declared.items() for glob in globs for path in package(name).glob(glob)}
+    needed = {path for path in (ROOT / "analysis").rglob("*") if path.suffix in {".html", ".css"}}
+    assert needed
+    assert needed <= shipped
+
+
+def package(name: str) -> Path:
+    return ROOT / name.replace(".", "/")
 
 
 def test_rule_ids_are_in_order_and_unique() -> None:

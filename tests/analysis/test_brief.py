@@ -105,8 +105,9 @@ def test_without_a_proven_treatment_the_reason_and_the_usual_remedies_are_said()
 
 
 def test_inconclusive_says_what_is_missing() -> None:
-    nothing = brief_of(report_of(measurement(flow=Flow())))
-    assert nothing.cause == "Neither gradient flow nor a training probe could be measured."
+    nothing = measurement(flow=Flow(absent={"decades_rms": "no trunk"}))
+    cause = brief_of(report_of(nothing, left_out=[("training probe", "effort is quick")])).cause
+    assert cause == "Neither gradient flow nor a training probe could be measured: no trunk; effort is quick."
     weak, sound = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
     split = report_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, sound))))
     assert split.verdict is Verdict.INCONCLUSIVE
