@@ -141,6 +141,11 @@ def test_the_picture_of_a_report_in_the_readme_is_what_the_demo_prints() -> None
     assert numbers.sub("#", printed) == numbers.sub("#", shown[1])
 
 
+def test_the_drawn_picture_in_the_readme_is_light_enough_for_a_front_page() -> None:
+    (picture,) = re.findall(r"!\[.+\]\((\S+\.png)\)", README)
+    assert (ROOT / picture).stat().st_size < 150_000
+
+
 def test_the_python_snippet_of_the_readme_runs() -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True, cwd=ROOT)

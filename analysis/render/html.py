@@ -85,31 +85,36 @@ class Figure:
 
 def _flow_figure(report: Report) -> Figure | None:
     """Gradient flow by depth; none where no layer has an activation gradient."""
-    shown = [report.variants[0], *_worth_showing(report)]
-    profiles = [_profile(report, variant) for variant in shown]
-    if not any(value is not None for value in profiles[0]):
+    known = [(each, _profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
+    shown = [(each, profile) for each, profile in known if any(value is not None for value in profile)]
+    if not shown or shown[0][0] is not report.variants[0]:
         return None
-    trunk = {place for place, layer in enumerate(report.layers) if layer.on_trunk}
-    beside = frozenset(range(len(report.layers))) - trunk if len(trunk) > 1 else frozenset()
-    notes = [_note(report, variant) for variant in shown]
-    root = root_cause(report.findings)
-    marked = frozenset(place for place, layer in enumerate(report.layers) if root and layer.id in root.layers)
-    unchanged = Series("baseline", profiles[0], notes[0], beside, marked)
-    treated = [
-        Series(variant.id, _without(profile, beside), note, beside)
-        for variant, profile, note in zip(shown[1:], profiles[1:], notes[1:], strict=True)
-    ]
+    series = _flow_series(report, shown)
     low, high = _threshold(report, "GH101", "flow_decades"), _threshold(report, "GH102", "flow_decades")
-    labels = [f"{layer.id} {layer.name}" for layer in report.layers]
+    said = "; ".join(f"{each.name}: {each.note}" for each in series)
     chart = _chart.layout(
-        "flow", [unchanged, *treated], labels, band=(low, high),
-        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}",
-        title="Gradient flow by depth", description=_described(shown, notes),
+        "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
+        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}", title="Gradient flow by depth",
+        description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
         x_label="layer, from the inputs to the logits", y_label="decades relative to the gradient at the logits",
     )  # fmt: skip
-    values = zip(*profiles, strict=True)
+    values = zip(*(profile for _, profile in shown), strict=True)
     rows = tuple((layer.id, layer.name, row) for layer, row in zip(report.layers, values, strict=True))
-    return Figure(chart, tuple(variant.id for variant in shown), rows)
+    return Figure(chart, tuple(variant.id for variant, _ in shown), rows)
+
+
+def _flow_series(report: Report, shown: Sequence[tuple[Variant, Sequence[float | None]]]) -> list[Series]:
+    """Curves along the trunk; of the unchanged model the layers beside it as well, and rings where the cause is."""
+    trunk = {place for place, layer in enumerate(report.layers) if layer.on_trunk}
+    beside = frozenset(range(len(report.layers))) - trunk if len(trunk) > 1 else frozenset()
+    root = root_cause(report.findings)
+    marked = frozenset(place for place, layer in enumerate(report.layers) if root and layer.id in root.layers)
+    (baseline, profile), *others = shown
+    unchanged = Series(baseline.id, tuple(profile), _note(report, baseline), beside, marked)
+    return [
+        unchanged,
+        *(Series(each.id, _without(other, beside), _note(report, each), beside) for each, other in others),
+    ]
 
 
 def _worth_showing(report: Report) -> list[Variant]:
@@ -180,11 +185,6 @@ def _flow_words(flow: float | None) -> str:
     if flow == -math.inf:
         return "no gradient arrives"
     return f"{_short(flow)} decades"
-
-
-def _described(shown: Sequence[Variant], notes: Sequence[str]) -> str:
-    said = "; ".join(f"{variant.id}: {note}" for variant, note in zip(shown, notes, strict=True))
-    return f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}."
 
 
 def _time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:

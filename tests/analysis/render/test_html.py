@@ -447,6 +447,13 @@ def test_of_an_ill_network_without_remedy_the_best_unproven_are_shown() -> None:
     assert legend.text.count("not proven") == 3
 
 
+def test_a_treatment_without_gradients_is_not_in_the_drawing() -> None:
+    patient = measurement(flow=VANISHING, probe=FAILS, stats=profiled(1e-8, 1e-4, 0.1))
+    page = page_of(report_of(patient, [trial("he", measurement(probe=trained(0.2)))]))
+    (legend,) = page.all("ul", **{"class": "legend"})
+    assert [each.text for each in legend.all("bdi")] == ["baseline"]
+
+
 def test_a_drawing_survives_gradients_that_are_missing_zero_or_infinite() -> None:
     values = {"0.0": profiled(0.0, 0.1, 0.1), "inf": profiled(math.inf, 0.1, 0.1), "none": profiled(None, 0.1, 0.1)}
     said = {name: page_of(report_of(measurement(stats=each))).text for name, each in values.items()}
