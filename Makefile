@@ -17,7 +17,7 @@ lint: .venv/.develop
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-acceptance: .venv/.develop           ## what starts servers
+acceptance: .venv/.develop           ## what starts servers, and a browser (chromium, skipped where it is not installed)
 	$(BIN)/python -m pytest -m server
 
 serve: .venv/.runtime                ## the service on http://127.0.0.1:8000

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
+from analysis.brief import brief_of
 from analysis.clock import Clock
 from analysis.facts import (
     Effect,
     EngineFacts,
     Flow,
+    Layer,
     LayerStats,
     Measurement,
     ModelFacts,
@@ -23,7 +25,6 @@ from analysis.options import AnalysisOptions
 from analysis.report import (
     SCHEMA_VERSION,
     Advice,
-    AdviceKind,
     BatchInfo,
     Decades,
     Finding,
@@ -95,11 +96,11 @@ def assemble(
     """The report."""
     verdict = verdict_of(baseline, findings)
     findings = [_with_remedies(finding, remedies) for finding in findings]
-    return Report(
+    report = Report(
         schema_version=SCHEMA_VERSION,
         id=_report_id(model.sha256, baseline.batch.sha256, options.model_dump_json()),
         verdict=verdict,
-        summary=summarize_report(verdict, baseline, findings, advice, remedies),
+        summary="",
         engine=engine,
         options=options.model_dump(mode="json", exclude_defaults=True),
         model=model,
@@ -119,7 +120,7 @@ def assemble(
         sample_gradients=baseline.sample_gradients,
         absent=baseline.absent,
         layers=baseline.layers,
-        variants=tuple(_variant(row, findings) for row in rows),
+        variants=tuple(_variant(row, findings, baseline) for row in rows),
         factor_effects=factor_effects(rows),
         factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
@@ -128,62 +129,7 @@ def assemble(
         left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),
         timings_seconds={stage: round(spent, 4) for stage, spent in clock.total().items()},
     )
-
-
-# ------------------------------------------------------------------ words
-
-
-def summarize_report(
-    verdict: Verdict,
-    baseline: Measurement,
-    findings: Sequence[Finding],
-    advice: Sequence[Advice],
-    remedies: Sequence[Remedy],
-) -> str:
-    """The first thing a reader sees: what is wrong, what costs nothing, and what was proven to help."""
-    proven = [card.words for card in advice if card.kind is not AdviceKind.WEIGHT_DECAY]
-    parts = (_diagnosis(verdict, baseline, findings), *proven, _cure(verdict, remedies))
-    return " ".join(filter(None, parts))
-
-
-def _diagnosis(verdict: Verdict, baseline: Measurement, findings: Sequence[Finding]) -> str:
-    if verdict is Verdict.HEALTHY:
-        return "No gradient-flow problem found."
-    if verdict is Verdict.INCONCLUSIVE:
-        return "Neither gradient flow nor a training probe could be measured."
-    serious = [finding for finding in findings if finding.severity is not Severity.INFO]
-    if not serious:
-        return "The flow of gradients is out of its usual range and no training probe was run to decide."
-    root = min(serious, key=lambda finding: (-finding.severity.rank, len(finding.caused_by), finding.rule))
-    return f"{root.message}{_flow_words(baseline.flow)}{_others(serious, root)}"
-
-
-def _flow_words(flow: Flow) -> str:
-    if flow.decades_rms is None or abs(flow.decades_rms) < 1:
-        return ""
-    if not math.isfinite(flow.decades_rms):
-        return " No gradient arrives at the first layer."
-    verb = "loses" if flow.decades_rms < 0 else "gains"
-    each = f" ({abs(flow.decades_per_layer):.1f} a layer)" if flow.decades_per_layer else ""
-    return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
-
-
-def _others(serious: Sequence[Finding], root: Finding) -> str:
-    """What the root does not explain."""
-    apart = [finding for finding in serious if finding.rule != root.rule and root.rule not in finding.caused_by]
-    names = list(dict.fromkeys(finding.name for finding in apart))
-    return f" Also found: {', '.join(names)}." if names else ""
-
-
-def _cure(verdict: Verdict, remedies: Sequence[Remedy]) -> str:
-    if verdict in {Verdict.HEALTHY, Verdict.INCONCLUSIVE} or not remedies:
-        return ""
-    best = remedies[0]
-    unchanged = "" if best.proof.unchanged is None else f", the unchanged model stayed at {best.proof.unchanged:.2f}"
-    return (
-        f"{best.recipe} In a short trial the loss fell to {best.proof.worst:.2f} of chance in the worst of "
-        f"{best.proof.seeds} seeds{unchanged}."
-    )
+    return report.model_copy(update={"summary": brief_of(report).summary})
 
 
 # ------------------------------------------------------------------ parts
@@ -267,10 +213,11 @@ def _choices(info: VariantInfo) -> Choices:
     )
 
 
-def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
+def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Variant:
     info, measurement = row.info, row.measurement
     if measurement is None:
         return Variant(id=info.id, status=info.status, reason=info.reason, absent={"measurement": info.reason or ""})
+    layers = () if info.same_as else measurement.layers
     return Variant(
         id=info.id,
         status=info.status,
@@ -283,14 +230,23 @@ def _variant(row: Row, findings: Sequence[Finding]) -> Variant:
         measurement=Overall(
             loss=measurement.loss.value,
             gradient_flow=Decades(decades_rms=measurement.flow.decades_rms, decades_norm=measurement.flow.decades_norm),
+            logits_gradient_rms=measurement.flow.logits_gradient_rms,
             total_gradient_norm=measurement.total_gradient_norm,
         ),
         layers=() if info.same_as else _flagged(measurement.stats, findings if info.id == "baseline" else ()),
+        added_layers=_not_among(layers, baseline.layers),
+        removed_layers=_not_among(baseline.layers, layers) if layers else (),
         probe=measurement.probe,
         model=row.model,
         non_finite=measurement.non_finite,
         absent=_absent(info, measurement),
     )
+
+
+def _not_among(layers: Sequence[Layer], others: Sequence[Layer]) -> tuple[str, ...]:
+    """Layers that write a value no other one writes: an edit never renames what was there."""
+    written = {layer.output for layer in others}
+    return tuple(layer.id for layer in layers if layer.output not in written)
 
 
 def _absent(info: VariantInfo, measurement: Measurement) -> dict[str, str]:

@@ -317,6 +317,8 @@ class Flow:
     """The same for each cotangent alone: a verdict wants both."""
     leverage_decades_per_layer: float | None = None
     """Theil-Sen slope of leverage against depth on the trunk."""
+    logits_gradient_rms: float | None = None
+    """RMS of dL/dz at the logits, pass A (of numbers: in units of their targets): what decades are relative to."""
     input_rms: float | None = None
     """RMS of what enters the trunk."""
     input_mean_over_std: float | None = None

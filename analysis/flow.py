@@ -52,7 +52,8 @@ def measure_flow(
     on_trunk = [layer.id for layer in subject.layers if layer.on_trunk]
     entry = summarize(forward.entry[0]) if forward.entry else None
     coefficients = _nonlinearity(forward, by_cotangent, samples, output_unit(subject))
-    seed = None if subject.objective.name is LossName.GRAPH else by_loss.activations.get(logits)
+    arriving = by_loss.activations.get(logits)
+    seed = None if subject.objective.name is LossName.GRAPH else arriving
     spread, unit = _spread(forward.logits[0], samples) if forward.logits else None, output_unit(subject)
     return Flow(
         decades_rms=rms,
@@ -63,6 +64,7 @@ def measure_flow(
         leverage_log10=_range(subject, [each.leverage_log10 for each in stats]),
         leverage_by_seed=_leverage_by_seed(subject, weights, by_cotangent),
         leverage_decades_per_layer=_leverage_slope(subject, stats),
+        logits_gradient_rms=None if arriving is None else arriving.rms * unit,
         input_rms=None if entry is None else entry.rms,
         input_mean_over_std=abs(entry.mean) / entry.std if entry is not None and entry.std else None,
         nonlinearity_coefficient=_root_mean_square(coefficients),

@@ -168,6 +168,8 @@ class Overall(Part):
 
     loss: float | None = None
     gradient_flow: Decades | None = None
+    logits_gradient_rms: float | None = None
+    """What the activation gradients of the layers are relative to, in flow."""
     total_gradient_norm: float | None = None
 
 
@@ -193,6 +195,10 @@ class Variant(Part):
     replicates: int | None = None
     measurement: Overall | None = None
     layers: tuple[LayerStats, ...] | None = None
+    added_layers: tuple[str, ...] = ()
+    """Those of `layers` that the unchanged model does not have; all others are its own, in its order."""
+    removed_layers: tuple[str, ...] = ()
+    """Layers of the unchanged model, by its ids, that are not among `layers`."""
     probe: Probe | None = None
     model: ModelFile | None = None
     non_finite: NonFinite | None = None

@@ -60,7 +60,7 @@ def loaded_by(statement: str) -> set[str]:
         "service.supervisor",
         "service.client",
         "analysis.rules",
-        "analysis.render.text",
+        "analysis.render.html",
         "analysis.compare",
         "analysis",
     ],
@@ -114,6 +114,18 @@ def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:
         assert path.stem not in {"utils", "helpers", "common", "misc"}, path
 
 
+def test_files_that_are_no_python_are_shipped() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    shipped = {path for name, globs in declared.items() for glob in globs for path in package(name).glob(glob)}
+    needed = {path for path in (ROOT / "analysis").rglob("*") if path.suffix in {".html", ".css"}}
+    assert needed
+    assert needed <= shipped
+
+
+def package(name: str) -> Path:
+    return ROOT / name.replace(".", "/")
+
+
 def test_rule_ids_are_in_order_and_unique() -> None:
     ids = [rule.id for rule in RULES]
     assert ids == sorted(set(ids))
@@ -127,6 +139,11 @@ def test_the_picture_of_a_report_in_the_readme_is_what_the_demo_prints() -> None
     printed = render_text(analyze(demo / "deep_sigmoid.onnx", demo / "batch.npz"))
     numbers = re.compile(r"-?\d+\.\d+(e[+-]\d+)?")
     assert numbers.sub("#", printed) == numbers.sub("#", shown[1])
+
+
+def test_the_drawn_picture_in_the_readme_is_light_enough_for_a_front_page() -> None:
+    (picture,) = re.findall(r"!\[.+\]\((\S+\.png)\)", README)
+    assert (ROOT / picture).stat().st_size < 150_000
 
 
 def test_the_python_snippet_of_the_readme_runs() -> None:

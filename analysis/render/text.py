@@ -1,14 +1,17 @@
-"""Report -> a summary for a terminal, 80 columns: verdict, cause, cure, and the layers that suffer most."""
+"""Report -> a summary for a terminal, 80 columns: the recipe in words, and the layers that suffer most."""
 
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from analysis.brief import Brief, brief_of
 from analysis.facts import LayerStats
+from analysis.render._visible import visible
 from analysis.report import Finding, Remedy, Report
 
 WIDTH: Final = 80
+LABEL: Final = 8
 WORST_LAYERS: Final = 6
 BEST_REMEDIES: Final = 5
 SPARKS: Final = "▁▂▃▄▅▆▇█"
@@ -18,19 +21,35 @@ LOWEST_SHOWN: Final = -12.0
 def render_text(report: Report) -> str:
     """The summary."""
     parts = [
-        _head(report),
+        [*_title(report), *_recipe(brief_of(report))],
         _flow(report),
         _findings(report.findings),
         _layers(report),
         _remedies(report.remedies),
         _left_out(report),
     ]
-    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+    return "\n\n".join("\n".join(map(visible, part)) for part in parts if part) + "\n"
 
 
-def _head(report: Report) -> list[str]:
-    title = f"{report.model.name}: {report.verdict.value.replace('_', ' ').upper()}"
-    return [title, "=" * len(title), *textwrap.wrap(report.summary, WIDTH)]
+def _title(report: Report) -> list[str]:
+    title = visible(f"{report.model.name}: {report.verdict.value.replace('_', ' ').upper()}")
+    return [title, "=" * len(title)]
+
+
+def _recipe(brief: Brief) -> list[str]:
+    """Cause, change and what speaks for it, each behind its label."""
+    labelled = {
+        "cause": brief.cause,
+        "change": brief.change,
+        "moved": brief.moved,
+        "cost": brief.cost,
+        "sure": brief.certainty,
+    }
+    return [line for label, words in labelled.items() for line in _labelled(label, words)]
+
+
+def _labelled(label: str, words: str) -> list[str]:
+    return textwrap.wrap(visible(words), WIDTH, initial_indent=f"{label:<{LABEL}}", subsequent_indent=" " * LABEL)
 
 
 def _flow(report: Report) -> list[str]:
@@ -75,7 +94,7 @@ def _layers(report: Report) -> list[str]:
     names = {layer.id: layer for layer in report.layers}
     worst = sorted(baseline, key=lambda each: (bool(not each.flags), each.update_ratio or 0.0))[:WORST_LAYERS]
     lines = [f"{'worst layers':<38}{'|gradient|':>12}{'|g|/|w|':>12}{'leverage':>12}"]
-    return lines + [_layer_row(each, f"{each.id} {names[each.id].name}") for each in worst]
+    return lines + [_layer_row(each, visible(f"{each.id} {names[each.id].name}")) for each in worst]
 
 
 def _layer_row(stats: LayerStats, name: str) -> str:

@@ -55,6 +55,15 @@ class Rule:
     thresholds: Limits
     """Defaults."""
 
+    @property
+    def sections(self) -> Mapping[str, tuple[str, ...]]:
+        """Paragraphs of the page, by heading, each on one line."""
+        parts = [section.partition("\n") for section in self.page.split("\n## ")[1:]]
+        return {
+            heading: tuple(" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip())
+            for heading, _, text in parts
+        }
+
     def findings(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[Finding]:
         """What this rule has to say; remedies and causes are added when all findings are known."""
         for draft in self.detect(measurement, {**self.thresholds, **(limits or {})}):

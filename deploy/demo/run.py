@@ -2,7 +2,7 @@
 
     python deploy/demo/run.py [MODEL [BATCH]]
 
-Writes report.json into the current folder and stops the service. `make demo` runs this.
+Writes report.json and report.html into the current folder and stops the service. `make demo` runs this.
 """
 
 import subprocess
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from analysis.render.html import render_html
 from analysis.render.text import render_text
 from service.client import Client
 
@@ -28,9 +29,10 @@ def main() -> None:
         print(f"analysing {files[0].name} over HTTP")
         report = client.analyze(*files, progress=Stages().show)
     print("\n" + render_text(report))
-    target = Path("report.json")
-    target.write_bytes(report.to_json(indent=1))
-    print(f"the whole report: {target.resolve().name} ({target.stat().st_size // 1024} KiB)")
+    contents = {"report.json": report.to_json(indent=1), "report.html": render_html(report).encode()}
+    for name, content in contents.items():
+        Path(name).write_bytes(content)
+    print("the whole report: " + ", ".join(f"{name} ({len(each) // 1024} KiB)" for name, each in contents.items()))
 
 
 class Stages:

@@ -1,5 +1,7 @@
 """Files that commands read and write: mistakes are told with the name of the file."""
 
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from analysis.errors import BadOptions
@@ -17,10 +19,27 @@ def read_report(path: Path) -> Excerpt:
 
 def write_whole(path: Path, content: bytes) -> None:
     """Whole or not at all. Raises BadOptions."""
-    part = path.with_name(path.name + ".part")
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Every file whole, and all of them or none. Raises BadOptions."""
+    parts = {path: path.with_name(path.name + ".part") for path in contents}
+    for path, part in parts.items():
+        with _named(path, parts.values()):
+            part.write_bytes(contents[path])
+    for path, part in parts.items():
+        with _named(path, parts.values()):
+            part.replace(path)
+
+
+@contextmanager
+def _named(path: Path, parts: Iterable[Path]) -> Iterator[None]:
+    """A failure leaves nothing half written and names the file."""
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        yield
     except OSError as error:
-        part.unlink(missing_ok=True)
+        for part in parts:
+            with suppress(OSError):
+                part.unlink()
         raise BadOptions(f"cannot be written: {error.strerror}", where=str(path)) from error

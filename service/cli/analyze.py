@@ -5,7 +5,7 @@ error.
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -22,10 +22,11 @@ from analysis.errors import AnalysisError, BadOptions
 from analysis.gate import Gate
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline
+from analysis.render.html import render_html
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.rules import policy
-from service.cli._files import read_report, write_whole
+from service.cli._files import read_report, write_all
 from service.client import Client
 from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
@@ -47,6 +48,7 @@ def analyze(
         typer.Argument(help="npz, npy, safetensors, TensorProto or Open Inference JSON.", exists=True, dir_okay=False),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report as a page here.", dir_okay=False)] = None,
     save_repaired: Annotated[
         Path | None, typer.Option(help="Write the proven remedies' models here, as <variant>.onnx.", file_okay=False)
     ] = None,
@@ -77,6 +79,7 @@ def analyze(
 ) -> None:
     """Analyse MODEL on BATCH and print what is wrong and what helps."""
     try:
+        wanted = _files(json, html)
         file = _configuration(config)
         of_file = file.pop("fail_on", "error")
         gate = Gate.parse(of_file if fail_on is None else fail_on)
@@ -84,8 +87,7 @@ def analyze(
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, save_repaired, progress)
-        if json is not None:
-            write_whole(json, report.to_json(indent=1))
+        write_all({path: render(report) for path, render in wanted.items()})
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
@@ -182,6 +184,17 @@ def _tell_models(report: Report, folder: Path) -> None:
     best = next((files[each.variant] for each in report.remedies if each.variant in files), None)
     name = "" if best is None else best.removeprefix("variants/").removesuffix("/model.onnx")
     typer.echo(f"best remedy: {folder / name}.onnx" if name else "no remedy was proven: no model is written", err=True)
+
+
+def _files(json: Path | None, html: Path | None) -> dict[Path, Callable[[Report], bytes]]:
+    """What goes where. Raises BadOptions where one file would overwrite the other."""
+    if json is not None and html is not None and json.resolve() == html.resolve():
+        raise BadOptions("--json and --html name the same file", where=str(html))
+    wanted: list[tuple[Path | None, Callable[[Report], bytes]]] = [
+        (json, lambda report: report.to_json(indent=1)),
+        (html, lambda report: render_html(report).encode()),
+    ]
+    return {path: render for path, render in wanted if path is not None}
 
 
 def _failure(problem: Problem, code: ExitCode) -> typer.Exit:

@@ -11,7 +11,6 @@ from service.problems import PROBLEM, Problem, problem, refusal
 from service.schemas import job_path
 
 RETRY_SECONDS: Final = 2
-VERDICT_HEADER: Final = "Gradient-Health-Verdict"
 FailOn = Annotated[
     str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
 ]

@@ -3,7 +3,6 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -21,10 +20,10 @@ from service.context import Context, context_of
 from service.jobs import Job, State, new_id
 from service.jobs import Request as Question
 from service.problems import PROBLEM, ProblemError, refusal
+from service.reports import HTML, JSON, VARY, answer, preferred
 from service.routes._jobs import (
     ANY_OTHER,
     RETRY_SECONDS,
-    VERDICT_HEADER,
     FailOn,
     come_back,
     find_job,
@@ -119,27 +118,39 @@ async def get_analysis(request: Request, job_id: str) -> JobView:
 @router.get(
     "/{job_id}/report",
     operation_id="get_report",
-    summary="The report alone",
+    summary="The report alone, as JSON or as a page",
     response_model=Report,
     responses={
+        200: {"content": {HTML: {"schema": {"type": "string"}}}, "description": "The report, as JSON or as a page"},
+        304: {"description": "If-None-Match names what would be sent"},
         400: PROBLEM | {"description": "The query is refused"},
         404: PROBLEM,
+        406: PROBLEM | {"description": "Neither JSON nor HTML is accepted"},
         409: PROBLEM | {"description": "Not finished yet"},
         422: PROBLEM | {"model": Report, "description": "With fail_on: the report fails the gate"},
         503: PROBLEM | {"description": "With fail_on: no verdict yet"},
         "default": ANY_OTHER,
     },
 )
-async def get_report(request: Request, job_id: str, fail_on: FailOn = None, wait: Wait = None) -> Response:
-    """The report of a finished job; a failed one answers with its problem."""
+async def get_report(
+    request: Request,
+    job_id: str,
+    fail_on: FailOn = None,
+    wait: Wait = None,
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """The report of a finished job: JSON, or with `Accept: text/html` a page. A failed job answers with its problem."""
     context = context_of(request)
     gate = None if fail_on is None else Gate.parse(fail_on)
+    kind = preferred(request.headers.getlist("accept"))
     job = await run_sync(find_job, context, job_id)
     job = await _wait(context, job, min(wait or 0.0, context.settings.max_wait_seconds))
     if not job.state.is_end:
         status = HTTPStatus.CONFLICT if gate is None else HTTPStatus.SERVICE_UNAVAILABLE
         raise ProblemError(unfinished(job, status), come_back(job))
-    return _answer_end(context, job, gate)
+    response = await run_sync(_answer_end, context, job, gate, kind, if_none_match)
+    response.headers.update(VARY)
+    return response
 
 
 @router.get(
@@ -245,13 +256,10 @@ def _answer_submission(context: Context, job: Job, gate: Gate | None, applied: s
 # ------------------------------------------------------------------ ends
 
 
-def _answer_end(context: Context, job: Job, gate: Gate | None) -> Response:
+def _answer_end(context: Context, job: Job, gate: Gate | None, kind: str = JSON, known: str = "") -> Response:
     """The report of a job that succeeded, through the gate; the problem of any other."""
     content, report = _report(context, job)
-    failed = gate is not None and gate.fails(report)
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
-    headers: Mapping[str, str] = {VERDICT_HEADER: report.verdict.value}
-    return Response(content, status, headers, "application/json")
+    return answer(content, report, gate, kind, known)
 
 
 def _report(context: Context, job: Job) -> tuple[bytes, Report]:

@@ -16,9 +16,9 @@ from analysis.gate import Gate
 from service.context import Context, context_of
 from service.jobs import State
 from service.problems import PROBLEM, ProblemError, refusal
+from service.reports import VERDICT_HEADER
 from service.routes._jobs import (
     ANY_OTHER,
-    VERDICT_HEADER,
     FailOn,
     come_back,
     find_job,

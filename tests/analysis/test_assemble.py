@@ -1,10 +1,8 @@
-import math
 from dataclasses import replace
 
 import pytest
 
-from analysis.advise import advise
-from analysis.assemble import Row, factor_effects, factor_interactions, summarize_report, verdict_of
+from analysis.assemble import Row, factor_effects, factor_interactions, verdict_of
 from analysis.facts import (
     Clip,
     ClipKind,
@@ -17,11 +15,10 @@ from analysis.facts import (
     Structure,
     VariantInfo,
 )
-from analysis.rank import rank
 from analysis.report import Severity, Verdict
 from analysis.rules import diagnose
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run
-from tests.analysis.test_rank import error, trained, trial
+from tests.analysis.test_rank import error
 
 VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
 
@@ -51,35 +48,6 @@ def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None
     assert verdict_of(replace(split, probe=LEARNS), ()) is Verdict.HEALTHY
     assert verdict_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, weak))), ()) is Verdict.AT_RISK
     assert verdict_of(split, (error("GH101"),)) is Verdict.UNHEALTHY
-
-
-def test_healthy_is_worded_as_no_problem_found() -> None:
-    assert summarize_report(Verdict.HEALTHY, measurement(), (), (), ()) == "No gradient-flow problem found."
-
-
-def test_the_summary_says_cause_decades_cure_and_proof() -> None:
-    sick = measurement(flow=replace(VANISHING, decades_per_layer=-0.5), probe=FAILS)
-    findings = diagnose(sick)
-    remedies = rank(sick, FAILS, [trial("he", measurement(probe=trained(0.2, 0.25)))], findings)
-    words = summarize_report(Verdict.UNHEALTHY, sick, findings, (), remedies)
-    assert words.startswith("The gradient that reaches the first layer is too small to train it.")
-    assert "loses 6.0 decades (0.5 a layer)" in words
-    assert "0.25 of chance in the worst of 2 seeds" in words
-    assert "the unchanged model stayed at 1.00" in words
-
-
-def test_a_gradient_that_does_not_arrive_is_said_in_words() -> None:
-    dead = measurement(flow=flow(-math.inf, leverage_log10=Range(least=-math.inf, largest=-math.inf)))
-    words = summarize_report(Verdict.UNHEALTHY, dead, diagnose(dead), (), ())
-    assert "No gradient arrives at the first layer." in words
-
-
-def test_adam_is_the_first_advice_where_only_sgd_fails() -> None:
-    patient = measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2)))
-    remedies = rank(patient, FAILS, [trial("he", measurement(probe=trained(0.2, 0.25)))], ())
-    words = summarize_report(Verdict.AT_RISK, patient, diagnose(patient), advise(patient, None, 0.01), remedies)
-    assert words.index("Adam learns where SGD does not") < words.index("Do it.")
-    assert "decay" not in words
 
 
 def row(rms: float | None, *, activation: str = "kept", initialization: str = "kept", clip: bool = False) -> Row:

@@ -93,3 +93,28 @@ def test_options_that_are_not_the_default_are_told_and_older_reports_can_be_read
     assert told.options == {"effort": "quick", "thresholds": {"GH101.flow_decades": -3.5}}
     older = {name: value for name, value in json.loads(told.to_json()).items() if name != "options"}
     assert Report.from_json(json.dumps(older)).options is None
+
+
+def test_layers_of_a_variant_are_told_from_those_that_a_treatment_added(report: Report) -> None:
+    by_id = {variant.id: variant for variant in report.variants}
+    assert (by_id["relu+he"].added_layers, by_id["relu+he"].removed_layers) == ((), ())
+    treated = by_id["batch_norm"]
+    assert treated.layers is not None
+    matrices = [each.id for each in treated.layers if each.weight is not None]
+    norms = [each.id for each in treated.layers if each.weight is None]
+    assert (len(matrices), len(norms)) == (12, 11)
+    assert treated.added_layers == tuple(norms)
+
+
+def test_flow_is_the_first_layer_on_the_trunk_over_the_logits(report: Report) -> None:
+    for variant in report.variants[:1] + tuple(each for each in report.variants if each.probe is not None):
+        overall, layers = variant.measurement, variant.layers
+        assert overall is not None
+        assert layers is not None
+        assert overall.gradient_flow is not None
+        assert overall.logits_gradient_rms is not None
+        first, last = layers[0].activation_gradient, layers[-1].activation_gradient
+        assert first is not None
+        assert last is not None
+        assert last.rms == pytest.approx(overall.logits_gradient_rms)
+        assert math.log10(first.rms / overall.logits_gradient_rms) == pytest.approx(overall.gradient_flow.decades_rms)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from analysis.pipeline import analyze
@@ -29,6 +31,28 @@ def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
     assert "relu+batch_norm+he" in text
     assert "▁" in text
     assert "█" in text
+
+
+def test_the_recipe_comes_first() -> None:
+    title, rule, *lines = render_text(analyze(mlp(12, "Sigmoid", xavier()), vectors())).split("\n\n")[0].splitlines()
+    assert (title, set(rule)) == ("mlp: UNHEALTHY", {"="})
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
+        "cause",
+        "change",
+        "moved",
+        "cost",
+        "sure",
+    ]
+
+
+def test_names_from_strangers_cannot_steer_the_terminal() -> None:
+    name = "\x1b[2J\u202eevil\n\x00\u2028"
+    report = analyze(mlp(12, "Sigmoid", xavier()), vectors())
+    first = dataclasses.replace(report.layers[0], name=name)
+    model = dataclasses.replace(report.model, name=name)
+    text = render_text(report.model_copy(update={"layers": (first, *report.layers[1:]), "model": model}))
+    assert "\\u001b[2J\\u202eevil\\u000a\\u0000\\u2028: UNHEALTHY\n" in text
+    assert not set(text) & {"\x1b", "\u202e", "\x00", "\u2028"}
 
 
 def test_a_healthy_summary_is_short() -> None:

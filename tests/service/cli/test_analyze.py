@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.plan import without_steps
+from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
@@ -137,6 +138,31 @@ def test_a_folder_for_models_that_cannot_be_made_is_refused(tmp_path: Path) -> N
     assert told.startswith("error: batch.npz/models: cannot write models: ")
 
 
+def test_the_page_is_written_whole_and_is_that_of_the_report(tmp_path: Path) -> None:
+    run("sick.onnx", "batch.npz", "--effort", "quick", "--json", "report.json", "--html", "report.html")
+    written = Report.from_json((tmp_path / "report.json").read_bytes())
+    assert (tmp_path / "report.html").read_text() == render_html(written)
+    assert list(tmp_path.glob("*.part")) == []
+
+
+@pytest.mark.parametrize(("json", "html"), [("nowhere/report.json", "report.html"), ("report.json", "nowhere/r.html")])
+def test_where_one_file_cannot_be_written_neither_is(tmp_path: Path, json: str, html: str) -> None:
+    message = refused("healthy.onnx", "--effort", "quick", "--json", json, "--html", html)
+    assert "nowhere/" in message
+    assert "No such file or directory" in message
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("report")]
+
+
+def test_one_file_for_both_is_refused_before_the_work(tmp_path: Path) -> None:
+    message = refused("noise.onnx", "--json", "report", "--html", str(tmp_path / "report"))
+    assert "--json and --html name the same file" in message
+
+
+def test_a_folder_that_is_a_file_is_refused_in_one_line() -> None:
+    message = refused("healthy.onnx", "--effort", "quick", "--html", "batch.npz/report.html")
+    assert "Not a directory" in message
+
+
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("an older one")
     run("healthy.onnx", "--effort", "quick", "--json", "report.json")
@@ -209,6 +235,7 @@ def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
         (["healthy.onnx", "--json", "."], ["directory"]),
         (["healthy.onnx", "--baseline", "."], ["directory"]),
         (["healthy.onnx", "--baseline", "missing.json"], ["missing.json", "does not exist"]),
+        (["healthy.onnx", "--html", "."], ["directory"]),
         (["healthy.onnx", "--nonsense"], ["--nonsense"]),
         (["healthy.onnx", "--seed", "many"], ["--seed", "integer"]),
         ([], ["Missing argument", "model"]),
@@ -228,6 +255,7 @@ def test_help_names_every_option() -> None:
         "MODEL",
         "BATCH",
         "--json",
+        "--html",
         "--server",
         "--fail-on",
         "--effort",
@@ -384,10 +412,12 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
 ) -> None:
     report = analyze(model, vectors(), parse_options({"effort": "quick"}))
     server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
-    outcome = run("healthy.onnx", "batch.npz", "--server", "http://test", "--json", "report.json")
+    files = ("--json", "report.json", "--html", "report.html")
+    outcome = run("healthy.onnx", "batch.npz", "--server", "http://test", *files)
     assert (outcome.exit_code, outcome.stderr) == (code, "")
     assert outcome.stdout.startswith("mlp: ")
     assert Report.from_json((tmp_path / "report.json").read_bytes()) == report
+    assert (tmp_path / "report.html").read_text() == render_html(report)
 
 
 @pytest.mark.parametrize(("model", "code"), [(HEALTHY, 1), (SICK, 0)], ids=["healthy", "sick"])

@@ -1,0 +1,208 @@
+"""The report as a person meets it: in Chromium, on a telephone and on a desk, by day and by night, on paper."""
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.pipeline import analyze
+from analysis.render.html import render_html
+from tests.acceptance.conftest import Service
+from tests.analysis.render.test_html import RECURRENT, poisoned
+from tests.analysis.reports import report_of
+from tests.gallery import mlp, vectors, xavier
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+MISSING = (
+    "chromium is not installed" if CHROMIUM is None
+    else "playwright is not installed" if importlib.util.find_spec("playwright") is None
+    else ""
+)  # fmt: skip
+REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
+pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(MISSING) and not REQUIRED, reason=MISSING)]
+WIDTHS = (360, 1440)
+SCHEMES = ("light", "dark")
+NAME = "a_very_long_name_without_any_place_to_break" * 8
+CONTRAST = """() => {
+  const rgb = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(c => c / 255)
+    .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const color = rgb(getComputedStyle(each).backgroundColor);
+      if (color.length === 3 || color[3] > 0) return color;
+    }
+  };
+  const faint = [];
+  for (const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); walker.nextNode();) {
+    const element = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || element.closest("title, desc")) continue;
+    const style = getComputedStyle(element), drawn = element instanceof SVGElement;
+    const back = element.matches(".band-label") ? rgb(getComputedStyle(document.querySelector(".band")).fill)
+      : behind(element);
+    const [a, b] = [light(rgb(drawn ? style.fill : style.color)), light(back)].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 4.5) faint.push([walker.currentNode.textContent.trim(), (a + 0.05) / (b + 0.05)]);
+  }
+  return faint;
+}"""
+OUTSIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
+  if (each.closest(".scroll") && !each.matches(".scroll") || each.closest("svg") && !each.matches("svg")) return false;
+  const box = each.getBoundingClientRect();
+  return box.width && (box.left < 0 || box.right > innerWidth + 0.5);
+}).map(each => `${each.tagName} ${each.className} ${each.textContent.slice(0, 40)}`)"""
+
+
+@dataclass
+class Visit:
+    """A page that is open, and everything a browser complained about."""
+
+    page: Any
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def assert_quiet(self, address: str) -> None:
+        """No error, and nothing asked for but the page."""
+        assert self.complaints == []
+        assert self.requests == [address]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    assert not MISSING, MISSING
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@contextmanager
+def visit(browser: Any, address: str, *, width: int = 1440, scheme: str = "light", **how: Any) -> Iterator[Visit]:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **how)
+    seen = Visit(context.new_page())
+    seen.page.on("console", lambda message: seen.complaints.append(message.text))
+    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+    seen.page.on("request", lambda request: seen.requests.append(request.url))
+    try:
+        seen.page.goto(address)
+        yield seen
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Addresses of files, as `analyze --html` leaves them."""
+    folder = tmp_path_factory.mktemp("pages")
+    reports = {
+        "sick": analyze(mlp(12, "Sigmoid", xavier()), vectors()),
+        "recurrent": report_of(RECURRENT),
+        "long names": poisoned(NAME),
+        "hostile": poisoned("</style></svg><script>document.title = 'obeyed'</script>\u202e"),
+    }
+    written = {name: folder / f"{name.replace(' ', '-')}.html" for name in reports}
+    for name, path in written.items():
+        path.write_text(render_html(reports[name]))
+    return {name: path.as_uri() for name, path in written.items()}
+
+
+PAGES = ("sick", "recurrent", "long names", "hostile")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_runs_over_the_edge_of_a_screen(browser: Any, pages: dict[str, str], name: str, width: int) -> None:
+    with visit(browser, pages[name], width=width) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+        assert seen.page.evaluate(OUTSIDE) == []
+        seen.assert_quiet(pages[name])
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("name", ["sick", "recurrent"])
+def test_every_word_can_be_read_by_day_and_by_night(
+    browser: Any, pages: dict[str, str], name: str, scheme: str
+) -> None:
+    with visit(browser, pages[name], scheme=scheme) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        assert seen.page.evaluate(CONTRAST) == []
+        back = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (max(map(int, re.findall(r"\d+", back))) < 64) is (scheme == "dark")
+
+
+def test_words_in_a_drawing_are_as_large_as_small_print_on_a_telephone(browser: Any, pages: dict[str, str]) -> None:
+    for width in WIDTHS:
+        with visit(browser, pages["sick"], width=width) as seen:
+            label = seen.page.locator(".plot text:not(.minor)").first
+            assert label.bounding_box()["height"] > 10.0
+
+
+def test_no_name_runs_and_no_name_hides(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["hostile"]) as seen:
+        assert seen.page.title().startswith("</style></svg><script>")
+        assert "\\u202e" in seen.page.locator("h1").inner_text()
+        seen.assert_quiet(pages["hostile"])
+
+
+def test_a_finding_leads_to_the_page_of_its_rule(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["sick"]) as seen:
+        rule = seen.page.locator("#GH101")
+        assert not rule.is_visible()
+        seen.page.locator("#findings-table a", has_text="GH101").first.click()
+        assert rule.is_visible()
+        assert "What it detects" in rule.inner_text()
+
+
+def test_tables_scroll_by_keyboard(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["sick"], width=360) as seen:
+        box = seen.page.locator(".scroll:has(#findings-table)")
+        box.focus()
+        for _ in range(3):
+            seen.page.keyboard.press("ArrowRight")
+        seen.page.wait_for_function("document.querySelector('.scroll:has(#findings-table)').scrollLeft > 0")
+
+
+def test_it_works_without_scripts_and_prints_what_is_folded(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["sick"], java_script_enabled=False) as seen:
+        assert seen.page.locator("h1").inner_text().startswith("mlp")
+        seen.page.emulate_media(media="print", color_scheme="dark")
+        assert seen.page.locator("#GH101").is_visible()
+        assert not seen.page.locator("nav").is_visible()
+        assert seen.page.pdf().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_served_page_obeys_its_own_policy_and_asks_for_nothing_else(
+    browser: Any, service: Service, scheme: str
+) -> None:
+    job_id = service.submit(model=mlp(12, "Sigmoid", xavier()), batch=vectors())
+    service.until_end(job_id)
+    address = f"{service.url}/v1/analyses/{job_id}/report"
+    with visit(browser, address, scheme=scheme) as seen:
+        assert seen.page.locator("h1").inner_text().endswith("unhealthy")
+        padding = seen.page.evaluate("getComputedStyle(document.querySelector('.recipe')).padding")
+        assert padding != "0px"  # the style sheet is applied under the policy
+        seen.assert_quiet(address)
+
+
+def test_the_command_line_writes_a_page_that_opens(browser: Any, tmp_path: Path) -> None:
+    from typer.testing import CliRunner  # noqa: PLC0415 - after the marks, which may skip all of this
+
+    from service.cli import app  # noqa: PLC0415
+
+    model, target = tmp_path / "model.onnx", tmp_path / "report.html"
+    model.write_bytes(mlp(3, "Sigmoid", xavier()))
+    CliRunner().invoke(app, ["analyze", str(model), "--effort", "quick", "--html", str(target)])
+    with visit(browser, target.as_uri()) as seen:
+        assert seen.page.locator("h1").inner_text().startswith("model.onnx")
+        seen.assert_quiet(target.as_uri())

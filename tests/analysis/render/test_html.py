@@ -1,0 +1,512 @@
+"""The page as a parser sees it: well formed, self-contained, true to the report, and deaf to what names say."""
+
+import base64
+import dataclasses
+import hashlib
+import math
+import re
+import time
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+from itertools import pairwise
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from analysis.brief import brief_of
+from analysis.facts import ActivationGradient, LayerStats, Provenance, Range, SampleGradients, TimeProfile
+from analysis.options import AnalysisOptions, parse_options
+from analysis.pipeline import analyze
+from analysis.render.html import content_security_policy, render_html
+from analysis.report import ModelFile, Report
+from analysis.rules import BY_ID
+from tests.analysis.reports import report_of
+from tests.analysis.rules.builders import FAILS, LEARNS, flow, layer, measurement, stats
+from tests.analysis.test_rank import trained, trial
+from tests.gallery import mlp, vectors, xavier
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
+
+
+@dataclass
+class Element:
+    """A tag with what is in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list["Element | str"] = field(default_factory=list)
+
+    def all(self, tag: str, **attributes: str) -> list["Element"]:
+        """Those below, in order."""
+        found = []
+        for child in self.children:
+            if isinstance(child, Element):
+                if child.tag == tag and all(child.attributes.get(k) == v for k, v in attributes.items()):
+                    found.append(child)
+                found += child.all(tag, **attributes)
+        return found
+
+    @property
+    def text(self) -> str:
+        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        return " ".join("".join(parts).split())
+
+    @property
+    def value(self) -> float:
+        """The number a cell carries, whole."""
+        (data,) = self.all("data")
+        return float(data.attributes["value"])
+
+
+class Parser(HTMLParser):
+    """Strict: what is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Element("root", {})
+        self.open = [self.root]
+        self.declaration = ""
+
+    def handle_decl(self, decl: str) -> None:
+        self.declaration = decl
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def parsed(page: str) -> Element:
+    parser = Parser()
+    parser.feed(page)
+    parser.close()
+    assert parser.declaration == "doctype html"
+    assert parser.open == [parser.root]
+    return parser.root
+
+
+def page_of(report: Report) -> Element:
+    return parsed(render_html(report))
+
+
+def rows(page: Element, table: str) -> list[list[Element]]:
+    """Cells of the body of a table, row by row."""
+    (found,) = page.all("table", id=table)
+    (body,) = found.all("tbody")
+    return [[cell for cell in row.children if isinstance(cell, Element)] for row in body.all("tr")]
+
+
+def profiled(*rms: float | None, first: int = 1) -> tuple[LayerStats, ...]:
+    """Layers with these activation gradients."""
+    return tuple(
+        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=1.0))
+        for place, each in enumerate(rms)
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return analyze(mlp(12, "Sigmoid", xavier()), vectors())
+
+
+@pytest.fixture(scope="module")
+def page(report: Report) -> Element:
+    return page_of(report)
+
+
+RECURRENT = measurement(
+    recurrent=True,
+    through_time=(
+        TimeProfile(node="/lstm", direction="forward", gradient_log10=(-6.0, -5.0, -4.5, -3.0), horizon_steps=2),
+        TimeProfile(node="/lstm", direction="reverse", gradient_log10=(-3.0, -math.inf), growth_decades=0.5),
+    ),
+)
+SHAPES = {
+    "healthy": lambda: report_of(measurement(probe=LEARNS)),
+    "sick": lambda: report_of(measurement(flow=VANISHING, probe=FAILS)),
+    "cured": lambda: report_of(
+        measurement(flow=VANISHING, probe=FAILS), [trial("he", measurement(probe=trained(0.2, 0.3)))]
+    ),
+    "recurrent": lambda: report_of(RECURRENT),
+    "one layer": lambda: report_of(measurement(layers=(layer(1),), stats=profiled(0.1))),
+    "no gradient anywhere": lambda: report_of(measurement(stats=profiled(None, None, None))),
+    "not finite": lambda: report_of(measurement(stats=profiled(0.0, math.inf, math.nan), flow=flow(-math.inf))),
+    "refused and left out": lambda: report_of(refused=[("he", "no weights")], left_out=[("x", "budget")]),
+    "with samples": lambda: report_of(
+        measurement(
+            sample_gradients=SampleGradients(
+                samples=4, method="loop", least_norm=0.0, median_norm=1.0, largest_norm=2.0, coherence=1.0
+            )
+        )
+    ),
+    "older": lambda: report_of().model_copy(update={"options": None}),
+}
+
+
+# ------------------------------------------------------------------ a page
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_page_is_well_formed_and_its_links_lead_somewhere(shape: str) -> None:
+    page = page_of(SHAPES[shape]())
+    (html,) = page.all("html")
+    assert html.attributes["lang"] == "en"
+    elements = [each for tag in ("a", "tr", "div", "section", "dl", "table", "title", "desc") for each in page.all(tag)]
+    ids = [each.attributes["id"] for each in elements if "id" in each.attributes]
+    assert len(ids) == len(set(ids))
+    assert {each.attributes["href"] for each in page.all("a")} <= {f"#{each}" for each in ids}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_headings_go_down_one_at_a_time(shape: str) -> None:
+    levels = [int(level) for level in re.findall(r"<h(\d)", render_html(SHAPES[shape]()))]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_drawings_are_well_formed_and_say_what_they_show(shape: str) -> None:
+    for markup in re.findall(r"<svg class=\"plot\".*?</svg>", render_html(SHAPES[shape]()), re.DOTALL):
+        drawing = ET.fromstring(markup)
+        assert drawing.get("role") == "img"
+        named = {each.get("id"): each.text for each in drawing if each.tag in {"title", "desc"}}
+        assert [bool(named[each]) for each in (drawing.get("aria-labelledby") or "").split()] == [True, True]
+        places = re.findall(r" (?:c?[xy]\d?|width|height|points|d)=\"([^\"]+)\"", markup)
+        numbers = [float(number) for each in places for number in re.split(r"[MLhml, -]+", each) if number]
+        assert all(map(math.isfinite, numbers))
+
+
+def test_every_table_has_heads_and_scrolls_by_keyboard(page: Element) -> None:
+    for box in page.all("div", **{"class": "scroll"}):
+        assert box.attributes["tabindex"] == "0"
+        assert box.attributes["aria-label"]
+    for table in page.all("table"):
+        scopes = {each.attributes.get("scope") for each in table.all("th")}
+        assert scopes <= {"col", "row", "rowgroup"}
+        assert table.all("tr")
+
+
+# ------------------------------------------------------------------ self-contained
+
+
+def test_nothing_is_loaded_and_nothing_runs(report: Report, page: Element) -> None:
+    text = render_html(report)
+    for tag in ("script", "link", "img", "iframe", "object", "embed", "form", "base", "use", "image", "foreignobject"):
+        assert not page.all(tag), tag
+    assert not re.search(r"<[^>]+\s(on\w+|src|style|xlink:href)\s*=", text)
+    assert not re.search(r"url\(|@import|https?://|javascript:", text)
+
+
+def test_the_policy_allows_the_style_sheet_by_its_hash_and_nothing_else(page: Element) -> None:
+    (style,) = page.all("style")
+    (sheet,) = style.children
+    assert isinstance(sheet, str)
+    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    policy = dict(each.strip().split(" ", 1) for each in content_security_policy().split(";"))
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": f"'sha256-{digest}'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    (meta,) = [each for each in page.all("meta") if each.attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert content_security_policy() == meta.attributes["content"] + "; frame-ancestors 'none'"
+
+
+HOSTILE = (
+    "</title></style></svg><script>alert(1)</script>",
+    '" onload="alert(1)" x=\'',
+    "' onmouseover='alert(1)",
+    "<img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "]]>&#60;b&gt;<!--",
+    "\u202egnp.exe\u2066\u200b\u00ad\ufeff",
+    "\x00\x1b[31m\x7f\x85\u2028\n\ud800",
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_is_obeyed(name: str) -> None:
+    page = render_html(poisoned(name))
+    tree = parsed(page)
+    harmless = parsed(render_html(poisoned("harmless")))
+    assert [each.tag for each in every(tree)] == [each.tag for each in every(harmless)]
+    assert [sorted(each.attributes) for each in every(tree)] == [sorted(each.attributes) for each in every(harmless)]
+    assert not set(page) & set("\x00\x1b\x7f\x85\u2028\u202e\u2066\u200b\u00ad\ufeff\ud800")
+    page.encode()
+
+
+def every(element: Element) -> list[Element]:
+    below = [child for child in element.children if isinstance(child, Element)]
+    return [each for child in below for each in (child, *every(child))]
+
+
+def poisoned(name: str) -> Report:
+    """A report that says this name wherever a stranger could have put one."""
+    patient = measurement(
+        layers=tuple(replace(layer(each), name=name, op=name, activation=name) for each in (1, 2, 3)),
+        stats=profiled(1e-8, 1e-4, 0.1),
+        flow=replace(VANISHING, absent={name: name}),
+        probe=FAILS,
+        through_time=(TimeProfile(node=name, direction="forward", gradient_log10=(-3.0, 0.0), absent={name: name}),),
+        absent={name: name},
+    )
+    report = report_of(
+        patient, [trial("he", measurement(probe=trained(0.2)))], name=name, refused=[(name, name)],
+        left_out=[(name, name)],
+    )  # fmt: skip
+    model = replace(report.model, producer=name, opset={name: 1}, frozen={name: name}, notes=(name,))
+    findings = tuple(
+        each.model_copy(update={"layers": (name,), "affects": (name,), "caused_by": (name,)})
+        for each in report.findings
+    )
+    batch = report.batch.model_copy(update={"notes": (name,)})
+    options = {"train": [name], name: name}
+    engine = replace(report.engine, sandbox={name: name})
+    return report.model_copy(
+        update={"model": model, "findings": findings, "batch": batch, "options": options, "engine": engine}
+    )
+
+
+def test_a_name_is_shown_as_it_is_but_for_what_would_steer() -> None:
+    page = page_of(poisoned("<b>\u202e'x'"))
+    assert "<b>\\u202e'x'" in page.all("h1")[0].text
+    assert rows(page, "layers-table")[0][1].text == "<b>\\u202e'x'"
+
+
+def test_a_model_is_linked_only_below_the_report() -> None:
+    report = report_of(measurement(probe=LEARNS))
+    for href, links in (("variants/he/model.onnx", 1), ("javascript:alert(1)", 0), ("//evil.example", 0)):
+        variant = report.variants[0].model_copy(update={"model": ModelFile(href=href, sha256="0")})
+        changed = report.model_copy(update={"variants": (variant,)})
+        assert len(page_of(changed).all("a", href=href)) == links
+
+
+# ------------------------------------------------------------------ true to the report
+
+
+def test_the_first_words_are_the_recipe(report: Report, page: Element) -> None:
+    (recipe,) = page.all("dl")
+    brief = brief_of(report)
+    said = [each.text for each in recipe.all("dd")]
+    assert said == [
+        brief.verdict, brief.cause, brief.change, brief.moved, brief.cost, brief.certainty,
+    ]  # fmt: skip
+    labels = [each.text for each in recipe.all("dt")]
+    assert labels == ["Verdict", "Cause", "The one change", "What it moved", "What it costs", "How sure"]
+    (main,) = page.all("main")
+    first, second = [child for child in main.children if isinstance(child, Element)][:2]
+    assert (first.tag, second) == ("h1", recipe)
+
+
+def test_a_healthy_page_asks_for_nothing() -> None:
+    page = page_of(report_of(measurement(probe=LEARNS)))
+    assert [each.text for each in page.all("dt")] == ["Verdict", "Cause", "How sure"]
+    assert "No rule found anything." in page.text
+    assert "None is needed." in page.text
+
+
+def test_findings_carry_their_evidence(report: Report, page: Element) -> None:
+    said = [
+        tuple(float(data.attributes["value"]) for data in row_data)
+        for row in rows(page, "findings-table")
+        if (row_data := [data for cell in row for data in cell.all("data")])
+    ]
+    expected = [
+        tuple(number for number in (each.value, each.threshold, each.margin_decades) if number is not None)
+        for finding in report.findings
+        for each in finding.evidence.values()
+    ]
+    assert said == expected
+    rules = [link.text for row in rows(page, "findings-table") for cell in row for link in cell.all("a")]
+    assert [each for each in rules if each.startswith("GH")] == [finding.rule for finding in report.findings]
+
+
+def test_layers_carry_the_numbers_of_the_report(report: Report, page: Element) -> None:
+    table = rows(page, "layers-table")
+    assert [row[0].text for row in table] == [each.id for each in report.layers]
+    for row, measured in zip(table, report.variants[0].layers or (), strict=True):
+        assert measured.weight_gradient is not None
+        assert measured.activation_gradient is not None
+        assert row[7].value == measured.weight_gradient.norm
+        assert row[9].value == measured.activation_gradient.rms
+        assert row[12].value == measured.leverage_log10
+
+
+def test_variants_and_remedies_carry_the_numbers_of_the_report(report: Report, page: Element) -> None:
+    measured = [each for each in report.variants if each.measurement is not None]
+    table = rows(page, "variants-table")
+    assert [row[0].text for row in table] == [each.id for each in measured]
+    for row, variant in zip(table, measured, strict=True):
+        assert variant.measurement is not None
+        assert variant.measurement.gradient_flow is not None
+        assert row[2].value == variant.measurement.gradient_flow.decades_rms
+    remedies = rows(page, "remedies-table")
+    assert [row[1].text for row in remedies] == [each.variant for each in report.remedies]
+    assert [row[2].value for row in remedies] == [each.proof.worst for each in report.remedies]
+
+
+def test_every_section_of_numbers_is_whole(report: Report, page: Element) -> None:
+    refused = [each.id for each in report.variants if each.measurement is None]
+    assert [row[0].text for row in rows(page, "refused-table")] == refused
+    assert [row[0].text for row in rows(page, "effects-table")] == list(report.factor_effects)
+    assert [row[0].text for row in rows(page, "options-table")] == list(AnalysisOptions.model_fields)
+    assert [row[0].text for row in rows(page, "time-table")] == list(report.timings_seconds)
+    runs = [run for each in report.variants if each.probe is not None for run in each.probe.runs]
+    ends = [run.curve[-1] for run in runs]
+    assert [row[7].value for row in rows(page, "training-table")] == pytest.approx(ends, rel=0, abs=0, nan_ok=True)
+
+
+def test_what_was_not_measured_says_why(report: Report, page: Element) -> None:
+    assert "not among the treatments that were trained" in page.text
+    assert "activation.dead_fraction: no activation function follows" in page.text
+    facts = {row.all("th")[0].text: row.all("td")[0].text for row in page.all("tr") if len(row.all("td")) == 1}
+    for what, why in report.absent.items():
+        assert facts[f"no {what}"] == why
+    refused = page_of(report_of(refused=[("he", "no weights")], left_out=[("training", "budget_seconds reached")]))
+    said = [[cell.text for cell in row] for row in rows(refused, "refused-table")]
+    assert said == [["he", "not applicable", "no weights"], ["training", "left out", "budget_seconds reached"]]
+
+
+def test_the_pages_of_the_rules_that_found_something_are_there(report: Report, page: Element) -> None:
+    for finding in report.findings:
+        (rule,) = page.all("div", id=finding.rule)
+        assert [each.text for each in rule.all("h3") if each.text != "Thresholds"] == list(BY_ID[finding.rule].sections)
+    assert "Both witnesses: error" in page.all("div", id="GH101")[0].text
+
+
+# ------------------------------------------------------------------ true drawings
+
+
+def test_flow_is_drawn_relative_to_the_logits_and_its_ends_are_the_reported_decades(
+    report: Report, page: Element
+) -> None:
+    table = rows(page, "flow-numbers")
+    columns = [each.text for each in page.all("table", id="flow-numbers")[0].all("th", scope="col")][1:]
+    assert columns == ["baseline", *(each.variant for each in report.remedies[:4])]
+    by_id = {variant.id: variant for variant in report.variants}
+    for column, name in enumerate(columns, 1):
+        measured = by_id[name].measurement
+        assert measured is not None
+        assert measured.gradient_flow is not None
+        assert table[0][column].value == pytest.approx(measured.gradient_flow.decades_rms)
+        assert table[-1][column].value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_layers_that_a_treatment_added_have_no_place_on_the_axis(report: Report, page: Element) -> None:
+    (treated,) = [each for each in report.variants if each.id == "relu+batch_norm+he"]
+    own = [each for each in treated.layers or () if each.id not in treated.added_layers]
+    reference = treated.measurement.logits_gradient_rms if treated.measurement else None
+    assert reference is not None
+    expected = [math.log10(each.activation_gradient.rms / reference) for each in own if each.activation_gradient]
+    column = 2 + [each.variant for each in report.remedies].index(treated.id)
+    assert [row[column].value for row in rows(page, "flow-numbers")] == pytest.approx(expected)
+
+
+def test_the_band_is_that_of_the_thresholds_in_force() -> None:
+    assert "healthy: \N{MINUS SIGN}2.8 to +1.8" in page_of(report_of(measurement(stats=profiled(0.1, 0.1, 0.1)))).text
+    for key in ("GH101.flow_decades", "vanishing-gradient.flow_decades"):
+        options = parse_options({"thresholds": {key: -3.5}})
+        page = page_of(report_of(measurement(stats=profiled(0.1, 0.1, 0.1)), options=options))
+        assert "healthy: \N{MINUS SIGN}3.5 to +1.8" in page.text
+
+
+def test_layers_beside_the_trunk_are_points_not_part_of_the_curve() -> None:
+    layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
+    text = render_html(report_of(measurement(layers=layers, stats=profiled(0.1, 1e-9, 0.1))))
+    (drawing,) = re.findall(r"<svg class=\"plot\".*?</svg>", text, re.DOTALL)
+    assert drawing.count('class="beside"') == 1
+    assert "Small hollow points" in text
+
+
+def test_of_an_ill_network_without_remedy_the_best_unproven_are_shown() -> None:
+    patient = measurement(flow=VANISHING, probe=FAILS, stats=profiled(1e-8, 1e-4, 0.1))
+    tried = [
+        trial(name, measurement(flow=flow(rms), stats=profiled(0.1, 0.1, 0.1)))
+        for name, rms in (("a", -3.0), ("b", math.nan), ("c", -0.5), ("d", -1.0), ("e", None))
+    ]
+    text = page_of(report_of(patient, tried))
+    (legend,) = text.all("ul", **{"class": "legend"})
+    assert [each.text for each in legend.all("bdi")] == ["baseline", "c", "d", "a"]
+    assert legend.text.count("not proven") == 3
+
+
+def test_a_treatment_without_gradients_is_not_in_the_drawing() -> None:
+    patient = measurement(flow=VANISHING, probe=FAILS, stats=profiled(1e-8, 1e-4, 0.1))
+    page = page_of(report_of(patient, [trial("he", measurement(probe=trained(0.2)))]))
+    (legend,) = page.all("ul", **{"class": "legend"})
+    assert [each.text for each in legend.all("bdi")] == ["baseline"]
+
+
+def test_a_drawing_survives_gradients_that_are_missing_zero_or_infinite() -> None:
+    values = {"0.0": profiled(0.0, 0.1, 0.1), "inf": profiled(math.inf, 0.1, 0.1), "none": profiled(None, 0.1, 0.1)}
+    said = {name: page_of(report_of(measurement(stats=each))).text for name, each in values.items()}
+    assert "no gradient arrives" in said["0.0"]
+    assert "the gradient is not finite" in said["inf"]
+    assert "triangle" not in said["none"]
+
+
+def test_time_is_drawn_relative_to_the_peak_of_each_chain() -> None:
+    page = page_of(report_of(RECURRENT))
+    table = rows(page, "time-numbers")
+    assert [row[1].value for row in table] == [-3.0, -2.0, -1.5, 0.0]
+    assert [row[0].text for row in table] == ["step 0", "step 1", "step 2", "step 3"]
+    assert table[0][2].value == 0.0
+    assert table[1][2].text == "-∞"
+    assert table[2][2].text == "\N{EN DASH}"
+    assert "through-time" not in render_html(report_of())
+
+
+def test_a_thousand_layers_and_two_dozen_variants_are_a_page_within_reason() -> None:
+    count = 1000
+    layers = tuple(replace(layer(each), id=f"layer-{each:04d}") for each in range(1, count + 1))
+    deep = measurement(
+        layers=layers,
+        stats=tuple(
+            replace(each, id=own.id) for each, own in zip(profiled(*[0.1] * count), layers, strict=True)
+        ),
+        flow=VANISHING,
+        probe=FAILS,
+    )  # fmt: skip
+    tried = [trial(f"v{each}", replace(deep, probe=trained(0.2)), destructive=True) for each in range(24)]
+    report = report_of(deep, tried)
+    start = time.process_time()
+    page = render_html(report)
+    assert time.process_time() - start < 10.0  # a tenth of it here; nothing quadratic
+    assert page.count('<tr id="layer:') == count
+    assert len(page) < 4_000_000
+
+
+def test_more_rows_than_anyone_reads_are_cut_and_said() -> None:
+    count = 2500
+    layers = tuple(replace(layer(each), id=f"layer-{each:04d}") for each in range(1, count + 1))
+    report = report_of().model_copy(update={"layers": layers})
+    page = render_html(report)
+    assert page.count('<tr id="layer:') == 2000
+    assert "The first 2000 of 2500 rows" in page
+
+
+def test_the_same_report_is_the_same_page(report: Report) -> None:
+    assert render_html(report) == render_html(Report.from_json(report.to_json()))
+
+
+def test_a_made_up_batch_is_said() -> None:
+    patient = measurement()
+    batch = dataclasses.replace(patient.batch, provenance=Provenance.SYNTHETIC, notes=("inputs were made up",))
+    assert "inputs were made up" in page_of(report_of(replace(patient, batch=batch))).text
