@@ -408,6 +408,11 @@ def test_noise_is_a_remark_where_it_drowns_the_batch() -> None:
     )
     assert severity("GH502", measurement(sample_gradients=gradients)) is Severity.INFO
     assert severity("GH502", measurement(sample_gradients=replace(gradients, noise_scale=100.0))) is None
+    unresolved = replace(gradients, coherence=0.9, noise_scale=None)
+    assert severity("GH502", measurement(sample_gradients=unresolved)) is Severity.INFO
+    learnt = measurement(sample_gradients=unresolved, flow=flow(head_gradient_log10=-5.0), loss=ENDING)
+    assert severity("GH502", learnt) is None
+    assert severity("GH502", measurement(sample_gradients=replace(unresolved, coherence=0.0))) is None
 
 
 def test_function_preserving_rescaling_is_scale_imbalance_and_not_vanishing() -> None:
