@@ -106,7 +106,8 @@ def test_a_zero_initialised_layer_on_the_trunk_is_not_vanishing() -> None:
         (3.0, 2.0, {"leverage_log10": HIGH_LEVERAGE}, Severity.ERROR),
         (3.0, 2.0, {"nonlinearity_coefficient": 40.0}, Severity.ERROR),
         (3.0, 2.0, {}, Severity.WARNING),
-        (3.0, 1.7, {"leverage_log10": HIGH_LEVERAGE}, None),  # the smaller of both decides
+        (3.0, 1.7, {"leverage_log10": Range(least=0.0, largest=3.5)}, None),  # the smaller of both decides
+        (3.0, 1.7, {"leverage_log10": HIGH_LEVERAGE}, Severity.WARNING),  # unless the reach is very long
         (3.0, 2.0, {"leverage_log10": HIGH_LEVERAGE, "input_rms": 255.0}, Severity.WARNING),
         (0.0, 0.0, {"leverage_log10": HIGH_LEVERAGE}, None),
     ],
@@ -115,6 +116,30 @@ def test_exploding_needs_flow_and_a_second_witness(
     rms: float, norm: float, changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH102", measurement(flow=flow(rms, norm, **changes))) is expected
+
+
+@pytest.mark.parametrize(
+    ("largest", "changes", "expected"),
+    [
+        (4.2, {}, Severity.WARNING),
+        (4.2, {"probe": LEARNS}, Severity.INFO),
+        (3.8, {}, None),
+        (4.2, {"normalized": True}, None),  # the scale of its inputs does not matter to it
+    ],
+)
+def test_a_very_long_reach_is_a_warning_behind_a_pooling_that_hides_the_flow_from_the_rms(
+    largest: float, changes: dict[str, object], expected: Severity | None
+) -> None:
+    pooled = flow(1.2, 2.4, leverage_log10=Range(least=0.0, largest=largest))
+    assert severity("GH102", measurement(flow=pooled, **changes)) is expected
+
+
+def test_steps_in_branches_behind_a_layer_scale_are_not_too_small() -> None:
+    small = ratios(1e-1, 1e-7, 1e-7)
+    assert severity("GH304", measurement(**small)) is Severity.WARNING
+    first, *branches = measurement().layers
+    layers = (first, *(replace(each, on_trunk=False) for each in branches))
+    assert severity("GH304", measurement(**small, layers=layers)) is None
 
 
 def test_normalised_networks_may_be_more_nonlinear() -> None:
