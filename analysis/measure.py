@@ -48,6 +48,7 @@ FEWEST_OBSERVATIONS: Final = 32
 """Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""
 FEW_SAMPLES: Final = 8
 """Fewer than this lower confidence."""
+SIZES: Final = frozenset({"Shape", "Size"})
 ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
 
 
@@ -117,8 +118,8 @@ class _Reading:
     def measurement(self, loss: float, training: bool) -> Measurement:  # noqa: FBT001 - a fact, not a switch
         subject = self.subject
         weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
-        upstream = _upstream(subject)
-        stats = self.with_gains(self.layer(layer, weights, upstream) for layer in subject.layers)
+        leading = _leading_to_loss(subject)
+        stats = self.with_gains(self.layer(layer, weights, leading) for layer in subject.layers)
         anatomy = self.anatomy()
         stats = _told_what_blocks(subject, stats, {*anatomy.zero_branches, anatomy.zero_head})
         total = combine(self.by_loss.gradients.values())
@@ -199,7 +200,7 @@ class _Reading:
             gain_backward=_ratio(gradients.get(before.output), gradients.get(layer.output)),
         )
 
-    def layer(self, layer: Layer, weights: Mapping[str, Summary], upstream: AbstractSet[str]) -> LayerStats:
+    def layer(self, layer: Layer, weights: Mapping[str, Summary], leading: AbstractSet[str]) -> LayerStats:
         """One layer; its matrices are taken together, and so are its other parameters."""
         matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
         vectors = [info.initializer for role, info in layer.parameters.items() if not is_matrix(role)]
@@ -217,7 +218,7 @@ class _Reading:
             gradient_dot_weight=sum(self.by_loss.products.get(name, 0.0) for name in matrices) if matrices else None,
             update_ratio=None if ratio is None else ratio * (self.learning_rate or 1.0),
             leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
-            leads_to_loss=layer.output in upstream,
+            leads_to_loss=layer.output in leading,
             cancelled_by=cancelling_operator(self.subject.model, layer),
             absent=_absent(layer, matrices, gradient, self.forward.observations.get(layer.output)),
         )
@@ -299,6 +300,15 @@ def _gradient_stats(summaries: Iterable[Summary | None]) -> GradientStats | None
 
 def _ratio(one: Summary | None, other: Summary | None) -> float | None:
     return None if one is None or other is None or not other.rms else one.rms / other.rms
+
+
+def _leading_to_loss(subject: Subject) -> set[str]:
+    """Values that the logits depend on, also through comparisons and indices that have no slope; sizes do not count."""
+    found = {subject.objective.head.value}
+    for node in reversed(subject.model.nodes):
+        if not found.isdisjoint(node.output) and node.op_type not in SIZES:
+            found.update(node.input, captures(node))
+    return found
 
 
 def _upstream(subject: Subject, closed: AbstractSet[str] = frozenset()) -> set[str]:

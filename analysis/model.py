@@ -6,11 +6,13 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 2. the model's own functions are expanded, after their expansion was counted;
 3. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape; constants of the graph and initialisers are the same thing from here on;
-4. `onnx.checker` judges the graph with the tensors declared as inputs.
+4. what torch's exporter stored once because it was equal becomes separate parameters again;
+5. `onnx.checker` judges the graph with the tensors declared as inputs.
 """
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +47,8 @@ Dimension = int | str | None
 STANDARD_DOMAINS: Final = ("", "ai.onnx")
 INITIALIZERS_WITHOUT_INPUTS_IR: Final = 4
 DEFAULT_LIMITS: Final = Limits()
+TORCH: Final = "pytorch"
+"""What torch's exporter calls itself."""
 SPLIT_COUNTS: Final = 18
 """The opset from which Split may say how many outputs it has."""
 CONSTANTS: Final = {
@@ -202,6 +206,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
     hoist = _Hoist(proto, reader)
     entries = hoist.run()
+    mended |= _separate_equal(proto, entries, hoist.constants, limits)
     _check_graph(proto, entries)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: _spec(value) for value in values}
@@ -425,6 +430,41 @@ class _Hoist:
                 self.written.add(local)
                 body.node.append(helper.make_node("Identity", [source], [local]))
                 value.name = local
+
+
+def _separate_equal(
+    proto: ModelProto, entries: dict[str, Stored | Array], constants: AbstractSet[str], limits: Limits
+) -> bool:
+    """Give every parameter its own tensor again where torch's exporter stored equal ones once; whether there was any.
+
+    The fresh biases (all 0) and scales (all 1) of a network become one tensor and Identity nodes under the names of the
+    others. Parameters that are shared in torch keep one name and get no Identity.
+    """
+    if proto.producer_name != TORCH:
+        return False
+    kept, separated, spent = list[NodeProto](), set[str](), 0
+    results = {value.name for value in proto.graph.output}
+    for node in proto.graph.node:
+        source = entries.get(node.input[0]) if node.op_type == "Identity" and node.input[0] not in constants else None
+        if source is None or not _is_float(source) or node.output[0] in results or node.output[0] in entries:
+            kept.append(node)
+            continue
+        array = Weights({"source": source})["source"]
+        spent += array.nbytes
+        if spent > limits.sparse_bytes:
+            raise LimitExceeded(f"equal tensors grow to more than {limits.sparse_bytes} bytes", where=label(node))
+        entries[node.output[0]] = np.array(array)
+        separated.add(node.output[0])
+    if separated:
+        declared = [value for value in proto.graph.value_info if value.name not in separated]
+        del proto.graph.node[:], proto.graph.value_info[:]
+        proto.graph.node.extend(kept)
+        proto.graph.value_info.extend(declared)
+    return bool(separated)
+
+
+def _is_float(entry: Stored | Array) -> bool:
+    return helper.np_dtype_to_tensor_dtype(entry.dtype) in FLOATS
 
 
 def _is_constant(node: NodeProto) -> bool:

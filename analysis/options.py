@@ -147,7 +147,7 @@ class Limits:
     nesting: int = 16
     """Depth of If, Loop and Scan bodies."""
     sparse_bytes: int = 256 << 20
-    """What one sparse tensor may grow to when it is made dense."""
+    """What one sparse tensor may grow to when it is made dense, and all equal tensors that torch stored once."""
     batch_members: int = 64
     compression: float = 200.0
     """Largest expansion of a compressed batch member."""

@@ -12,7 +12,9 @@ confidently wrong: the first steps only unlearn.
 ## How it is measured
 From the graph: a Softmax or Sigmoid whose output is read as logits, a one-sided activation in front of a
 classification loss. From the numbers: loss over chance, more than 10^1.5: warning in each case, or a remark where plain
-gradient descent learns in the probe. A single Softmax or Sigmoid at the end is read at its logits and is no finding.
+gradient descent learns in the probe; stacked probabilities stay a warning, for they bound the loss from below (ten
+classes: 0.63 of chance) however far it falls. A single Softmax or Sigmoid at the end is read at its logits and is no
+finding.
 
 ## Example
 Softmax of a Softmax; logits multiplied by 60 before training: loss 40 times chance.
@@ -32,7 +34,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Evidence
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, above, amber, loss_over_chance, rule
 
 LOSS_DECADES: Final = 1.5
@@ -51,4 +53,9 @@ def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     if ratio is not None and ratio > 0 and math.log10(ratio) > limits["loss_over_chance_decades"]:
         evidence["loss_over_chance_decades"] = above(math.log10(ratio), limits["loss_over_chance_decades"])
     if evidence:
-        yield Draft(severity=amber(measurement), evidence=evidence, layers=measurement.flow.trunk[-1:])
+        bounded = bool(anatomy.stacked_links)
+        yield Draft(
+            severity=Severity.WARNING if bounded else amber(measurement),
+            evidence=evidence,
+            layers=measurement.flow.trunk[-1:],
+        )

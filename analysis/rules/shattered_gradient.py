@@ -13,10 +13,12 @@ over samples, under 0.1 together with a nonlinearity coefficient over 10: warnin
 descent learns in the probe. A low cosine alone is common in health: eight layers of BatchNormalization have 0.3.
 
 ## Example
-Eighty plain ReLU layers with He's weights: cosine 0.02.
+Thirty layers of BatchNormalization and ReLU without skip paths: cosine -0.01, nonlinearity 220.
 
 ## When it is wrong
-Inputs that are not continuous (token ids, one-hot rows) have no neighbours; the cosine is not measured there.
+Inputs that are not continuous (token ids, one-hot rows) have no neighbours; the cosine is not measured there. Plain
+ReLU layers without normalisation forget their inputs faster than they shatter: eighty of them with He's weights keep
+0.45 at a nonlinearity of 3.
 
 ## Remedies
 Residual connections, together with normalisation; fewer layers.

@@ -8,7 +8,8 @@ A weight that changes by a ten-thousandth to a hundredth of its size in a step t
 far more and every step forgets the last.
 
 ## How it is measured
-Gradient norm over weight norm, median over the layers. With `options.learning_rate`, times that rate: outside 1e-6 to
+Gradient norm over weight norm, median over the layers of the trunk (of all where it has none): a branch behind a
+layer-scale moves little by design. With `options.learning_rate`, times that rate: outside 1e-6 to
 1e-1: warning; outside 1e-4 to 1e-2: a remark. Without one only the bottom can be told: a median under 1e-3 means that
 a rate of 0.1 changes weights by less than a ten-thousandth: warning, or a remark where plain gradient descent learns
 in the probe. A converged network has small gradients by right and is not judged, nor is a graph's own loss, whose
@@ -33,7 +34,7 @@ from typing import Final
 
 from analysis.facts import Measurement
 from analysis.report import Severity
-from analysis.rules._base import Draft, Limits, amber, is_converged, over, rule, under
+from analysis.rules._base import Draft, Limits, amber, is_converged, over, rule, trunk_ratios, under
 
 LEAST: Final = 1e-6
 LARGEST: Final = 1e-1
@@ -49,7 +50,8 @@ LEAST_WITHOUT_RATE: Final = 1e-3
 )  # fmt: skip
 def update_ratio(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The median over layers, with the user's learning rate or without any."""
-    ratios = [stats.update_ratio for stats in measurement.stats if stats.update_ratio is not None]
+    everywhere = [stats.update_ratio for stats in measurement.stats if stats.update_ratio is not None]
+    ratios = list(trunk_ratios(measurement).values()) or everywhere
     if not ratios or is_converged(measurement):
         return
     typical = median(ratios)

@@ -106,7 +106,8 @@ def test_a_zero_initialised_layer_on_the_trunk_is_not_vanishing() -> None:
         (3.0, 2.0, {"leverage_log10": HIGH_LEVERAGE}, Severity.ERROR),
         (3.0, 2.0, {"nonlinearity_coefficient": 40.0}, Severity.ERROR),
         (3.0, 2.0, {}, Severity.WARNING),
-        (3.0, 1.7, {"leverage_log10": HIGH_LEVERAGE}, None),  # the smaller of both decides
+        (3.0, 1.7, {"leverage_log10": Range(least=0.0, largest=3.5)}, None),  # the smaller of both decides
+        (3.0, 1.7, {"leverage_log10": HIGH_LEVERAGE}, Severity.WARNING),  # unless the reach is very long
         (3.0, 2.0, {"leverage_log10": HIGH_LEVERAGE, "input_rms": 255.0}, Severity.WARNING),
         (0.0, 0.0, {"leverage_log10": HIGH_LEVERAGE}, None),
     ],
@@ -115,6 +116,30 @@ def test_exploding_needs_flow_and_a_second_witness(
     rms: float, norm: float, changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH102", measurement(flow=flow(rms, norm, **changes))) is expected
+
+
+@pytest.mark.parametrize(
+    ("largest", "changes", "expected"),
+    [
+        (4.2, {}, Severity.WARNING),
+        (4.2, {"probe": LEARNS}, Severity.INFO),
+        (3.8, {}, None),
+        (4.2, {"normalized": True}, None),  # the scale of its inputs does not matter to it
+    ],
+)
+def test_a_very_long_reach_is_a_warning_behind_a_pooling_that_hides_the_flow_from_the_rms(
+    largest: float, changes: dict[str, object], expected: Severity | None
+) -> None:
+    pooled = flow(1.2, 2.4, leverage_log10=Range(least=0.0, largest=largest))
+    assert severity("GH102", measurement(flow=pooled, **changes)) is expected
+
+
+def test_steps_in_branches_behind_a_layer_scale_are_not_too_small() -> None:
+    small = ratios(1e-1, 1e-7, 1e-7)
+    assert severity("GH304", measurement(**small)) is Severity.WARNING
+    first, *branches = measurement().layers
+    layers = (first, *(replace(each, on_trunk=False) for each in branches))
+    assert severity("GH304", measurement(**small, layers=layers)) is None
 
 
 def test_normalised_networks_may_be_more_nonlinear() -> None:
@@ -377,7 +402,9 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH402", remembering(growth_decades=3.5), ERROR),
     ("GH402", remembering(growth_decades=2.5), None),
     ("GH501", anatomy(stacked_links=("softmax",)), WARNING),
+    ("GH501", {**anatomy(stacked_links=("softmax",)), "probe": LEARNS}, WARNING),  # never below its floor
     ("GH501", anatomy(head_activation="Relu"), WARNING),
+    ("GH501", {**anatomy(head_activation="Relu"), "probe": LEARNS}, INFO),
     ("GH501", {"loss": replace(ENDING, value=90.0)}, WARNING),
     ("GH501", {"loss": replace(ENDING, value=20.0)}, None),
     ("GH901", {"flow": flow(head_gradient_log10=-4.0), "loss": ENDING}, INFO),
@@ -408,6 +435,11 @@ def test_noise_is_a_remark_where_it_drowns_the_batch() -> None:
     )
     assert severity("GH502", measurement(sample_gradients=gradients)) is Severity.INFO
     assert severity("GH502", measurement(sample_gradients=replace(gradients, noise_scale=100.0))) is None
+    unresolved = replace(gradients, coherence=0.9, noise_scale=None)
+    assert severity("GH502", measurement(sample_gradients=unresolved)) is Severity.INFO
+    learnt = measurement(sample_gradients=unresolved, flow=flow(head_gradient_log10=-5.0), loss=ENDING)
+    assert severity("GH502", learnt) is None
+    assert severity("GH502", measurement(sample_gradients=replace(unresolved, coherence=0.0))) is None
 
 
 def test_function_preserving_rescaling_is_scale_imbalance_and_not_vanishing() -> None:

@@ -1,0 +1,49 @@
+"""The confusion matrix of a half of the gallery: every exhibit, three seeds, quick and as far as its rules need.
+
+What it counts and how is in `tests.gallery.matrix`. `pytest -m benchmark -s tests/benchmarks/test_gallery_matrix.py`
+prints it line by line.
+"""
+
+from types import ModuleType
+
+import pytest
+
+from analysis.options import Effort
+from tests.benchmarks.conftest import Record
+from tests.gallery import first_half
+from tests.gallery.matrix import Verdict, figures, judge
+
+pytestmark = pytest.mark.benchmark
+HALVES = {"first half": first_half}
+MISSES = {"first half": 0.02}
+"""Targets."""
+KNOWN_MISSES = {("first half", Effort.QUICK): 0.02, ("first half", Effort.STANDARD): 0.02}
+KNOWN_WARNINGS = {("first half", Effort.QUICK): 0.06, ("first half", Effort.STANDARD): 0.06}
+
+
+def verdicts(half: ModuleType, effort: Effort) -> list[Verdict]:
+    """At effort quick without what is measured by training, or at effort thorough alone."""
+    found = []
+    for exhibit in half.EXHIBITS:
+        if effort is Effort.QUICK and exhibit.effort is not Effort.QUICK:
+            continue
+        for seed in half.SEEDS:
+            found.append(judge(exhibit, seed, effort))
+            print(found[-1])  # noqa: T201
+    return found
+
+
+@pytest.mark.parametrize("effort", [Effort.QUICK, Effort.STANDARD])
+@pytest.mark.parametrize("name", HALVES)
+def test_the_confusion_matrix(name: str, effort: Effort, record: Record) -> None:
+    counted = figures(verdicts(HALVES[name], effort))
+    print(f"{name}, {effort.value}: {counted}")  # noqa: T201
+    assert counted.errors == 0
+    record(
+        f"rules missed, {name}, {effort.value}", 1 - counted.recalled / counted.expected,
+        target=MISSES[name], known=KNOWN_MISSES[name, effort], unit="share",
+    )  # fmt: skip
+    record(
+        f"healthy ones with a warning, {name}, {effort.value}", counted.warnings / counted.healthy,
+        target=0.05, known=KNOWN_WARNINGS[name, effort], unit="share",
+    )  # fmt: skip
