@@ -438,7 +438,7 @@ def _separate_equal(
     """Give every parameter its own tensor again where torch's exporter stored equal ones once; whether there was any.
 
     The fresh biases (all 0) and scales (all 1) of a network become one tensor and Identity nodes under the names of the
-    others. Parameters that are shared in torch keep one name and get no Identity.
+    others. So do tied weights that are laid out alike; these are told by their elements, which are not all the same.
     """
     if proto.producer_name != TORCH:
         return False
@@ -450,6 +450,9 @@ def _separate_equal(
             kept.append(node)
             continue
         array = Weights({"source": source})["source"]
+        if array.size and np.any(array != array.flat[0]):  # drawn at random and yet equal: tied
+            kept.append(node)
+            continue
         spent += array.nbytes
         if spent > limits.sparse_bytes:
             raise LimitExceeded(f"equal tensors grow to more than {limits.sparse_bytes} bytes", where=label(node))

@@ -734,3 +734,15 @@ def proto_of(exported: bytes) -> ModelProto:
     proto = ModelProto()
     proto.ParseFromString(exported)
     return proto
+
+
+def test_tied_weights_stay_tied_although_the_exporter_wrote_them_as_equal_ones() -> None:
+    """Two layers with one weight, each transposed for its own MatMul, so equal by value alone."""
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    exported = export(nn.Sequential(first, nn.Tanh(), second, nn.Unflatten(1, (2, 2))), torch.randn(5, 4))
+    three_axes = export(nn.Sequential(first, nn.Tanh(), second), torch.randn(5, 3, 4))
+    for content in (exported, three_axes):
+        weights = [name for name in convert(check_model(content)).initializers if "bias" not in name]
+        assert len(weights) == 1
