@@ -21,6 +21,9 @@ from analysis.sources import Sources
 
 SMALL_SCALE: Final = 0.1
 """Layer-scale starts at 1e-6 (Touvron et al. 2021) to 0.1; a scale that works in earnest is near 1."""
+FAINT: Final = 0.02
+"""Norm of a unit's weights in a last layer that was scaled down by design: 0.001 times the usual 0.3 to 1 in BEiT (Bao
+et al. 2022), 0.01 in policy networks (Andrychowicz et al. 2021)."""
 QUANTIZERS: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
 READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
@@ -58,7 +61,7 @@ def find_anatomy(
 
 
 class ClosedHead(NamedTuple):
-    """A last layer of zeros: whatever enters it gets no gradient until it has learnt something."""
+    """A last layer of zeros, or nearly: whatever enters it gets no gradient until it has learnt something."""
 
     layer: Layer
     entering: str
@@ -68,13 +71,13 @@ class ClosedHead(NamedTuple):
 def closed_head(
     weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head
 ) -> ClosedHead | None:
-    """The layer in front of the logits, if it was initialised to zero."""
+    """The layer in front of the logits, if it was initialised to zero or next to nothing."""
     value = head.value
     outputs = {layer.output: layer for layer in layers}
     while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
         value = node.input[0]
     layer = outputs.get(value)
-    if layer is None or layer.op not in LINEAR or not _is_zero(weights, layer):
+    if layer is None or layer.op not in LINEAR or not (_is_zero(weights, layer) or _is_faint(weights, sources, layer)):
         return None
     use = next(use for use in sources.uses if use.initializer == layer.parameters["weight"].initializer)
     return ClosedHead(layer, next(name for name in use.owner.input if name and name not in sources.of))
@@ -95,6 +98,12 @@ def _is_zero(weights: Weights, layer: Layer) -> bool:
     scales = [info.initializer for role, info in layer.parameters.items() if role.split(".")[0] == "scale"]
     deciding = matrices or scales
     return bool(deciding) and not any(np.any(weights[name]) for name in deciding)
+
+
+def _is_faint(weights: Weights, sources: Sources, layer: Layer) -> bool:
+    """Whether a layer makes its inputs so much smaller that somebody must have meant it."""
+    rows = units_of(weights, sources, layer)
+    return rows is not None and float(np.square(rows, dtype=np.float64).sum(axis=1).mean()) <= FAINT**2
 
 
 def _layer_scales(weights: Weights, layers: Sequence[Layer]) -> Iterator[tuple[str, float]]:

@@ -404,7 +404,7 @@ class Anatomy:
     zero_branches: tuple[str, ...] = ()
     """Layers off the trunk whose weights, or scale, are all zero: branches that start closed."""
     zero_head: str | None = None
-    """Last layer, if its weights are all zero."""
+    """Last layer, if its weights are all zero, or so small that what enters it gets no gradient at first."""
     layer_scales: Mapping[str, float] = field(default_factory=dict)
     """Small learnt factors at the end of a residual branch: initialiser to largest absolute value."""
     cancelled: Mapping[str, str] = field(default_factory=dict)

@@ -1,16 +1,17 @@
 """# GH902 zero-initialized-branch
 
 ## What it detects
-Branches, or a last layer, that start at exactly zero by design.
+Branches that start at exactly zero by design, or a last layer that starts at zero or next to nothing.
 
 ## Why it matters
 What lies behind a layer of zeros gets no gradient in the first step, and everything is in order: the layer itself
 moves, then the rest follows. Fixup, zero-gamma residual blocks, adaLN-zero and LoRA start like this, MLP-Mixer and
-many vision transformers with a zero head.
+many vision transformers with a zero head; BEiT scales its head by 0.001, policy networks by 0.01.
 
 ## How it is measured
-Layers off the trunk whose weights, or whose scale, are all zero, and a last layer of zeros: a remark. Layers that can
-be reached through them only are not called without gradient; flow is measured in front of a zero head.
+Layers off the trunk whose weights, or whose scale, are all zero, and a last layer of zeros or of units whose weights
+have a norm under 0.02: a remark. Layers that can be reached through them only are not called without gradient; flow is
+measured in front of such a head.
 
 ## Example
 A residual network whose last scale in each block is zero: every block starts as the identity.
