@@ -140,7 +140,7 @@ def _trunk_end(
     """Where a trunk ends that cannot end at the logits: the graph computes its own loss, or its last layer is zero."""
     if objective.name is LossName.GRAPH:
         return last_layer_output(trunk, converted.layers)
-    closed = closed_head(model.weights, model, sources, converted.layers, objective.head)
+    closed = closed_head(model.weights, model, sources, converted.layers, objective.head, objective.unit)
     return None if closed is None else closed.entering
 
 
