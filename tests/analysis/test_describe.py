@@ -1,5 +1,4 @@
 import hashlib
-import platform
 
 import numpy as np
 import onnx
@@ -32,7 +31,6 @@ def test_the_engine_names_the_versions_and_settings_that_numbers_depend_on() -> 
     assert (found.device, found.threads, found.seed, found.effort) == ("cpu", 1, 7, "quick")
     assert found.precision == "float32"
     assert describe_engine(in_float64(subject), OPTIONS).precision == "float64"
-    assert platform.node() not in str(found) or not platform.node()
 
 
 def test_the_model_is_described_as_it_was_uploaded() -> None:
