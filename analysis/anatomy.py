@@ -15,7 +15,7 @@ from analysis.attention import AttentionSite
 from analysis.facts import Anatomy, Layer, is_matrix
 from analysis.fans import units_first
 from analysis.heads import LINKS, Head
-from analysis.layers import ACTIVATIONS, LINEAR, cancelling_operator
+from analysis.layers import ACTIVATIONS, LINEAR, cancelling_operator, own_uses
 from analysis.model import CheckedModel, label
 from analysis.sources import Sources
 
@@ -29,7 +29,8 @@ READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
 PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 COMPARED: Final = 256
-"""Inputs by which two units are told apart: more of them than any draw could repeat by chance."""
+"""Inputs by which units are told apart at first: more of them than any draw could repeat by chance. Units that agree
+there, as those of an identity or a sparse matrix may, are compared whole."""
 
 
 Weights = Mapping[str, npt.NDArray[np.generic]]
@@ -45,11 +46,14 @@ def find_anatomy(
     attention: Sequence[AttentionSite],
     unit: float = 1.0,
 ) -> Anatomy:
-    """All of it, for a model with these weights whose outputs count in this unit."""
+    """All of it, for a model with these weights; `unit`: of its outputs."""
     closed = closed_head(weights, model, sources, layers, head, unit)
+    zero_head = None if closed is None else closed.layer.id
     return Anatomy(
-        zero_branches=tuple(layer.id for layer in layers if not layer.on_trunk and _is_zero(weights, layer)),
-        zero_head=None if closed is None else closed.layer.id,
+        zero_branches=tuple(
+            layer.id for layer in layers if not layer.on_trunk and layer.id != zero_head and _is_zero(weights, layer)
+        ),
+        zero_head=zero_head,
         layer_scales=dict(_layer_scales(weights, layers)),
         cancelled=dict(_cancelled(model, layers, attention)),
         straight_through=tuple(label(node) for node in model.nodes if node.op_type in QUANTIZERS),
@@ -70,21 +74,22 @@ class ClosedHead(NamedTuple):
 
 
 def closed_head(
-    weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head, unit: float
+    weights: Weights, model: CheckedModel, sources: Sources, layers: Sequence[Layer], head: Head, unit: float = 1.0
 ) -> ClosedHead | None:
-    """The layer in front of the logits, if it was initialised to zero, or next to nothing in units of the outputs."""
+    """The layer in front of the logits, if it was initialised to zero or next to nothing.
+
+    `unit` is that of the outputs: a last layer that writes kilometres where metres are wanted is small for that.
+    """
     value = head.value
     outputs = {layer.output: layer for layer in layers}
     while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
         value = node.input[0]
     layer = outputs.get(value)
-    if (
-        layer is None
-        or layer.op not in LINEAR
-        or not (_is_zero(weights, layer) or _is_faint(weights, sources, layer, unit))
-    ):
+    if layer is None or layer.op not in LINEAR:
         return None
-    use = next(use for use in sources.uses if use.initializer == layer.parameters["weight"].initializer)
+    if not _is_zero(weights, layer) and not _is_faint(weights, sources, layer, FAINT * min(unit, 1.0)):
+        return None
+    use = next(use for use in own_uses(sources, layer) if use.initializer == layer.parameters["weight"].initializer)
     return ClosedHead(layer, next(name for name in use.owner.input if name and name not in sources.of))
 
 
@@ -92,9 +97,17 @@ def duplicate_fraction(rows: npt.NDArray[np.generic]) -> float:
     """Share of rows [units, inputs] that equal another one."""
     if len(rows) < 2:
         return 0.0
-    sample = np.ascontiguousarray(rows[:, :: max(1, rows.shape[1] // COMPARED)], np.float32)
-    _, which, counts = np.unique(sample, axis=0, return_inverse=True, return_counts=True)
-    return float((counts[which.reshape(-1)] > 1).mean())
+    suspects = _repeated(rows[:, :: max(1, rows.shape[1] // COMPARED)])
+    return float(_repeated(rows[suspects]).sum()) / len(rows) if suspects.any() else 0.0
+
+
+def _repeated(rows: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Whether each row equals another one."""
+    _, which, counts = np.unique(
+        np.ascontiguousarray(rows, np.float32), axis=0, return_inverse=True, return_counts=True
+    )
+    repeated: npt.NDArray[np.bool_] = counts[which.reshape(-1)] > 1
+    return repeated
 
 
 def _is_zero(weights: Weights, layer: Layer) -> bool:
@@ -105,10 +118,10 @@ def _is_zero(weights: Weights, layer: Layer) -> bool:
     return bool(deciding) and not any(np.any(weights[name]) for name in deciding)
 
 
-def _is_faint(weights: Weights, sources: Sources, layer: Layer, unit: float) -> bool:
-    """Whether a layer makes its inputs so much smaller that somebody must have meant it."""
-    rows = units_of(weights, sources, layer)
-    return rows is not None and float(np.square(rows, dtype=np.float64).sum(axis=1).mean()) <= (FAINT * unit) ** 2
+def _is_faint(weights: Weights, sources: Sources, layer: Layer, norm: float) -> bool:
+    """Whether a layer makes its inputs so much smaller that somebody must have meant it, whatever it adds to them."""
+    rows = _rows_of(weights, sources, layer)
+    return rows is not None and float(np.square(rows, dtype=np.float64).sum(axis=1).mean()) <= norm**2
 
 
 def _layer_scales(weights: Weights, layers: Sequence[Layer]) -> Iterator[tuple[str, float]]:
@@ -116,7 +129,7 @@ def _layer_scales(weights: Weights, layers: Sequence[Layer]) -> Iterator[tuple[s
         scale = layer.parameters.get("scale")
         if layer.op != "Mul" or layer.on_trunk or scale is None:
             continue
-        largest = float(np.abs(weights[scale.initializer].astype(np.float32)).max(initial=0.0))
+        largest = float(str(np.abs(weights[scale.initializer].astype(np.float32)).max(initial=0.0)))  # 0.1, as written
         if 0 < largest <= SMALL_SCALE:
             yield scale.initializer, largest
 
@@ -160,7 +173,7 @@ def _channel_norm_spread(weights: Weights, sources: Sources, layers: Sequence[La
         weight = layer.parameters.get("weight")
         if layer.op != "Conv" or weight is None or "bias" not in layer.parameters:
             continue
-        rows = units_of(weights, sources, layer)
+        rows = _rows_of(weights, sources, layer)
         norms = np.linalg.norm(rows.astype(np.float64), axis=1) if rows is not None else np.zeros(0)
         if len(norms) > 1 and norms.min() > 0:
             spreads.append(math.log10(norms.max() / norms.min()))
@@ -169,14 +182,17 @@ def _channel_norm_spread(weights: Weights, sources: Sources, layers: Sequence[La
 
 def units_of(weights: Weights, sources: Sources, layer: Layer) -> npt.NDArray[np.generic] | None:
     """The first weight of a layer as [units, inputs] with its bias as one more column; None where it has no units."""
-    weight = layer.parameters.get("weight")
-    name = None if weight is None else weight.initializer
-    use = next((use for use in sources.uses if use.initializer == name == use.value), None)
-    if weight is None or use is None:
-        return None
-    rows = units_first(use.node, list(use.node.input).index(use.value), weights[weight.initializer])
-    bias = layer.parameters.get("bias")
+    rows, bias = _rows_of(weights, sources, layer), layer.parameters.get("bias")
     if rows is None or bias is None or weights[bias.initializer].size != len(rows):
         return rows
     column = weights[bias.initializer].reshape(-1, 1).astype(rows.dtype)
     return np.concatenate([rows, column], axis=1)
+
+
+def _rows_of(weights: Weights, sources: Sources, layer: Layer) -> npt.NDArray[np.generic] | None:
+    weight = layer.parameters.get("weight")
+    name = None if weight is None else weight.initializer
+    use = next((use for use in own_uses(sources, layer) if use.initializer == name == use.value), None)
+    if use is None:
+        return None
+    return units_first(use.node, list(use.node.input).index(use.value), weights[use.value])

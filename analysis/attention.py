@@ -4,7 +4,7 @@ Scores are q k' of data with data, perhaps scaled, masked and reshaped on their 
 a product with the values. A Softmax that weighs something else (experts, a pooling gate) is no attention.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +22,14 @@ ON_THE_WAY: Final = frozenset(
 )  # fmt: skip
 RESHAPING: Final = frozenset({"Reshape", "Transpose", "Identity", "Cast", "Squeeze", "Unsqueeze"})
 SCALING: Final = frozenset({"Mul", "Div"})
+SHIFTING: Final = frozenset({"Add", "Sub", "Where", "Dropout", "Identity", "Cast"})
+"""What leaves a shift of all scores of a query alone; as does a product with a number, not a bound or a Tanh."""
+RESHAPED: Final = frozenset({"Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze"})
+"""What leaves the last axis alone between scores and their Softmax."""
+MASKED_SCORE: Final = -5000.0
+"""Most masks are -10000 and less; scores never come near."""
+LEAST_MASK: Final = -50.0
+"""A constant this far down gives no weight, and no bias of a position is so large: Swin's masks are -100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,8 @@ class AttentionSite:
     axis: int = -1
     keys: str | None = None
     """The value that the keys come from: what a linear layer wrote, reshaped and scaled since."""
+    masked_below: float = MASKED_SCORE
+    """Keys with a score under this are masked."""
 
 
 def find_attention(model: CheckedModel, sources: Sources) -> tuple[AttentionSite, ...]:
@@ -44,7 +54,8 @@ def find_attention(model: CheckedModel, sources: Sources) -> tuple[AttentionSite
 
 def find_product(model: CheckedModel, sources: Sources, site: AttentionSite) -> NodeProto | None:
     """The product of queries and keys whose scores a Softmax reads."""
-    return None if site.scores is None else _product_before(model, sources, site.scores)
+    path = () if site.scores is None else _path_from_product(model, sources, site.scores)
+    return path[0] if path else None
 
 
 def _sites(model: CheckedModel, sources: Sources, node: NodeProto) -> Iterator[AttentionSite]:
@@ -52,29 +63,69 @@ def _sites(model: CheckedModel, sources: Sources, node: NodeProto) -> Iterator[A
         yield AttentionSite(node, keys=_origin(model, node.input[1]))
     if node.op_type != "Softmax":
         return
-    product = _product_before(model, sources, node.input[0])
-    if product is not None and _weighs_data(model, sources, node):
-        keys = _origin(model, product.input[1]) if product.op_type != "Einsum" else None
-        yield AttentionSite(node, node.input[0], _axis(model, node), keys)
+    path = _path_from_product(model, sources, node.input[0])
+    if path and _weighs_data(model, sources, node):
+        axis = _axis(model, node)
+        yield AttentionSite(node, node.input[0], axis, _keys(model, path, axis), _masked_below(model, sources, path))
 
 
 def _axis(model: CheckedModel, softmax: NodeProto) -> int:
     given = [helper.get_attribute_value(attribute) for attribute in softmax.attribute if attribute.name == "axis"]
-    return int(given[0]) if given and model.opset() >= 13 else -1
+    axis = int(given[0]) if given and model.opset() >= 13 else -1
+    known = model.values.get(softmax.input[0])
+    rank = len(known.type.tensor_type.shape.dim) if known is not None else 0
+    return axis - rank if 0 <= axis < rank else axis
 
 
-def _product_before(model: CheckedModel, sources: Sources, value: str) -> NodeProto | None:
-    """The product of data with data that a value comes from."""
-    pending = [value]
+def _path_from_product(model: CheckedModel, sources: Sources, value: str) -> tuple[NodeProto, ...]:
+    """The product of data with data that a value comes from, and the nodes from there to the value."""
+    pending: list[tuple[str, tuple[NodeProto, ...]]] = [(value, ())]
     for _ in range(REACH):
-        nodes = [node for node in map(model.producers.get, pending) if node is not None]
-        for node in nodes:
-            if node.op_type in PRODUCTS and _joins_data(sources, node):
-                return node
-        pending = [name for node in nodes if node.op_type in ON_THE_WAY for name in node.input if name]
+        found = [(model.producers.get(name), behind) for name, behind in pending]
+        paths = [(node, *behind) for node, behind in found if node is not None]
+        for path in paths:
+            if path[0].op_type in PRODUCTS and _joins_data(sources, path[0]):
+                return path
+        pending = [(name, path) for path in paths if path[0].op_type in ON_THE_WAY for name in path[0].input if name]
         if not pending:
             break
-    return None
+    return ()
+
+
+def _keys(model: CheckedModel, path: Sequence[NodeProto], axis: int) -> str | None:
+    """What the factor of the product comes from whose rows the Softmax runs over.
+
+    None where a shift of all scores of a query does not reach the Softmax as such, and where the axis is not known.
+    """
+    product, *behind = path
+    for node in reversed(behind):
+        if node.op_type == "Transpose":
+            axis = _before_transpose(node, axis)
+        elif not _keeps_shift(model, node, axis):
+            return None
+    factor = {-1: 1, -2: 0}.get(axis)
+    return None if factor is None or product.op_type == "Einsum" else _origin(model, product.input[factor])
+
+
+def _keeps_shift(model: CheckedModel, node: NodeProto, axis: int) -> bool:
+    """Whether scores that are shifted alike along an axis, counted from the end, leave a node shifted alike."""
+    if node.op_type in SCALING:
+        return any(name in model.weights and model.weights[name].size == 1 for name in node.input)
+    return node.op_type in SHIFTING or (node.op_type in RESHAPED and axis == -1)
+
+
+def _masked_below(model: CheckedModel, sources: Sources, path: Sequence[NodeProto]) -> float:
+    """Half of the least constant that is added to the scores, where that is a mask."""
+    added = [name for node in path[1:] if node.op_type == "Add" for name in node.input]
+    constants = [model.weights[source] for name in added for source in sources.of.get(name, ())]
+    least = min((float(each.min()) for each in constants if each.size), default=0.0)
+    return max(least / 2, MASKED_SCORE) if least <= LEAST_MASK else MASKED_SCORE
+
+
+def _before_transpose(node: NodeProto, axis: int) -> int:
+    """Where an axis, counted from the end, was before."""
+    permutation = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), None)
+    return -1 - axis if permutation is None else permutation[axis] - len(permutation)
 
 
 def _weighs_data(model: CheckedModel, sources: Sources, softmax: NodeProto) -> bool:

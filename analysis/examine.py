@@ -4,13 +4,14 @@ In float64 where gradients fall out of float32's range. At effort thorough also 
 smooth the gradient is in the input.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import torch
 
-from analysis.facts import Confidence, Measurement, Parity, ParityStatus
+from analysis.facts import Confidence, LayerStats, Measurement, Parity, ParityStatus
 from analysis.measure import cotangent, cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort
 from analysis.per_sample import measure_sample_gradients
@@ -100,4 +101,15 @@ def _needs_float64(measurement: Measurement) -> bool:
     """Whether gradients fell out of float32's range on the way back."""
     gradients = [stats.weight_gradient for stats in measurement.stats if stats.weight_gradient is not None]
     arrives = any(gradient.max_abs > UNDERFLOW for gradient in gradients)
-    return measurement.non_finite is None and arrives and any(each.max_abs < UNDERFLOW for each in gradients)
+    head = measurement.anatomy.zero_head
+    return measurement.non_finite is None and arrives and any(_underflows(stats, head) for stats in measurement.stats)
+
+
+def _underflows(stats: LayerStats, zero_head: str | None) -> bool:
+    """Whether a gradient is lost to rounding: not one that a layer of zeros holds back."""
+    if stats.weight_gradient is None or stats.weight_gradient.max_abs > UNDERFLOW:
+        return False
+    if stats.blocked_by != zero_head:
+        return stats.blocked_by is None
+    lost = stats.leverage_log10 is not None and stats.leverage_log10 < math.log10(UNDERFLOW)
+    return zero_head is None or lost or stats.weight_gradient.max_abs > 0

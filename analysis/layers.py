@@ -86,6 +86,11 @@ def _parameters(model: CheckedModel, uses: list[Use]) -> Mapping[str, ParameterI
     return parameters
 
 
+def own_uses(sources: Sources, layer: Layer) -> Iterator[Use]:
+    """Where a layer itself reads weight expressions: a tied weight has uses in other layers, too."""
+    return (use for use in sources.uses if label(use.owner) == layer.name)
+
+
 def find_biases(model: CheckedModel, sources: Sources) -> Mapping[int, NodeProto]:
     """Additions of a constant vector right behind a linear operator: id(addition) -> that operator."""
     weighted = {id(use.owner) for use in sources.uses if use.role == "weight"}

@@ -33,7 +33,7 @@ from analysis.facts import (
 )
 from analysis.fans import fans, gain
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
-from analysis.layers import NORMALIZATIONS, cancelling_operator
+from analysis.layers import NORMALIZATIONS, cancelling_operator, own_uses
 from analysis.localize import locate_non_finite
 from analysis.model import captures, label
 from analysis.options import AnalysisOptions
@@ -160,15 +160,11 @@ class _Reading:
         if not self.by_cotangent:
             return Anatomy()
         subject = self.subject
+        objective = subject.objective
         return find_anatomy(
-            subject.weights(),
-            subject.model,
-            subject.sources,
-            subject.layers,
-            subject.objective.head,
-            subject.attention,
-            subject.objective.unit,
-        )
+            subject.weights(), subject.model, subject.sources, subject.layers, objective.head, subject.attention,
+            objective.unit,
+        )  # fmt: skip
 
     def attention(self) -> tuple[AttentionStats, ...]:
         """In topological order."""
@@ -231,7 +227,7 @@ class _Reading:
     def _weight(self, layer: Layer, weight: Summary, matrices: Sequence[str]) -> WeightStats:
         """Norms, the initialisation gain where the operator has a fan-in, and units that equal each other."""
         subject = self.subject
-        uses = [use for use in subject.sources.uses if use.initializer in matrices and is_matrix(use.role)]
+        uses = [use for use in own_uses(subject.sources, layer) if use.initializer in matrices and is_matrix(use.role)]
         use = uses[0] if uses else None
         shape = None if use is None else subject.model.shape(use.value)
         known = None if use is None or shape is None else fans(use.node, list(use.node.input).index(use.value), shape)

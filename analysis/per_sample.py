@@ -10,6 +10,7 @@ backward pass a sample. Batch statistics tie samples together: then there is no 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from statistics import median
 from typing import Final
 
 import torch
@@ -110,7 +111,7 @@ def _facts(method: str, squares: Sequence[float], mean: float) -> SampleGradient
         samples=count,
         method=method,
         least_norm=norms[0],
-        median_norm=norms[count // 2],
+        median_norm=median(norms),
         largest_norm=norms[-1],
         coherence=count * mean / typical if typical else 0.0,
         noise_scale=noise / signal if signal > 0 else None,

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from analysis.attention import MASKED_SCORE
+
 CHUNK: Final = 1 << 15  # floats
 SAFE_LOW: Final = 1e-15  # magnitudes whose squares float32 can sum
 SAFE_HIGH: Final = 1e15
@@ -27,8 +29,6 @@ FLAT_BELOW: Final = {
 NEAR_DEAD_SHARE: Final = 0.01
 HALF_PRECISION_FLOOR: Final = 2.0**-24
 """Smallest positive float16."""
-MASKED_SCORE: Final = -5000.0
-"""Masks are -10000 and less; scores never come near."""
 MOST_SCORES: Final = 1 << 20
 RANKED: Final = 512
 """Observations whose rank is looked at."""
@@ -207,15 +207,17 @@ def effective_rank(values: torch.Tensor, unit_axis: int) -> tuple[float, int] | 
     return math.exp(float(torch.special.entr(eigenvalues / total).sum())), min(rows.shape)
 
 
-def attention_statistics(scores: torch.Tensor, axis: int) -> tuple[float, float] | None:
+def attention_statistics(
+    scores: torch.Tensor, axis: int, masked_below: float = MASKED_SCORE
+) -> tuple[float, float] | None:
     """(mean entropy of a query's weights over log of its keys, standard deviation of its scores); None without choice.
 
-    scores [.., K] along `axis`, what a Softmax reads: masked keys are far below all others. At most 2^20 are looked at.
+    scores [.., K] along `axis`, what a Softmax reads: masked keys lie below all others. At most 2^20 are looked at.
     """
     rows = scores.detach().movedim(axis, -1)
     rows = rows.reshape(-1, rows.shape[-1])
     rows = rows[:: max(1, rows.numel() // MOST_SCORES)].float()
-    allowed = rows > MASKED_SCORE
+    allowed = rows > masked_below
     keys = allowed.sum(1)
     rows, allowed, keys = rows[keys > 1], allowed[keys > 1], keys[keys > 1]
     if not len(rows):

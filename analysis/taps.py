@@ -209,7 +209,7 @@ class Taps:
 
     def _attention_tap(self, site: AttentionSite) -> Watcher:
         def on_scores(scores: torch.Tensor) -> None:
-            found = attention_statistics(scores, site.axis)
+            found = attention_statistics(scores, site.axis, site.masked_below)
             if found is not None:
                 self.forward.attention[label(site.node)] = (*found, scores.shape[site.axis])
 

@@ -1,0 +1,294 @@
+"""Where attention is found, and how sharp it is, against numpy and torch's own attention."""
+
+import numpy as np
+import onnx.parser
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from analysis.attention import AttentionSite, find_attention, find_product
+from analysis.facts import AttentionStats
+from analysis.measure import measure
+from analysis.model import CheckedModel, check_model
+from analysis.options import AnalysisOptions
+from analysis.sources import find_sources
+from analysis.subject import prepare
+from tests.gallery import export, npz, seeded
+
+STEPS, WIDTH, SAMPLES = 6, 8, 16
+PROJECTIONS = "q = MatMul(x, Q) k0 = MatMul(x, K) k = Add(k0, b) v = MatMul(x, V) "
+SCORES = "t = Transpose<perm = [0, 2, 1]>(k) s = MatMul(q, t) "
+READ = " h = MatMul(p, v) y = MatMul(h, O)"
+
+
+def serialized(nodes: str, *, opset: int = 17, **constants: np.ndarray) -> bytes:
+    """A model in ONNX's text form: matrices Q, K, V, O, a bias b, and what else is given."""
+    random = np.random.default_rng(0)
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["": {opset}, "com.microsoft": 1]> '
+        f"net (float[N,{STEPS},{WIDTH}] x) => (float[N,{STEPS},{WIDTH}] y) {{ {nodes} }}"
+    )
+    weights = {name: random.normal(0, 0.5, (WIDTH, WIDTH)) for name in "QKVO"} | {"b": random.normal(0, 1, WIDTH)}
+    weights = {name: value.astype(np.float32) for name, value in weights.items()} | constants
+    read = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(value, name) for name, value in weights.items() if name in read
+    )
+    return model.SerializeToString()
+
+
+def written(nodes: str, *, opset: int = 17, **constants: np.ndarray) -> CheckedModel:
+    return check_model(serialized(nodes, opset=opset, **constants))
+
+
+def sites(model: CheckedModel) -> tuple[AttentionSite, ...]:
+    return find_attention(model, find_sources(model))
+
+
+def inputs(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((SAMPLES, STEPS, WIDTH)).astype(np.float32)
+
+
+def seen(model: CheckedModel, x: np.ndarray) -> tuple[AttentionStats, ...]:
+    """What a measurement says of each attention."""
+    batch = npz(x=x, target=np.zeros(len(x), np.int64) if model.outputs[0].shape[1:] == (5,) else x)
+    return measure(prepare(model, batch, AnalysisOptions()), cotangents=()).attention
+
+
+def entropy_share(weights: np.ndarray, keys: np.ndarray | int) -> float:
+    """Mean entropy of each row of weights [.., K] over log of the keys it may see; rows without choice left out."""
+    keys = np.broadcast_to(keys, weights.shape[:-1])
+    terms = np.where(weights > 0, -weights * np.log(np.where(weights > 0, weights, 1.0)), 0.0)
+    return float((terms.sum(-1)[keys > 1] / np.log(keys[keys > 1])).mean())
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    shares = np.exp(scores.astype(np.float64) - scores.max(-1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+# ------------------------------------------------------------------ written by hand
+
+
+@pytest.mark.parametrize(
+    ("between", "constants"),
+    [
+        ("p = Softmax(s)", {}),
+        ("c = Div(s, root) p = Softmax<axis = -1>(c)", {"root": np.float32(WIDTH**0.5)}),
+        ("m = Add(s, mask) p = Softmax(m)", {"mask": np.triu(np.full((STEPS, STEPS), -1e9, np.float32), 1)}),
+        (
+            "m = Where(seen, s, low) p = Softmax(m)",
+            {"seen": np.tri(STEPS, dtype=bool), "low": np.full(1, -1e9, np.float32)},
+        ),
+        (
+            "c = Mul(s, root) m = Add(c, mask) r = Reshape(m, flat) f = Softmax(r) p = Reshape(f, back)",
+            {
+                "root": np.float32(0.4), "mask": np.zeros((STEPS, STEPS), np.float32),
+                "flat": np.array([-1, 1, STEPS, STEPS]), "back": np.array([-1, STEPS, STEPS]),
+            },
+        ),
+        ("u = Softmax(s) p = Dropout(u)", {}),
+    ],
+)  # fmt: skip
+def test_scores_may_be_scaled_masked_and_reshaped(between: str, constants: dict[str, np.ndarray]) -> None:
+    model = written(PROJECTIONS + SCORES + between + READ, **constants)
+    (site,) = sites(model)
+    product = find_product(model, find_sources(model), site)
+    assert site.node.op_type == "Softmax"
+    assert site.scores == site.node.input[0]
+    assert site.keys == "k"
+    assert product is not None
+    assert product.output[0] == "s"
+
+
+def test_an_einsum_of_queries_and_keys_is_an_attention() -> None:
+    nodes = 's = Einsum<equation = "bqd,bkd->bqk">(q, k) p = Softmax(s) h = Einsum<equation = "bqk,bkd->bqd">(p, v)'
+    (site,) = sites(written(f"{PROJECTIONS}{nodes} y = MatMul(h, O)"))
+    assert site.scores == "s"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "l = MatMul(x, Q) p = Softmax(l) v = MatMul(x, V) y = Mul(p, v)",  # a gate
+        "l = MatMul(x, Q) p = Softmax(l) y = MatMul(p, O)",  # a mixture with learnt values
+        PROJECTIONS + SCORES + "p = Softmax(s) y = MatMul(p, x0)",  # weights that go into a constant
+        PROJECTIONS + SCORES + "y = Softmax(s)",  # probabilities
+    ],
+)
+def test_a_softmax_that_weighs_something_else_is_no_attention(nodes: str) -> None:
+    constants = {"x0": np.ones((STEPS, WIDTH), np.float32)} if "x0" in nodes else {}
+    assert sites(written(nodes, **constants)) == ()
+
+
+def test_two_attentions_are_found_in_topological_order() -> None:
+    second = " q2 = MatMul(h, Q) t2 = Transpose<perm = [0, 2, 1]>(h) s2 = MatMul(q2, t2) p2 = Softmax(s2)"
+    nodes = f"{PROJECTIONS}{SCORES} p = Softmax(s) h = MatMul(p, v) {second} y = MatMul(p2, h)"
+    assert [site.scores for site in sites(written(nodes))] == ["s", "s2"]
+
+
+# ------------------------------------------------------------------ whose bias a softmax cancels
+
+
+KEYS_FIRST = "t = Transpose<perm = [0, 2, 1]>(q) s = MatMul(k, t) "
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        SCORES + "p = Softmax(s)",
+        SCORES + "c = Mul(s, root) m = Add(c, mask) p = Softmax(m)",
+        KEYS_FIRST + "u = Softmax<axis = 1>(s) p = Transpose<perm = [0, 2, 1]>(u)",
+        KEYS_FIRST + "u = Softmax<axis = -2>(s) p = Transpose<perm = [0, 2, 1]>(u)",
+        KEYS_FIRST + "u = Transpose<perm = [0, 2, 1]>(s) p = Softmax(u)",
+        KEYS_FIRST + "p = Softmax(s)",
+        SCORES + "c = Tanh(s) p = Softmax(c)",
+        SCORES + "c = Clip(s, low, high) p = Softmax(c)",
+        SCORES + "c = Mul(s, s) p = Softmax(c)",
+    ],
+)
+def test_keys_are_what_may_be_shifted_without_any_effect(nodes: str) -> None:
+    """Ground truth by onnxruntime: the bias of `k` changes, and so do the outputs, or not."""
+    constants = {
+        "root": np.float32(0.4), "mask": np.tri(STEPS, dtype=np.float32), "low": np.float32(-1), "high": np.float32(1),
+    }  # fmt: skip
+    biases = [np.zeros(WIDTH, np.float32), np.linspace(-3, 3, WIDTH, dtype=np.float32)]
+    models = [serialized(PROJECTIONS + nodes + READ, **constants, b=bias) for bias in biases]
+    one, other = (onnxruntime.InferenceSession(each).run(None, {"x": inputs()})[0] for each in models)
+    (site,) = sites(check_model(models[0]))
+    assert (site.keys == "k") == bool(np.allclose(one, other, atol=1e-4))
+
+
+# ------------------------------------------------------------------ written by exporters
+
+
+class Attending(nn.Module):
+    """torch's MultiheadAttention, read at the mean token."""
+
+    def __init__(self, heads: int = 2) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(WIDTH, heads, batch_first=True), nn.Linear(WIDTH, 5)
+        with torch.no_grad():
+            self.attention.in_proj_weight.mul_(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
+
+
+class Scaled(nn.Module):
+    """scaled_dot_product_attention between projections of its own."""
+
+    def __init__(self, *, causal: bool = False, mask: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(WIDTH, WIDTH) for _ in range(3))
+        self.head, self.causal = nn.Linear(WIDTH, 5), causal
+        self.register_buffer("mask", mask)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.query(4 * x), self.key(x), self.value(x)
+        read = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=self.mask, is_causal=self.causal)
+        return self.head(read.mean(1))
+
+    def scores(self, x: torch.Tensor) -> np.ndarray:
+        return (self.query(4 * x) @ self.key(x).transpose(1, 2) / WIDTH**0.5).detach().numpy()
+
+
+def test_the_sharpness_of_multi_head_attention_is_that_of_its_own_weights() -> None:
+    module, x = seeded(Attending), inputs()
+    (stats,) = seen(check_model(export(module, torch.zeros(2, STEPS, WIDTH))), x)
+    tensor = torch.from_numpy(x)
+    _, weights = module.attention(tensor, tensor, tensor, average_attn_weights=False)
+    assert stats.entropy_share == pytest.approx(entropy_share(weights.detach().double().numpy(), STEPS), rel=1e-4)
+    assert stats.entropy_share < 0.9
+    assert stats.keys == STEPS
+
+
+CAUSAL = np.tri(STEPS, dtype=bool)
+PADDED = np.arange(STEPS) < 4 | np.eye(STEPS, dtype=bool)
+
+
+@pytest.mark.parametrize(
+    ("build", "allowed"),
+    [
+        (Scaled, np.ones((STEPS, STEPS), bool)),
+        (lambda: Scaled(causal=True), CAUSAL),
+        (lambda: Scaled(mask=torch.from_numpy(PADDED)), PADDED),
+        (lambda: Scaled(mask=torch.zeros(STEPS, STEPS).masked_fill(~torch.from_numpy(CAUSAL), -torch.inf)), CAUSAL),
+    ],
+    ids=["plain", "causal", "boolean mask", "added mask"],
+)
+def test_masked_keys_do_not_count(build: type[Scaled], allowed: np.ndarray) -> None:
+    module, x = seeded(build), inputs()
+    (stats,) = seen(check_model(export(module, torch.zeros(2, STEPS, WIDTH))), x)
+    scores, keys = module.scores(torch.from_numpy(x)), allowed.sum(1)
+    weights = softmax(np.where(allowed, scores, -np.inf))
+    assert stats.entropy_share == pytest.approx(entropy_share(weights, keys), rel=1e-4)
+    variances = [scores[:, row, allowed[row]].var(-1).mean() for row in range(STEPS) if keys[row] > 1]
+    assert stats.score_std == pytest.approx(np.sqrt(np.mean(variances)), rel=1e-4)
+
+
+def test_an_attention_is_read_the_same_whichever_way_its_scores_lie() -> None:
+    rows = PROJECTIONS + SCORES + "p = Softmax(s)" + READ
+    columns = PROJECTIONS + KEYS_FIRST + "u = Softmax<axis = 1>(s) p = Transpose<perm = [0, 2, 1]>(u)" + READ
+    (one,), (other,) = (seen(written(nodes), inputs()) for nodes in (rows, columns))
+    assert other.entropy_share == pytest.approx(one.entropy_share, rel=1e-5)
+    assert other.score_std == pytest.approx(one.score_std, rel=1e-5)
+
+
+@pytest.mark.parametrize("causal", [0, 1])
+def test_the_operator_attention_of_the_standard_is_read_inside(causal: int) -> None:
+    attributes = f"q_num_heads = 1, kv_num_heads = 1, is_causal = {causal}"
+    model = written(f"{PROJECTIONS} h = Attention<{attributes}>(q, k, v) y = MatMul(h, O)", opset=23)
+    (site,) = sites(model)
+    assert (site.node.op_type, site.scores, site.keys) == ("Attention", None, "k")
+    x, weights = inputs(), {name: np.asarray(model.weights[name]) for name in "QKb"}
+    scores = (x @ weights["Q"]) @ (x @ weights["K"] + weights["b"]).swapaxes(1, 2) / WIDTH**0.5
+    allowed = CAUSAL if causal else np.ones((STEPS, STEPS), bool)
+    (stats,) = seen(model, x)
+    expected = entropy_share(softmax(np.where(allowed, scores, -np.inf)), allowed.sum(1))
+    assert stats.entropy_share == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_fused_attention_of_onnxruntime_counts_as_attention() -> None:
+    packed = np.random.default_rng(0).normal(0, 0.5, (WIDTH, 3 * WIDTH)).astype(np.float32)
+    model = written("h = com.microsoft.Attention<num_heads = 2>(x, W) y = MatMul(h, O)", W=packed)
+    measurement = measure(prepare(model, npz(x=inputs(), target=inputs()), AnalysisOptions()), cotangents=())
+    assert measurement.attentive
+
+
+# ------------------------------------------------------------------ masks of -100
+
+
+def test_the_mask_of_shifted_windows_is_a_mask() -> None:
+    """Swin adds -100 between regions: e^-100 is no weight, and no attention is saturated for it."""
+    mask = np.where(CAUSAL, 0, -100).astype(np.float32)
+    nodes = PROJECTIONS + SCORES + "m = Add(s, mask) p = Softmax(m)" + READ
+    gentle, hard = (seen(written(nodes, mask=each), inputs())[0] for each in (mask, 100 * mask))
+    assert gentle.entropy_share == pytest.approx(hard.entropy_share, rel=1e-5)
+    assert gentle.score_std == pytest.approx(hard.score_std, rel=1e-5)
+
+
+class ShiftedWindows(nn.Module):
+    """Swin's attention within two windows, the second of which holds two regions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joint, self.head = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, 5)
+        regions = torch.tensor([[0, 0, 0], [0, 1, 1]])
+        self.register_buffer("mask", -100.0 * (regions[:, None] != regions[:, :, None]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = x.reshape(-1, 3, WIDTH)
+        query, key, value = self.joint(parts).view(-1, 3, 3, 2, WIDTH // 2).permute(2, 0, 3, 1, 4).unbind(0)
+        scores = query @ key.transpose(-1, -2) / (WIDTH // 2) ** 0.5
+        scores = (scores.view(-1, 2, 2, 3, 3) + self.mask[None, :, None]).view(-1, 2, 3, 3)
+        mixed = (torch.softmax(scores, -1) @ value).transpose(1, 2).reshape(-1, STEPS, WIDTH)
+        return self.head(mixed.mean(1))
+
+
+def test_swin_with_fresh_weights_has_no_saturated_attention() -> None:
+    (stats,) = seen(check_model(export(seeded(ShiftedWindows), torch.zeros(2, STEPS, WIDTH))), inputs())
+    assert stats.entropy_share > 0.9
+    assert stats.score_std < 1
