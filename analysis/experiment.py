@@ -37,7 +37,7 @@ from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
-from analysis.probe import GRID, NO_STEP, STEPS, THOROUGH_GRID, Training, kind_for, probe
+from analysis.probe import GRID, NO_STEP, PATIENCE, STEPS, THOROUGH_GRID, Training, kind_for, probe, with_patience
 from analysis.replay import draw, drawn
 from analysis.subject import Subject, variant
 from analysis.zones import zone
@@ -96,9 +96,31 @@ class Experiment:
                 self.baseline, kind_for(self.baseline.batch.size), self._seeds() if thorough else self._seeds()[:1],
                 None, measurement, to_the_end=False, lengthen=LENGTHENED if thorough else 1,
             )  # fmt: skip
-            measurement = with_probe(measurement, proof)
+            measurement = with_probe(measurement, self._be_patient(proof, measurement))
             self.cells[BASELINE] = replace(measured, measurement=measurement)
         return measurement
+
+    def _be_patient(self, proof: Probe, measurement: Measurement) -> Probe:
+        """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
+
+        Where SGD blew up at all of its rates, a tenth of the smallest is tried.
+        """
+        if proof.kind is not ProbeKind.LEARNING:
+            return proof
+        lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
+        waiting = [each for each in self._grid() if not proof.learns(each.optimizer.value)]
+        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost]
+        rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
+        if rates and all((SGD, rate) in lost for rate in rates):
+            going_on.append(Training(OptimizerName.SGD, min(rates) / 10))
+        if not going_on or not self.clock.allows(f"training for more than {proof.steps} steps"):
+            return proof
+        seeds = tuple(dict.fromkeys(run.seed for run in proof.runs))
+        longer = self._train(
+            self.baseline, proof.kind, seeds, None, measurement,
+            to_the_end=False, lengthen=PATIENCE, late=True, grid=going_on,
+        )  # fmt: skip
+        return with_patience(proof, longer)
 
     def probe_larger_rate(self) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
@@ -213,6 +235,7 @@ class Experiment:
         *,
         to_the_end: bool,
         lengthen: int = 1,
+        late: bool = False,
         grid: Sequence[Training] | None = None,
         step: GradientStep = NO_STEP,
     ) -> Probe:
@@ -225,6 +248,7 @@ class Experiment:
             training=measured.batch_statistics,
             to_the_end=to_the_end,
             lengthen=lengthen,
+            late=late,
             step=step if recipe is None else recipe.gradient_step,
         )
 

@@ -517,6 +517,8 @@ class Probe:
     minibatch: int
     best_loss_over_chance: float
     """Best run of the worst seed."""
+    late: bool = False
+    """Runs that had not learnt were given four times as many steps, and had learnt only under 0.2 of chance."""
     runs: tuple[Run, ...]
 
     def learns(self, optimizer: str) -> bool:

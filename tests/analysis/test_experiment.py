@@ -147,6 +147,38 @@ def test_clipping_is_no_advice_where_steps_are_sound_or_the_start_is_not(model: 
     assert cells.probe_larger_rate() is None
 
 
+def test_a_slow_network_is_given_time_and_learns() -> None:
+    slow = mlp(4, "Sigmoid", xavier(), width=16)
+    proof = experiment(slow, vectors(256)).probe_baseline().probe
+    assert proof is not None
+    assert (proof.late, proof.steps) == (True, 200)
+    assert proof.learns("sgd")
+    assert max(len(run.curve) for run in proof.runs) > 52
+
+
+def test_a_network_that_does_not_learn_does_not_in_four_times_as_many_steps() -> None:
+    proof = experiment(mlp(20, "Sigmoid", xavier()), vectors(256)).probe_baseline().probe
+    assert proof is not None
+    assert [(run.optimizer, run.learning_rate) for run in proof.runs] == [("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003)]
+    assert {len(run.curve) for run in proof.runs} == {201}
+    assert not proof.learns("sgd")
+    assert not proof.learns("adam")
+
+
+def test_where_sgd_blows_up_a_tenth_of_its_rate_is_tried() -> None:
+    proof = experiment(mlp(6, "Relu", he(3.0)), vectors(256)).probe_baseline().probe
+    assert proof is not None
+    runs = {(run.optimizer, run.learning_rate): run.outcome for run in proof.runs}
+    assert runs["sgd", 0.1] == runs["sgd", 0.01] == "diverged"
+    assert ("sgd", 0.001) in runs
+
+
+def test_a_network_that_learns_is_not_kept_waiting() -> None:
+    proof = experiment(mlp(4, "Relu", he()), vectors(256)).probe_baseline().probe
+    assert proof is not None
+    assert (proof.late, proof.steps) == (False, 50)
+
+
 def test_thorough_effort_probes_more_seeds_and_rates() -> None:
     options = AnalysisOptions(effort="thorough")  # type: ignore[arg-type]
     proof = experiment(mlp(3, "Tanh", xavier()), options=options).probe_baseline().probe
