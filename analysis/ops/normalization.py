@@ -26,7 +26,18 @@ def batch_normalization_1(
 def _by_the_batch(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """Statistics of x; torch's functional form refuses a single value per channel, which standardises to 0."""
     enabled = torch.backends.cudnn.enabled
-    return torch.batch_norm(x, scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's signature
+    y = torch.batch_norm(_one_layout(x), scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's
+    return y.reshape(x.shape)
+
+
+def _one_layout(x: Tensor) -> Tensor:
+    """X as [N, C, d1 .. dk in one] where a size is 1.
+
+    Such a tensor, or the gradient that comes in, may count as channels-last and as contiguous at once. torch's backward
+    for the CPU (2.13) then takes one for the first and the other for the second, and mixes up channels and positions;
+    with three axes there is no second layout.
+    """
+    return x.flatten(2) if x.ndim > 3 and 1 in x.shape else x
 
 
 @op("BatchNormalization", 9)
@@ -44,7 +55,8 @@ def batch_normalization(
     if mean.requires_grad or variance.requires_grad:
         centred = (x - _per_channel(x, mean)) * _per_channel(x, torch.rsqrt(variance + epsilon))
         return (centred * _per_channel(x, scale) + _per_channel(x, bias)).to(x.dtype)
-    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+    y = F.batch_norm(_one_layout(x), mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's
+    return y.reshape(x.shape)
 
 
 @op("BatchNormalization", 14)
@@ -67,10 +79,13 @@ def batch_normalization_14(
 
 @op("InstanceNormalization")
 def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """Standardised over space, per sample and channel."""
+    """Standardised over space, per sample and channel: every channel is a group.
+
+    torch's instance_norm has wrong gradients on the CPU (2.13) where the incoming one is channels-last.
+    """
     axes = tuple(range(2, x.ndim))
     if x[0, 0].numel() > 1:
-        return F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+        return F.group_norm(x, x.shape[1], scale, bias, epsilon)
     centred = x - x.mean(axes, keepdim=True)
     return centred * _per_channel(x, scale) + _per_channel(x, bias)
 

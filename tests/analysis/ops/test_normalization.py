@@ -126,3 +126,29 @@ def test_a_constant_input_has_a_finite_gradient(node: str) -> None:
     y.sum().backward()
     assert x.grad is not None
     assert bool(torch.isfinite(x.grad).all())
+
+
+SLIM = [(3, 4, 5, 1), (3, 4, 1, 5), (1, 4, 1, 5), (1, 4, 3, 3), (4, 2, 3, 1), (1, 4, 5, 1, 1), (2, 2, 3), (2, 2, 3, 2)]
+
+
+@pytest.mark.parametrize("shape", SLIM)
+@pytest.mark.parametrize("turned", ["x", "y", "both"])
+@pytest.mark.parametrize("node", [
+    "BatchNormalization(a, s, b, m, v)", "BatchNormalization <training_mode = 1> (a, s, b, m, v)",
+    "InstanceNormalization(a, s, b)", "GroupNormalization <num_groups = 2> (a, s, b)",
+])  # fmt: skip
+def test_no_layout_changes_a_gradient(node: str, turned: str, shape: tuple) -> None:
+    """Where a size is 1 torch takes one of tensor and gradient for channels-last, the other for contiguous."""
+    rank = len(shape)
+    for order in ([0, 2, 1, *range(3, rank)], [0, *range(2, rank), 1], [*range(rank)][::-1]):
+        there = order if turned != "y" else [*range(rank)]
+        back = order if turned != "x" else [*range(rank)]
+        text = f"""<ir_version: 10, opset_import: ["" : 21]>
+            g (float[{",".join("?" * rank)}] x, float[c] s, float[c] b, float[c] m, float[c] v) => (float y) {{
+            a = Transpose <perm = {there}> (x) n = {node} y = Transpose <perm = {back}> (n) }}"""
+        module = convert(check_model(parser.parse_model(text).SerializeToString()), precision=torch.float64)
+        sizes = np.array(shape)[np.argsort(there)]
+        inputs = [torch.from_numpy(each).double() for each in (floats(*sizes), *(floats(shape[1]) for _ in range(3)))]
+        variance = torch.from_numpy(floats(shape[1], low=0.2)).double().abs()
+        free = [value.requires_grad_() for value in inputs[:3]]
+        assert torch.autograd.gradcheck(lambda *three: module(*three, inputs[3], variance)[0], free)  # noqa: B023
