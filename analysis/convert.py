@@ -25,7 +25,7 @@ from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
 from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
-from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, label
+from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, is_runtime_own, label
 from analysis.ops._registry import TYPED, Element, Kind, Operator, RunMode, StateWatcher, lookup
 from analysis.ops.casting import HALVES
 from analysis.program import (
@@ -648,7 +648,7 @@ def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     if node.domain in STANDARD_DOMAINS:
         if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
             return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"
-        if not defs.has(node.op_type, version):
+        if not defs.has(node.op_type, version) and not is_runtime_own(node, version):
             return f"{name} is not in opset {version}"
     operator = _operator(scope, node)
     if operator is not None:

@@ -90,12 +90,15 @@ def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: f
     return centred * _per_channel(x, scale) + _per_channel(x, bias)
 
 
-@op("LayerNormalization", 17)
+@op("LayerNormalization")
 def layer_normalization(
     x: Tensor, scale: Tensor, bias: Tensor | None = None, *, axis: int = -1, epsilon: float = 1e-5,
     stash_type: int = 1, outputs: OutputCount = 1,
 ) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
-    """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std."""
+    """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std.
+
+    The standard has it from opset 17 on, onnxruntime from the first.
+    """
     axis %= x.ndim
     shape = x.shape[axis:]
     if scale.shape == shape and (bias is None or bias.shape == shape):
@@ -127,6 +130,18 @@ def rms_normalization(
     return x * torch.rsqrt(x.square().mean(axes, keepdim=True) + epsilon) * scale
 
 
+@op("SimplifiedLayerNormalization")
+@op("SimplifiedLayerNormalization", domain="com.microsoft")
+def simplified_layer_normalization(
+    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, outputs: OutputCount = 1
+) -> Tensor | tuple[Tensor, ...]:
+    """What onnxruntime calls RMSNormalization; optionally also 1 / root mean square."""
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    inverse = torch.rsqrt(x.square().mean(axes, keepdim=True) + epsilon)
+    y = x * inverse * scale
+    return y if outputs == 1 else (y, inverse)
+
+
 @op("LRN")
 def lrn(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Tensor:
     """Local response over `size` neighbouring channels (Krizhevsky 2012)."""
@@ -140,6 +155,13 @@ def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
     """X over its p-norm along an axis; 0 stays 0."""
     norm = x.norm(p, axis, keepdim=True)
     return x / torch.where(norm == 0, torch.ones_like(norm), norm)
+
+
+@op("MeanVarianceNormalization")
+def mean_variance_normalization_1(x: Tensor, *, across_channels: int = 0, normalize_variance: int = 1) -> Tensor:
+    """Before opset 9 onnxruntime's own: over all, or for each channel, and the variance only if asked for."""
+    axes = tuple(axis for axis in range(x.ndim) if across_channels or axis != 1)
+    return mean_variance_normalization(x, axes=axes) if normalize_variance else x - x.mean(axes, keepdim=True)
 
 
 @op("MeanVarianceNormalization", 9)

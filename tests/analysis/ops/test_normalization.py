@@ -29,6 +29,13 @@ def by_the_batch(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *_: np.ndar
     return standardised(x, scale, bias, x.mean((0, 2, 3)), x.var((0, 2, 3)))
 
 
+def root_mean_square(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """onnxruntime has it in the standard's domain only; the scale tells the axes, its rank the epsilon of the case."""
+    axes = tuple(range(-scale.ndim, 0))
+    epsilon = 1e-5 if scale.ndim == 1 else 0.01
+    return (x / np.sqrt((x * x).mean(axes, keepdims=True) + epsilon) * scale).astype(np.float32)
+
+
 def all_kept(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mask of opset 12, in the type of x; the older pages are silent, and onnxruntime gives zeros."""
     return x, np.ones_like(x)
@@ -78,6 +85,14 @@ CASES = [
     ),
     Case("RMSNormalization", [X, floats(2)]),
     Case("RMSNormalization", [X, floats(4, 3, 2)], {"axis": 1, "epsilon": 0.01}, name="from axis 1"),
+    *[
+        Case("SimplifiedLayerNormalization", *given, name=name, domain=domain, **how)
+        for domain, how in (("", {}), ("com.microsoft", {"formula": root_mean_square}))
+        for name, given in (
+            ("", ([X, floats(2)],)), ("from axis 2", ([X, floats(3, 2)], {"axis": 2, "epsilon": 0.01})),
+        )
+    ],
+    Case("SimplifiedLayerNormalization", [X, floats(2)], {"epsilon": 0.1}, outputs=2, name="both outputs"),
     Case("LRN", [floats(1, 6, 2, 2)], {"size": 3}),
     # as many samples as channels: onnx's reference mistakes one for the other
     Case(
@@ -86,8 +101,16 @@ CASES = [
     Case("LpNormalization", [X]),
     Case("LpNormalization", [X], {"axis": 1, "p": 1}, name="sum of absolutes"),
     Case("LpNormalization", [LONE], {"axis": 1}, differentiable=False, name="zeros"),
-    Case("MeanVarianceNormalization", [X]),
-    Case("MeanVarianceNormalization", [X], {"axes": [1, -1]}, name="other axes"),
+    Case("MeanVarianceNormalization", [X], since=9),
+    Case("MeanVarianceNormalization", [X], {"axes": [1, -1]}, since=9, name="other axes"),
+    *[
+        Case(
+            "MeanVarianceNormalization", [X], {"across_channels": across, "normalize_variance": variance}, until=9,
+            name=f"{across} {variance}", tolerance=1e-4,
+        )
+        for across in (0, 1)
+        for variance in (0, 1)
+    ],
     Case("Dropout", [X], {"is_test": 1}, until=7, formula=lambda x: x),
     Case("Dropout", [X], {"is_test": 1}, until=7, outputs=2, formula=all_kept, name="mask"),
     Case("Dropout", [X], {"ratio": 0.3}, since=7, until=12),
