@@ -3,6 +3,9 @@
 The weights are tensors that operators read from slots, never copies inside modules: a weight keeps its layout and its
 name, is one parameter however often it is used, and gets its gradient also through a Transpose, a Concat or a Loop
 body. Whatever depends on constants alone is computed here, once.
+
+Half-precision types are for storage: their values are computed with in float32, as onnxruntime does on a CPU, and only
+the graph's outputs are rounded. A gradient that float16 would flush to zero or lose to infinity keeps its value.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,8 +25,9 @@ from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
 from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
-from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, label
-from analysis.ops._registry import Element, Kind, Operator, RunMode, StateWatcher, lookup
+from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, is_runtime_own, label
+from analysis.ops._registry import TYPED, Element, Kind, Operator, RunMode, StateWatcher, lookup
+from analysis.ops.casting import HALVES
 from analysis.program import (
     NOTHING,
     Action,
@@ -51,8 +55,6 @@ NEVER: Final = {
 DTYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.DOUBLE: torch.float64,
-    TensorProto.FLOAT16: torch.float16,
-    TensorProto.BFLOAT16: torch.bfloat16,
     TensorProto.UINT8: torch.uint8,
     TensorProto.UINT16: torch.uint16,
     TensorProto.UINT32: torch.uint32,
@@ -66,6 +68,8 @@ DTYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.COMPLEX128: torch.complex128,
 }
 NEAREST: Final[Mapping[int, torch.dtype]] = {
+    TensorProto.FLOAT16: torch.float32,
+    TensorProto.BFLOAT16: torch.float32,
     TensorProto.INT4: torch.int8,
     TensorProto.INT2: torch.int8,
     TensorProto.UINT4: torch.uint8,
@@ -79,7 +83,7 @@ NEAREST: Final[Mapping[int, torch.dtype]] = {
     TensorProto.FLOAT6E2M3: torch.float32,
     TensorProto.FLOAT6E3M2: torch.float32,
 }
-"""Types torch does not have, or cannot compute with: their values are kept in these."""
+"""Types torch does not have, or cannot compute with, or not well enough: their values are kept in these."""
 
 
 def convert(
@@ -89,7 +93,7 @@ def convert(
     freeze: Iterable[str] = (),
     precision: torch.dtype = torch.float32,
 ) -> "DifferentiableModel":
-    """Build the module; `precision` takes the place of float32 throughout (float64 for a second opinion).
+    """Build the module; `precision` takes the place of float32 and less (float64 for a second opinion).
 
     Raises UnsupportedOp naming every node without a conversion, NeverSupported, BadOptions (train, freeze).
     """
@@ -124,6 +128,9 @@ class DifferentiableModel(nn.Module):
         self._mode = builder.mode
         self._input_slots = tuple(builder.slots[spec.name] for spec in builder.model.inputs)
         self._output_slots = tuple(builder.slots[spec.name] for spec in builder.model.outputs)
+        self._precision = builder.precision
+        halves = _halves(builder.model) if builder.precision is torch.float32 else {}
+        self._rounded = tuple(halves.get(spec.name) for spec in builder.model.outputs)
         self._slots = dict(builder.slots)
         self._host = builder.template
         names = {id(parameter): name for name, parameter in weights.parameters.items()}
@@ -198,12 +205,11 @@ class DifferentiableModel(nn.Module):
             raise TypeError(f"the graph has {len(self._input_slots)} inputs, got {len(inputs)}")
         slots = self._template.copy()
         for slot, value in zip(self._input_slots, inputs, strict=True):
-            slots[slot] = value
+            slots[slot] = _widened(value, self._precision)
         return slots
 
     def _outputs(self, slots: Slots) -> tuple[Any, ...]:
-        values = (slots[slot] for slot in self._output_slots)
-        return tuple(list(value) if isinstance(value, tuple) else value for value in values)
+        return tuple(_rounded(slots[slot], to) for slot, to in zip(self._output_slots, self._rounded, strict=True))
 
     def _parameter(self, name: str) -> nn.Parameter:
         parameter = self._parameters[self._names[name]]
@@ -224,24 +230,54 @@ class DifferentiableModel(nn.Module):
         return self
 
 
+def _halves(model: CheckedModel) -> dict[str, torch.dtype]:
+    """The half-precision type of each output that has one."""
+    elements = {value.name: _element_name(value.type) for value in model.proto.graph.output}
+    return {name: HALVES[element] for name, element in elements.items() if element in HALVES}
+
+
+def _element_name(kind: TypeProto) -> str:
+    """The element type of a tensor, or of those in a sequence or an optional."""
+    if kind.HasField("sequence_type"):
+        return _element_name(kind.sequence_type.elem_type)
+    if kind.HasField("optional_type"):
+        return _element_name(kind.optional_type.elem_type)
+    return TensorProto.DataType.Name(kind.tensor_type.elem_type)
+
+
+def _widened(value: Any, precision: torch.dtype) -> Any:
+    """Half-precision tensors, also in a sequence, in the precision that is computed in."""
+    if isinstance(value, list | tuple):
+        return [_widened(each, precision) for each in value]
+    halves = isinstance(value, torch.Tensor) and value.dtype in HALVES.values()
+    return value.to(precision) if halves else value
+
+
+def _rounded(value: Any, to: torch.dtype | None) -> Any:
+    """An output in its own type; a sequence becomes a list."""
+    if isinstance(value, list | tuple):
+        return [_rounded(each, to) for each in value]
+    return value if to is None or value is None else value.to(to)
+
+
 def _attribute_name(initializer: str) -> str:
     """A name torch accepts, still readable: dots are its path separator."""
     return "weight:" + initializer.replace("%", "%25").replace(".", "%2E")
 
 
 def to_tensor(array: Array, precision: torch.dtype = torch.float32) -> torch.Tensor:
-    """A tensor that shares the array's memory where the type allows; float32 becomes `precision`.
+    """A tensor that shares the array's memory where the type allows; float32 and less become `precision`.
 
     Types torch does not have come as the nearest it has: 4-bit integers as int8, 4-bit and 8-bit floats as float32.
     """
     if array.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).to(precision)
     if array.dtype.isbuiltin == 2:  # numpy's mark for a type that somebody else registered
         small = array.dtype.name
         wide = np.uint8 if small.startswith("uint") else np.int8 if small.startswith("int") else np.float32
         array = array.astype(wide)
     tensor = torch.from_numpy(array)
-    return tensor.to(precision) if tensor.dtype is torch.float32 else tensor
+    return tensor.to(precision) if tensor.dtype in {torch.float16, torch.float32} else tensor
 
 
 class _Weights:
@@ -503,7 +539,9 @@ class _Builder:
             elif kind is Kind.OUTPUT_COUNT:
                 values[name] = max(outputs, 1)
             elif kind is Kind.OUTPUT_ELEMENT:
-                values[name] = self._output_element(node)
+                values[name] = self._element_of(node.output[0])
+            elif kind is Kind.INPUT_ELEMENTS:
+                values[name] = tuple(map(self._element_of, node.input))
             elif kind is Kind.NAME:
                 values[name] = label(node)
         return values
@@ -523,8 +561,8 @@ class _Builder:
             return tuple(item.decode() if isinstance(item, bytes) else item for item in value)
         return value
 
-    def _output_element(self, node: NodeProto) -> Element | None:
-        known = self.scope.type_of(node.output[0])
+    def _element_of(self, value: str) -> Element | None:
+        known = self.scope.type_of(value)
         code = TensorProto.UNDEFINED if known is None else known.tensor_type.elem_type
         return None if code in {TensorProto.UNDEFINED, TensorProto.STRING} else self._element(code)
 
@@ -559,7 +597,7 @@ def _inside(scope: Scope, graph: GraphProto, opsets: Mapping[str, int]) -> Scope
 def _asks_for_types(graph: GraphProto, scope: Scope) -> bool:
     for node in graph.node:
         operator = _operator(scope, node)
-        if depends_on_types(node, scope) if operator is None else Kind.OUTPUT_ELEMENT in operator.attributes.values():
+        if depends_on_types(node, scope) if operator is None else not TYPED.isdisjoint(operator.attributes.values()):
             return True
     return any(_asks_for_types(body, scope) for node in graph.node for body in bodies(node))
 
@@ -610,7 +648,7 @@ def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     if node.domain in STANDARD_DOMAINS:
         if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
             return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"
-        if not defs.has(node.op_type, version):
+        if not defs.has(node.op_type, version) and not is_runtime_own(node, version):
             return f"{name} is not in opset {version}"
     operator = _operator(scope, node)
     if operator is not None:

@@ -3,7 +3,7 @@
 Only `check_model` makes a CheckedModel; whoever holds one need not look again. On the way in:
 
 1. the large tensors are cut out (`analysis.wire`), so parsing costs nothing per weight;
-2. the model's own functions are expanded, after their expansion was counted;
+2. the model's own functions are expanded, after their expansion was counted, and the nodes sorted;
 3. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape; constants of the graph and initialisers are the same thing from here on;
 4. what torch's exporter stored once because it was equal becomes separate parameters again;
@@ -11,10 +11,11 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from functools import cached_property
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -23,6 +24,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import (
     AttributeProto,
+    FunctionProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -51,6 +53,14 @@ TORCH: Final = "pytorch"
 """What torch's exporter calls itself."""
 SPLIT_COUNTS: Final = 18
 """The opset from which Split may say how many outputs it has."""
+RUNTIME_DOMAIN: Final = "com.microsoft"
+RUNTIME_OWN: Final = frozenset(
+    {"SimplifiedLayerNormalization", "LayerNormalization", "MeanVarianceNormalization", "ThresholdedRelu",
+     "ParametricSoftplus", "ScaledTanh", "Affine", "Scale", "ImageScaler", "Crop", "DynamicSlice"}
+)  # fmt: skip
+"""What onnxruntime knows, and writes, in the standard domain also where the standard has no such operator."""
+RESIZING: Final = frozenset({"Crop", "DynamicSlice"})
+"""Those whose output has another shape than their first input."""
 CONSTANTS: Final = {
     "value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64,
 }  # fmt: skip
@@ -120,8 +130,11 @@ class CheckedModel:
     @cached_property
     def values(self) -> Mapping[str, ValueInfoProto]:
         """Types and shapes of the values of the main graph, as far as shape inference knows them."""
+        skeleton = _skeleton(self.proto, self.weights)
+        _stand_in(skeleton)
+        _outside(skeleton)
         try:
-            inferred = shape_inference.infer_shapes(_skeleton(self.proto, self.weights)).graph
+            inferred = shape_inference.infer_shapes(skeleton).graph
         except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
             raise InvalidModel(f"types cannot be inferred: {_one_line(error)}", where=self.name) from error
         return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
@@ -203,6 +216,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     mended = _drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
+    _sort(proto.graph)
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
     hoist = _Hoist(proto, reader)
     entries = hoist.run()
@@ -331,6 +345,8 @@ def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
 
     try:
         _check_count(size(proto.graph.node, ()), limits)
+        for function in proto.functions:
+            _sort(function)
         return inliner.inline_local_functions(proto) if proto.functions else proto
     except (RecursionError, DecodeError) as error:
         raise LimitExceeded("functions are nested too deeply", where="functions") from error
@@ -349,6 +365,58 @@ def _check_nesting(graph: GraphProto, allowed: int) -> None:
     for node in graph.node:
         for body in bodies(node):
             _check_nesting(body, allowed - 1)
+
+
+def _sort(graph: GraphProto | FunctionProto) -> None:
+    """Put the nodes of a graph or function, and of the bodies in it, into topological order, where a file does not.
+
+    Of two nodes that may come next, that which came first in the file does.
+    """
+    for node in graph.node:
+        for body in bodies(node):
+            _sort(body)
+    nodes = list(graph.node)
+    producers: dict[str, int] = {}
+    for place, node in enumerate(nodes):
+        for output in node.output:
+            producers.setdefault(output, place)
+    producers.pop("", None)
+    reads = [{producers[name] for name in {*node.input, *captures(node)} & producers.keys()} for node in nodes]
+    if all(max(before, default=-1) < place for place, before in enumerate(reads)):
+        return
+    order = _order(reads)
+    if len(order) < len(nodes):
+        node = nodes[_on_a_cycle(reads, set(order))]
+        raise InvalidModel("the graph has a cycle: a node waits for its own output", where=label(node))
+    del graph.node[:]
+    graph.node.extend(nodes[place] for place in order)
+
+
+def _order(reads: Sequence[AbstractSet[int]]) -> list[int]:
+    """Places so that each comes behind those it reads from; what waits for itself is left out."""
+    readers: list[list[int]] = [[] for _ in reads]
+    for place, before in enumerate(reads):
+        for source in before:
+            readers[source].append(place)
+    waiting = [len(before) for before in reads]
+    ready, order = [place for place, count in enumerate(waiting) if not count], []
+    while ready:
+        order.append(heappop(ready))
+        for place in readers[order[-1]]:
+            waiting[place] -= 1
+            if not waiting[place]:
+                heappush(ready, place)
+    return order
+
+
+def _on_a_cycle(reads: Sequence[AbstractSet[int]], done: AbstractSet[int]) -> int:
+    """A place that reads, by way of others, from itself: every place that is not done has one before it."""
+    seen: set[int] = set()
+    place = next(place for place in range(len(reads)) if place not in done)
+    while place not in seen:
+        seen.add(place)
+        place = min(reads[place] - done)
+    return place
 
 
 class _Hoist:
@@ -539,11 +607,41 @@ def _skeleton(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> Model
     return skeleton
 
 
+def _runtime_own(proto: ModelProto) -> Iterator[NodeProto]:
+    """Nodes of the standard domain that only onnxruntime has in this version."""
+    version = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD_DOMAINS), 0)
+    for node in _all_nodes(proto.graph.node):
+        if is_runtime_own(node, version):
+            yield node
+
+
+def is_runtime_own(node: NodeProto, opset: int) -> bool:
+    """Whether onnxruntime has a node that the standard's domain lacks in this version."""
+    return node.domain in STANDARD_DOMAINS and node.op_type in RUNTIME_OWN and not defs.has(node.op_type, opset)
+
+
+def _outside(skeleton: ModelProto) -> None:
+    """Move what only onnxruntime has out of the standard's domain, whose schemas onnx's tools look up."""
+    for node in _runtime_own(skeleton):
+        node.domain = RUNTIME_DOMAIN
+    if all(entry.domain != RUNTIME_DOMAIN for entry in skeleton.opset_import):
+        skeleton.opset_import.append(helper.make_opsetid(RUNTIME_DOMAIN, 1))
+
+
+def _stand_in(skeleton: ModelProto) -> None:
+    """Put something of the standard, with an output of the same type and shape, where only onnxruntime's own is."""
+    for node in _runtime_own(skeleton):
+        if node.op_type not in RESIZING:
+            node.op_type = "Identity"
+            del node.attribute[:], node.input[1:], node.output[1:]
+
+
 def _check_graph(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> None:
     skeleton = _skeleton(proto, entries)
     for value in (*skeleton.graph.input, *skeleton.graph.output):
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()  # an open rank is allowed everywhere but in the checker
+    _outside(skeleton)
     try:
         checker.check_model(skeleton)
     except checker.ValidationError as error:

@@ -9,6 +9,7 @@ parameters the attributes with the defaults of the standard, and the annotation 
     DType                    an ONNX element type, as the torch dtype of this conversion's precision
     ElementType              the same with its ONNX name, for types torch does not have
     OutputElement            the element type of the node's first output; None where it is not known
+    InputElements            those of its inputs, half precision included, which values come in float32 of
     NodeName                 what reports call the node: the same in every conversion
     Body                     a subgraph: call it with its inputs, get a tuple of its outputs
     OutputCount, Mode        how many outputs the node asks for; whether the module trains, who watches its states
@@ -37,6 +38,7 @@ class Kind(Enum):
     DTYPE = "dtype"
     ELEMENT = "element"
     OUTPUT_ELEMENT = "output element"
+    INPUT_ELEMENTS = "input elements"
     NAME = "name"
     BODY = "body"
     OUTPUT_COUNT = "output count"
@@ -71,13 +73,16 @@ Number = Annotated[float, Kind.NUMBER]
 DType = Annotated[torch.dtype, Kind.DTYPE]
 ElementType = Annotated[Element, Kind.ELEMENT]
 OutputElement = Annotated[Element | None, Kind.OUTPUT_ELEMENT]
+InputElements = Annotated[tuple[Element | None, ...], Kind.INPUT_ELEMENTS]
 NodeName = Annotated[str, Kind.NAME]
 Body = Annotated[Callable[..., tuple[Any, ...]], Kind.BODY]
 OutputCount = Annotated[int, Kind.OUTPUT_COUNT]
 Mode = Annotated[RunMode, Kind.MODE]
 
-GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.NAME})
+GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.INPUT_ELEMENTS, Kind.NAME})
 """Keyword-only parameters that are no attributes: the builder knows them."""
+TYPED: Final = frozenset({Kind.OUTPUT_ELEMENT, Kind.INPUT_ELEMENTS})
+"""Those that take types to tell."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 NEWEST: Final = 1_000_000

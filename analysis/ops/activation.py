@@ -114,10 +114,22 @@ def mish(x: Tensor) -> Tensor:
     return F.mish(x)
 
 
-@op("ThresholdedRelu", 10)
+@op("ThresholdedRelu")
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:
     """X where x > alpha, else 0."""
     return torch.where(x > alpha, x, torch.zeros_like(x))
+
+
+@op("ScaledTanh")
+def scaled_tanh(x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
+    """Alpha tanh(beta x)."""
+    return alpha * torch.tanh(beta * x)
+
+
+@op("ParametricSoftplus")
+def parametric_softplus(x: Tensor, *, alpha: float, beta: float) -> Tensor:
+    """Alpha log(1 + exp(beta x))."""
+    return alpha * softplus(beta * x)
 
 
 @op("Shrink", 9)

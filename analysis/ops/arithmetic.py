@@ -74,6 +74,24 @@ def sub(a: Tensor, b: Tensor) -> Tensor:
     return a - b
 
 
+@op("Affine")
+def affine(x: Tensor, *, alpha: float = 1.0, beta: float = 0.0) -> Tensor:
+    """Alpha x + beta."""
+    return alpha * x + beta
+
+
+@op("Scale")
+def scale_(x: Tensor, *, scale: float = 1.0) -> Tensor:
+    """X times a number."""
+    return scale * x
+
+
+@op("ImageScaler")
+def image_scaler(x: Tensor, *, bias: list[float], scale: float = 1.0) -> Tensor:
+    """Scale x + bias, one bias for each channel of [N, C, H, W]."""
+    return scale * x + x.new_tensor(bias).reshape(-1, 1, 1)
+
+
 @op("Mul")
 def mul_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) -> Tensor:
     """Product with the broadcasting of opset 1."""

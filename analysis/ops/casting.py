@@ -12,7 +12,7 @@ from typing import Final
 import torch
 
 from analysis.errors import UnsupportedOp
-from analysis.ops._registry import Element, ElementType, OutputElement, Tensor, op
+from analysis.ops._registry import Element, ElementType, InputElements, OutputElement, Tensor, op
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,10 @@ NARROW_INTEGERS: Final = {"INT4": (-8, 4), "UINT4": (0, 4), "INT2": (-2, 2), "UI
 """Lowest value and number of bits."""
 FOUR_BIT_FLOATS: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 """FLOAT4E2M1 by its code without the sign."""
+HALVES: Final = {"FLOAT16": torch.float16, "BFLOAT16": torch.bfloat16}
+"""Types whose values are computed with in float32."""
 STORED: Final = {
+    **HALVES,
     "FLOAT": torch.float32,
     "FLOAT8E4M3FN": torch.float8_e4m3fn,
     "FLOAT8E4M3FNUZ": torch.float8_e4m3fnuz,
@@ -72,9 +75,10 @@ def cast_like(
 
 
 @op("BitCast", 26)
-def bit_cast(x: Tensor, *, to: ElementType) -> Tensor:
+def bit_cast(x: Tensor, *, to: ElementType, elements: InputElements = ()) -> Tensor:
     """The same bits read as another type of as many bits; no gradient."""
     x = x.detach()
+    x = x.to(HALVES[elements[0].name]) if elements and elements[0] and elements[0].name in HALVES else x
     if to.name == "FLOAT4E2M1":
         signed = torch.tensor((*FOUR_BIT_FLOATS, *(-value for value in FOUR_BIT_FLOATS)), device=x.device)
         return signed[_four_bits(x)].to(to.dtype)

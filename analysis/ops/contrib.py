@@ -31,10 +31,6 @@ MASKED: Final = -10000.0
 """What is added to the score of a padded key, unless the node says otherwise."""
 
 
-def _scaled_tanh(x: Tensor, *, alpha: float = 1.0, beta: float = 1.0) -> Tensor:
-    return alpha * torch.tanh(beta * x)
-
-
 FUSED: Final[Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]]] = {
     "Relu": (activation.relu, ()),
     "Tanh": (activation.tanh, ()),
@@ -46,7 +42,7 @@ FUSED: Final[Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]]] = {
     "Elu": (activation.elu, ("alpha",)),
     "ThresholdedRelu": (activation.thresholded_relu, ("alpha",)),
     "HardSigmoid": (activation.hard_sigmoid, ("alpha", "beta")),
-    "ScaledTanh": (_scaled_tanh, ("alpha", "beta")),
+    "ScaledTanh": (activation.scaled_tanh, ("alpha", "beta")),
     "Selu": (activation.selu, ("alpha", "gamma")),
     "Clip": (activation.clip_1, ("min", "max")),
 }

@@ -26,7 +26,18 @@ def batch_normalization_1(
 def _by_the_batch(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
     """Statistics of x; torch's functional form refuses a single value per channel, which standardises to 0."""
     enabled = torch.backends.cudnn.enabled
-    return torch.batch_norm(x, scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's signature
+    y = torch.batch_norm(_one_layout(x), scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's
+    return y.reshape(x.shape)
+
+
+def _one_layout(x: Tensor) -> Tensor:
+    """X as [N, C, d1 .. dk in one] where a size is 1.
+
+    Such a tensor, or the gradient that comes in, may count as channels-last and as contiguous at once. torch's backward
+    for the CPU (2.13) then takes one for the first and the other for the second, and mixes up channels and positions;
+    with three axes there is no second layout.
+    """
+    return x.flatten(2) if x.ndim > 3 and 1 in x.shape else x
 
 
 @op("BatchNormalization", 9)
@@ -44,7 +55,8 @@ def batch_normalization(
     if mean.requires_grad or variance.requires_grad:
         centred = (x - _per_channel(x, mean)) * _per_channel(x, torch.rsqrt(variance + epsilon))
         return (centred * _per_channel(x, scale) + _per_channel(x, bias)).to(x.dtype)
-    return F.batch_norm(x, mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's signature
+    y = F.batch_norm(_one_layout(x), mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's
+    return y.reshape(x.shape)
 
 
 @op("BatchNormalization", 14)
@@ -67,20 +79,26 @@ def batch_normalization_14(
 
 @op("InstanceNormalization")
 def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """Standardised over space, per sample and channel."""
+    """Standardised over space, per sample and channel: every channel is a group.
+
+    torch's instance_norm has wrong gradients on the CPU (2.13) where the incoming one is channels-last.
+    """
     axes = tuple(range(2, x.ndim))
     if x[0, 0].numel() > 1:
-        return F.instance_norm(x, weight=scale, bias=bias, eps=epsilon)
+        return F.group_norm(x, x.shape[1], scale, bias, epsilon)
     centred = x - x.mean(axes, keepdim=True)
     return centred * _per_channel(x, scale) + _per_channel(x, bias)
 
 
-@op("LayerNormalization", 17)
+@op("LayerNormalization")
 def layer_normalization(
     x: Tensor, scale: Tensor, bias: Tensor | None = None, *, axis: int = -1, epsilon: float = 1e-5,
     stash_type: int = 1, outputs: OutputCount = 1,
 ) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
-    """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std."""
+    """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std.
+
+    The standard has it from opset 17 on, onnxruntime from the first.
+    """
     axis %= x.ndim
     shape = x.shape[axis:]
     if scale.shape == shape and (bias is None or bias.shape == shape):
@@ -112,6 +130,18 @@ def rms_normalization(
     return x * torch.rsqrt(x.square().mean(axes, keepdim=True) + epsilon) * scale
 
 
+@op("SimplifiedLayerNormalization")
+@op("SimplifiedLayerNormalization", domain="com.microsoft")
+def simplified_layer_normalization(
+    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, outputs: OutputCount = 1
+) -> Tensor | tuple[Tensor, ...]:
+    """What onnxruntime calls RMSNormalization; optionally also 1 / root mean square."""
+    axes = tuple(range(axis % x.ndim, x.ndim))
+    inverse = torch.rsqrt(x.square().mean(axes, keepdim=True) + epsilon)
+    y = x * inverse * scale
+    return y if outputs == 1 else (y, inverse)
+
+
 @op("LRN")
 def lrn(x: Tensor, *, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Tensor:
     """Local response over `size` neighbouring channels (Krizhevsky 2012)."""
@@ -125,6 +155,13 @@ def lp_normalization(x: Tensor, *, axis: int = -1, p: int = 2) -> Tensor:
     """X over its p-norm along an axis; 0 stays 0."""
     norm = x.norm(p, axis, keepdim=True)
     return x / torch.where(norm == 0, torch.ones_like(norm), norm)
+
+
+@op("MeanVarianceNormalization")
+def mean_variance_normalization_1(x: Tensor, *, across_channels: int = 0, normalize_variance: int = 1) -> Tensor:
+    """Before opset 9 onnxruntime's own: over all, or for each channel, and the variance only if asked for."""
+    axes = tuple(axis for axis in range(x.ndim) if across_channels or axis != 1)
+    return mean_variance_normalization(x, axes=axes) if normalize_variance else x - x.mean(axes, keepdim=True)
 
 
 @op("MeanVarianceNormalization", 9)

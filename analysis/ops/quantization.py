@@ -11,8 +11,8 @@ from typing import Final
 
 import torch
 
-from analysis.ops._registry import DType, Element, ElementType, Ints, OutputElement, Tensor, op
-from analysis.ops.casting import SMALL_FLOATS, small_float, straight_through, wide
+from analysis.ops._registry import DType, Element, ElementType, InputElements, Ints, OutputElement, Tensor, op
+from analysis.ops.casting import HALVES, SMALL_FLOATS, small_float, straight_through, wide
 from analysis.ops.convolution import conv
 
 RANGES: Final = {
@@ -38,12 +38,14 @@ def quantize_linear_10(
 @op("QuantizeLinear", 23)
 def quantize_linear(
     x: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0,
-    output_dtype: ElementType | None = None, precision: DType | None = None, saturate: int = 1,
-    element: OutputElement = None,
+    output_dtype: ElementType | None = None, precision: ElementType | None = None, saturate: int = 1,
+    element: OutputElement = None, elements: InputElements = (),
 ) -> Tensor:  # fmt: skip
     """clamp(round(x / s) + z), with one s and z for all, for each place along an axis, or for each block along it."""
-    dtype = precision or (scale.dtype if scale.is_floating_point() else wide(x).dtype)
-    quotient = x.to(dtype) / _spread(scale.to(dtype), x, axis, block_size)
+    in_type = precision or (elements[1] if len(elements) > 1 else None)
+    quotient = wide(x) / _spread(wide(scale), x, axis, block_size)
+    if in_type is not None and in_type.name in HALVES and quotient.dtype is torch.float32:
+        quotient = straight_through(quotient, quotient.detach().to(HALVES[in_type.name]).float(), quotient.isfinite())
     shift = None if zero_point is None else _spread(wide(zero_point), x, axis, block_size)
     return _quantized(quotient, shift, output_dtype or element or _type_of(zero_point), saturate)
 

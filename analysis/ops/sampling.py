@@ -39,11 +39,14 @@ def affine_grid(theta: Tensor, size: Ints, *, align_corners: int = 0) -> Tensor:
 def grid_sample(
     x: Tensor, grid: Tensor, *, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
 ) -> Tensor:
-    """Values of x at the points of a grid [N, o1 .. ok, k] in [-1, 1], the last spatial axis first."""
+    """Values of x at the points of a grid [N, o1 .. ok, k] in [-1, 1], the last spatial axis first.
+
+    A coordinate that is no finite number counts as -1, as in onnxruntime.
+    """
     rank = x.ndim - 2
     mode = MODES.get(mode, mode)
     exact = torch.promote_types(grid.dtype, x.dtype if x.is_floating_point() else torch.float64)
-    values, points = x.to(exact), grid.to(exact)
+    values, points = x.to(exact), torch.where(grid.isfinite(), grid, -1.0).to(exact)
     if rank == 1:  # an image of one row, read in its middle
         values, points = values.unsqueeze(2), torch.stack([points[..., 0], torch.zeros_like(points[..., 0])], -1)
         points = points.unsqueeze(1)
@@ -69,7 +72,7 @@ def _cubic_volume(x: Tensor, grid: Tensor, padding_mode: str, *, aligned: bool) 
             share = share * ((taps >= 0) & (taps < size))
         elif padding_mode == "reflection":
             taps = _reflected(taps, size, aligned=aligned)
-        index = taps.clamp(0, size - 1).nan_to_num().long()
+        index = taps.clamp(0, size - 1).long()
         flat = (flat.unsqueeze(-1) * size + index.unsqueeze(-2)).flatten(2)
         weight = (weight.unsqueeze(-1) * share.unsqueeze(-2)).flatten(2)
     read = flat.flatten(1).unsqueeze(1).expand(-1, x.shape[1], -1)

@@ -153,6 +153,20 @@ def slice_(x: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None, steps:
     return x
 
 
+@op("DynamicSlice")
+def dynamic_slice(x: Tensor, starts: Ints, ends: Ints, axes: Ints | None = None) -> Tensor:
+    """Slice-10 under the name it had before."""
+    return slice_(x, starts, ends, axes)
+
+
+@op("Crop")
+def crop(x: Tensor, *, border: Ints, scale: Ints | None = None) -> Tensor:
+    """Images [N, C, H, W] without a border (left, top, right, bottom), or of this height and width behind it."""
+    left, top, right, bottom = border
+    height, width = scale or (x.shape[2] - top - bottom, x.shape[3] - left - right)
+    return x[:, :, top : top + height, left : left + width]
+
+
 @op("Gather")
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     """Rows along an axis by index; negative ones count from the end."""

@@ -140,7 +140,8 @@ def test_a_state_dict_carries_all_that_trains_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("element", ["float16", "float64", "bfloat16"])
-def test_a_weight_keeps_its_type(element: str) -> None:
+def test_a_weight_keeps_its_values_and_an_output_its_type(element: str) -> None:
+    """Half precision is for storage: the weight trains in float32."""
     number = {"float16": 10, "float64": 11, "bfloat16": 16}[element]
     made = proto(
         f"h = Cast<to: int = {number}>(x) y = MatMul(h, w)", outputs=f"{element.replace('float64', 'double')}[] y"
@@ -149,8 +150,10 @@ def test_a_weight_keeps_its_type(element: str) -> None:
     content = weight.view(torch.int16 if weight.itemsize == 2 else torch.int64).numpy().tobytes()
     made.graph.initializer.append(TensorProto(name="w", data_type=number, dims=[4, 3], raw_data=content))
     module = converted(made)
-    assert torch.equal(module.initializers["w"], weight)
+    assert module.initializers["w"].dtype is (torch.float64 if element == "float64" else torch.float32)
+    assert torch.equal(module.initializers["w"], weight.to(module.initializers["w"].dtype))
     (y,) = module(torch.ones(1, 4))
+    assert y.dtype is weight.dtype
     torch.testing.assert_close(y, weight.sum(0, keepdim=True), rtol=1e-2, atol=1e-2)
 
 

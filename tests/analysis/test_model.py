@@ -26,7 +26,8 @@ from analysis.errors import (
     NotOnnx,
     UnsupportedOp,
 )
-from analysis.model import CheckedModel, ValueSpec, bodies, captures, check_model, label
+from analysis.model import RUNTIME_OWN, CheckedModel, ValueSpec, bodies, captures, check_model, label
+from analysis.ops._registry import lookup
 from analysis.options import Limits
 from tests.gallery import export
 
@@ -199,7 +200,7 @@ def test_names_that_are_not_text_are_refused(place: str) -> None:
 @pytest.mark.parametrize(
     ("graph", "complaint"),
     [
-        ("(float[N,4] x) => (float[N,4] y) { a = Relu(b) b = Relu(a) y = Add(x, a) }", "sorted"),
+        ("(float[N,4] x) => (float[N,4] y) { a = Relu(b) b = Relu(a) y = Add(x, a) }", "cycle"),
         ("(float[N,4] x) => (float[N,4] y) { y = Relu(nowhere) }", "nowhere"),
         ("(float[N,4] x) => (float[N,4] y) { y = Relu(x) y = Neg(x) }", "single static assignment"),
         ("(float[N,4] x) => (float[N,4] y) { y = NoSuchOperator(x) }", "NoSuchOperator"),
@@ -668,6 +669,97 @@ def test_an_inner_body_may_return_the_renamed_constant_of_the_outer_one() -> Non
     proto = model([before, branch(outer, constant_branch(2.0, "f", "z"))], b=True)
     (output,) = convert(check_model(proto.SerializeToString()))(torch.zeros(3, 4))
     assert output.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+# ------------------------------------------------------------------ what onnxruntime takes and the checker does not
+
+
+UNSORTED = "(float[N,4] x) => (float[N,4] y) { y = Add(b, c) c = Neg(a) b = Tanh(x) a = Mul(b, x) }"
+
+
+def test_nodes_are_sorted_and_otherwise_keep_their_order() -> None:
+    proto = parser.parse_model(f"{HEAD} net {UNSORTED}")
+    found = check_model(proto.SerializeToString())
+    assert [each.op_type for each in found.nodes] == ["Tanh", "Mul", "Neg", "Add"]
+    assert found.source is not None
+    assert agrees_with_onnxruntime(proto)
+    more = checked(f"{HEAD} net (float x) => (float y) {{ y = Add(b, a) c = Neg(x) b = Neg(x) a = Neg(x) d = Neg(c) }}")
+    assert [each.output[0] for each in more.nodes] == list("cbayd")
+
+
+def test_nodes_of_bodies_are_sorted_too_and_what_a_body_captures_comes_first() -> None:
+    inner = body([node("Add", "late t", "out"), node("Tanh", "late", "t")], "out")
+    other = body([node("Neg", "late", "n")], "n")
+    proto = model([branch(inner, other), node("Mul", "x w", "late")], b=True, w=np.full(4, 0.5, np.float32))
+    found = check_model(proto.SerializeToString())
+    assert [each.op_type for each in found.nodes] == ["Mul", "If"]
+    assert [each.op_type for each in list(bodies(found.nodes[1]))[1].node] == ["Tanh", "Add"]
+    x = torch.randn(2, 4)
+    (y,) = convert(found)(x)
+    torch.testing.assert_close(y, x / 2 + torch.tanh(x / 2))
+
+
+def test_nodes_of_functions_are_sorted_too() -> None:
+    text = f"""{HEAD} net (float[N,4] x) => (float[N,4] y) {{ y = own.f(a) a = Neg(x) }}
+        <domain: "own", opset_import: ["": 20]> f (i) => (o) {{ o = Add(t, i) t = Tanh(i) }}"""
+    (y,) = convert(checked(text))(torch.ones(1, 4))
+    torch.testing.assert_close(y, -1 + torch.tanh(-torch.ones(1, 4)))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "named"),
+    [
+        ("y = Add(x, a) a = Relu(b) b = Neg(c) c = Tanh(b)", {"b", "c"}),
+        ("a = Relu(a) y = Add(x, a)", {"a"}),
+        ("b = Mul(c, x) a = Neg(b) c = Abs(a) y = Add(x, a) d = Neg(c)", {"a", "b", "c"}),
+    ],
+)
+def test_a_cycle_is_refused_and_a_node_on_it_named(nodes: str, named: set) -> None:
+    with pytest.raises(InvalidModel, match="cycle") as caught:
+        checked(f"{HEAD} net (float[N,4] x) => (float[N,4] y) {{ {nodes} }}")
+    assert caught.value.where in named
+
+
+def test_a_cycle_through_a_body_is_refused() -> None:
+    inner, other = body([node("Neg", "late", "n")], "n"), body([node("Neg", "x", "m")], "m")
+    with pytest.raises(InvalidModel, match="cycle"):
+        check_model(model([branch(inner, other), node("Mul", "y x", "late")], b=True).SerializeToString())
+
+
+def test_a_long_chain_that_is_written_backwards_is_sorted() -> None:
+    found = check_model(model(chain(3000)[::-1]).SerializeToString(), Limits(nodes=3000))
+    assert [each.output[0] for each in found.nodes] == [each.output[0] for each in chain(3000)]
+
+
+@pytest.mark.parametrize("opset", [11, 16, 20])
+def test_what_onnxruntime_adds_to_the_standard_is_taken_from_it(opset: int) -> None:
+    """Its own file is what onnxruntime runs, and types and shapes go on behind such a node."""
+    text = f"""<ir_version: 7, opset_import: ["": {opset}]> net (float[N,4] x) => (float[N,4] y, float[N,1] inverse) {{
+        a = LayerNormalization(x, s) b, inverse = SimplifiedLayerNormalization<epsilon = 0.01>(a, s) y = Relu(b) }}"""
+    proto = parser.parse_model(text)
+    proto.graph.initializer.append(numpy_helper.from_array(np.linspace(-1, 1, 4, dtype=np.float32), "s"))
+    found = check_model(proto.SerializeToString())
+    assert found.source is not None
+    assert [each.domain for each in found.nodes] == [""] * 3
+    assert found.values["b"].type.tensor_type.shape.dim[1].dim_value == 4
+    x = RANDOM.normal(size=(3, 4)).astype(np.float32)
+    wanted = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    for got, want in zip(convert(found)(torch.from_numpy(x)), wanted, strict=True):
+        np.testing.assert_allclose(got.detach().numpy(), want, rtol=1e-5, atol=1e-5)
+
+
+def test_what_onnxruntime_adds_is_taken_in_a_body_too() -> None:
+    inner = body([node("SimplifiedLayerNormalization", "x s", "n")], "n")
+    proto = model([branch(inner, body([node("Neg", "x", "m")], "m"))], b=True, s=np.ones(4, np.float32))
+    (y,) = convert(check_model(proto.SerializeToString()))(torch.full((1, 4), 3.0))
+    torch.testing.assert_close(y, torch.ones(1, 4))
+
+
+def test_each_of_onnxruntimes_own_has_a_conversion() -> None:
+    assert all(lookup("", name, 1) for name in RUNTIME_OWN)
+
+
+# ------------------------------------------------------------------ what is mended
 
 
 @pytest.mark.parametrize("outputs", [2, 3])

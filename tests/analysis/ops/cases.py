@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, defs, helper, numpy_helper, parser, shape_inference
 
+from analysis.model import RUNTIME_OWN
+
 RANDOM = np.random.default_rng(20261123)
 STANDARD = 20
 """The version of the standard operators beside those of another domain."""
@@ -96,7 +98,10 @@ class Case:
 @cache
 def _since_versions(domain: str, op: str) -> list[int]:
     schemas = [schema for schema in defs.get_all_schemas_with_history() if schema.domain == domain]
-    return sorted(schema.since_version for schema in schemas if schema.name == op) if schemas else [1]
+    if not schemas:
+        return [1]
+    own = {1} if domain == "" and op in RUNTIME_OWN else set()
+    return sorted(own.union(schema.since_version for schema in schemas if schema.name == op))
 
 
 def floats(*shape: int, low: float = -2.0, high: float = 2.0) -> np.ndarray:

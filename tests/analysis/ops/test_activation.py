@@ -34,6 +34,8 @@ CASES = [
     Case("Softsign", [X]),
     Case("Mish", [X]),
     Case("ThresholdedRelu", [X], {"alpha": 0.6}),
+    Case("ScaledTanh", [X], {"alpha": 1.3, "beta": 0.7}),
+    Case("ParametricSoftplus", [X], {"alpha": 1.3, "beta": 0.7}),
     Case("Shrink", [X], {"lambd": 0.9, "bias": 0.2}),
     Case("Erf", [X]),
     Case("Clip", [X], {"min": -1.0, "max": 0.8}, until=11, formula=lambda x: np.clip(x, -1.0, 0.8)),

@@ -55,6 +55,9 @@ CASES = [
         )
     ],
     Case("Div", [INTEGERS.astype(np.int32), DIVISORS.astype(np.int32)], since=7, differentiable=False, name="int32"),
+    Case("Affine", [X], {"alpha": 1.5, "beta": -0.2}),
+    Case("Scale", [X], {"scale": 1.5}),
+    Case("ImageScaler", [floats(2, 3, 2, 2)], {"bias": [0.1, -0.2, 0.3], "scale": 1.5}),
     Case("Pow", [POSITIVE, floats(3, 4)]),
     aligned("Pow", POSITIVE, floats(3), 0, np.power),
     Case("Pow", [POSITIVE, floats(4)], since=7, name="broadcast"),

@@ -29,6 +29,13 @@ def by_the_batch(x: np.ndarray, scale: np.ndarray, bias: np.ndarray, *_: np.ndar
     return standardised(x, scale, bias, x.mean((0, 2, 3)), x.var((0, 2, 3)))
 
 
+def root_mean_square(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """onnxruntime has it in the standard's domain only; the scale tells the axes, its rank the epsilon of the case."""
+    axes = tuple(range(-scale.ndim, 0))
+    epsilon = 1e-5 if scale.ndim == 1 else 0.01
+    return (x / np.sqrt((x * x).mean(axes, keepdims=True) + epsilon) * scale).astype(np.float32)
+
+
 def all_kept(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mask of opset 12, in the type of x; the older pages are silent, and onnxruntime gives zeros."""
     return x, np.ones_like(x)
@@ -78,6 +85,14 @@ CASES = [
     ),
     Case("RMSNormalization", [X, floats(2)]),
     Case("RMSNormalization", [X, floats(4, 3, 2)], {"axis": 1, "epsilon": 0.01}, name="from axis 1"),
+    *[
+        Case("SimplifiedLayerNormalization", *given, name=name, domain=domain, **how)
+        for domain, how in (("", {}), ("com.microsoft", {"formula": root_mean_square}))
+        for name, given in (
+            ("", ([X, floats(2)],)), ("from axis 2", ([X, floats(3, 2)], {"axis": 2, "epsilon": 0.01})),
+        )
+    ],
+    Case("SimplifiedLayerNormalization", [X, floats(2)], {"epsilon": 0.1}, outputs=2, name="both outputs"),
     Case("LRN", [floats(1, 6, 2, 2)], {"size": 3}),
     # as many samples as channels: onnx's reference mistakes one for the other
     Case(
@@ -86,8 +101,16 @@ CASES = [
     Case("LpNormalization", [X]),
     Case("LpNormalization", [X], {"axis": 1, "p": 1}, name="sum of absolutes"),
     Case("LpNormalization", [LONE], {"axis": 1}, differentiable=False, name="zeros"),
-    Case("MeanVarianceNormalization", [X]),
-    Case("MeanVarianceNormalization", [X], {"axes": [1, -1]}, name="other axes"),
+    Case("MeanVarianceNormalization", [X], since=9),
+    Case("MeanVarianceNormalization", [X], {"axes": [1, -1]}, since=9, name="other axes"),
+    *[
+        Case(
+            "MeanVarianceNormalization", [X], {"across_channels": across, "normalize_variance": variance}, until=9,
+            name=f"{across} {variance}", tolerance=1e-4,
+        )
+        for across in (0, 1)
+        for variance in (0, 1)
+    ],
     Case("Dropout", [X], {"is_test": 1}, until=7, formula=lambda x: x),
     Case("Dropout", [X], {"is_test": 1}, until=7, outputs=2, formula=all_kept, name="mask"),
     Case("Dropout", [X], {"ratio": 0.3}, since=7, until=12),
@@ -126,3 +149,29 @@ def test_a_constant_input_has_a_finite_gradient(node: str) -> None:
     y.sum().backward()
     assert x.grad is not None
     assert bool(torch.isfinite(x.grad).all())
+
+
+SLIM = [(3, 4, 5, 1), (3, 4, 1, 5), (1, 4, 1, 5), (1, 4, 3, 3), (4, 2, 3, 1), (1, 4, 5, 1, 1), (2, 2, 3), (2, 2, 3, 2)]
+
+
+@pytest.mark.parametrize("shape", SLIM)
+@pytest.mark.parametrize("turned", ["x", "y", "both"])
+@pytest.mark.parametrize("node", [
+    "BatchNormalization(a, s, b, m, v)", "BatchNormalization <training_mode = 1> (a, s, b, m, v)",
+    "InstanceNormalization(a, s, b)", "GroupNormalization <num_groups = 2> (a, s, b)",
+])  # fmt: skip
+def test_no_layout_changes_a_gradient(node: str, turned: str, shape: tuple) -> None:
+    """Where a size is 1 torch takes one of tensor and gradient for channels-last, the other for contiguous."""
+    rank = len(shape)
+    for order in ([0, 2, 1, *range(3, rank)], [0, *range(2, rank), 1], [*range(rank)][::-1]):
+        there = order if turned != "y" else [*range(rank)]
+        back = order if turned != "x" else [*range(rank)]
+        text = f"""<ir_version: 10, opset_import: ["" : 21]>
+            g (float[{",".join("?" * rank)}] x, float[c] s, float[c] b, float[c] m, float[c] v) => (float y) {{
+            a = Transpose <perm = {there}> (x) n = {node} y = Transpose <perm = {back}> (n) }}"""
+        module = convert(check_model(parser.parse_model(text).SerializeToString()), precision=torch.float64)
+        sizes = np.array(shape)[np.argsort(there)]
+        inputs = [torch.from_numpy(each).double() for each in (floats(*sizes), *(floats(shape[1]) for _ in range(3)))]
+        variance = torch.from_numpy(floats(shape[1], low=0.2)).double().abs()
+        free = [value.requires_grad_() for value in inputs[:3]]
+        assert torch.autograd.gradcheck(lambda *three: module(*three, inputs[3], variance)[0], free)  # noqa: B023

@@ -59,6 +59,10 @@ def deformed(name: str, x: tuple, w: tuple, leave_out: tuple = (), **attributes:
     return Case("DeformConv", kept, attributes, name=name, tolerance=1e-4)
 
 
+NOWHERE = points(2, 3, 4, 2)
+NOWHERE[0, 0, 0, 0] = NOWHERE[1, 0, 1, 1] = NOWHERE[1, 2, 3] = np.nan
+NOWHERE[0, 1, 1, 0], NOWHERE[1, 1, 0, 1] = np.inf, -np.inf
+
 CASES = [
     *[
         Case("AffineGrid", [theta, size], {"align_corners": corners}, constant=(1,), name=f"{name} {corners}")
@@ -84,6 +88,16 @@ CASES = [
                 *sampled("volume", VOLUME, points(1, 2, 1, 3, 3), mode, padding, corners, refused=mode == "cubic"),
             ]),
         )
+    ],
+    *[
+        Case(
+            "GridSample", [IMAGE, NOWHERE], {"mode": mode, "padding_mode": padding, "align_corners": corners},
+            since=20, differentiable=False, name=f"nowhere {mode} {padding} {corners}", tolerance=1e-4,
+        )
+        for mode in ("linear", "nearest", "cubic")
+        for padding in ("zeros", "border", "reflection")
+        for corners in (0, 1)
+        if mode != "linear" or padding == "zeros"  # at NaN onnxruntime reads outside the image, or dies
     ],
     *[
         Case(
@@ -121,6 +135,21 @@ CASES = [
     deformed("depthwise", (1, 2, 4, 4), (2, 1, 2, 2), group=2),
     deformed("offsets per channel", (1, 2, 4, 4), (2, 2, 2, 2), offset_group=2),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_coordinates_that_are_no_numbers_get_no_gradient_and_spoil_none(mode: str, padding_mode: str) -> None:
+    """Both gradients are those of the same grid with -1 in their place, but for a 0 there."""
+    known = torch.from_numpy(np.where(np.isfinite(NOWHERE), NOWHERE, -1)).double().requires_grad_()
+    grid = torch.from_numpy(NOWHERE).double().requires_grad_()
+    image = torch.from_numpy(IMAGE).double().requires_grad_()
+    how = {"mode": mode, "padding_mode": padding_mode}
+    got, wanted = (
+        torch.autograd.grad(grid_sample(image, place, **how).square().sum(), (image, place)) for place in (grid, known)
+    )
+    torch.testing.assert_close(got[0], wanted[0])
+    torch.testing.assert_close(got[1], torch.where(torch.from_numpy(NOWHERE).isfinite(), wanted[1], 0.0))
 
 
 @pytest.mark.parametrize("corners", [0, 1])

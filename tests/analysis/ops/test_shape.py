@@ -108,6 +108,10 @@ CASES = [
     slices("axes from the end", [1], [3], [-1]),
     slices("nothing left", [3], [1], [2]),
     Case("Slice", [X, ints(1), ints(3), ints(1)], since=10, name="bounds as inputs"),
+    Case("DynamicSlice", [X, ints(1), ints(3), ints(1)]),
+    Case("DynamicSlice", [X, ints(0, -2), ints(1, 9)], constant=(1, 2), name="no axes"),
+    Case("Crop", [floats(2, 3, 4, 5)], {"border": [1, 0, 2, 1]}),
+    Case("Crop", [floats(2, 3, 4, 5)], {"border": [1, 1, 0, 0], "scale": [2, 3]}, name="to a size"),
     Case(
         "Slice", [INTEGERS, *(np.array([n], np.int32) for n in (3, 0, 2, -1))], since=10, constant=(1, 2, 3, 4),
         differentiable=False, name="integers",
