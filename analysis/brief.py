@@ -19,8 +19,10 @@ class Brief:
     verdict: str
     """In one word, and how many findings there are."""
     cause: str
+    first: str
+    """What leaves the network as it is and was proven to help: to be tried before the change."""
     change: str
-    """The one change to make: what costs nothing, then the best remedy; what is known where none was proven."""
+    """The one change to make: the best remedy, or what is known where none was proven."""
     moved: str
     """What the change did, from before to after."""
     cost: str
@@ -30,7 +32,7 @@ class Brief:
     @property
     def summary(self) -> str:
         """What is wrong, what was proven to help, by how much."""
-        return " ".join(filter(None, (self.cause, self.change, self.moved)))
+        return " ".join(filter(None, (self.cause, self.first, self.change, self.moved)))
 
 
 def brief_of(report: Report) -> Brief:
@@ -40,7 +42,8 @@ def brief_of(report: Report) -> Brief:
     return Brief(
         verdict=_verdict(report),
         cause=_cause(report, root),
-        change=" ".join(_change(report, root, best)),
+        first=" ".join(card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY),
+        change=best.recipe if best is not None else _unproven(report, root),
         moved="" if best is None else _moved(best),
         cost="" if best is None else _cost(best),
         certainty=" ".join(_certainty(report, root, best)),
@@ -107,21 +110,13 @@ def _others(findings: Sequence[Finding], root: Finding) -> str:
 # ------------------------------------------------------------------ the change, its effect, its cost
 
 
-def _change(report: Report, root: Finding | None, best: Remedy | None) -> Iterator[str]:
-    free = [card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY]
-    yield from free
-    if best is not None:
-        yield best.recipe
-    elif not free and _is_ill(report.verdict):
-        yield from _unproven(report, root)
-
-
-def _unproven(report: Report, root: Finding | None) -> Iterator[str]:
+def _unproven(report: Report, root: Finding | None) -> str:
     """What is known where no treatment was proven to help."""
-    yield f"No treatment was proven to help: {_why_unproven(report)}."
+    if not _is_ill(report.verdict):
+        return ""
     rule = None if root is None else find_rule(root.rule)
-    if rule is not None:
-        yield f"What usually helps: {' '.join(rule.sections['Remedies'])}"
+    usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
+    return f"No treatment was proven to help: {_why_unproven(report)}.{usual}"
 
 
 def _why_unproven(report: Report) -> str:

@@ -45,7 +45,7 @@ def answer(content: bytes, report: Report, gate: Gate | None, kind: str = JSON, 
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
     headers = {VERDICT_HEADER: report.verdict.value, "X-Content-Type-Options": "nosniff"}
     if kind == HTML:
-        content = render_html(report).encode()
+        content = render_html(report, served=True).encode()
         headers |= {"Content-Security-Policy": content_security_policy(), "Referrer-Policy": "no-referrer"}
     headers |= {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
     if not failed and _names(known, headers["ETag"]):

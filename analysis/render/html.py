@@ -41,11 +41,13 @@ EMPHASIS: Final = Markup("<em>{}</em>")
 INLINE: Final = re.compile(r"`([^`]+)`|\*([^*\s][^*]*)\*")
 
 
-def render_html(report: Report) -> str:
-    """The page."""
+def render_html(report: Report, *, served: bool = False) -> str:
+    """The page; `served`: below the analysis it belongs to, where links to repaired models lead somewhere."""
     template = _environment().get_template("report.html")
     return template.render(
         report=report,
+        served=served,
+        by_id={variant.id: variant for variant in report.variants},
         brief=brief_of(report),
         baseline=report.variants[0],
         root=root_cause(report.findings),

@@ -40,6 +40,7 @@ def _recipe(brief: Brief) -> list[str]:
     """Cause, change and what speaks for it, each behind its label."""
     labelled = {
         "cause": brief.cause,
+        "first": brief.first,
         "change": brief.change,
         "moved": brief.moved,
         "cost": brief.cost,

@@ -539,7 +539,7 @@ def test_a_browser_gets_the_page_and_everybody_else_the_json(service: Service, s
     page = service.ask("GET", path, headers={"Accept": BROWSER})
     assert page.status_code == HTTPStatus.OK
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.text == render_html(sick)
+    assert page.text == render_html(sick, served=True)
     plain = service.get(path)
     assert (plain.headers["content-type"], plain.content) == ("application/json", sick.to_json())
     for response in (page, plain):
@@ -575,7 +575,7 @@ def test_a_gate_judges_a_page_as_it_judges_json(service: Service, sick: Report) 
     page = service.ask("GET", path, headers={"Accept": "text/html", "If-None-Match": "*"})
     assert page.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.text == render_html(sick)
+    assert page.text == render_html(sick, served=True)
 
 
 def test_what_is_neither_is_refused_and_errors_stay_problems(service: Service, healthy: Report) -> None:

@@ -18,7 +18,7 @@ from analysis.facts import ActivationGradient, LayerStats, Provenance, Range, Sa
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
-from analysis.report import ModelFile, Report
+from analysis.report import Advice, AdviceKind, ModelFile, Report
 from analysis.rules import BY_ID
 from tests.analysis.reports import report_of
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, layer, measurement, stats
@@ -279,9 +279,16 @@ def poisoned(name: str) -> Report:
     batch = report.batch.model_copy(update={"notes": (name,)})
     options = {"train": [name], name: name}
     engine = replace(report.engine, sandbox={name: name})
-    return report.model_copy(
-        update={"model": model, "findings": findings, "batch": batch, "options": options, "engine": engine}
+    advice = (Advice(kind=AdviceKind.ADAM, words=name, values={}, snippet=name),)
+    remedies = tuple(
+        each.model_copy(update={"snippet": name, "cost": name, "recipe": name}) for each in report.remedies
     )
+    return report.model_copy(
+        update={
+            "model": model, "findings": findings, "batch": batch, "options": options, "engine": engine,
+            "advice": advice, "remedies": remedies,
+        }
+    )  # fmt: skip
 
 
 def test_a_name_is_shown_as_it_is_but_for_what_would_steer() -> None:
@@ -295,7 +302,8 @@ def test_a_model_is_linked_only_below_the_report() -> None:
     for href, links in (("variants/he/model.onnx", 1), ("javascript:alert(1)", 0), ("//evil.example", 0)):
         variant = report.variants[0].model_copy(update={"model": ModelFile(href=href, sha256="0")})
         changed = report.model_copy(update={"variants": (variant,)})
-        assert len(page_of(changed).all("a", href=href)) == links
+        assert len(parsed(render_html(changed, served=True)).all("a", href=href)) == links
+        assert page_of(changed).all("a", href=href) == []  # in a file it would lead nowhere
 
 
 # ------------------------------------------------------------------ true to the report
@@ -320,6 +328,12 @@ def test_a_healthy_page_asks_for_nothing() -> None:
     assert [each.text for each in page.all("dt")] == ["Verdict", "Cause", "How sure"]
     assert "No rule found anything." in page.text
     assert "None is needed." in page.text
+
+
+def test_an_inconclusive_page_does_not_say_that_all_is_well() -> None:
+    page = page_of(report_of(measurement(flow=flow(None))))
+    (section,) = page.all("section", id="remedies")
+    assert section.text.endswith("None was looked for: Neither gradient flow nor a training probe could be measured.")
 
 
 def test_findings_carry_their_evidence(report: Report, page: Element) -> None:
@@ -366,11 +380,26 @@ def test_every_section_of_numbers_is_whole(report: Report, page: Element) -> Non
     refused = [each.id for each in report.variants if each.measurement is None]
     assert [row[0].text for row in rows(page, "refused-table")] == refused
     assert [row[0].text for row in rows(page, "effects-table")] == list(report.factor_effects)
+    assert [row[0].text for row in rows(page, "interactions-table")] == list(report.factor_interactions)
     assert [row[0].text for row in rows(page, "options-table")] == list(AnalysisOptions.model_fields)
     assert [row[0].text for row in rows(page, "time-table")] == list(report.timings_seconds)
     runs = [run for each in report.variants if each.probe is not None for run in each.probe.runs]
     ends = [run.curve[-1] for run in runs]
     assert [row[7].value for row in rows(page, "training-table")] == pytest.approx(ends, rel=0, abs=0, nan_ok=True)
+
+
+def test_what_costs_nothing_and_the_lines_of_code_are_there(report: Report, page: Element) -> None:
+    (section,) = page.all("section", id="advice")
+    assert [each.text for each in section.all("p")] == [each.words for each in report.advice]
+    shown = ["".join(str(line) for line in each.children) for each in page.all("code") if "optim" in each.text]
+    assert shown == [each.snippet for each in (*report.advice, *report.remedies) if each.snippet]
+
+
+def test_chosen_options_stand_out_from_defaults() -> None:
+    page = page_of(report_of(options=parse_options({"seed": 7})))
+    said = {row[0].text: row[1] for row in rows(page, "options-table")}
+    assert (said["seed"].text, len(said["seed"].all("strong"))) == ("7", 1)
+    assert (said["effort"].text, said["effort"].all("strong")) == ("standard (default)", [])
 
 
 def test_what_was_not_measured_says_why(report: Report, page: Element) -> None:
