@@ -3,17 +3,19 @@
 Here one seed, and what needs no training without it; three seeds of both halves, trained, are a benchmark.
 """
 
+from types import ModuleType
+
 import pytest
 
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
 from analysis.report import Report, Severity, Verdict
 from analysis.rules import RULES
-from tests.gallery import HEALTHY, SICK, first_half
+from tests.gallery import HEALTHY, SICK, first_half, held_out
 from tests.gallery.exhibit import labels
 from tests.gallery.matrix import diagnosed, judge
 
-EXHIBITS = {exhibit.name: (exhibit, first_half.SEEDS) for exhibit in first_half.EXHIBITS}
+EXHIBITS = {exhibit.name: (exhibit, half.SEEDS) for half in (first_half, held_out) for exhibit in half.EXHIBITS}
 STATIC = [name for name, (exhibit, _) in EXHIBITS.items() if exhibit.effort is Effort.QUICK]
 TRAINED = [name for name, (exhibit, _) in EXHIBITS.items() if exhibit.effort is Effort.STANDARD]
 ILLNESSES = {rule.id for rule in RULES if not rule.id.startswith("GH9")} | {"GH901"}
@@ -68,8 +70,14 @@ def test_every_exhibit_was_really_trained_and_some_optimiser_trains_the_healthy(
         assert "fails" not in {entry["label"] for entry in known.values()}
 
 
-def test_every_illness_is_on_show() -> None:
-    shown = frozenset[str]().union(*(exhibit.expected for exhibit, _ in EXHIBITS.values()))
+def test_labels_are_of_exhibits_and_names_are_used_once() -> None:
+    assert labels().keys() == EXHIBITS.keys()
+    assert len(EXHIBITS) == len(first_half.EXHIBITS) + len(held_out.EXHIBITS)
+
+
+@pytest.mark.parametrize("half", [first_half, held_out], ids=["first half", "second half"])
+def test_every_illness_is_on_show(half: ModuleType) -> None:
+    shown = frozenset[str]().union(*(exhibit.expected for exhibit in half.EXHIBITS))
     assert shown == ILLNESSES
 
 

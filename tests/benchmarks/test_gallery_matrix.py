@@ -10,15 +10,20 @@ import pytest
 
 from analysis.options import Effort
 from tests.benchmarks.conftest import Record
-from tests.gallery import first_half
+from tests.gallery import first_half, held_out
 from tests.gallery.matrix import Verdict, figures, judge
 
 pytestmark = pytest.mark.benchmark
-HALVES = {"first half": first_half}
-MISSES = {"first half": 0.02}
+HALVES = {"first half": first_half, "second half": held_out}
+MISSES = {"first half": 0.02, "second half": 0.05}
 """Targets."""
-KNOWN_MISSES = {("first half", Effort.QUICK): 0.02, ("first half", Effort.STANDARD): 0.02}
-KNOWN_WARNINGS = {("first half", Effort.QUICK): 0.06, ("first half", Effort.STANDARD): 0.06}
+KNOWN_MISSES = {"first half": 0.008, "second half": 0.008}
+"""The same at both efforts, to a case."""
+KNOWN_WARNINGS = {
+    ("first half", Effort.QUICK): 0.059, ("first half", Effort.STANDARD): 0.039,
+    ("second half", Effort.QUICK): 0.111, ("second half", Effort.STANDARD): 0.032,
+}  # fmt: skip
+"""At effort quick nothing has shown yet that a fifth of dead units does no harm."""
 
 
 def verdicts(half: ModuleType, effort: Effort) -> list[Verdict]:
@@ -41,7 +46,7 @@ def test_the_confusion_matrix(name: str, effort: Effort, record: Record) -> None
     assert counted.errors == 0
     record(
         f"rules missed, {name}, {effort.value}", 1 - counted.recalled / counted.expected,
-        target=MISSES[name], known=KNOWN_MISSES[name, effort], unit="share",
+        target=MISSES[name], known=KNOWN_MISSES[name], unit="share",
     )  # fmt: skip
     record(
         f"healthy ones with a warning, {name}, {effort.value}", counted.warnings / counted.healthy,
