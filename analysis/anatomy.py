@@ -21,7 +21,8 @@ from analysis.sources import Sources
 
 SMALL_SCALE: Final = 0.1
 """Layer-scale starts at 1e-6 (Touvron et al. 2021) to 0.1; a scale that works in earnest is near 1."""
-QUANTIZERS: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+QUANTIZERS: Final = ("QuantizeLinear", "DynamicQuantize", "QLinear", "QGemm")
+"""How the names of operators begin that round to integers."""
 READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
 PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
@@ -48,7 +49,7 @@ def find_anatomy(
         zero_head=None if closed is None else closed.layer.id,
         layer_scales=dict(_layer_scales(weights, layers)),
         cancelled=dict(_cancelled(model, layers, attention)),
-        straight_through=tuple(label(node) for node in model.nodes if node.op_type in QUANTIZERS),
+        straight_through=tuple(label(node) for node in model.nodes if node.op_type.startswith(QUANTIZERS)),
         head_operators=head.stripped[::-1],
         head_activation=_head_activation(model, head),
         stacked_links=tuple(_stacked_links(model, head)),
