@@ -24,7 +24,8 @@ SMALL_SCALE: Final = 0.1
 FAINT: Final = 0.02
 """Norm of a unit's weights in a last layer that was scaled down by design: 0.001 times the usual 0.3 to 1 in BEiT (Bao
 et al. 2022), 0.01 in policy networks (Andrychowicz et al. 2021)."""
-QUANTIZERS: Final = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+QUANTIZERS: Final = ("QuantizeLinear", "DynamicQuantize", "QLinear", "QGemm")
+"""How the names of operators begin that round to integers."""
 READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
 PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
@@ -56,7 +57,7 @@ def find_anatomy(
         zero_head=zero_head,
         layer_scales=dict(_layer_scales(weights, layers)),
         cancelled=dict(_cancelled(model, layers, attention)),
-        straight_through=tuple(label(node) for node in model.nodes if node.op_type in QUANTIZERS),
+        straight_through=tuple(label(node) for node in model.nodes if node.op_type.startswith(QUANTIZERS)),
         head_operators=head.stripped[::-1],
         head_activation=_head_activation(model, head),
         stacked_links=tuple(_stacked_links(model, head)),

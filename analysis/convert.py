@@ -524,6 +524,7 @@ class _Builder:
             tuple((outside, inside) for inside, outside in captured.items()),
             inputs,
             tuple(inner.slots[name] for name in outputs),
+            frozenset(inner.slot(value.name) for value in graph.input if len(value.type.tensor_type.shape.dim) == 1),
         )
 
     def _attributes(self, node: NodeProto, operator: Operator, outputs: int) -> dict[str, Any]:

@@ -25,7 +25,7 @@ ACTIVATIONS: Final = frozenset(
 NORMALIZATIONS: Final = frozenset(
     {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
      "MeanVarianceNormalization", "LpNormalization", "LRN", "SimplifiedLayerNormalization", "SkipLayerNormalization",
-     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization"}
+     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "GroupNorm", "SkipGroupNorm"}
 )  # fmt: skip
 TRANSPARENT: Final = NORMALIZATIONS | {
     "Add", "Sum", "Dropout", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",

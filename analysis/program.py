@@ -111,6 +111,8 @@ class BodyProgram:
     """(slot outside, slot inside)."""
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    lines: frozenset[int] = frozenset()
+    """Inputs that are declared with one axis: a number enters them as a line of one, as a Loop's count may be read."""
 
     def bind(self, outside: Slots) -> Callable[..., tuple[Any, ...]]:
         """A function of the body's inputs, over the present values of what it captures."""
@@ -122,6 +124,8 @@ class BodyProgram:
             slots = base.copy()
             for slot, value in zip(self.inputs, values, strict=True):
                 slots[slot] = value
+            for slot in self.lines:
+                slots[slot] = slots[slot].reshape(1) if slots[slot].ndim == 0 else slots[slot]
             self.program.run(slots)
             return tuple(slots[slot] for slot in self.outputs)
 

@@ -58,6 +58,7 @@ def _fused(name: str) -> tuple[Callable[..., Tensor], tuple[str, ...]]:
 # ------------------------------------------------------------------ products and activations
 
 
+@op("TransposeMatMul", domain=MICROSOFT)
 @op("FusedMatMul", domain=MICROSOFT)
 def fused_matmul(
     a: Tensor, b: Tensor, *, alpha: float = 1.0, transA: int = 0, transB: int = 0,  # noqa: N803 - ONNX names
@@ -249,10 +250,25 @@ def attention(
     unidirectional: int = 0,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Self-attention with the projection to queries, keys and values in one weight [hidden, 3 H D]."""
-    if do_rotary:
-        raise UnsupportedOp("Attention that applies rotary positions itself")
+    refuse_rotary(do_rotary)
     sizes = list(qkv_hidden_sizes or [weights.shape[1] // 3] * 3)
     projected = x @ weights if bias is None else x @ weights + bias
+    return self_attention(
+        projected, sizes, mask_index, past, attention_bias, mask_filter_value, num_heads, scale, unidirectional
+    )
+
+
+def refuse_rotary(asked: int) -> None:
+    """No case of onnxruntime's kernel for the CPU shows what it does."""
+    if asked:
+        raise UnsupportedOp("Attention that applies rotary positions itself")
+
+
+def self_attention(
+    projected: Tensor, sizes: list[int], mask_index: Tensor | None, past: Tensor | None,
+    attention_bias: Tensor | None, mask_filter_value: float, num_heads: int, scale: float, unidirectional: int,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Attention among queries, keys and values that lie behind one another along the last axis."""
     q, k, v = (split_heads(part, num_heads) for part in projected.split(sizes, -1))
     before = 0 if past is None else past.shape[3]
     if past is not None:

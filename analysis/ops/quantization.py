@@ -23,6 +23,11 @@ UINT8: Final = Element("UINT8", torch.uint8)
 NAMES: Final = {torch.uint8: "UINT8", torch.int8: "INT8", torch.uint16: "UINT16", torch.int16: "INT16"}
 
 
+MICROSOFT: Final = "com.microsoft"
+"""onnxruntime's domain, which had quantised operators for more types before the standard did."""
+
+
+@op("QuantizeLinear", domain=MICROSOFT)
 @op("QuantizeLinear", 10)
 def quantize_linear_10(
     x: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0,
@@ -47,9 +52,10 @@ def quantize_linear(
     if in_type is not None and in_type.name in HALVES and quotient.dtype is torch.float32:
         quotient = straight_through(quotient, quotient.detach().to(HALVES[in_type.name]).float(), quotient.isfinite())
     shift = None if zero_point is None else _spread(wide(zero_point), x, axis, block_size)
-    return _quantized(quotient, shift, output_dtype or element or _type_of(zero_point), saturate)
+    return quantized(quotient, shift, output_dtype or element or _type_of(zero_point), saturate)
 
 
+@op("DequantizeLinear", domain=MICROSOFT)
 @op("DequantizeLinear", 10)
 def dequantize_linear(
     x: Tensor, scale: Tensor, zero_point: Tensor | None = None, *, axis: int = 1, block_size: int = 0,
@@ -59,7 +65,7 @@ def dequantize_linear(
     dtype = output_dtype or scale.dtype
     precision = torch.promote_types(dtype, torch.float32)
     shift = None if zero_point is None else _spread(zero_point.to(precision), x, axis, block_size)
-    return (_shifted(x.to(precision), shift) * _spread(scale.to(precision), x, axis, block_size)).to(dtype)
+    return (shifted(x.to(precision), shift) * _spread(scale.to(precision), x, axis, block_size)).to(dtype)
 
 
 @op("DynamicQuantizeLinear", 11)
@@ -68,7 +74,7 @@ def dynamic_quantize_linear(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     low, high = x.min().clamp(max=0), x.max().clamp(min=0)
     scale = torch.where(high > low, (high - low) / 255, 1.0)
     zero_point = (-low / scale).detach().round().clamp(0, 255)
-    return _quantized(x / scale, zero_point, UINT8), scale, zero_point.to(torch.uint8)
+    return quantized(x / scale, zero_point, UINT8), scale, zero_point.to(torch.uint8)
 
 
 @op("MatMulInteger", 10)
@@ -78,7 +84,7 @@ def mat_mul_integer(
     """(A - z_a) (B - z_b); zero points for all, for each row of A, for each column of B."""
     rows = None if a_zero_point is None else _by_row(a_zero_point)
     columns = None if b_zero_point is None else _by_column(b_zero_point)
-    product = torch.matmul(_shifted(a.double(), rows), _shifted(b.double(), columns))
+    product = torch.matmul(shifted(a.double(), rows), shifted(b.double(), columns))
     return _as_integers(product, torch.int32)
 
 
@@ -90,7 +96,7 @@ def q_linear_mat_mul(
     """clamp(round((A - z_a) (B - z_b) s_a s_b / s_y) + z_y)."""
     product = mat_mul_integer(a, b, a_zero_point, b_zero_point)
     factor = wide(_by_row(a_scale)) * wide(_by_column(b_scale)) / wide(_by_row(y_scale))
-    return _quantized(product.to(factor.dtype) * factor, _by_row(y_zero_point), element or _type_of(y_zero_point))
+    return quantized(product.to(factor.dtype) * factor, _by_row(y_zero_point), element or _type_of(y_zero_point))
 
 
 @op("ConvInteger", 10)
@@ -100,9 +106,9 @@ def conv_integer(
     pads: Ints | None = None, strides: Ints | None = None,
 ) -> Tensor:  # fmt: skip
     """Convolution of x - z_x with w - z_w; z_w for all or for each output channel."""
-    weight = _shifted(w.double(), w_zero_point if w_zero_point is None else _spread(w_zero_point, w, 0))
+    weight = shifted(w.double(), w_zero_point if w_zero_point is None else _spread(w_zero_point, w, 0))
     total = conv(
-        _shifted(x.double(), x_zero_point), weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads,
+        shifted(x.double(), x_zero_point), weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads,
         strides=strides,
     )  # fmt: skip
     return _as_integers(total, torch.int32)
@@ -122,7 +128,7 @@ def q_linear_conv(
     )  # fmt: skip
     total = total if b is None else total + _spread(b, total, 1)
     factor = wide(x_scale).reshape(()) * wide(_spread(w_scale, total, 1)) / wide(y_scale).reshape(())
-    return _quantized(total.to(factor.dtype) * factor, y_zero_point.reshape(()), element or _type_of(y_zero_point))
+    return quantized(total.to(factor.dtype) * factor, y_zero_point.reshape(()), element or _type_of(y_zero_point))
 
 
 def _spread(parameter: Tensor, x: Tensor, axis: int, block_size: int = 0) -> Tensor:
@@ -145,11 +151,12 @@ def _by_column(parameter: Tensor) -> Tensor:
     return parameter.reshape(()) if parameter.numel() == 1 else parameter
 
 
-def _shifted(numbers: Tensor, zero_point: Tensor | None) -> Tensor:
+def shifted(numbers: Tensor, zero_point: Tensor | None) -> Tensor:
+    """Numbers less their zero point."""
     return numbers if zero_point is None else numbers - zero_point.to(numbers.dtype)
 
 
-def _quantized(quotient: Tensor, zero_point: Tensor | None, to: Element, saturate: int = 1) -> Tensor:
+def quantized(quotient: Tensor, zero_point: Tensor | None, to: Element, saturate: int = 1) -> Tensor:
     """clamp(round(quotient) + z), or for floats the nearest number of the type."""
     quotient = wide(quotient)
     shift = 0.0 if zero_point is None else zero_point.to(quotient.dtype)

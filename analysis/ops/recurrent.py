@@ -22,6 +22,8 @@ Activation = Callable[[Tensor], Tensor]
 State = tuple[Tensor, ...]
 Show = Callable[[int, int, State], None]
 """(direction, step in the order of time, states that it computes: nobody reads those of a padded step)."""
+Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""(values, matrix, bias) -> values matrix' + bias."""
 Cell = Callable[[Tensor, State], State]
 """(input part of one step [N, G H], state) -> next state; the first state is the output."""
 
@@ -110,14 +112,16 @@ def _prepare(
     return Sequences(x, lengths, tuple(zeros if state is None else state for state in initial), show)
 
 
-def _scan(sequences: Sequences, d: int, direction: Direction, cell: Cell) -> tuple[Tensor, State]:
-    """Run a cell over time: all outputs [T, N, H] and the last state."""
+def _scan(
+    sequences: Sequences, d: int, direction: Direction, cell: Cell, product: Product = F.linear
+) -> tuple[Tensor, State]:
+    """Run a cell over time: all outputs [T, N, H] and the last state; the output of a sample that has ended is 0."""
     x = _reversed(sequences.x, sequences.lengths) if direction.reverse else sequences.x
-    projected = F.linear(x, direction.w, direction.input_bias)
-    state = tuple(initial[d] for initial in sequences.states)
+    projected = product(x, direction.w, direction.input_bias)
+    state = entering = tuple(initial[d] for initial in sequences.states)
     outputs = []
     for step, part in enumerate(projected.unbind(0)):
-        following = cell(part, state)
+        following = cell(part, entering)
         if sequences.lengths is None:
             state = following
             outputs.append(state[0])
@@ -125,6 +129,7 @@ def _scan(sequences: Sequences, d: int, direction: Direction, cell: Cell) -> tup
             running = (step < sequences.lengths).unsqueeze(1)
             state = tuple(torch.where(running, new, old) for new, old in zip(following, state, strict=True))
             outputs.append(torch.where(running, state[0], torch.zeros_like(state[0])))
+        entering = (outputs[-1], *state[1:])
         if sequences.show is not None:
             sequences.show(d, x.shape[0] - 1 - step if direction.reverse else step, following)
     stacked = torch.stack(outputs) if outputs else x.new_zeros(0, x.shape[1], direction.r.shape[1])
@@ -235,26 +240,40 @@ def lstm(
     node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gates i, o, f, candidate g; c = f c + i g; h = o tanh(c) (Hochreiter 1997). Gate order i o f c."""
+    return lstm_with(
+        F.linear, x, w, r, b, sequence_lens, (initial_h, initial_c), p, activation_alpha, activation_beta, activations,
+        clip, direction, input_forget, layout, mode, node,
+    )  # fmt: skip
+
+
+def lstm_with(
+    product: Product, x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, lengths: Tensor | None,
+    initial: Sequence[Tensor | None], p: Tensor | None, activation_alpha: list[float] | None,
+    activation_beta: list[float] | None, activations: list[str] | None, clip: float | None, direction: str,
+    input_forget: int, layout: int, mode: RunMode, node: str,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """An LSTM whose values meet its matrices in this product."""
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h, initial_c), w, r.shape[2], layout, mode, node)
-    if p is None and not input_forget and _is_plain(sequences, clip, names, ["sigmoid", "tanh", "tanh"]):
+    sequences = _prepare(x, lengths, initial, w, r.shape[2], layout, mode, node)
+    plain = product is F.linear and p is None and not input_forget
+    if plain and _is_plain(sequences, clip, names, ["sigmoid", "tanh", "tanh"]):
         return _fused("LSTM", sequences, w, r, b, direction, layout)
     chosen = _activations(names, activation_alpha or (), activation_beta or ())
     clamp = _clamp(clip)
     results = []
     for d, weights in enumerate(_directions(w, r, b, direction, chosen, p)):
-        cell = _lstm_cell(weights, clamp, input_forget=bool(input_forget))
-        results.append(_scan(sequences, d, weights, cell))
+        cell = _lstm_cell(weights, clamp, product, input_forget=bool(input_forget))
+        results.append(_scan(sequences, d, weights, cell, product))
     return _collect(results, layout)
 
 
-def _lstm_cell(weights: Direction, clamp: Activation, *, input_forget: bool) -> Cell:
+def _lstm_cell(weights: Direction, clamp: Activation, product: Product, *, input_forget: bool) -> Cell:
     f, g, h_activation = weights.activations
     peepholes: Sequence[Tensor] | None = None if weights.peephole is None else weights.peephole.chunk(3)
 
     def cell(part: Tensor, state: State) -> State:
         h, c = state
-        i, o, forget, candidate = (part + F.linear(h, weights.r, weights.recurrent_bias)).chunk(4, 1)
+        i, o, forget, candidate = (part + product(h, weights.r, weights.recurrent_bias)).chunk(4, 1)
         if peepholes is not None:
             i, forget = i + peepholes[0] * c, forget + peepholes[2] * c
         i = f(clamp(i))

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.errors import UnsupportedOp
-from analysis.ops._registry import DType, Ints, OutputCount, Tensor, op
+from analysis.ops._registry import DType, Ints, OutputCount, OutputElement, Tensor, op
 from analysis.ops.arithmetic import also_unsigned
 
 
@@ -285,9 +285,11 @@ def center_crop_pad(x: Tensor, sizes: Ints, *, axes: Ints | None = None) -> Tens
 
 
 @op("ConstantOfShape", 9)
-def constant_of_shape(sizes: Ints, *, value: Tensor | None = None) -> Tensor:
+def constant_of_shape(sizes: Ints, *, value: Tensor | None = None, element: OutputElement = None) -> Tensor:
     """A tensor of one number, 0.0 by default."""
-    return torch.zeros(sizes) if value is None else value.reshape(()).expand(sizes).contiguous()
+    if value is None:
+        return torch.zeros(sizes, dtype=element.dtype if element else torch.float32)
+    return value.reshape(()).expand(sizes).contiguous()
 
 
 @op("Range", 11)

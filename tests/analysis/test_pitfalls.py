@@ -459,8 +459,11 @@ def test_26_both_cotangents_are_told_and_the_same_seed_gives_the_same_report() -
     assert rules(other) == rules(first)
 
 
-def test_27_quantised_graphs_pass_gradients_straight_through_and_say_so() -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_27_quantised_graphs_pass_gradients_straight_through_and_say_so(fused: bool) -> None:
+    """Two roundings behind each other where onnxruntime's optimiser put an operator between quantised numbers."""
     model = onnx.load_from_string(mlp(4, "Relu", he()))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     for tensor in (numpy_helper.from_array(np.float32(0.05), "step"), numpy_helper.from_array(np.int8(0), "zero")):
         model.graph.initializer.append(tensor)
     nodes = []
@@ -473,13 +476,22 @@ def test_27_quantised_graphs_pass_gradients_straight_through_and_say_so() -> Non
                 helper.make_node(
                     "QuantizeLinear", [f"{value}_float", "step", "zero"], [f"{value}_int"], name=f"q_{value}"
                 ),
-                helper.make_node("DequantizeLinear", [f"{value}_int", "step", "zero"], [value]),
+                helper.make_node(
+                    "QLinearLeakyRelu",
+                    [f"{value}_int", "step", "zero", "step", "zero"],
+                    [f"{value}_leaky"],
+                    name=f"leaky_{value}",
+                    domain="com.microsoft",
+                ),
+                helper.make_node(
+                    "DequantizeLinear", [value + ("_leaky" if fused else "_int"), "step", "zero"], [value]
+                ),
             ]
     del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    model.graph.node.extend(node for node in nodes if fused or node.op_type != "QLinearLeakyRelu")
     report = analyze(model.SerializeToString(), vectors(), QUICK)
     assert "GH906" in remarks(report)
-    assert len(report.anatomy.straight_through) == 3
+    assert len(report.anatomy.straight_through) == (6 if fused else 3)
     assert not errors(report)
     assert not rules(report) & {"GH601"}
 

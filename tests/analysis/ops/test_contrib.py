@@ -115,6 +115,7 @@ CASES: list[Case] = [
     Case(
         "FusedMatMul", [floats(2, 3, 4, 5), floats(4, 2, 3, 5)], {"transBatchB": 1, "transB": 1}, name="batch of b", **MS  # noqa: E501 - one case, one line
     ),
+    Case("TransposeMatMul", [floats(2, 4, 3), floats(2, 2, 4)], {"transA": 1, "transB": 1, "alpha": 0.5}, **MS),
     Case("FusedGemm", [A, B, C], {"alpha": 0.5, "beta": 2.0}, formula=half_and_double, name="plain", **MS),
     Case("FusedGemm", [A.T, B.T], {"transA": 1, "transB": 1, "activation": "Tanh"}, name="transposed", **MS),
     *[

@@ -47,6 +47,15 @@ UNTIL = body(
 WITHOUT_STATE = body(
     """(int64 trip, bool go) => (bool on, float[3] row) { on = Identity (go) row = Gather <axis = 0> (x2, trip) }"""
 )
+LINES = body(
+    """(int64[1] trip, bool[1] go, float[3] h) => (bool[1] on, float[3] next, float[1,3] row) {
+        on = Identity (go)
+        row = Gather <axis = 0> (x3, trip)
+        a = ReduceMax <axes = [0], keepdims = 0> (row)
+        b = Mul (a, h)
+        next = Tanh (b)
+    }"""
+)
 RUNNING = body("(float[3] s, float[3] x) => (float[3] next, float[3] y) { next = Add (s, x) y = Tanh (next) }")
 PAIR = body(
     """(float[3] s, float[3] a, float[3] b) => (float[3] next, float[3] y, float[3] z) {
@@ -93,6 +102,10 @@ CASES = [
     Case(
         "Loop", [scalar(4, np.int64), None, GRID], {"body": WITHOUT_STATE}, outputs=1, captured=1, since=7,
         name="no state",
+    ),
+    Case(
+        "Loop", [ints(4), np.array([True]), X, GRID], {"body": LINES}, outputs=2, captured=1, since=7, until=18,
+        name="counted by a line of one",
     ),
     *[
         Case("Scan", [lengths, floats(2, 3), floats(2, 4, 3)], {"body": RUNNING, "num_scan_inputs": 1, **more}, since=8,

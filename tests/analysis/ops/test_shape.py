@@ -192,6 +192,10 @@ CASES = [
         "ConstantOfShape", [ints()], {"value": tensor(1.5, np.float32)}, differentiable=False, returns=("float32"),
         name="number",
     ),
+    Case(
+        "ConstantOfShape", [floats(2, 3), ints(3, 2)], text="a = ConstantOfShape (x1) y0 = MatMul (x0, a)",
+        name="floats of the precision",
+    ),
     Case("ConstantOfShape", [ints(0, 2)], {"value": tensor(True, np.bool_)}, differentiable=False, name="empty"),
     Case("Range", [scalar(0.5), scalar(3.2), scalar(0.6)]),
     Case("Range", [scalar(3.0), scalar(-1.2), scalar(-0.5)], name="down"),
