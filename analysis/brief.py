@@ -181,7 +181,8 @@ def _certainty(report: Report, root: Finding | None, best: Remedy | None) -> Ite
 def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
     proof = remedy.proof
     ends = f"{proof.best_loss_over_chance:.2f} to {proof.worst:.2f} of chance"
-    yield f"Change: learnt with {'its one seed' if proof.seeds == 1 else f'all {proof.seeds} seeds'} ({ends})."
+    seeds = "its one seed" if proof.seeds == 1 else f"all {proof.seeds} seeds"
+    yield f"Change: learnt with {seeds} ({ends}){', and from minibatches' if proof.learns else ''}."
     if probe is not None:
         yield _kind(probe)
     if remedy.equivalent_to:

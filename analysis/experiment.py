@@ -6,6 +6,7 @@ module and put back, so nothing is copied per variant. Clipping by norm and weig
 measured norms.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -89,7 +90,7 @@ class Experiment:
     def probe_baseline(self) -> Measurement:
         """Train the unchanged model, as far as effort, budget and targets allow."""
         measured = self.cells[BASELINE]
-        measurement = self._baseline()
+        measurement = self.baseline_measurement()
         if self._may_train("training probe of the unchanged model"):
             thorough = self.options.effort is Effort.THOROUGH
             proof = self._train(
@@ -127,7 +128,7 @@ class Experiment:
 
         None where there is nothing to mend, or where clipping does not mend it.
         """
-        measurement = self._baseline()
+        measurement = self.baseline_measurement()
         proof, large = measurement.probe, GRID[0]
         if proof is None or zone(measurement.flow) is Zone.RED or measurement.non_finite is not None:
             return None
@@ -168,9 +169,10 @@ class Experiment:
         if not wanted or not self._may_train("training of treatments"):
             return []
         first, others = self._seeds()[:1], self._seeds()[1:]
-        self.unchanged = self._train(
-            self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, self._baseline(), to_the_end=True
-        )
+        if self.unchanged is None:
+            self.unchanged = self._train(
+                self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, self.baseline_measurement(), to_the_end=True
+            )
         tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
         losses = {name: self._loss(name) for name in tried}
         hopeful = [name for name in tried if losses[name] <= HOPELESS * max(min(losses.values()), 0.1)]
@@ -178,6 +180,47 @@ class Experiment:
             if self.clock.allows(f"further seeds of {name}"):
                 self._try(name, others, len(wanted), len(wanted))
         return [self.cells[name] for name in tried]
+
+    def confirm(self, ranked: Iterable[str]) -> bool:
+        """Train proven variants from minibatches, best first, until one learns; says whether to look for others.
+
+        A batch that was memorised in 20 steps is no promise. With the draw that is exported; where there are too few
+        samples to test learning, nothing is asked.
+        """
+        names = [name for name in ranked if self.cells[name].info.learns is None]
+        if kind_for(self.baseline.batch.size) is not ProbeKind.LEARNING:
+            return True
+        for done, name in enumerate(names):
+            self.clock.between("prove", 0.6, 0.95, done, len(names))
+            if not self.clock.allows(f"training of {name} from minibatches"):
+                return True
+            learns = self._learns(self.cells[name])
+            self.cells[name] = replace(self.cells[name], info=replace(self.cells[name].info, learns=learns))
+            if learns:
+                return True
+        return False
+
+    def _learns(self, measured: Measured) -> bool:
+        """Whether some run comes under LATE; the rate that memorised best goes first."""
+        recipe, measurement = measured.recipe, measured.measurement
+        assert recipe is not None
+        assert measurement is not None
+        assert measurement.probe is not None
+        ends = {
+            (run.optimizer, run.learning_rate): run.curve[-1]
+            for run in measurement.probe.runs
+            if math.isfinite(run.curve[-1])
+        }
+        grid = sorted(self._grid(), key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf))
+        subject = self.subject_of(recipe)
+        with drawn(subject, recipe, self.options.seed):
+            return any(
+                self._train(
+                    subject, ProbeKind.LEARNING, self._seeds()[:1], recipe, measurement,
+                    to_the_end=False, lengthen=PATIENCE, late=True, grid=(each,),
+                ).learns(each.optimizer.value)
+                for each in grid
+            )  # fmt: skip
 
     def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
         self.clock.between("prove", 0.6, 0.95, done, of)
@@ -202,7 +245,8 @@ class Experiment:
 
     # -------------------------------------------------------------- training
 
-    def _baseline(self) -> Measurement:
+    def baseline_measurement(self) -> Measurement:
+        """What was measured of the unchanged model so far."""
         measurement = self.cells[BASELINE].measurement
         assert measurement is not None
         return measurement
@@ -353,7 +397,7 @@ class Experiment:
             weight_decay=self.options.weight_decay,
             inputs=subject.batch.inputs,
             shapes=partial(self._shapes_of, subject),
-            baseline=self._baseline(),
+            baseline=self.baseline_measurement(),
         )
 
     def _shapes_of(self, subject: Subject) -> Mapping[str, tuple[int, ...]]:

@@ -649,3 +649,5 @@ class VariantInfo:
     """How much it changes."""
     recipe: str = ""
     """What to do, in words."""
+    learns: bool | None = None
+    """Whether it also learnt from minibatches, under 0.2 of chance in 200 steps; None where it was not asked."""

@@ -1,6 +1,6 @@
 """The table of contents: bytes in, report out. The two rooms meet here and nowhere else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analysis.advise import advise
@@ -15,8 +15,8 @@ from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
 from analysis.plan import asked_for
-from analysis.rank import Trial, rank, shortlist
-from analysis.report import Report, Verdict
+from analysis.rank import ROUNDS, SHORTLIST, Trial, rank, shortlist
+from analysis.report import Finding, Remedy, Report, Verdict
 from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
 
@@ -54,8 +54,7 @@ def analyze(
     with clock.stage("experiment", 0.6):
         cells = experiment.run_plan(cures=verdict is not Verdict.HEALTHY and options.effort is not Effort.QUICK)
     with clock.stage("prove", 0.95):
-        proven = experiment.prove(trial.info.id for trial in shortlist(verdict, _judged(cells, rules)))
-        remedies = rank(baseline, experiment.unchanged, _judged(proven, rules), findings)
+        remedies = _prove(experiment, shortlist(verdict, _judged(cells, rules)), rules, findings)
     with clock.stage("export", 1.0):
         files = export(experiment, (remedy.variant for remedy in remedies), models)
     return assemble(
@@ -69,6 +68,27 @@ def analyze(
         clock=clock,
         options=options,
     )
+
+
+def _prove(
+    experiment: Experiment, hopeful: Sequence[Trial], rules: Policy, findings: Sequence[Finding]
+) -> tuple[Remedy, ...]:
+    """A shortlist at a time, until the best remedy of one learns from minibatches, too."""
+    tried: list[str] = []
+    for start in range(0, min(len(hopeful), ROUNDS * SHORTLIST), SHORTLIST):
+        more = experiment.prove(trial.info.id for trial in hopeful[start : start + SHORTLIST])
+        tried += [each.info.id for each in more]
+        ranked = _rank(experiment, tried, rules, findings)
+        if not more or experiment.confirm(remedy.variant for remedy in ranked):
+            break
+    return _rank(experiment, tried, rules, findings)
+
+
+def _rank(
+    experiment: Experiment, tried: Sequence[str], rules: Policy, findings: Sequence[Finding]
+) -> tuple[Remedy, ...]:
+    trials = _judged((experiment.cells[name] for name in tried), rules)
+    return rank(experiment.baseline_measurement(), experiment.unchanged, trials, findings)
 
 
 def _judged(measured: Iterable[Measured], rules: Policy) -> list[Trial]:

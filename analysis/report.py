@@ -106,6 +106,8 @@ class Proof(Part):
     unchanged: float | None = None
     """The same for the unchanged model."""
     seeds: int
+    learns: bool | None = None
+    """Also learnt from minibatches, under 0.2 of chance in 200 steps; left out where that was not asked."""
 
 
 class Decades(Part):

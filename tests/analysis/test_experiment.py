@@ -224,3 +224,23 @@ def test_trained_weights_make_a_redraw_destructive() -> None:
         cells.run_plan(cures=False)
         assert cells.cells["he"].info.destructive is expected
         assert not cells.cells["relu"].info.destructive
+
+
+def test_a_proven_treatment_has_to_learn_from_minibatches_too() -> None:
+    cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
+    cells.probe_baseline()
+    cells.run_plan(cures=False)
+    cells.prove(["xavier", "relu+batch_norm+he"])
+    assert cells.confirm(["xavier", "relu+batch_norm+he"])
+    assert cells.cells["xavier"].info.learns is False
+    assert cells.cells["relu+batch_norm+he"].info.learns is True
+    assert not cells.confirm(["xavier"])
+
+
+def test_with_few_samples_nobody_asks_whether_a_treatment_learns() -> None:
+    cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(64))
+    cells.probe_baseline()
+    cells.run_plan(cures=False)
+    cells.prove(["relu+batch_norm+he"])
+    assert cells.confirm(["relu+batch_norm+he"])
+    assert cells.cells["relu+batch_norm+he"].info.learns is None
