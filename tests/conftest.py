@@ -6,6 +6,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests st
 
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("shared", deadline=None, derandomize=True)  # machines are shared and slow at times
+settings.load_profile("shared")
 
 
 @pytest.fixture(autouse=True)
