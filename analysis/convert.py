@@ -52,6 +52,8 @@ NEVER: Final = {
     "StringNormalizer": "strings", "StringConcat": "strings", "StringSplit": "strings", "RegexFullMatch": "strings",
     "ImageDecoder": "compressed images",
 }  # fmt: skip
+OF_ONE_PROCESSOR: Final = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})
+"""Domains of onnxruntime's last level of optimisation."""
 DTYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.DOUBLE: torch.float64,
@@ -646,6 +648,8 @@ def _problems(scope: Scope, nodes: Iterable[NodeProto]) -> Iterable[tuple[str, s
 def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     name = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
     version = scope.version(node.domain)
+    if node.domain in OF_ONE_PROCESSOR:
+        return f"{name} is laid out for one processor: let onnxruntime optimise to ORT_ENABLE_EXTENDED at most"
     if node.domain in STANDARD_DOMAINS:
         if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
             return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"

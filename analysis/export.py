@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from onnx import ModelProto, checker, helper, save_model
+from onnx import ModelProto, helper, save_model
 
 from analysis.experiment import Experiment, Measured
 from analysis.facts import Effect
 from analysis.interventions._base import Recipe
-from analysis.model import assemble_proto
+from analysis.model import assemble_proto, check_graph
 from analysis.plan import asked_for, variant_id, without_steps
 from analysis.replay import batch_statistics, drawn
 from analysis.report import ModelFile
@@ -88,7 +87,8 @@ def to_proto(subject: Subject, recipe: Recipe, metadata: dict[str, str]) -> Mode
         for name in recipe.draws:
             weights[name] = subject.converted.initializers[name].detach().cpu().numpy().astype(weights[name].dtype)
         for name, value in batch_statistics(subject, recipe.sites).items():
-            weights[name] = value.cpu().numpy().astype(np.float32)
+            weights[name] = value.cpu().numpy().astype(weights[name].dtype)
+        check_graph(subject.model.proto, weights)
         proto = assemble_proto(subject.model.proto, weights)
     properties = {entry.key: entry.value for entry in proto.metadata_props}
     helper.set_model_props(proto, {**properties, **{METADATA + key: value for key, value in metadata.items()}})
@@ -106,14 +106,13 @@ def _metadata(experiment: Experiment, measured: Measured) -> dict[str, str]:
 
 
 def _write(proto: ModelProto, path: Path) -> str:
-    """Checked, then put in place; returns the sha256 of the file."""
+    """Whole or not at all; returns the sha256 of the file."""
     with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as folder:
         part = Path(folder) / path.name
         if proto.ByteSize() > LARGEST_MESSAGE:
             save_model(proto, part, save_as_external_data=True, location=f"{path.name}.data")
         else:
             part.write_bytes(proto.SerializeToString(deterministic=True))
-        checker.check_model(part)
         for file in sorted(Path(folder).iterdir(), reverse=True):  # the tensors before the model that refers to them
             _flush(file)
             file.replace(path.parent / file.name)

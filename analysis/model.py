@@ -221,7 +221,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     hoist = _Hoist(proto, reader)
     entries = hoist.run()
     mended |= _separate_equal(proto, entries, hoist.constants, limits)
-    _check_graph(proto, entries)
+    check_graph(proto, entries)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: _spec(value) for value in values}
     return CheckedModel(
@@ -636,7 +636,11 @@ def _stand_in(skeleton: ModelProto) -> None:
             del node.attribute[:], node.input[1:], node.output[1:]
 
 
-def _check_graph(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> None:
+def check_graph(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> None:
+    """Ask onnx.checker about a graph and its tensors, but for what it refuses and onnxruntime takes.
+
+    Raises InvalidModel.
+    """
     skeleton = _skeleton(proto, entries)
     for value in (*skeleton.graph.input, *skeleton.graph.output):
         if value.type.HasField("tensor_type"):

@@ -122,3 +122,27 @@ def test_large_models_keep_their_tensors_in_a_file_beside(tmp_path: Path, monkey
     x = np.load(io.BytesIO(vectors()))["x"][:4]
     (theirs,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
     assert np.isfinite(theirs).all()
+
+
+@pytest.mark.parametrize("element", ["float", "float16"])
+def test_what_only_onnxruntime_takes_is_written_as_it_came(element: str, tmp_path: Path) -> None:
+    """Its own operators in the standard's domain, and an output of open rank."""
+    layers = range(1, 7)
+    nodes = " ".join(
+        f"n{n} = SimplifiedLayerNormalization(h{n - 1}, s) m{n} = MatMul(n{n}, w{n}) h{n} = Tanh(m{n})" for n in layers
+    )
+    text = f"""<ir_version: 8, opset_import: ["": 17]> net ({element}[N,16] x) => ({element}[] y) {{
+        h0 = Identity(x) {nodes} y = MatMul(h6, w0) }}"""
+    model = onnx.parser.parse_model(text)
+    generator, dtype = np.random.default_rng(0), np.float16 if element == "float16" else np.float32
+    weights = {f"w{n}": generator.standard_normal((16, 16)).astype(dtype) / 4 for n in range(7)}
+    for name, array in {**weights, "s": np.ones(16, dtype)}.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    report = analyze(model.SerializeToString(), None, QUICK, models=Destination(tmp_path))
+    assert report.parity.status == "equal"
+    x = generator.standard_normal((3, 16)).astype(dtype)
+    for path in tmp_path.iterdir():
+        (y,) = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]).run(None, {"x": x})
+        assert y.dtype == dtype
+        assert np.isfinite(y).all()
+    assert len(list(tmp_path.iterdir())) > 3
