@@ -104,9 +104,10 @@ class Experiment:
     def _be_patient(self, proof: Probe, measurement: Measurement) -> Probe:
         """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
 
-        Where SGD blew up at all of its rates, a tenth of the smallest is tried.
+        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get no more time: in
+        200 steps over the same samples they learn them by heart, whether they would learn the task or not.
         """
-        if proof.kind is not ProbeKind.LEARNING:
+        if proof.kind is not ProbeKind.LEARNING or measurement.recurrent:
             return proof
         lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
         waiting = [each for each in self._grid() if not proof.learns(each.optimizer.value)]

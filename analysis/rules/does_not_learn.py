@@ -12,9 +12,9 @@ seven networks with perfectly good flow still fails to train.
 SGD with momentum 0.9 at learning rates 0.1 and 0.01 and Adam at 0.003, plus your own optimiser and rate where you
 give them. From 192 samples on, 50 steps on minibatches: SGD learns if the loss falls under 0.7 of chance, Adam under
 0.8. An optimiser that has not learnt by then goes on to 200 steps, with SGD at 0.001 where it blew up at both rates,
-and learns if the loss falls under 0.2: the samples repeat, and slow is not sick. With fewer samples, 20 steps on one
-batch, which tests memorising: either must fall under 0.92. Chance is the loss of the best constant prediction. Of
-several seeds the worst counts; weights are restored.
+and learns if the loss falls under 0.2: the samples repeat, and slow is not sick; not so recurrent networks, which learn
+sequences by heart. With fewer samples, 20 steps on one batch, which tests memorising: either must fall under 0.92.
+Chance is the loss of the best constant prediction. Of several seeds the worst counts; weights are restored.
 
 ## Example
 Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 of chance under all three runs.

@@ -244,3 +244,14 @@ def test_with_few_samples_nobody_asks_whether_a_treatment_learns() -> None:
     cells.prove(["relu+batch_norm+he"])
     assert cells.confirm(["relu+batch_norm+he"])
     assert cells.cells["relu+batch_norm+he"].info.learns is None
+
+
+def test_recurrent_networks_are_not_given_the_time_to_learn_the_samples_by_heart() -> None:
+    module = seeded(Recurrent)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.mul_(1e-3)
+    proof = experiment(export(module, torch.zeros(2, 20, 8)), sequences(256)).probe_baseline().probe
+    assert proof is not None
+    assert not proof.learns("sgd")
+    assert (proof.late, proof.steps) == (False, 50)

@@ -5,7 +5,7 @@ import torch
 
 from analysis import ops
 from analysis.errors import ConversionMismatch
-from analysis.facts import ParityStatus
+from analysis.facts import Parity, ParityStatus
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.parity import _difference, check_parity
@@ -13,7 +13,7 @@ from analysis.subject import prepare
 from tests.gallery import Draw, he, mlp, npz, vectors, xavier
 
 
-def parity_of(model: bytes, batch: bytes | None = None) -> object:
+def parity_of(model: bytes, batch: bytes | None = None) -> Parity:
     return check_parity(prepare(check_model(model), batch or vectors(), AnalysisOptions()))
 
 
@@ -49,6 +49,23 @@ def test_a_model_onnxruntime_cannot_run_is_unavailable() -> None:
     parity = parity_of(old.SerializeToString())
     assert parity.status is ParityStatus.UNAVAILABLE  # type: ignore[attr-defined]
     assert "onnxruntime cannot run it" in parity.detail  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("activation", ["Elu", "Selu", "Celu"])
+def test_small_values_that_onnxruntime_rounds_near_one_are_no_wrong_translation(activation: str) -> None:
+    """Its kernel computes exp(x) - 1: of x = -1e-6 a tenth is lost."""
+    random = np.random.default_rng(0)
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> tiny (float[N,4] x) => (float[N,3] y)
+        {{ h = MatMul(x, W) a = {activation}(h) y = MatMul(a, V) }}"""
+    )
+    for name, shape in {"W": (4, 8), "V": (8, 3)}.items():
+        values = random.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    batch = npz(x=1e-5 * random.standard_normal((16, 4)).astype(np.float32))
+    parity = parity_of(model.SerializeToString(), batch)
+    assert parity.status is ParityStatus.ILL_CONDITIONED
+    assert activation in parity.detail
 
 
 def test_what_was_mended_on_the_way_in_is_what_onnxruntime_runs() -> None:
