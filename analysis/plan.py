@@ -27,7 +27,10 @@ FEED_FORWARD: Final = (
     "residual+he", "residual", "residual+lsuv", "orthogonal", "layer_norm+he", "relu+layer_norm+he",
 )  # fmt: skip
 IMAGES: Final = ("group_norm", "relu+group_norm+he", "group_norm+residual")
-NORMALIZED: Final = ("no_batch_norm+he", "no_batch_norm+lsuv", "no_batch_norm+residual+lsuv")
+NORMALIZED: Final = (
+    "relu+residual+he", "relu+residual", "relu+residual+lsuv", "no_batch_norm+he", "no_batch_norm+lsuv",
+    "no_batch_norm+residual+lsuv",
+)  # fmt: skip
 RECURRENT: Final = (
     "orthogonal", "orthogonal+clip", "orthogonal_memory", "orthogonal_memory+clip", "identity_rnn", "identity_rnn+clip",
 )  # fmt: skip
