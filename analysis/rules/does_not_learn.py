@@ -22,7 +22,8 @@ Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 
 ## When it is wrong
 A task can be hard rather than the network sick: labels may be wrong or not follow from the inputs, the input may be
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
-recurrent networks and transformers, so confidence is at most medium there; also with synthetic targets.
+recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than
+a sound network learns by heart in 20 steps (a label for each pixel): never more than a warning.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -35,7 +36,7 @@ Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for T
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.facts import Confidence, Measurement, ProbeKind
+from analysis.facts import Confidence, Measurement, ProbeKind, Provenance
 from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
@@ -45,14 +46,15 @@ THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 @rule("GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.")
 def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """No run learns: error; only Adam: warning for SGD."""
+    """No run learns: error; only Adam, or targets nobody sent: warning."""
     probe = measurement.probe
     if probe is None or probe.learns("sgd"):
         return
     hasty = probe.kind is ProbeKind.MEMORIZING and (measurement.recurrent or measurement.attentive)
     adam = probe.learns("adam")
+    invented = measurement.loss.targets is Provenance.SYNTHETIC
     yield Draft(
-        severity=Severity.WARNING if adam else Severity.ERROR,
+        severity=Severity.WARNING if adam or invented else Severity.ERROR,
         evidence={
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
@@ -61,5 +63,5 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             )
         },
         affects=("sgd",) if adam else ("sgd", "adam"),
-        confidence=Confidence.MEDIUM if hasty else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if hasty or invented else Confidence.HIGH,
     )

@@ -174,6 +174,13 @@ def test_memorising_says_less_about_recurrent_networks() -> None:
     assert recurrent.confidence is Confidence.MEDIUM
 
 
+def test_targets_that_nobody_sent_are_no_proof_of_an_illness() -> None:
+    invented = replace(measurement(probe=FAILS).loss, targets=Provenance.SYNTHETIC)
+    finding = fired("GH105", measurement(probe=FAILS, loss=invented))
+    assert (finding.severity, finding.confidence) == (Severity.WARNING, Confidence.MEDIUM)
+    assert finding.affects == ("sgd", "adam")
+
+
 def test_non_finite_values_are_an_error() -> None:
     where = NonFinite(stage="forward", node="log", value="l")
     finding = fired(
