@@ -3,12 +3,17 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 BUDGET_REACHED: Final = "budget_seconds reached"
 """Why something is left out of a report that was cut."""
+Result = TypeVar("Result")
 Progress = Callable[[str, float], None]
 """(stage, fraction done of the whole)."""
+
+
+class OutOfTime(Exception):
+    """The budget ended in the middle of something."""
 
 
 class Clock:
@@ -51,6 +56,19 @@ class Clock:
             return True
         self.leave_out(what, BUDGET_REACHED)
         return False
+
+    def check(self) -> None:
+        """Raises OutOfTime; for those who compute for long and can stop at any step."""
+        if time.monotonic() >= self._deadline:
+            raise OutOfTime
+
+    def finished(self, what: str, work: Callable[[], Result]) -> Result | None:
+        """What the work gives; None, and noted as left out, where the budget ended in the middle of it."""
+        try:
+            return work()
+        except OutOfTime:
+            self.leave_out(what, BUDGET_REACHED)
+            return None
 
     def leave_out(self, what: str, why: str) -> None:
         """Note something that is not done."""

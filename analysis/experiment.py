@@ -6,6 +6,7 @@ module and put back, so nothing is copied per variant. Clipping by norm and weig
 measured norms.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,12 +39,26 @@ from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
-from analysis.probe import GRID, NO_STEP, PATIENCE, STEPS, THOROUGH_GRID, Training, kind_for, probe, with_patience
+from analysis.probe import (
+    GRID,
+    NO_STEP,
+    PATIENCE,
+    STEPS,
+    THOROUGH_GRID,
+    Training,
+    kind_for,
+    passes,
+    probe,
+    with_patience,
+)
 from analysis.replay import draw, drawn
 from analysis.subject import Subject, variant
 from analysis.zones import zone
 
 KEPT: Final = "kept"
+TOLD: Final = 15
+"""Times that a probe says how far it is."""
+PROBE: Final = "training probe of the unchanged model"
 REPLICATES: Final = 3
 SGD: Final = OptimizerName.SGD.value
 CLIP_NORMS: Final = (0.1, 1.0)
@@ -91,15 +106,17 @@ class Experiment:
         """Train the unchanged model, as far as effort, budget and targets allow."""
         measured = self.cells[BASELINE]
         measurement = self.baseline_measurement()
-        if self._may_train("training probe of the unchanged model"):
+        if self._may_train(PROBE):
             thorough = self.options.effort is Effort.THOROUGH
-            proof = self._train(
-                self.baseline, kind_for(self.baseline.batch.size), self._seeds() if thorough else self._seeds()[:1],
-                None, measurement, to_the_end=False, lengthen=LENGTHENED if thorough else 1,
-            )  # fmt: skip
-            measurement = with_probe(measurement, self._be_patient(proof, measurement))
-            self.cells[BASELINE] = replace(measured, measurement=measurement)
-        return measurement
+            seeds = self._seeds() if thorough else self._seeds()[:1]
+            proof = self.clock.finished(PROBE, lambda: self._train(
+                self.baseline, kind_for(self.baseline.batch.size), seeds,
+                None, measurement, to_the_end=False, lengthen=LENGTHENED if thorough else 1, tell=True,
+            ))  # fmt: skip
+            if proof is not None:
+                probed = with_probe(measurement, self._be_patient(proof, measurement))
+                self.cells[BASELINE] = replace(measured, measurement=probed)
+        return self.baseline_measurement()
 
     def _be_patient(self, proof: Probe, measurement: Measurement) -> Probe:
         """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
@@ -115,14 +132,15 @@ class Experiment:
         rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
         if rates and all((SGD, rate) in lost for rate in rates):
             going_on.append(Training(OptimizerName.SGD, min(rates) / 10))
-        if not going_on or not self.clock.allows(f"training for more than {proof.steps} steps"):
+        what = f"training for more than {proof.steps} steps"
+        if not going_on or not self.clock.allows(what):
             return proof
         seeds = tuple(dict.fromkeys(run.seed for run in proof.runs))
-        longer = self._train(
+        longer = self.clock.finished(what, lambda: self._train(
             self.baseline, proof.kind, seeds, None, measurement,
-            to_the_end=False, lengthen=PATIENCE, late=True, grid=going_on,
-        )  # fmt: skip
-        return with_patience(proof, longer)
+            to_the_end=False, lengthen=PATIENCE, late=True, grid=going_on, tell=True,
+        ))  # fmt: skip
+        return proof if longer is None else with_patience(proof, longer)
 
     def probe_larger_rate(self) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
@@ -138,17 +156,14 @@ class Experiment:
             return None
         found: list[LargerRate] = []
         for norm in CLIP_NORMS:
-            if self.clock.allows(f"learning rate {large.learning_rate:g} with clipping at {norm:g}"):
-                step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm))
-                clipped = self._train(
-                    self.baseline, proof.kind, (without.seed,), None, measurement,
-                    to_the_end=False, lengthen=proof.steps // STEPS[proof.kind], grid=(large,), step=step,
-                ).runs[0]  # fmt: skip
-                found += (
-                    [LargerRate(without=without, clipped=clipped, max_norm=norm)]
-                    if clipped.outcome is Outcome.LEARNT
-                    else []
-                )
+            what = f"learning rate {large.learning_rate:g} with clipping at {norm:g}"
+            step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm))
+            clipped = self.clock.finished(what, partial(
+                self._train, self.baseline, proof.kind, (without.seed,), None, measurement,
+                to_the_end=False, lengthen=proof.steps // STEPS[proof.kind], grid=(large,), step=step,
+            ))  # fmt: skip
+            if clipped is not None and clipped.runs[0].outcome is Outcome.LEARNT:
+                found.append(LargerRate(without=without, clipped=clipped.runs[0], max_norm=norm))
         return min(found, key=lambda each: each.clipped.curve[-1], default=None)
 
     def run_plan(self, *, cures: bool) -> list[Measured]:
@@ -171,9 +186,11 @@ class Experiment:
             return []
         first, others = self._seeds()[:1], self._seeds()[1:]
         if self.unchanged is None:
-            self.unchanged = self._train(
+            self.unchanged = self.clock.finished("training of treatments", lambda: self._train(
                 self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, self.baseline_measurement(), to_the_end=True
-            )
+            ))  # fmt: skip
+        if self.unchanged is None:
+            return []
         tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
         losses = {name: self._loss(name) for name in tried}
         hopeful = [name for name in tried if losses[name] <= HOPELESS * max(min(losses.values()), 0.1)]
@@ -193,9 +210,11 @@ class Experiment:
             return True
         for done, name in enumerate(names):
             self.clock.between("prove", 0.6, 0.95, done, len(names))
-            if not self.clock.allows(f"training of {name} from minibatches"):
+            learns = self.clock.finished(
+                f"training of {name} from minibatches", partial(self._learns, self.cells[name])
+            )
+            if learns is None:
                 return True
-            learns = self._learns(self.cells[name])
             self.cells[name] = replace(self.cells[name], info=replace(self.cells[name].info, learns=learns))
             if learns:
                 return True
@@ -225,10 +244,10 @@ class Experiment:
 
     def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
         self.clock.between("prove", 0.6, 0.95, done, of)
-        if not self.clock.allows(f"training of {name}"):
-            return False
-        self.cells[name] = self._prove(self.cells[name], seeds)
-        return True
+        proved = self.clock.finished(f"training of {name}", lambda: self._prove(self.cells[name], seeds))
+        if proved is not None:
+            self.cells[name] = proved
+        return proved is not None
 
     def _loss(self, name: str) -> float:
         measurement = self.cells[name].measurement
@@ -283,11 +302,21 @@ class Experiment:
         late: bool = False,
         grid: Sequence[Training] | None = None,
         step: GradientStep = NO_STEP,
+        tell: bool = False,
     ) -> Probe:
+        """Raises OutOfTime. `tell`: how far it is, as the part of the whole that the baseline's probe is."""
+        grid = self._grid() if grid is None else grid
+        steps, done = lengthen * passes(kind, grid, seeds), itertools.count()
+
+        def tick() -> None:
+            self.clock.check()
+            if tell and (at := next(done)) % max(1, steps // TOLD) == 0:
+                self.clock.between("probe", 0.2, 0.35, at, steps)
+
         return probe(
             subject,
             kind=kind,
-            grid=self._grid() if grid is None else grid,
+            grid=grid,
             seeds=seeds,
             prepare=None if recipe is None else partial(draw, subject, recipe),
             training=measured.batch_statistics,
@@ -295,6 +324,7 @@ class Experiment:
             lengthen=lengthen,
             late=late,
             step=step if recipe is None else recipe.gradient_step,
+            tick=tick,
         )
 
     def _prove(self, measured: Measured, seeds: Sequence[int]) -> Measured:

@@ -82,12 +82,14 @@ def probe(
     lengthen: int = 1,
     late: bool = False,
     step: GradientStep = NO_STEP,
+    tick: Callable[[], object] = int,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
     not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
     `late`: so long that a run has learnt only when it comes under LATE. `step`: clipping and decay before each update.
+    `tick` is called before each step; what it raises ends the probe, weights restored.
     """
     chance = subject.objective.chance
     assert chance is not None
@@ -97,7 +99,9 @@ def probe(
         if prepare is not None:
             prepare(seed)
         minibatches = list(_minibatches(subject.batch.size, kind, seed, steps))
-        session = _Session(subject, minibatches, chance, training=training, to_the_end=to_the_end, late=late, step=step)
+        session = _Session(
+            subject, minibatches, chance, training=training, to_the_end=to_the_end, late=late, step=step, tick=tick
+        )
         runs += [_run(session, recipe, kind, seed) for recipe in grid]
     best = [min(_final(run) for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
@@ -141,6 +145,7 @@ class _Session:
     to_the_end: bool
     late: bool
     step: GradientStep
+    tick: Callable[[], object]
 
     @property
     def repeated(self) -> bool:
@@ -185,6 +190,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
     subject, repeated, curve = session.subject, session.repeated, list[float]()
     tensors = subject.tensors(session.minibatches[0])
     for rows in session.minibatches:
+        session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
         loss = subject.loss(inputs, targets)
         curve.append(float(loss.detach()) / session.chance)

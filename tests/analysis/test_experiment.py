@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.clock import Clock
+from analysis.clock import BUDGET_REACHED, Clock, OutOfTime
 from analysis.examine import examine
 from analysis.experiment import Experiment
 from analysis.facts import Outcome, Parity, ParityStatus, Status
@@ -255,3 +255,43 @@ def test_recurrent_networks_are_not_given_the_time_to_learn_the_samples_by_heart
     assert proof is not None
     assert not proof.learns("sgd")
     assert (proof.late, proof.steps) == (False, 50)
+
+
+def out_of_time_after(cells: Experiment, ticks: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = iter(range(ticks))
+
+    def check() -> None:
+        if next(left, None) is None:
+            raise OutOfTime
+
+    monkeypatch.setattr(cells.clock, "check", check)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "what", "steps"),
+    [(0, "training probe of the unchanged model", None), (149, "training probe of the unchanged model", None),
+     (150, "training for more than 50 steps", 50), (400, "training for more than 50 steps", 50)],
+)  # fmt: skip
+def test_a_budget_that_ends_in_the_middle_of_the_probe_ends_it_and_is_said(
+    ticks: int, what: str, steps: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
+    before = [weight.detach().clone() for weight in cells.baseline.converted.initializers.values()]
+    out_of_time_after(cells, ticks, monkeypatch)
+    proof = cells.probe_baseline().probe
+    assert (None if proof is None else proof.steps) == steps
+    assert cells.clock.left_out == [(what, BUDGET_REACHED)]
+    for weight, own in zip(cells.baseline.converted.initializers.values(), before, strict=True):
+        torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)
+
+
+def test_a_budget_that_ends_in_the_middle_of_the_proofs_keeps_what_was_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
+    cells.run_plan(cures=False)
+    before = [weight.detach().clone() for weight in cells.baseline.converted.initializers.values()]
+    out_of_time_after(cells, 9 * 20 + 3 * 20 + 5, monkeypatch)  # the unchanged model, one treatment, and a little
+    tried = cells.prove(["relu+batch_norm+he", "xavier"])
+    assert [each.info.id for each in tried] == ["relu+batch_norm+he"]
+    assert ("training of xavier", BUDGET_REACHED) in cells.clock.left_out
+    for weight, own in zip(cells.baseline.converted.initializers.values(), before, strict=True):
+        torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)
