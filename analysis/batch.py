@@ -174,7 +174,9 @@ def _npz(content: bytes, limits: Limits) -> Iterator[tuple[str, Array]]:
         archive = zipfile.ZipFile(io.BytesIO(content))
         members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
-        raise BadBatch(f"the npz file is broken: {error}", where="batch") from error
+        raise BadBatch(
+            f"the npz file is broken: {error}", where="batch", hint="numpy.savez(file, x=..., target=...) writes one"
+        ) from error
     names = [member.filename for member in members]
     if len(set(names)) < len(names):
         raise BadBatch("two members of the npz have one name", where="batch")

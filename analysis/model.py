@@ -256,9 +256,9 @@ def _parse(view: memoryview) -> tuple[Outline, ModelProto]:
         cut = outline(view)
         proto.ParseFromString(cut.data)
     except (NotOnnx, DecodeError) as error:
-        raise NotOnnx("the file is not an ONNX model", hint=_guess(view)) from error
+        raise NotOnnx("the file is not an ONNX model", where="model", hint=_guess(view)) from error
     if not proto.ir_version or not proto.HasField("graph"):
-        raise NotOnnx("the file has no ONNX graph", hint=_guess(view))
+        raise NotOnnx("the file has no ONNX graph", where="model", hint=_guess(view))
     _check_text(proto)
     return cut, proto
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from analysis.errors import NotOnnx
 from analysis.options import AnalysisOptions, parse_options
 from analysis.plan import asked_for
 from analysis.rules import policy
@@ -53,7 +54,7 @@ async def receive(
 ) -> Upload:
     """Store the files of a request; nothing of a refused one is kept.
 
-    Raises ProblemError: 400 malformed, 408 idle, 413 too large, 415 not multipart. Raises BadOptions.
+    Raises ProblemError: 400 malformed, 408 idle, 413 too large, 415 not multipart. Raises BadOptions, NotOnnx.
     """
     kind, parameters = parse_options_header(headers.get("content-type", ""))
     boundary = parameters.get(b"boundary")
@@ -159,8 +160,7 @@ class _Receiver:
         if "model" not in self._writers:
             raise _malformed("the part 'model' is missing", where="model", hint="curl -F model=@model.onnx")
         if self._writers["model"].size == 0:
-            hint = "send the bytes of an .onnx file"
-            raise refusal("not-onnx", HTTPStatus.BAD_REQUEST, "the model is empty", where="model", hint=hint)
+            raise NotOnnx("the model is empty", where="model", hint="send the bytes of an .onnx file")
         self._upload.options = parse_options(bytes(self._text or b""))
         policy(self._upload.options)  # what these refuse is refused now, not by a job
         asked_for(self._upload.options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.errors import BadOptions
+from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
 from service.objects import Objects
 from service.problems import ProblemError
@@ -170,7 +170,6 @@ def test_a_file_name_cannot_speak_to_a_terminal(objects: Objects, control: str) 
     ("body", "words"),
     [
         (PARTS["batch"] + PARTS["options"] + END, ["model", "missing"]),
-        (part("model", b"") + END, ["not-onnx", "model", "empty"]),
         (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "model, batch and options"]),
         (PARTS["model"] + part("Model", b"w") + END, ["Model", "unknown"]),
         (PARTS["model"] + raw_part(b"Content-Disposition: form-data\r\n", b"w") + END, ["unknown"]),
@@ -185,7 +184,7 @@ def test_a_file_name_cannot_speak_to_a_terminal(objects: Objects, control: str) 
         (BODY.replace(b"Content-Disposition:", b"Content Disposition "), ["malformed"]),
     ],
     ids=[
-        "no model", "empty model", "unknown part", "other case", "no name", "no disposition", "two models",
+        "no model", "unknown part", "other case", "no name", "no disposition", "two models",
         "two batches", "two options", "two options, one empty", "no parts", "nothing", "noise", "broken header",
     ],
 )  # fmt: skip
@@ -196,6 +195,12 @@ def test_a_wrong_form_is_refused_by_name_and_leaves_nothing(
     message = refused(objects, body, HTTPStatus.BAD_REQUEST, size=size)
     for word in words:
         assert word in message
+
+
+def test_an_empty_model_is_refused_as_any_file_that_is_none_and_leaves_nothing(objects: Objects) -> None:
+    with pytest.raises(NotOnnx, match="the model is empty"):
+        upload(objects, part("model", b"") + END)
+    assert files(objects) == []
 
 
 def test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing(objects: Objects) -> None:
