@@ -6,7 +6,6 @@ module and put back, so nothing is copied per variant. Clipping by norm and weig
 measured norms.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,53 +17,30 @@ import torch
 from analysis.clock import Clock
 from analysis.errors import AnalysisError
 from analysis.facts import (
-    Clip,
     ClipKind,
     Effect,
     GradientStep,
     LargerRate,
     Measurement,
-    Outcome,
     ParameterChoice,
     Probe,
     ProbeKind,
     Status,
     Structure,
     VariantInfo,
-    Zone,
 )
 from analysis.gradient_step import after_step
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
 from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
-from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.options import AnalysisOptions, Effort
 from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
-from analysis.probe import (
-    GRID,
-    NO_STEP,
-    PATIENCE,
-    STEPS,
-    THOROUGH_GRID,
-    Training,
-    kind_for,
-    passes,
-    probe,
-    with_patience,
-)
-from analysis.replay import draw, drawn
+from analysis.probe import PATIENCE
+from analysis.replay import drawn
 from analysis.subject import Subject, variant
-from analysis.zones import zone
+from analysis.trainer import Trainer
 
 KEPT: Final = "kept"
-TOLD: Final = 15
-"""Times that a probe says how far it is."""
-PROBE: Final = "training probe of the unchanged model"
-REPLICATES: Final = 3
-SGD: Final = OptimizerName.SGD.value
-CLIP_NORMS: Final = (0.1, 1.0)
-"""With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
-LENGTHENED: Final = 2
-"""How much longer effort thorough trains the unchanged model."""
 EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
 """From the mildest."""
 HOPELESS: Final = 2.0
@@ -91,6 +67,7 @@ class Experiment:
         self.baseline = subject
         self.options = options
         self.clock = clock
+        self._trainer = Trainer(subject, options, clock)
         self._plan = make_plan(measurement, options)
         recipe = Recipe(model=subject.model, effect=Effect.PRESERVES_OUTPUT, words="", cost="nothing changed")
         self._structures: dict[tuple[str, ...], Composed] = {(): (recipe, subject)}
@@ -104,67 +81,15 @@ class Experiment:
 
     def probe_baseline(self) -> Measurement:
         """Train the unchanged model, as far as effort, budget and targets allow."""
-        measured = self.cells[BASELINE]
         measurement = self.baseline_measurement()
-        if self._may_train(PROBE):
-            thorough = self.options.effort is Effort.THOROUGH
-            seeds = self._seeds() if thorough else self._seeds()[:1]
-            proof = self.clock.finished(PROBE, lambda: self._train(
-                self.baseline, kind_for(self.baseline.batch.size), seeds,
-                None, measurement, to_the_end=False, lengthen=LENGTHENED if thorough else 1, tell=True,
-            ))  # fmt: skip
-            if proof is not None:
-                probed = with_probe(measurement, self._be_patient(proof, measurement))
-                self.cells[BASELINE] = replace(measured, measurement=probed)
+        proof = self._trainer.probe_unchanged(measurement)
+        if proof is not None:
+            self.cells[BASELINE] = replace(self.cells[BASELINE], measurement=with_probe(measurement, proof))
         return self.baseline_measurement()
 
-    def _be_patient(self, proof: Probe, measurement: Measurement) -> Probe:
-        """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
-
-        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get no more time: in
-        200 steps over the same samples they learn them by heart, whether they would learn the task or not.
-        """
-        if proof.kind is not ProbeKind.LEARNING or measurement.recurrent:
-            return proof
-        lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
-        waiting = [each for each in self._grid() if not proof.learns(each.optimizer.value)]
-        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost]
-        rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
-        if rates and all((SGD, rate) in lost for rate in rates):
-            going_on.append(Training(OptimizerName.SGD, min(rates) / 10))
-        what = f"training for more than {proof.steps} steps"
-        if not going_on or not self.clock.allows(what):
-            return proof
-        seeds = tuple(dict.fromkeys(run.seed for run in proof.runs))
-        longer = self.clock.finished(what, lambda: self._train(
-            self.baseline, proof.kind, seeds, None, measurement,
-            to_the_end=False, lengthen=PATIENCE, late=True, grid=going_on, tell=True,
-        ))  # fmt: skip
-        return proof if longer is None else with_patience(proof, longer)
-
     def probe_larger_rate(self) -> LargerRate | None:
-        """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
-
-        None where there is nothing to mend, or where clipping does not mend it.
-        """
-        measurement = self.baseline_measurement()
-        proof, large = measurement.probe, GRID[0]
-        if proof is None or zone(measurement.flow) is Zone.RED or measurement.non_finite is not None:
-            return None
-        without = next(run for run in proof.runs if (run.optimizer, run.learning_rate) == (SGD, large.learning_rate))
-        if without.outcome not in {Outcome.DIVERGED, Outcome.OSCILLATING}:
-            return None
-        found: list[LargerRate] = []
-        for norm in CLIP_NORMS:
-            what = f"learning rate {large.learning_rate:g} with clipping at {norm:g}"
-            step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm))
-            clipped = self.clock.finished(what, partial(
-                self._train, self.baseline, proof.kind, (without.seed,), None, measurement,
-                to_the_end=False, lengthen=proof.steps // STEPS[proof.kind], grid=(large,), step=step,
-            ))  # fmt: skip
-            if clipped is not None and clipped.runs[0].outcome is Outcome.LEARNT:
-                found.append(LargerRate(without=without, clipped=clipped.runs[0], max_norm=norm))
-        return min(found, key=lambda each: each.clipped.curve[-1], default=None)
+        """See Trainer."""
+        return self._trainer.probe_larger_rate(self.baseline_measurement())
 
     def run_plan(self, *, cures: bool) -> list[Measured]:
         """Measure the factorial and what the user asked for with pass A, and with `cures` the rest of the plan."""
@@ -182,12 +107,13 @@ class Experiment:
         All with one seed first; those that look hopeless beside the best get no further ones.
         """
         wanted = list(chosen)
-        if not wanted or not self._may_train("training of treatments"):
+        if not wanted or not self._trainer.may_train("training of treatments"):
             return []
-        first, others = self._seeds()[:1], self._seeds()[1:]
+        first, others = self._trainer.seeds[:1], self._trainer.seeds[1:]
         if self.unchanged is None:
-            self.unchanged = self.clock.finished("training of treatments", lambda: self._train(
-                self.baseline, ProbeKind.MEMORIZING, self._seeds(), None, self.baseline_measurement(), to_the_end=True
+            self.unchanged = self.clock.finished("training of treatments", partial(
+                self._trainer.train, self.baseline, ProbeKind.MEMORIZING, self._trainer.seeds,
+                self.baseline_measurement(), to_the_end=True,
             ))  # fmt: skip
         if self.unchanged is None:
             return []
@@ -206,7 +132,7 @@ class Experiment:
         samples to test learning, nothing is asked.
         """
         names = [name for name in ranked if self.cells[name].info.learns is None]
-        if kind_for(self.baseline.batch.size) is not ProbeKind.LEARNING:
+        if self._trainer.kind is not ProbeKind.LEARNING:
             return True
         for done, name in enumerate(names):
             self.clock.between("prove", 0.6, 0.95, done, len(names))
@@ -231,13 +157,15 @@ class Experiment:
             for run in measurement.probe.runs
             if math.isfinite(run.curve[-1])
         }
-        grid = sorted(self._grid(), key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf))
+        grid = sorted(
+            self._trainer.grid, key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf)
+        )
         subject = self.subject_of(recipe)
         with drawn(subject, recipe, self.options.seed):
             return any(
-                self._train(
-                    subject, ProbeKind.LEARNING, self._seeds()[:1], recipe, measurement,
-                    to_the_end=False, lengthen=PATIENCE, late=True, grid=(each,),
+                self._trainer.train(
+                    subject, ProbeKind.LEARNING, self._trainer.seeds[:1], measurement,
+                    recipe=recipe, lengthen=PATIENCE, late=True, grid=(each,),
                 ).learns(each.optimizer.value)
                 for each in grid
             )  # fmt: skip
@@ -271,62 +199,6 @@ class Experiment:
         assert measurement is not None
         return measurement
 
-    def _may_train(self, what: str) -> bool:
-        if self.options.effort is Effort.QUICK:
-            self.clock.leave_out(what, "effort is quick")
-            return False
-        if self.baseline.objective.chance is None:
-            self.clock.leave_out(what, self.baseline.objective.absent_chance)
-            return False
-        return self.clock.allows(what)
-
-    def _seeds(self) -> tuple[int, ...]:
-        return tuple(range(self.options.seed, self.options.seed + REPLICATES))
-
-    def _grid(self) -> tuple[Training, ...]:
-        grid = THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID
-        if self.options.learning_rate is None:
-            return grid
-        return (*grid, Training(self.options.optimizer or OptimizerName.SGD, self.options.learning_rate))
-
-    def _train(
-        self,
-        subject: Subject,
-        kind: ProbeKind,
-        seeds: Sequence[int],
-        recipe: Recipe | None,
-        measured: Measurement,
-        *,
-        to_the_end: bool,
-        lengthen: int = 1,
-        late: bool = False,
-        grid: Sequence[Training] | None = None,
-        step: GradientStep = NO_STEP,
-        tell: bool = False,
-    ) -> Probe:
-        """Raises OutOfTime. `tell`: how far it is, as the part of the whole that the baseline's probe is."""
-        grid = self._grid() if grid is None else grid
-        steps, done = lengthen * passes(kind, grid, seeds), itertools.count()
-
-        def tick() -> None:
-            self.clock.check()
-            if tell and (at := next(done)) % max(1, steps // TOLD) == 0:
-                self.clock.between("probe", 0.2, 0.35, at, steps)
-
-        return probe(
-            subject,
-            kind=kind,
-            grid=grid,
-            seeds=seeds,
-            prepare=None if recipe is None else partial(draw, subject, recipe),
-            training=measured.batch_statistics,
-            to_the_end=to_the_end,
-            lengthen=lengthen,
-            late=late,
-            step=step if recipe is None else recipe.gradient_step,
-            tick=tick,
-        )
-
     def _prove(self, measured: Measured, seeds: Sequence[int]) -> Measured:
         """Measure with pass B and train: every seed draws anew where the recipe draws."""
         recipe, before = measured.recipe, measured.measurement
@@ -337,7 +209,9 @@ class Experiment:
             measurement = before
             if not before.cotangents:
                 measurement = self._measured(subject, recipe, cotangent_seeds(self.options))
-            proof = self._train(subject, ProbeKind.MEMORIZING, seeds, recipe, measurement, to_the_end=True)
+            proof = self._trainer.train(
+                subject, ProbeKind.MEMORIZING, seeds, measurement, recipe=recipe, to_the_end=True
+            )
         whole = proof if before.probe is None else joined_probes(before.probe, proof)
         replicates = len({run.seed for run in whole.runs})
         return Measured(replace(measured.info, replicates=replicates), with_probe(measurement, whole), recipe)
@@ -503,12 +377,19 @@ def _joined(first: Recipe, second: Recipe) -> Recipe:
         model=second.model,
         effect=max(first.effect, second.effect, key=EFFECTS.index),
         words=", ".join(filter(None, (first.words, second.words))),
-        cost=second.cost if not first.words else f"{first.cost}, {second.cost}",
+        cost=_joined_cost(first, second),
         draws={**first.draws, **{name: in_turn(first.draws.get(name), each) for name, each in second.draws.items()}},
         gradient_step=step,
         sites=first.sites + second.sites,
         unit_variance=first.unit_variance + second.unit_variance,
     )
+
+
+def _joined_cost(first: Recipe, second: Recipe) -> str:
+    """What both change; a gradient step changes nothing that the first has not."""
+    if not first.words:
+        return second.cost
+    return first.cost if second.effect is Effect.TRAINING_ONLY else f"{first.cost}, {second.cost}"
 
 
 def _sentence(words: str) -> str:

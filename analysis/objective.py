@@ -23,7 +23,6 @@ from analysis.weights import Array
 
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""
-SOFTMAX_LINKS: Final = frozenset({Link.SOFTMAX, Link.LOG_SOFTMAX})
 
 
 @dataclass(frozen=True, eq=False)

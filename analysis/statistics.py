@@ -19,8 +19,6 @@ from analysis.attention import MASKED_SCORE
 CHUNK: Final = 1 << 15  # floats
 SAFE_LOW: Final = 1e-15  # magnitudes whose squares float32 can sum
 SAFE_HIGH: Final = 1e15
-SATURATED_SLOPE: Final = 0.05
-"""An activation is saturated where its slope is below this share of its largest."""
 FLAT_BELOW: Final = {
     "Relu": 0.0, "Relu6": 0.0, "ThresholdedRelu": 1.0, "Gelu": -3.0, "Swish": -5.0, "HardSwish": -3.0,
     "Elu": -3.0, "Selu": -3.0, "Celu": -3.0, "Softplus": -3.0, "Mish": -4.0,

@@ -105,11 +105,6 @@ class Operator:
         return tuple(kind for _, parameter, kind in self._parameters if parameter.kind in _POSITIONAL)
 
     @cached_property
-    def variadic(self) -> bool:
-        """Whether the inputs are open in number."""
-        return any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for _, parameter, _ in self._parameters)
-
-    @cached_property
     def many(self) -> bool:
         """Whether the function always returns a tuple of outputs."""
         return get_origin(get_type_hints(self.function)["return"]) is tuple
