@@ -184,9 +184,9 @@ def not_finite() -> bytes:
 WAY_OUT_IN_DETAIL = re.compile("expected .*, given .*|must lie in|Expecting")
 BAD: dict[str, tuple[dict[str, Any], int, str, str, tuple[str, ...]]] = {
     # name: (parts, status, code, where, words of detail or hint)
-    "text as a model": ({"model": b"hello, I am no model"}, 400, "not-onnx", "", ("not an ONNX model", ".onnx")),
-    "a zip as a model": ({"model": BATCH}, 400, "not-onnx", "", ("zip or torch file", "torch.onnx.export")),
-    "half a model": ({"model": HEALTHY[: len(HEALTHY) // 2]}, 400, "not-onnx", "", ("not an ONNX model",)),
+    "text as a model": ({"model": b"hello, I am no model"}, 400, "not-onnx", "model", ("not an ONNX model", ".onnx")),
+    "a zip as a model": ({"model": BATCH}, 400, "not-onnx", "model", ("zip or torch file", "torch.onnx.export")),
+    "half a model": ({"model": HEALTHY[: len(HEALTHY) // 2]}, 400, "not-onnx", "model", ("not an ONNX model",)),
     "an empty model": ({"model": b""}, 400, "not-onnx", "model", ("the model is empty", ".onnx")),
     "no model": ({"model": None}, 400, "bad-request", "model", ("'model' is missing", "curl")),
     "an unknown part": ({"weights": b"1"}, 400, "bad-request", "weights", ("unknown part 'weights'", "batch")),
