@@ -1,14 +1,16 @@
 """Whether the remedies work: each is exported, loaded again, and really trained on fresh minibatches.
 
-    python -m tests.benchmarks.trainability.cure --labels labels.jsonl [--limit N] [--out cures.jsonl]
+    python -m tests.benchmarks.trainability.cure --labels labels.jsonl [--family F ...] [--limit N] [--out cures.jsonl]
 
 A network counts that fails with SGD and that some variant of the catalogue repairs: where the first remedy does not,
-the others and then all measured variants are trained until one does. Repaired: the best run of the grid ends under
-half of chance. The first remedy and the first three are scored; networks that nothing repairs are counted apart.
+the others and then all measured variants are trained until one does. Repaired: the best rate of SGD ends under half of
+chance. The first remedy and the first three are scored; networks that nothing repairs are counted apart. The same
+for networks that fail with both optimisers, and a repair by any.
 """
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,15 +27,16 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report, Variant
-from tests.benchmarks.trainability.configurations import Configuration
+from tests.benchmarks.trainability.configurations import Configuration, Family
 from tests.benchmarks.trainability.export import to_npz, to_onnx
-from tests.benchmarks.trainability.label import read_labels
+from tests.benchmarks.trainability.label import Labelled, read_labels
 from tests.benchmarks.trainability.networks import build
 from tests.benchmarks.trainability.prediction import BUDGET_SECONDS, SAMPLES, UPLOAD_SEED
 from tests.benchmarks.trainability.tasks import make_task
-from tests.benchmarks.trainability.training import FAILS, best_loss
+from tests.benchmarks.trainability.training import FAILS, best_losses
 
 TOP = 3
+SGD, ANY = ("sgd",), ("sgd", "adam")
 
 
 class Reloaded(nn.Module):
@@ -56,24 +59,30 @@ class Cure:
     """What training made of the treated network."""
 
     name: str
+    family: str
+    fails_both: bool
+    """Not with SGD alone."""
     verdict: str
     remedies: Sequence[str]
-    losses: dict[str, float]
-    """Variant to the best final loss over chance; those that were trained."""
+    losses: dict[str, dict[str, float]]
+    """Variant to optimiser to the best final loss over chance; those that were trained."""
 
-    @property
-    def repaired(self) -> list[bool]:
-        """Whether each of the first remedies works, best first; those that were not trained are not in it."""
-        return [self.losses[name] < FAILS for name in self.remedies[:TOP] if name in self.losses]
+    def repaired(self, optimizers: Sequence[str]) -> list[bool]:
+        """Whether each of the first remedies works, best first; not known of those after the first that does."""
+        return [self.loss(name, optimizers) < FAILS for name in self.remedies[:TOP]]
 
-    @property
-    def repairable(self) -> bool:
+    def repairable(self, optimizers: Sequence[str]) -> bool:
         """Whether anything works."""
-        return any(loss < FAILS for loss in self.losses.values())
+        return any(self.loss(name, optimizers) < FAILS for name in self.losses)
+
+    def loss(self, name: str, optimizers: Sequence[str]) -> float:
+        """The best of these optimisers; infinite where none was tried."""
+        return min((self.losses.get(name, {}).get(optimizer, math.inf) for optimizer in optimizers), default=math.inf)
 
 
-def cure(configuration: Configuration) -> Cure:
+def cure(labelled: Labelled) -> Cure:
     """Analyse, export, train the first remedy, and on until something works."""
+    configuration = labelled.configuration
     task = make_task(configuration)
     example, _ = task.sample(2, torch.Generator().manual_seed(0))
     options = AnalysisOptions(budget_seconds=BUDGET_SECONDS)
@@ -82,24 +91,25 @@ def cure(configuration: Configuration) -> Cure:
         batch = to_npz(task, SAMPLES, UPLOAD_SEED + configuration.seed)
         report = analyze(to_onnx(build(configuration), example), batch, options, models=Destination(folder))
         variants = {each.id: each for each in report.variants if each.model is not None}
-        losses: dict[str, float] = {}
+        losses: dict[str, dict[str, float]] = {}
         for name in _in_turn(report):
             if name in variants:
                 losses[name] = _train(folder, variants[name], configuration)
-            if losses.get(name, FAILS) < FAILS:
+            if name in losses and losses[name]["sgd"] < FAILS:
                 break
     remedies = [remedy.variant for remedy in report.remedies]
-    return Cure(configuration.name, report.verdict.value, remedies, losses)
+    family, both = configuration.family.value, labelled.label.fails_both
+    return Cure(configuration.name, family, both, report.verdict.value, remedies, losses)
 
 
-def _train(folder: Path, variant: Variant, configuration: Configuration) -> float:
+def _train(folder: Path, variant: Variant, configuration: Configuration) -> dict[str, float]:
     """As the remedy says: the exported model, with its gradient step."""
     assert variant.model is not None
     assert variant.gradient_step is not None
     module = Reloaded(folder / f"{variant.model.href.split('/')[1]}.onnx").train()
     clip, decay = variant.gradient_step.clip, variant.gradient_step.weight_decay
     max_norm = clip.max_norm if clip is not None and clip.kind is ClipKind.GLOBAL_NORM else None
-    return best_loss(module, configuration, max_norm, decay)
+    return best_losses(module, configuration, max_norm, decay)
 
 
 def _in_turn(report: Report) -> Iterator[str]:
@@ -110,41 +120,48 @@ def _in_turn(report: Report) -> Iterator[str]:
 
 def summarize(cures: Sequence[Cure]) -> str:
     """Shares of the repairable, and every network whose first remedy does not work."""
-    repairable = [each for each in cures if each.repairable]
-    first = sum(each.repaired[:1] == [True] for each in repairable)
-    some = sum(any(each.repaired) for each in repairable)
-    lines = [
-        f"{len(cures)} networks fail with SGD, {len(repairable)} can be repaired",
-        f"first remedy works: {first}/{len(repairable)}",
-        f"one of the first {TOP} works: {some}/{len(repairable)}",
-    ]
+    both = [each for each in cures if each.fails_both]
+    return "\n".join([*_score("fail with SGD", cures, SGD), *_score("fail with both optimisers", both, ANY)])
+
+
+def _score(title: str, cures: Sequence[Cure], optimizers: Sequence[str]) -> Iterator[str]:
+    repairable = [each for each in cures if each.repairable(optimizers)]
+    worked = [each.repaired(optimizers) for each in repairable]
+    yield f"{len(cures)} networks {title}, {len(repairable)} can be repaired with {' or '.join(optimizers)}"
+    yield f"  first remedy works: {sum(each[:1] == [True] for each in worked)}/{len(repairable)}"
+    yield f"  one of the first {TOP} works: {sum(map(any, worked))}/{len(repairable)}"
     for each in repairable:
-        if each.repaired[:1] != [True]:
-            tried = ", ".join(f"{name} {loss:.2f}" for name, loss in each.losses.items())
-            lines.append(f"  {each.name} ({each.verdict}; remedies {', '.join(each.remedies) or 'none'}): {tried}")
-    return "\n".join(lines)
+        if each.repaired(optimizers)[:1] != [True]:
+            tried = ", ".join(f"{name} {each.loss(name, optimizers):.2f}" for name in each.losses)
+            yield f"    {each.name} ({each.verdict}; remedies {', '.join(each.remedies) or 'none'}): {tried}"
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="what label.py wrote")
+    parser.add_argument("--family", type=Family, nargs="*", default=list(Family), help="only these")
     parser.add_argument("--limit", type=int, help="only the first so many networks that fail")
     parser.add_argument("--out", type=Path, help="JSON lines, continued where it ended")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    failing = [each.configuration for each in read_labels(arguments.labels) if each.label.fails_sgd]
     known: dict[str, Cure] = {}
     if arguments.out is not None and arguments.out.exists():
         known = {cured.name: cured for cured in (Cure(**json.loads(x)) for x in arguments.out.read_text().splitlines())}
+    failing = [
+        each
+        for each in read_labels(arguments.labels)
+        if each.label.fails_sgd and each.configuration.family in arguments.family
+    ]
     cures = []
-    for place, configuration in enumerate(failing[: arguments.limit]):
-        cured = known.get(configuration.name) or cure(configuration)
-        if arguments.out is not None and configuration.name not in known:
+    for place, labelled in enumerate(failing[: arguments.limit]):
+        name = labelled.configuration.name
+        cured = known.get(name) or cure(labelled)
+        if arguments.out is not None and name not in known:
             with arguments.out.open("a") as file:
                 file.write(json.dumps(asdict(cured)) + "\n")
         cures.append(cured)
-        sys.stderr.write(f"{place + 1} {cured.verdict} {cured.repaired[:1]} {configuration.name}\n")
+        sys.stderr.write(f"{place + 1} {cured.verdict} {cured.repaired(SGD)[:1]} {cured.repaired(ANY)[:1]} {name}\n")
     sys.stdout.write(summarize(cures) + "\n")
 
 
