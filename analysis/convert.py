@@ -113,7 +113,8 @@ def convert(
 class DifferentiableModel(nn.Module):
     """The graph: `forward(*inputs)` in graph-input order returns a tuple of outputs in graph order.
 
-    A sequence is a list of tensors, an optional the value or None, on both sides.
+    A sequence is a list of tensors, an optional the value or None, on both sides. A floating-point input narrower than
+    the graph declares is widened; a wider one is taken as it is (the module cast to float64, say).
     """
 
     def __init__(
@@ -130,7 +131,9 @@ class DifferentiableModel(nn.Module):
         self._mode = builder.mode
         self._input_slots = tuple(builder.slots[spec.name] for spec in builder.model.inputs)
         self._output_slots = tuple(builder.slots[spec.name] for spec in builder.model.outputs)
-        self._precision = builder.precision
+        self._widths = tuple(
+            torch.float64 if spec.dtype == "float64" else builder.precision for spec in builder.model.inputs
+        )
         halves = _halves(builder.model) if builder.precision is torch.float32 else {}
         self._rounded = tuple(halves.get(spec.name) for spec in builder.model.outputs)
         self._slots = dict(builder.slots)
@@ -206,8 +209,8 @@ class DifferentiableModel(nn.Module):
         if len(inputs) != len(self._input_slots):
             raise TypeError(f"the graph has {len(self._input_slots)} inputs, got {len(inputs)}")
         slots = self._template.copy()
-        for slot, value in zip(self._input_slots, inputs, strict=True):
-            slots[slot] = _widened(value, self._precision)
+        for slot, value, width in zip(self._input_slots, inputs, self._widths, strict=True):
+            slots[slot] = _widened(value, width)
         return slots
 
     def _outputs(self, slots: Slots) -> tuple[Any, ...]:
@@ -247,12 +250,12 @@ def _element_name(kind: TypeProto) -> str:
     return TensorProto.DataType.Name(kind.tensor_type.elem_type)
 
 
-def _widened(value: Any, precision: torch.dtype) -> Any:
-    """Half-precision tensors, also in a sequence, in the precision that is computed in."""
+def _widened(value: Any, width: torch.dtype) -> Any:
+    """Narrower floating-point tensors, also in a sequence, in the precision that is computed in."""
     if isinstance(value, list | tuple):
-        return [_widened(each, precision) for each in value]
-    halves = isinstance(value, torch.Tensor) and value.dtype in HALVES.values()
-    return value.to(precision) if halves else value
+        return [_widened(each, width) for each in value]
+    narrower = {*HALVES.values(), *({torch.float32} if width is torch.float64 else ())}
+    return value.to(width) if isinstance(value, torch.Tensor) and value.dtype in narrower else value
 
 
 def _rounded(value: Any, to: torch.dtype | None) -> Any:

@@ -457,6 +457,14 @@ def test_a_step_of_training_is_seen_inside_bodies_and_behind_other_nodes() -> No
 # ------------------------------------------------------------------ precision
 
 
+def test_a_narrower_input_is_widened_to_what_the_graph_declares() -> None:
+    made = proto("y = MatMul(x, w)", "double[N,4] x", "double[] y", w=floats(4, 3).astype(np.float64))
+    x = floats(2, 4)
+    (y,) = converted(made)(torch.from_numpy(x))
+    assert y.dtype is torch.float64
+    np.testing.assert_allclose(y.detach().numpy(), reference(made, x.astype(np.float64))[0], rtol=1e-12)
+
+
 def test_double_precision_takes_the_place_of_single_throughout() -> None:
     weights = {"w": floats(4, 4), "k": np.float32(1 / 3), "shape": ids(4), "three": np.array(3)}
     made = proto(
