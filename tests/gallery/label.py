@@ -1,4 +1,4 @@
-"""Labels from really training the exported models: `python -m tests.gallery.label [first|held_out] [name ...]`.
+"""Labels from really training the exported models: `python -m tests.gallery.label [first_half|held_out] [name ...]`.
 
 The exported graph as converted here (its gradients are tested against other implementations), fresh minibatches of 64,
 200 steps of SGD with momentum 0.9 at 0.1, 0.01 and 0.001, then of Adam at 0.003 and 0.0003. A run trains if the mean
@@ -34,7 +34,7 @@ def label(exhibit: Exhibit, seed: int) -> dict[str, Any]:
     verdict = "fails"
     for optimizer, rates, says in (("sgd", SGD, "trains"), ("adam", ADAM, "adam")):
         for rate in rates:
-            final = finals[f"{optimizer} {rate:g}"] = _train(exhibit, subject, seed, optimizer, rate)
+            final = finals[f"{optimizer} {rate:g}"] = train(exhibit, subject, seed, optimizer, rate)
             if final < ENOUGH:
                 return {"label": says, "losses": _told(finals)}
     return {"label": verdict, "losses": _told(finals)}
@@ -44,13 +44,23 @@ def _told(finals: dict[str, float]) -> dict[str, Any]:
     return {name: round(final, 3) if math.isfinite(final) else str(final) for name, final in finals.items()}
 
 
-def _train(exhibit: Exhibit, subject: Subject, seed: int, optimizer: str, rate: float) -> float:
+def train(
+    exhibit: Exhibit,
+    subject: Subject,
+    seed: int,
+    optimizer: str,
+    rate: float,
+    max_norm: float | None = None,
+    decay: float = 0.0,
+) -> float:
     """Loss over chance at the end; weights are put back."""
     weights = [parameter for parameter in subject.converted.parameters() if parameter.requires_grad]
     start = [weight.detach().clone() for weight in weights]
     inputs, _ = subject.tensors()
     subject.converted.train(uses_batch_statistics(subject.model, subject.converted, inputs))
-    step = torch.optim.SGD(weights, rate, momentum=0.9) if optimizer == "sgd" else torch.optim.Adam(weights, rate)
+    step: torch.optim.Optimizer = torch.optim.Adam(weights, rate, weight_decay=decay)
+    if optimizer == "sgd":
+        step = torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)
     losses = []
     for loss in _losses(exhibit, subject, seed):
         losses.append(float(loss.detach()) / (subject.objective.chance or 1.0))
@@ -58,6 +68,8 @@ def _train(exhibit: Exhibit, subject: Subject, seed: int, optimizer: str, rate: 
             break
         step.zero_grad()
         loss.backward()
+        if max_norm is not None:
+            torch.nn.utils.clip_grad_norm_(weights, max_norm)
         step.step()
     subject.converted.eval()
     with torch.no_grad():
