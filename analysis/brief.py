@@ -199,5 +199,8 @@ def _unchanged(report: Report) -> str:
 
 
 def _kind(probe: Probe) -> str:
+    if probe.held_out:
+        trained = probe.samples - probe.held_out
+        return f"{probe.steps} steps on {trained} samples, the loss is that of {probe.held_out} it was not trained on."
     shows = "learning" if probe.kind is ProbeKind.LEARNING else "memorising, which ranks treatments"
     return f"{probe.steps} steps on {probe.samples} samples show {shows}; not generalisation."

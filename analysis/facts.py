@@ -379,6 +379,9 @@ class TimeProfile:
     """The step whose input tells most about the label; of several that tell about as much, the one reached best."""
     informative_share: float | None = None
     """Between-class share of variance of its best feature."""
+    readable_share: float | None = None
+    """Of the labels of samples it has not seen, what a linear reader of the informative steps names right: 0 as by
+    guessing the most frequent one, 1 all."""
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -493,6 +496,8 @@ class Run:
     outcome: Outcome
     curve: tuple[float, ...]
     """Loss over chance before each step and after the last."""
+    held_out: tuple[float, ...] = ()
+    """The same on samples that it was not trained on, every ten steps; where there are any, they decide the outcome."""
     weight_norm: StartEnd
     moved: Mapping[str, float]
     """Layer id to |W_K - W_0| / |W_0|."""
@@ -515,6 +520,8 @@ class Probe:
     steps: int
     samples: int
     minibatch: int
+    held_out: int = 0
+    """Samples kept from training, to see whether what is learnt carries over to them."""
     best_loss_over_chance: float
     """Best run of the worst seed."""
     late: bool = False

@@ -20,6 +20,7 @@ from onnx import NodeProto
 from analysis.facts import Provenance, TimeProfile
 from analysis.model import label
 from analysis.options import LossName
+from analysis.reader import readable_share
 from analysis.sources import RECURRENT
 from analysis.statistics import summarize
 from analysis.subject import Subject
@@ -134,6 +135,7 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
         memory_decades=memory.decades,
         informative_step=memory.step,
         informative_share=memory.share,
+        readable_share=memory.readable,
         absent=absent,
     )
 
@@ -160,6 +162,7 @@ class _Memory:
     decades: float | None = None
     step: int | None = None
     share: float | None = None
+    readable: float | None = None
     absent: dict[str, str] = field(default_factory=dict)
 
 
@@ -176,7 +179,8 @@ def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
     if not shares:
         return _Memory(absent={"memory_decades": NOT_INFORMATIVE})
     step = max(shares, key=lambda step: curve[step])
-    return _Memory(_log10(curve[step]) - _log10(curve.max()), step, shares[step])
+    told = entering[list(shares)].transpose(1, 0, 2).reshape(len(labels), -1)
+    return _Memory(_log10(curve[step]) - _log10(curve.max()), step, shares[step], readable_share(told, labels))
 
 
 def informative_steps(x: Array, labels: Array) -> dict[int, float]:

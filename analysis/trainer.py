@@ -47,8 +47,15 @@ TOLD: Final = 15
 """Times that the probe of the unchanged model says how far it is."""
 UNCHANGED: Final = "training probe of the unchanged model"
 SGD: Final = OptimizerName.SGD.value
+READABLE: Final = 0.7
+"""Share of the labels a straight line names right beyond guessing, from which a network is expected to."""
 CLIP_NORMS: Final = (0.1, 1.0)
 """With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
+
+
+def labels_are_readable(measured: Measurement) -> bool:
+    """Whether what a network learns of these labels has to carry over to samples it has not seen."""
+    return any((each.readable_share or 0.0) >= READABLE for each in measured.through_time)
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,7 @@ class Trainer:
             to_the_end=to_the_end,
             lengthen=lengthen,
             late=late,
+            hold_out=kind is ProbeKind.LEARNING and labels_are_readable(measured),
             step=step if recipe is None else recipe.gradient_step,
             tick=tick,
         )
@@ -143,10 +151,11 @@ class Trainer:
     def _be_patient(self, proof: Probe, measured: Measurement) -> Probe:
         """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
 
-        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get no more time: in
-        200 steps over the same samples they learn them by heart, whether they would learn the task or not.
+        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get more time only
+        where samples are held out: in 200 steps they learn the others by heart, whether they would learn the task or
+        not.
         """
-        if proof.kind is not ProbeKind.LEARNING or measured.recurrent:
+        if proof.kind is not ProbeKind.LEARNING or (measured.recurrent and not proof.held_out):
             return proof
         lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
         waiting = [each for each in self.grid if not proof.learns(each.optimizer.value)]

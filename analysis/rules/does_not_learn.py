@@ -12,8 +12,11 @@ seven networks with perfectly good flow still fails to train.
 SGD with momentum 0.9 at learning rates 0.1 and 0.01 and Adam at 0.003, plus your own optimiser and rate where you
 give them. From 192 samples on, 50 steps on minibatches: SGD learns if the loss falls under 0.7 of chance, Adam under
 0.8. An optimiser that has not learnt by then goes on to 200 steps, with SGD at 0.001 where it blew up at both rates,
-and learns if the loss falls under 0.2: the samples repeat, and slow is not sick; not so recurrent networks, which learn
-sequences by heart. With fewer samples, 20 steps on one batch, which tests memorising: either must fall under 0.92.
+and learns if the loss falls under 0.2: the samples repeat, and slow is not sick. Recurrent networks learn sequences by
+heart. Where a linear reader of the informative steps names 70 % of the labels it has not seen right, beyond guessing,
+a quarter of the samples is held out, and the network learns if the loss on those comes under 0.7 within 200 steps;
+elsewhere it has only 50 steps. With fewer samples, 20 steps on one batch, which tests memorising: either must fall
+under 0.92.
 Chance is the loss of the best constant prediction. Of several seeds the worst counts; weights are restored.
 
 ## Example
@@ -36,11 +39,12 @@ Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for T
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.facts import Confidence, Measurement, ProbeKind, Provenance
+from analysis.facts import Confidence, Measurement, Probe, ProbeKind, Provenance
 from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 LATE: Final = 0.2
+CARRIED_OVER: Final = 0.7
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 
@@ -58,10 +62,16 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         evidence={
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
-                threshold=LATE if probe.late else THRESHOLDS[probe.kind],
+                threshold=_threshold(probe),
                 margin_decades=None,
             )
         },
         affects=("sgd",) if adam else ("sgd", "adam"),
         confidence=Confidence.MEDIUM if hasty or invented else Confidence.HIGH,
     )
+
+
+def _threshold(probe: Probe) -> float:
+    if probe.held_out:
+        return CARRIED_OVER
+    return LATE if probe.late else THRESHOLDS[probe.kind]

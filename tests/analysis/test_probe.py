@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from analysis.facts import Outcome, ProbeKind
 from analysis.model import check_model
 from analysis.options import AnalysisOptions, OptimizerName
 from analysis.probe import GRID, Training, _minibatches, _outcome, _update, kind_for, probe
+from analysis.reader import split
 from analysis.subject import Subject, prepare
 from tests.gallery import he, mlp, vectors, xavier
 
@@ -97,7 +99,7 @@ def test_192_samples_test_learning_and_fewer_memorising() -> None:
 
 @pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
 def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(samples, ProbeKind.LEARNING, 0, 50))
+    minibatches = list(_minibatches(range(samples), ProbeKind.LEARNING, 0, 50))
     assert len(minibatches) == 50
     assert all(len(set(rows)) == size for rows in minibatches)
     per_epoch = samples // size
@@ -107,7 +109,7 @@ def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size:
 
 @pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
 def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(samples, ProbeKind.MEMORIZING, 0, 20))
+    minibatches = list(_minibatches(range(samples), ProbeKind.MEMORIZING, 0, 20))
     assert len(minibatches) == 20
     assert all(rows == minibatches[0] for rows in minibatches)
     assert len(minibatches[0]) == size
@@ -126,4 +128,38 @@ def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
     ],
 )
 def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
-    assert _outcome(curve, 0.7) is outcome
+    assert _outcome(curve, [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(
+    ("held_out", "outcome"),
+    [
+        ([1.0, 0.6, 1.4], Outcome.LEARNT),  # before it began to learn the others by heart
+        ([1.0, 0.9, 1.2], Outcome.SLOW),
+        ([1.0, 1.1, 1.6], Outcome.STALLED),
+    ],
+)
+def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
+    assert _outcome([1.0, 0.5, 0.01], held_out, 0.7) is outcome
+
+
+def test_samples_held_out_are_not_trained_on() -> None:
+    asked: list[tuple[int, ...]] = []
+    subject = subject_of(mlp(3, "Relu", he()))
+    seen = subject.tensors
+
+    def noted(rows: Sequence[int] | None = None) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        asked.append(tuple(rows or ()))
+        return seen(rows)
+
+    object.__setattr__(subject, "tensors", noted)
+    proof = probe(
+        subject, kind=ProbeKind.LEARNING, grid=GRID[:1], seeds=[0], training=False, to_the_end=True, hold_out=True
+    )
+    trained, held_out = split(256, 0)
+    assert (len(held_out), proof.held_out) == (64, 64)
+    assert set(trained).isdisjoint(held_out)
+    by_step = [set(rows) for rows in asked if set(rows) not in ({*trained}, {*held_out})]
+    assert len(by_step) >= 50
+    assert set().union(*by_step) == set(trained)
+    assert len(proof.runs[0].held_out) == 6

@@ -1,13 +1,16 @@
 """Grid, seeds, patience and budget of the short trainings."""
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from analysis.clock import BUDGET_REACHED
-from analysis.facts import Outcome
+from analysis.facts import Outcome, Probe
 from analysis.options import AnalysisOptions
 from tests.analysis.test_experiment import experiment, out_of_time_after
-from tests.gallery import Recurrent, export, he, mlp, seeded, sequences, vectors, xavier
+from tests.gallery import export, he, mlp, npz, seeded, vectors, xavier
+from tests.gallery.tasks import sequences
 
 
 def test_ones_own_optimiser_is_one_more_run() -> None:
@@ -76,15 +79,49 @@ def test_thorough_effort_probes_more_seeds_and_rates() -> None:
     assert {run.learning_rate for run in proof.runs} == {0.1, 0.01, 0.001, 3e-3, 3e-4}
 
 
-def test_recurrent_networks_are_not_given_the_time_to_learn_the_samples_by_heart() -> None:
-    module = seeded(Recurrent)
-    with torch.no_grad():
-        for weight in module.parameters():
-            weight.mul_(1e-3)
-    proof = experiment(export(module, torch.zeros(2, 20, 8)), sequences(256)).probe_baseline().probe
+class Recall(nn.Module):
+    """A GRU that is asked at the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.GRU(8, 32, batch_first=True)
+        self.head = nn.Linear(32, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cells(x)[0][:, -1])
+
+
+def recall(steps: int, at: int, *, labels_follow: bool = True) -> Probe:
+    """What training says of a network that has to tell what it saw at one of so many steps."""
+    random = np.random.default_rng(1)
+    x, target = sequences(steps, at)(0)(random, 256)
+    target = target if labels_follow else random.permutation(target)
+    model = export(seeded(Recall), torch.zeros(2, steps, 8))
+    proof = experiment(model, npz(x=x, target=target)).probe_baseline().probe
     assert proof is not None
+    return proof
+
+
+def test_a_recurrent_network_learns_when_it_tells_samples_it_has_not_seen() -> None:
+    proof = recall(10, -1)
+    assert (proof.samples, proof.held_out, proof.steps) == (256, 64, 50)
+    assert proof.learns("sgd")
+    assert proof.learns("adam")
+    assert all(min(run.held_out) < 0.7 for run in proof.runs)
+
+
+def test_a_recurrent_network_that_learns_its_samples_by_heart_does_not_learn() -> None:
+    proof = recall(60, 0)
+    assert (proof.held_out, proof.steps) == (64, 200)
+    assert min(run.curve[-1] for run in proof.runs) < 0.2
     assert not proof.learns("sgd")
-    assert (proof.late, proof.steps) == (False, 50)
+    assert not proof.learns("adam")
+    assert proof.best_loss_over_chance > 0.9
+
+
+def test_labels_that_do_not_follow_from_the_input_are_no_fault_of_a_recurrent_network() -> None:
+    proof = recall(60, 0, labels_follow=False)
+    assert (proof.held_out, proof.late, proof.steps) == (0, False, 50)
 
 
 @pytest.mark.parametrize(
