@@ -33,7 +33,7 @@ from analysis.gradient_step import after_step
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
 from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
-from analysis.options import AnalysisOptions, Effort
+from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
 from analysis.probe import PATIENCE
 from analysis.replay import drawn
@@ -147,7 +147,10 @@ class Experiment:
         return False
 
     def _learns(self, measured: Measured) -> bool:
-        """Whether some run comes under LATE; the rate that memorised best goes first."""
+        """Whether some run comes under LATE; the rate that memorised best goes first.
+
+        Plain gradient descent has to, where it alone fails the unchanged model.
+        """
         recipe, measurement = measured.recipe, measured.measurement
         assert recipe is not None
         assert measurement is not None
@@ -157,8 +160,11 @@ class Experiment:
             for run in measurement.probe.runs
             if math.isfinite(run.curve[-1])
         }
+        before = self.baseline_measurement().probe
+        sgd_alone = before is not None and before.fails_sgd_alone
         grid = sorted(
-            self._trainer.grid, key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf)
+            (each for each in self._trainer.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
+            key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf),
         )
         subject = self.subject_of(recipe)
         with drawn(subject, recipe, self.options.seed):

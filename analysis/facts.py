@@ -536,6 +536,11 @@ class Probe:
             for seed in seeds
         )
 
+    @property
+    def fails_sgd_alone(self) -> bool:
+        """Whether plain gradient descent is all that a remedy has to mend."""
+        return self.learns("adam") and not self.learns("sgd")
+
 
 @_fact
 class Measurement:

@@ -43,6 +43,8 @@ PATIENCE: Final = 4
 """Times as many steps for an optimiser that has not learnt from minibatches; of 11 networks that train in 200 steps and
 had not learnt in 50, all come under LATE, of those that do not train hardly any, though the samples repeat."""
 LATE: Final = 0.2
+EARLY_LATE: Final = 0.15
+"""What EARLY is then: as far under, for the last minibatches may be easier than the rest."""
 CARRIED_OVER: Final = 0.7
 """Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
 EVERY: Final = 10
@@ -170,7 +172,7 @@ class _Session:
             return not self.to_the_end and held_out[-1] < EARLY
         recent = curve[-1:] if self.repeated else curve[-SMOOTHED:]
         complete = len(recent) == (1 if self.repeated else SMOOTHED)
-        return not self.to_the_end and complete and sum(recent) / len(recent) < (LATE if self.late else EARLY)
+        return not self.to_the_end and complete and sum(recent) / len(recent) < (EARLY_LATE if self.late else EARLY)
 
 
 def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run:

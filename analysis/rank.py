@@ -8,7 +8,7 @@ new error-level finding is refused.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
@@ -108,10 +108,13 @@ def rank(
 ) -> tuple[Remedy, ...]:
     """Proven remedies, best first, with those that cannot be told apart.
 
-    `unchanged` is the same training of the unchanged model.
+    `unchanged` is the same training of the unchanged model. Where that learns with Adam alone, only what plain
+    gradient descent makes of a remedy counts: by Adam's loss there is nothing to mend.
     """
     if unchanged is None:
         return ()
+    if baseline.probe is not None and baseline.probe.fails_sgd_alone:
+        unchanged, trials = _under_sgd(unchanged), [_trial_under_sgd(trial) for trial in trials]
     before = {finding.rule for finding in known if finding.severity is Severity.ERROR}
     proven = [trial for trial in trials if _is_proven(trial, unchanged) and not _adds_error(trial, before)]
     proven.sort(key=lambda trial: (not trial.info.learns, score(trial), len(trial.info.id.split("+")), trial.info.id))
@@ -130,6 +133,17 @@ def seed_scores(probe: Probe) -> Mapping[int, float]:
     """Best loss over chance of each seed."""
     ends = [(run.seed, _end(run)) for run in probe.runs]
     return {seed: min(loss for other, loss in ends if other == seed) for seed, _ in ends}
+
+
+def _under_sgd(probe: Probe) -> Probe:
+    """The same training without the other optimisers."""
+    only = replace(probe, runs=tuple(run for run in probe.runs if run.optimizer == "sgd"))
+    return replace(only, best_loss_over_chance=max(seed_scores(only).values()))
+
+
+def _trial_under_sgd(trial: Trial) -> Trial:
+    probe = trial.measurement.probe
+    return trial if probe is None else replace(trial, measurement=replace(trial.measurement, probe=_under_sgd(probe)))
 
 
 def _is_proven(trial: Trial, unchanged: Probe) -> bool:

@@ -7,7 +7,7 @@ import torch
 from analysis.facts import Outcome, ProbeKind
 from analysis.model import check_model
 from analysis.options import AnalysisOptions, OptimizerName
-from analysis.probe import GRID, Training, _minibatches, _outcome, _update, kind_for, probe
+from analysis.probe import GRID, NO_STEP, Training, _minibatches, _outcome, _Session, _update, kind_for, probe
 from analysis.reader import split
 from analysis.subject import Subject, prepare
 from tests.gallery import he, mlp, vectors, xavier
@@ -141,6 +141,19 @@ def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
 )
 def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
     assert _outcome([1.0, 0.5, 0.01], held_out, 0.7) is outcome
+
+
+@pytest.mark.parametrize(("late", "learnt"), [(False, 0.7), (True, 0.2)])
+def test_a_run_that_stops_early_has_learnt_though_the_other_samples_are_a_third_harder(
+    late: bool, learnt: float
+) -> None:
+    minibatches = [[0], [1]]
+    session = _Session(
+        subject_of(mlp(2, "Relu", he())), [0, 1], [], minibatches, 1.0,
+        training=False, to_the_end=False, late=late, step=NO_STEP, tick=int,
+    )  # fmt: skip
+    stops_at = next(loss / 100 for loss in range(100, 0, -1) if session.is_proven([loss / 100] * 5, []))
+    assert _outcome([1.0, stops_at * 4 / 3], [], learnt) is Outcome.LEARNT
 
 
 def test_samples_held_out_are_not_trained_on() -> None:

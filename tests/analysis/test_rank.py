@@ -118,6 +118,16 @@ def test_a_remedy_must_beat_the_unchanged_model() -> None:
     assert rank(measurement(), None, [trial("any", measurement(probe=trained(0.1)))], []) == ()
 
 
+def test_where_adam_alone_learns_a_remedy_is_judged_by_plain_gradient_descent() -> None:
+    before = probe(run("sgd", 1.0), run("adam", 0.001))
+    cure = trial("cure", measurement(probe=probe(run("sgd", 0.2), run("adam", 0.01))))
+    none = trial("none", measurement(probe=probe(run("sgd", 1.0), run("adam", 0.0001))))
+    (remedy,) = rank(measurement(probe=before), before, [cure, none], [])
+    assert (remedy.variant, remedy.proof.worst, remedy.proof.unchanged) == ("cure", 0.2, 1.0)
+    assert "SGD" in remedy.snippet
+    assert rank(measurement(probe=FAILS), before, [cure], []) == ()
+
+
 def test_a_remedy_that_adds_an_error_is_refused() -> None:
     good = measurement(probe=trained(0.1, 0.1))
     assert rank(measurement(), FAILS, [trial("bad", good, (error("GH201"),))], [error("GH101")]) == ()
