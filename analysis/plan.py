@@ -32,7 +32,8 @@ NORMALIZED: Final = (
     "no_batch_norm+residual+lsuv",
 )  # fmt: skip
 RECURRENT: Final = (
-    "orthogonal", "orthogonal+clip", "orthogonal_memory", "orthogonal_memory+clip", "identity_rnn", "identity_rnn+clip",
+    "orthogonal", "orthogonal+clip", "orthogonal_memory", "orthogonal_memory+clip", "orthogonal_long",
+    "orthogonal_long+clip", "identity_rnn", "identity_rnn+clip",
 )  # fmt: skip
 ATTENTIVE: Final = (
     "pre_ln+xavier", "pre_ln", "residual", "residual+xavier", "zero_ends", "zero_ends+xavier", "scaled_ends",

@@ -13,6 +13,7 @@ from analysis.facts import Effect, Layer
 from analysis.fans import Fans, fans, gain
 from analysis.interventions._base import Context, NotApplicable, Recipe
 from analysis.interventions._draws import Constant, Draw, Layout, Normal, Orthogonal
+from analysis.interventions._wiring import Wired, Wiring, wiring
 from analysis.model import CheckedModel
 from analysis.sources import RECURRENT, Use
 from analysis.surgery import attributes_of
@@ -42,6 +43,8 @@ class WeightSite:
     fans: Fans
     layout: Layout
     gates: int
+    wiring: Wiring | None = None
+    """Where the operator reads the weight in another shape than the initialiser's."""
 
 
 def redraw(
@@ -77,7 +80,8 @@ def _draw(
     uses = [use for use in context.sources.uses if use.initializer == initializer and use.role != "other"]
     if role in {"weight", "recurrent_weight"}:
         site = weight_site(model, context, layer, next(use for use in uses if use.role == role))
-        return None if site is None else draw(site)
+        found = None if site is None else draw(site)
+        return found if site is None or found is None or site.wiring is None else Wired(found, site.wiring)
     if role == "embedding":
         return Normal(TIED_EMBEDDING_STD if any(use.role == "weight" for use in uses) else 1.0)
     return None if role == "scale" and layer.op in {"Mul", "Div"} else FIXED.get(role)
@@ -85,26 +89,35 @@ def _draw(
 
 def weight_site(model: CheckedModel, context: Context, layer: Layer, use: Use) -> WeightSite | None:
     """A weight with its fans and layout; None where the operator has no such notion."""
-    shape, slot = model.shape(use.value), list(use.node.input).index(use.value)
+    wired = _wiring(model, context, use)
+    shape = model.shape(use.value) if wired is None else wired.shape
+    slot = list(use.node.input).index(use.value)
     found = None if shape is None else fans(use.node, slot, shape)
     if found is None:
         return None
     if context.attention and found.fan_out == FUSED * found.fan_in:
         found = Fans(found.fan_in, found.fan_in)
     recurrent = use.node.op_type in RECURRENT
-    layout = Layout.GATES if recurrent else _layout(use, slot)
+    layout = Layout.GATES if recurrent else _layout(use, slot, as_read=wired is not None)
     return WeightSite(
-        use.initializer, layer, use.role == "recurrent_weight", found, layout, GATES.get(use.node.op_type, 1)
+        use.initializer, layer, use.role == "recurrent_weight", found, layout, GATES.get(use.node.op_type, 1), wired
     )
 
 
-def _layout(use: Use, slot: int) -> Layout:
-    """Of the tensor itself, which may be transposed on its way to the operator."""
+def _wiring(model: CheckedModel, context: Context, use: Use) -> Wiring | None:
+    """For recurrent operators, and where nobody knows the shape that is read; elsewhere a transposition at most."""
+    if use.value == use.initializer or (use.node.op_type not in RECURRENT and model.shape(use.value) is not None):
+        return None
+    return wiring(model, context.sources, use.value)
+
+
+def _layout(use: Use, slot: int, *, as_read: bool) -> Layout:
+    """Of the tensor itself, which may be transposed on its way to the operator, or as the operator reads it."""
     if use.node.op_type not in {"Gemm", "MatMul", "FusedMatMul"}:
         return Layout.ROWS
     transposed = bool(attributes_of(use.node).get("transB" if slot == 1 else "transA", 0))
     columns = (slot == 1) != transposed
-    return Layout.COLUMNS if columns == (use.value == use.initializer) else Layout.ROWS
+    return Layout.COLUMNS if columns == (as_read or use.value == use.initializer) else Layout.ROWS
 
 
 # ------------------------------------------------------------------ schemes

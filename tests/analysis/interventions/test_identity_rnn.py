@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from analysis.replay import draw
-from tests.analysis.interventions.builders import composed, refused
+from tests.analysis.interventions.builders import composed, drawn, refused
 from tests.gallery import Recurrent, export, seeded, sequences
 
 
@@ -43,6 +43,15 @@ def test_cells_are_relu_with_identities_between_the_steps(build: object, both: b
         expected = nn.functional.linear(reference(inputs[0])[0][:, -1], *head)
         mine = subject.converted.eval()(*inputs)[0]
     torch.testing.assert_close(mine, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_that_are_joined_on_their_way_are_drawn_where_torch_keeps_them() -> None:
+    model = export(seeded(Both), torch.zeros(2, 20, 8), keep_batch_norm=True)
+    weights = drawn("identity_rnn", model, sequences())
+    states = [weight for name, weight in weights.items() if "weight_hh_l0" in name]
+    assert len(states) == 2
+    for state in states:
+        np.testing.assert_array_equal(state, np.eye(16, dtype=np.float32))
 
 
 def test_gated_cells_are_left_alone() -> None:
