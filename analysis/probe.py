@@ -166,13 +166,20 @@ class _Session:
         """Whether every step sees the same samples."""
         return all(rows is self.minibatches[0] for rows in self.minibatches)
 
-    def is_proven(self, curve: Sequence[float], held_out: Sequence[float]) -> bool:
-        """Far enough under chance; where minibatches differ, a few of them have to agree."""
-        if self.held_out:
-            return not self.to_the_end and held_out[-1] < EARLY
+    def is_over(self, curve: Sequence[float], held_out: Sequence[float]) -> bool:
+        """Far enough under chance; where minibatches differ, a few of them have to agree.
+
+        Where samples are held out: on those, or else on the others, which are known by heart then.
+        """
+        if held_out and not self.to_the_end and held_out[-1] < EARLY:
+            return True
         recent = curve[-1:] if self.repeated else curve[-SMOOTHED:]
         complete = len(recent) == (1 if self.repeated else SMOOTHED)
-        return not self.to_the_end and complete and sum(recent) / len(recent) < (EARLY_LATE if self.late else EARLY)
+        return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough
+
+    @property
+    def _enough(self) -> float:
+        return EARLY_LATE if self.late or self.held_out else EARLY
 
 
 def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run:
@@ -215,7 +222,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
             held_out.append(_loss(session, session.held_out))
-        if session.is_proven(curve, held_out):
+        if session.is_over(curve, held_out):
             break
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]

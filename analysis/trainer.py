@@ -149,7 +149,7 @@ class Trainer:
         return None if proof is None else self._be_patient(proof, measured)
 
     def _be_patient(self, proof: Probe, measured: Measurement) -> Probe:
-        """An optimiser that has not learnt from minibatches goes on with every rate that did not blow up.
+        """An optimiser that has not learnt from minibatches goes on, but for rates that blew up or know all by heart.
 
         Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get more time only
         where samples are held out: in 200 steps they learn the others by heart, whether they would learn the task or
@@ -159,7 +159,10 @@ class Trainer:
             return proof
         lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
         waiting = [each for each in self.grid if not proof.learns(each.optimizer.value)]
-        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost]
+        by_heart = {
+            (run.optimizer, run.learning_rate) for run in proof.runs if run.held_out and len(run.curve) <= proof.steps
+        }
+        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost | by_heart]
         rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
         if rates and all((SGD, rate) in lost for rate in rates):
             going_on.append(Training(OptimizerName.SGD, min(rates) / 10))

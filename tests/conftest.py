@@ -1,9 +1,11 @@
 """Settings all tests share."""
 
 import os
+import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -16,3 +18,12 @@ settings.load_profile("shared")
 def _one_thread() -> None:
     """The same numbers on every machine."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_draws(request: pytest.FixtureRequest) -> None:
+    """Whatever ran before in this process."""
+    for module in (request.module, sys.modules.get("tests.analysis.ops.cases")):
+        random = getattr(module, "RANDOM", None)
+        if isinstance(random, np.random.Generator):
+            random.bit_generator.state = np.random.default_rng(0).bit_generator.state

@@ -152,7 +152,7 @@ def test_a_run_that_stops_early_has_learnt_though_the_other_samples_are_a_third_
         subject_of(mlp(2, "Relu", he())), [0, 1], [], minibatches, 1.0,
         training=False, to_the_end=False, late=late, step=NO_STEP, tick=int,
     )  # fmt: skip
-    stops_at = next(loss / 100 for loss in range(100, 0, -1) if session.is_proven([loss / 100] * 5, []))
+    stops_at = next(loss / 100 for loss in range(100, 0, -1) if session.is_over([loss / 100] * 5, []))
     assert _outcome([1.0, stops_at * 4 / 3], [], learnt) is Outcome.LEARNT
 
 
