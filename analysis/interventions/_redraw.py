@@ -79,9 +79,13 @@ def _draw(
 ) -> Draw | None:
     uses = [use for use in context.sources.uses if use.initializer == initializer and use.role != "other"]
     if role in {"weight", "recurrent_weight"}:
-        site = weight_site(model, context, layer, next(use for use in uses if use.role == role))
-        found = None if site is None else draw(site)
-        return found if site is None or found is None or site.wiring is None else Wired(found, site.wiring)
+        read = list({use.value: use for use in uses[::-1] if use.role == role}.values())[::-1]
+        sites = [weight_site(model, context, layer, use) for use in read]
+        if sites[0] is None or sites[0].wiring is None:
+            return None if sites[0] is None else draw(sites[0])
+        wired = [(draw(site), site.wiring) for site in sites if site is not None]
+        parts = [(found, wiring) for found, wiring in wired if found is not None and wiring is not None]
+        return Wired(parts) if parts else None
     if role == "embedding":
         return Normal(TIED_EMBEDDING_STD if any(use.role == "weight" for use in uses) else 1.0)
     return None if role == "scale" and layer.op in {"Mul", "Div"} else FIXED.get(role)

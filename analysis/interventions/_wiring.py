@@ -5,7 +5,7 @@ direction. So its weight is made of Slices, a Concat and an Unsqueeze, and whoev
 orthogonal gate has to know which element of which initialiser stands there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -85,20 +85,21 @@ def _evaluate(model: CheckedModel, nodes: list[NodeProto], tensors: Mapping[str,
 
 @dataclass(frozen=True, eq=False)
 class Wired:
-    """A draw of what the operator reads, brought back to where it comes from."""
+    """Draws of what operators read, brought back to where it comes from; one operator or several, each its own part."""
 
-    drawn: Draw
-    wiring: Wiring
+    parts: Sequence[tuple[Draw, Wiring]]
 
     @property
     def random(self) -> bool:
-        """As the draw is."""
-        return self.drawn.random
+        """As the draws are."""
+        return any(drawn.random for drawn, _ in self.parts)
 
     def realize(self, name: str, present: Array, seed: int) -> Floats:
         """Elements that are not read stay; of one that is read twice the first place counts."""
-        whole = self.drawn.realize(name, np.broadcast_to(np.float32(0), self.wiring.shape), seed).reshape(-1)
         values = np.array(present, np.float32).reshape(-1)
-        places, elements = self.wiring.elements[name]
-        values[elements[::-1]] = whole[places[::-1]]
+        for number, (drawn, wiring) in list(enumerate(self.parts))[::-1]:
+            own = f"{name}/{number}" if number else name
+            whole = drawn.realize(own, np.broadcast_to(np.float32(0), wiring.shape), seed).reshape(-1)
+            places, elements = wiring.elements[name]
+            values[elements[::-1]] = whole[places[::-1]]
         return values.reshape(present.shape)

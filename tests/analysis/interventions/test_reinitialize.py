@@ -89,3 +89,22 @@ def test_the_signal_keeps_its_size_through_a_deep_relu_network() -> None:
         z = x @ weights[f"w{layer}"].T
         x = torch.relu(z)
     assert z.square().mean().item() == pytest.approx(2 * first.item(), rel=0.25)
+
+
+def test_a_weight_that_is_cut_into_projections_is_redrawn_whole_and_each_on_its_own() -> None:
+    """Queries, keys and values in one matrix, as an exporter leaves them that folds nothing."""
+    model = parsed(
+        """
+        one = Constant<value_ints = [1]>() at = Constant<value_ints = [0]>() end = Constant<value_ints = [8]>()
+        last = Constant<value_ints = [16]>() most = Constant<value_ints = [24]>()
+        a = Slice(w, at, end, one) b = Slice(w, end, last, one) c = Slice(w, last, most, one)
+        q = MatMul(x, a) k = MatMul(x, b) v = MatMul(x, c) s = Add(q, k) t = Tanh(s) u = Mul(t, v) y = MatMul(u, head)
+        """,
+        {"w": (8, 24), "head": (8, 4)},
+    )
+    before, w = model.weights["w"], drawn("xavier", model)["w"]
+    assert not np.isclose(w, before).any()
+    queries, keys, values = np.split(w, 3, axis=1)
+    for first, second in ((queries, keys), (keys, values), (queries, values)):
+        assert abs(np.corrcoef(first.reshape(-1), second.reshape(-1))[0, 1]) < 0.5
+    assert w.std() == pytest.approx(math.sqrt(2 / (8 + 8)), rel=0.2)

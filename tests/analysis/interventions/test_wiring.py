@@ -35,7 +35,7 @@ def test_what_is_drawn_is_what_the_operator_reads() -> None:
     found = wiring(model, find_sources(model), "read")
     assert found is not None
     assert found.shape == (3, 8)
-    drawn = Wired(Normal(1.0), found)
+    drawn = Wired([(Normal(1.0), found)])
     again = {name: drawn.realize(name, model.weights[name], 0) for name in WEIGHTS}
     session = onnxruntime.InferenceSession(proto(weights=again, outputs="float[3,8] read"))
     (read,) = session.run(None, {"x": np.zeros((1, 3), np.float32)})
@@ -50,7 +50,7 @@ def test_elements_that_are_not_read_stay() -> None:
     model = check_model(proto("c = Slice(w, zero, two) d = Concat<axis = 0>(c, c, c, v) read = Transpose(d)"))
     found = wiring(model, find_sources(model), "read")
     assert found is not None
-    values = Wired(Normal(1.0), found).realize("w", model.weights["w"], 0)
+    values = Wired([(Normal(1.0), found)]).realize("w", model.weights["w"], 0)
     np.testing.assert_array_equal(values[2:], model.weights["w"][2:])
     assert not np.isclose(values[:2], model.weights["w"][:2]).any()
 
@@ -60,7 +60,7 @@ def test_of_an_element_that_is_read_twice_the_first_place_counts() -> None:
     model = check_model(proto("c = Slice(w, zero, two) d = Concat<axis = 0>(c, c, c, v) read = Transpose(d)"))
     found = wiring(model, find_sources(model), "read")
     assert found is not None
-    values = Wired(GateBias(gates=1, gate=0, value=1.0), found).realize("w", model.weights["w"], 0)
+    values = Wired([(GateBias(gates=1, gate=0, value=1.0), found)]).realize("w", model.weights["w"], 0)
     assert (values[:2] == 1.0).all()
 
 
