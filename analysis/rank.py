@@ -26,6 +26,8 @@ STATIC_WEIGHT: Final = 0.15
 PROVEN: Final = 0.9
 """A remedy's worst seed must fall under this share of what the unchanged model reaches."""
 HOPELESS: Final = 100.0
+FORGOTTEN: Final = -5.0
+"""Decades of memory from which one in twenty recurrent networks trains."""
 EQUIVALENT: Final = 0.02
 """Scores closer than this are equal even if the seeds agree better."""
 
@@ -87,9 +89,9 @@ def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
 
 
 def _is_hopeful(trial: Trial) -> bool:
-    """Worth a training: in the range, and not only a gradient step."""
+    """Worth a training: in the range, in reach of what has to be remembered, and not only a gradient step."""
     red = zone(trial.measurement.flow) is Zone.RED or trial.measurement.non_finite is not None
-    return not red and trial.info.effect is not Effect.TRAINING_ONLY
+    return not red and _memory(trial.measurement) > FORGOTTEN and trial.info.effect is not Effect.TRAINING_ONLY
 
 
 def _untrained(trial: Trial) -> str:

@@ -13,6 +13,7 @@ from analysis.facts import (
     Probe,
     Status,
     Structure,
+    TimeProfile,
     VariantInfo,
     Zone,
 )
@@ -83,6 +84,15 @@ def test_the_shortlist_begins_with_the_most_promising_and_has_none_that_are_red(
     chosen = [each.info.id for each in shortlist(Verdict.UNHEALTHY, trials)]
     assert chosen[:5] == ["t0", "t1", "t2", "t3", "t4"]
     assert "red" not in chosen
+
+
+def test_a_recurrent_network_that_still_forgets_what_counts_is_not_trained() -> None:
+    def remembering(decades: float) -> Measurement:
+        profile = TimeProfile(node="cells", direction="forward", gradient_log10=(0.0,), memory_decades=decades)
+        return measurement(recurrent=True, through_time=(profile,))
+
+    trials = [trial("forgets", remembering(-6.0)), trial("remembers", remembering(-4.0))]
+    assert [each.info.id for each in shortlist(Verdict.UNHEALTHY, trials)] == ["remembers"]
 
 
 def test_a_healthy_network_gets_no_shortlist() -> None:
