@@ -29,8 +29,8 @@ def _adam(probe: Probe | None) -> Advice | None:
     return Advice(
         kind=AdviceKind.ADAM,
         words=f"Adam learns where SGD does not: try it before changing the network. In {_training(probe)} the loss "
-        f"fell to {adam.curve[-1]:.2f} of chance, with SGD to {sgd.curve[-1]:.2f}.",
-        values={"loss_over_chance": adam.curve[-1], "unchanged": sgd.curve[-1], "learning_rate": adam.learning_rate},
+        f"fell to {adam.end:.2f} of chance, with SGD to {sgd.end:.2f}.",
+        values={"loss_over_chance": adam.end, "unchanged": sgd.end, "learning_rate": adam.learning_rate},
         snippet=_snippet(adam, GradientStep(), probe),
     )
 
@@ -41,8 +41,8 @@ def _larger_rate(baseline: Measurement, larger: LargerRate | None) -> Advice | N
     run, norm = larger.clipped, larger.max_norm
     step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm, active=True))
     values = {
-        "loss_over_chance": run.curve[-1],
-        "unchanged": larger.without.curve[-1],
+        "loss_over_chance": run.end,
+        "unchanged": larger.without.end,
         "learning_rate": run.learning_rate,
         "max_norm": norm,
         "gradient_norm": baseline.total_gradient_norm,
@@ -54,7 +54,7 @@ def _larger_rate(baseline: Measurement, larger: LargerRate | None) -> Advice | N
     return Advice(
         kind=AdviceKind.LARGER_LEARNING_RATE,
         words=f"Clipping the gradient to norm {norm:g} permits a learning rate of {run.learning_rate:g}: in "
-        f"{_training(baseline.probe)} the loss fell to {run.curve[-1]:.2f} of chance, without clipping it "
+        f"{_training(baseline.probe)} the loss fell to {run.end:.2f} of chance, without clipping it "
         f"{_HAPPENED[larger.without.outcome]}.{usual}",
         values=values,
         snippet=_snippet(run, step, baseline.probe),
@@ -78,7 +78,7 @@ def _decay(baseline: Measurement, weight_decay: float) -> Advice | None:
 
 def _best(probe: Probe, optimizer: str) -> Run:
     runs: Sequence[Run] = [run for run in probe.runs if run.optimizer == optimizer]
-    return min(runs, key=lambda run: (run.curve[-1] != run.curve[-1], run.curve[-1]))
+    return min(runs, key=lambda run: run.end)
 
 
 def _training(probe: Probe) -> str:
@@ -87,5 +87,5 @@ def _training(probe: Probe) -> str:
 
 
 def _snippet(run: Run, step: GradientStep, probe: Probe) -> str:
-    proof = f"proven by {_training(probe)}, seed {run.seed}: loss {run.curve[-1]:.2f} of chance"
+    proof = f"proven by {_training(probe)}, seed {run.seed}: loss {run.end:.2f} of chance"
     return training_snippet(run.optimizer, run.learning_rate, run.momentum, step, proof)

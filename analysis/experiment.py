@@ -111,10 +111,7 @@ class Experiment:
             return []
         first, others = self._trainer.seeds[:1], self._trainer.seeds[1:]
         if self.unchanged is None:
-            self.unchanged = self.clock.finished("training of treatments", partial(
-                self._trainer.train, self.baseline, ProbeKind.MEMORIZING, self._trainer.seeds,
-                self.baseline_measurement(), to_the_end=True,
-            ))  # fmt: skip
+            self.unchanged = self._train_unchanged()
         if self.unchanged is None:
             return []
         tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
@@ -125,13 +122,23 @@ class Experiment:
                 self._try(name, others, len(wanted), len(wanted))
         return [self.cells[name] for name in tried]
 
+    def _train_unchanged(self) -> Probe | None:
+        """As treatments will be; where samples are held out, its own probe has asked already."""
+        measurement = self.baseline_measurement()
+        if measurement.probe is not None and measurement.probe.held_out:
+            return measurement.probe
+        train = partial(self._trainer.prove, self.baseline, self._trainer.seeds, measurement)
+        return self.clock.finished("training of treatments", train)
+
     def confirm(self, ranked: Iterable[str]) -> bool:
         """Train proven variants from minibatches, best first, until one learns; says whether to look for others.
 
         A batch that was memorised in 20 steps is no promise. With the draw that is exported; where there are too few
-        samples to test learning, nothing is asked.
+        samples to test learning, nothing is asked, nor where the proof was one of learning.
         """
         names = [name for name in ranked if self.cells[name].info.learns is None]
+        if self.unchanged is not None and self.unchanged.held_out:
+            return bool(names)
         if self._trainer.kind is not ProbeKind.LEARNING:
             return True
         for done, name in enumerate(names):
@@ -155,11 +162,7 @@ class Experiment:
         assert recipe is not None
         assert measurement is not None
         assert measurement.probe is not None
-        ends = {
-            (run.optimizer, run.learning_rate): run.curve[-1]
-            for run in measurement.probe.runs
-            if math.isfinite(run.curve[-1])
-        }
+        ends = {(run.optimizer, run.learning_rate): run.end for run in measurement.probe.runs if math.isfinite(run.end)}
         before = self.baseline_measurement().probe
         sgd_alone = before is not None and before.fails_sgd_alone
         grid = sorted(
@@ -215,9 +218,7 @@ class Experiment:
             measurement = before
             if not before.cotangents:
                 measurement = self._measured(subject, recipe, cotangent_seeds(self.options))
-            proof = self._trainer.train(
-                subject, ProbeKind.MEMORIZING, seeds, measurement, recipe=recipe, to_the_end=True
-            )
+            proof = self._trainer.prove(subject, seeds, measurement, recipe)
         whole = proof if before.probe is None else joined_probes(before.probe, proof)
         replicates = len({run.seed for run in whole.runs})
         return Measured(replace(measured.info, replicates=replicates), with_probe(measurement, whole), recipe)
@@ -361,7 +362,7 @@ def _observed_shapes(subject: Subject) -> dict[str, tuple[int, ...]]:
 
 def with_probe(measurement: Measurement, proof: Probe) -> Measurement:
     """A measurement with its training, and how far each layer moved in the best run."""
-    best = min(proof.runs, key=lambda run: (run.curve[-1] != run.curve[-1], run.curve[-1]))
+    best = min(proof.runs, key=lambda run: run.end)
     stats = tuple(replace(each, moved=best.moved.get(each.id)) for each in measurement.stats)
     return replace(measurement, stats=stats, probe=proof)
 

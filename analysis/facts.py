@@ -5,6 +5,7 @@ prose. A number that could not be measured is None and named in the sibling `abs
 replaced by zero. `decades` are powers of ten: log10 of a ratio.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -501,6 +502,12 @@ class Run:
     weight_norm: StartEnd
     moved: Mapping[str, float]
     """Layer id to |W_K - W_0| / |W_0|."""
+
+    @property
+    def end(self) -> float:
+        """The loss that counts: the best on samples held out, or else the last; infinite where it is no number."""
+        end = min(filter(math.isfinite, self.held_out), default=math.inf) if self.held_out else self.curve[-1]
+        return end if math.isfinite(end) else math.inf
 
 
 @_fact

@@ -114,7 +114,7 @@ def probe(
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
         )  # fmt: skip
         runs += [_run(session, recipe, kind, seed) for recipe in grid]
-    best = [min(_final(run) for run in runs if run.seed == seed) for seed in seeds]
+    best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
         steps=steps,
@@ -132,7 +132,7 @@ def with_patience(proof: Probe, longer: Probe) -> Probe:
     went_on = {(run.optimizer, run.learning_rate, run.seed): run for run in longer.runs}
     runs = [went_on.pop((run.optimizer, run.learning_rate, run.seed), run) for run in proof.runs]
     runs += went_on.values()
-    best = [min(_final(run) for run in runs if run.seed == seed) for seed in {run.seed for run in runs}]
+    best = [min(run.end for run in runs if run.seed == seed) for seed in {run.seed for run in runs}]
     return replace(proof, steps=longer.steps, late=True, runs=tuple(runs), best_loss_over_chance=max(best))
 
 
@@ -327,14 +327,6 @@ def _outcome(curve: Sequence[float], held_out: Sequence[float], learnt: float) -
     if rises >= OSCILLATING_SHARE * (len(curve) - 1):
         return Outcome.OSCILLATING
     return Outcome.STALLED if end > STALLED * min(start, 1.0) else Outcome.SLOW
-
-
-def _final(run: Run) -> float:
-    """What decides, where it is a number."""
-    if run.held_out:
-        return min(filter(math.isfinite, run.held_out), default=math.inf)
-    end = run.curve[-1]
-    return end if math.isfinite(end) else math.inf
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:

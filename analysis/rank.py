@@ -133,7 +133,7 @@ def score(trial: Trial) -> float:
 
 def seed_scores(probe: Probe) -> Mapping[int, float]:
     """Best loss over chance of each seed."""
-    ends = [(run.seed, _end(run)) for run in probe.runs]
+    ends = [(run.seed, run.end) for run in probe.runs]
     return {seed: min(loss for other, loss in ends if other == seed) for seed, _ in ends}
 
 
@@ -183,7 +183,7 @@ def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, e
             worst=max(seeds.values()),
             unchanged=unchanged.best_loss_over_chance,
             seeds=len(seeds),
-            learns=info.learns,
+            learns=True if probe.held_out else info.learns,
         ),
         before=_decades(baseline.flow),
         after=_decades(trial.measurement.flow),
@@ -202,14 +202,11 @@ def _snippet(info: VariantInfo, probe: Probe) -> str:
     ends: dict[tuple[str, float], list[Run]] = {}
     for run in probe.runs:
         ends.setdefault((run.optimizer, run.learning_rate), []).append(run)
-    runs = min(ends.values(), key=lambda runs: max(map(_end, runs)))
-    worst = max(map(_end, runs))
-    proof = f"proven by {probe.steps} steps on one batch, worst of {len(runs)} seeds: loss {worst:.2f} of chance"
+    runs = min(ends.values(), key=lambda runs: max(run.end for run in runs))
+    worst = max(run.end for run in runs)
+    what = "minibatches, on samples held out" if probe.held_out else "one batch"
+    proof = f"proven by {probe.steps} steps on {what}, worst of {len(runs)} seeds: loss {worst:.2f} of chance"
     return training_snippet(runs[0].optimizer, runs[0].learning_rate, runs[0].momentum, info.gradient_step, proof)
-
-
-def _end(run: Run) -> float:
-    return run.curve[-1] if math.isfinite(run.curve[-1]) else math.inf
 
 
 def _decades(flow: Flow) -> Decades:

@@ -6,7 +6,8 @@ orthogonal and the input weights are Xavier's, biases zero: the gradient neither
 steps. `orthogonal_memory` also sets the bias of an LSTM's forget gate, or of a GRU's update gate, to 1, so that
 states are kept until training says otherwise; `orthogonal_long` to the logarithm of the number of steps in the batch,
 so that a state lasts about that long. A plain cell has no such gate: there the weights of the data that enters are
-drawn 0.03 times as large, so that a tanh stays where its slope is 1. Destroys what was learnt. Changes the function.
+drawn 0.03 times as large, so that a tanh stays where its slope is 1, and ReLU, which halves what passes it at every
+step, gives way to tanh. Destroys what was learnt. Changes the function.
 Source: Saxe, McClelland and Ganguli 2014; Jozefowicz, Zaremba and Sutskever 2015 (forget bias); Tallec and Ollivier
 2018 (bias for a span of time).
 """
@@ -17,6 +18,7 @@ from typing import Final
 
 from analysis.facts import Layer
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions._cells import with_cells
 from analysis.interventions._draws import Draw, GateBias, Scaled
 from analysis.interventions._redraw import GATES, draw_orthogonal, redraw
 from analysis.interventions._sites import values_before
@@ -45,25 +47,23 @@ def orthogonal_memory(model: CheckedModel, context: Context) -> Recipe | NotAppl
 
 
 def orthogonal_long(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
-    """The same, for a memory as long as the sequences of the batch."""
-    recipe, steps = orthogonal(model, context), _steps(context)
-    if isinstance(recipe, NotApplicable):
-        return recipe
+    """The same, for a memory as long as the sequences of the batch; a plain cell of ReLU becomes one of tanh."""
+    steps = _steps(context)
     if steps is None:
         return NotApplicable("it is not known how many steps the states run through")
-    quiet = {
-        name: Scaled(QUIET, recipe.draws[name]) for name in _entering_plain_cells(model, context) & {*recipe.draws}
-    }
-    kept = _kept(model, context, round(math.log(steps), 2))
+    edited = with_cells(model, "Tanh")
+    recipe = orthogonal(edited or model, context)
+    if isinstance(recipe, NotApplicable):
+        return recipe
+    entering = set() if edited is None else _entering_plain_cells(model, context)
+    quiet = {name: Scaled(QUIET, recipe.draws[name]) for name in sorted(entering & {*recipe.draws})}
+    bias = round(math.log(steps), 2)
+    kept = _kept(model, context, bias)
     if not quiet and not kept:
-        return NotApplicable("there is no plain RNN, and no LSTM or GRU with a bias")
-    words = [recipe.words]
-    if kept:
-        words.append(
-            f"but the forget gate's (LSTM) or update gate's (GRU) with {math.log(steps):.2f}, for {steps} steps"
-        )
-    if quiet:
-        words.append(f"and {QUIET:g} times as large where data enters plain cells")
+        return NotApplicable("there is no plain RNN with tanh or ReLU, and no LSTM or GRU with a bias")
+    words = ["use tanh in the recurrent cells"] * (edited not in {None, model}) + [recipe.words]
+    words += [f"but the forget gate's (LSTM) or update gate's (GRU) with {bias:g}, for {steps} steps"] * bool(kept)
+    words += [f"{QUIET:g} times as large where data enters plain cells"] * bool(quiet)
     return replace(recipe, draws={**recipe.draws, **quiet, **kept}, words=", ".join(words))
 
 

@@ -60,8 +60,8 @@ def stalled_early_layers(measurement: Measurement, limits: Limits) -> Iterator[D
 def _best_descent(measurement: Measurement) -> Run | None:
     """The run of plain gradient descent that ended lowest."""
     runs = () if measurement.probe is None else measurement.probe.runs
-    finite = [run for run in runs if run.optimizer == "sgd" and math.isfinite(run.curve[-1])]
-    return min(finite, key=lambda run: run.curve[-1], default=None)
+    finite = [run for run in runs if run.optimizer == "sgd" and math.isfinite(run.end)]
+    return min(finite, key=lambda run: run.end, default=None)
 
 
 def _moved_on_trunk(measurement: Measurement, moved: Mapping[str, float]) -> dict[str, float]:

@@ -150,9 +150,9 @@ class Transformer(nn.Module):
 class Recurrent(nn.Module):
     """An LSTM with torch's default initialisation, read at the last step."""
 
-    def __init__(self, kind: type[nn.RNNBase] = nn.LSTM) -> None:
+    def __init__(self, kind: type[nn.RNNBase] = nn.LSTM, **how: str) -> None:
         super().__init__()
-        self.cells, self.head = kind(8, 32, batch_first=True), nn.Linear(32, 4)
+        self.cells, self.head = kind(8, 32, batch_first=True, **how), nn.Linear(32, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.cells(x)[0][:, -1])

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.analysis.interventions.builders import applied, drawn, experiment, refused
+from tests.analysis.interventions.builders import applied, composed, drawn, experiment, refused
 from tests.gallery import Recurrent, export, mlp, seeded, sequences, vectors, xavier
 
 
@@ -67,6 +67,17 @@ def test_gates_that_are_cut_and_joined_on_their_way_are_drawn_where_torch_keeps_
     bias = np.split(weights[state.replace("weight_hh", "bias_ih")], gates)
     for place, gate in enumerate(bias):
         np.testing.assert_allclose(gate, wanted if place == kept else 0.0, atol=0.01)
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_a_plain_cell_of_relu_becomes_one_of_tanh_where_it_has_to_remember_long(fold: bool) -> None:
+    cells = export(
+        seeded(lambda: Recurrent(nn.RNN, nonlinearity="relu")), torch.zeros(2, 20, 8), keep_batch_norm=not fold
+    )
+    recipe, _ = composed("orthogonal_long", cells, sequences())
+    (node,) = (node for node in recipe.model.nodes if node.op_type == "RNN")
+    assert [list(each.strings) for each in node.attribute if each.name == "activations"] == [[b"Tanh"]]
+    assert recipe.words.startswith("use tanh in the recurrent cells")
 
 
 def test_only_what_data_enters_is_quiet_in_a_stack_of_plain_cells() -> None:
