@@ -533,6 +533,8 @@ class Probe:
     """Best run of the worst seed."""
     late: bool = False
     """Runs that had not learnt were given four times as many steps, and had learnt only under 0.2 of chance."""
+    unfinished: bool = False
+    """They were to be given more steps, and the budget ended before."""
     runs: tuple[Run, ...]
 
     def learns(self, optimizer: str) -> bool:

@@ -6,7 +6,7 @@ has no chance level to be compared with. A training that the budget ends in the 
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -185,7 +185,7 @@ class Trainer:
             lengthen=PATIENCE, late=True, grid=going_on, tell=True,
         )  # fmt: skip
         longer = self.clock.finished(f"training for more than {proof.steps} steps", train)
-        return proof if longer is None else with_patience(proof, longer)
+        return replace(proof, unfinished=True) if longer is None else with_patience(proof, longer)
 
     def probe_larger_rate(self, measured: Measurement) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.

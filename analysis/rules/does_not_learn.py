@@ -26,7 +26,8 @@ Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 
 A task can be hard rather than the network sick: labels may be wrong or not follow from the inputs, the input may be
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
 recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than
-a sound network learns by heart in 20 steps (a label for each pixel): never more than a warning.
+a sound network learns by heart in 20 steps (a label for each pixel): never more than a warning; nor where the budget
+ends before a recurrent network had its 200 steps.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -57,8 +58,9 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     hasty = probe.kind is ProbeKind.MEMORIZING and (measurement.recurrent or measurement.attentive)
     adam = probe.learns("adam")
     invented = measurement.loss.targets is Provenance.SYNTHETIC
+    waiting = probe.unfinished and probe.held_out > 0
     yield Draft(
-        severity=Severity.WARNING if adam or invented else Severity.ERROR,
+        severity=Severity.WARNING if adam or invented or waiting else Severity.ERROR,
         evidence={
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
@@ -67,7 +69,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             )
         },
         affects=("sgd",) if adam else ("sgd", "adam"),
-        confidence=Confidence.MEDIUM if hasty or invented else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if hasty or invented or waiting else Confidence.HIGH,
     )
 
 

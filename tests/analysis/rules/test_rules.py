@@ -181,6 +181,17 @@ def test_targets_that_nobody_sent_are_no_proof_of_an_illness() -> None:
     assert finding.affects == ("sgd", "adam")
 
 
+@pytest.mark.parametrize(
+    ("unfinished", "held_out", "expected"),
+    [(True, 64, Severity.WARNING), (False, 64, Severity.ERROR), (True, 0, Severity.ERROR)],
+)
+def test_a_recurrent_network_is_not_condemned_before_it_had_its_time(
+    unfinished: bool, held_out: int, expected: Severity
+) -> None:
+    finding = fired("GH105", measurement(probe=replace(FAILS, unfinished=unfinished, held_out=held_out)))
+    assert finding.severity is expected
+
+
 def test_non_finite_values_are_an_error() -> None:
     where = NonFinite(stage="forward", node="log", value="l")
     finding = fired(
