@@ -23,7 +23,7 @@ MOVING: Final = frozenset(
     {"Identity", "Unsqueeze", "Squeeze", "Slice", "Concat", "Transpose", "Reshape", "Split", "Gather", "Flatten"}
 )
 """Operators whose outputs are elements of their inputs."""
-LARGEST: Final = 50_000_000
+LARGEST: Final = 20_000_000
 """Elements that are followed."""
 
 
@@ -38,8 +38,10 @@ class Wiring:
 
 def wiring(model: CheckedModel, sources: Sources, value: str) -> Wiring | None:
     """How a weight expression is made of its initialisers; None where it does more than move their elements."""
+    names = sources.of.get(value)
+    if not names:
+        return None
     nodes, constants = _expression(model, value)
-    names = sources.of.get(value, ())
     if any(node.op_type not in MOVING for node in nodes) or not set(names) <= constants:
         return None
     counts = [model.weights[name].size for name in names]
@@ -61,14 +63,20 @@ def wiring(model: CheckedModel, sources: Sources, value: str) -> Wiring | None:
 
 def _expression(model: CheckedModel, value: str) -> tuple[list[NodeProto], set[str]]:
     """The nodes that make a value, in order, and the tensors they begin with."""
-    wanted, constants = {value}, set[str]()
-    nodes: list[NodeProto] = []
-    for node in reversed(model.nodes):
-        if not wanted.isdisjoint(node.output):
-            nodes.append(node)
-            wanted.update(name for name in node.input if name)
-    constants.update(name for name in wanted if name in model.weights)
-    return nodes[::-1], constants
+    found: dict[str, NodeProto] = {}
+    constants = set[str]()
+
+    def visit(name: str) -> None:
+        node = model.producers.get(name)
+        if name in model.weights:
+            constants.add(name)
+        elif node is not None and node.output[0] not in found:
+            for each in filter(None, node.input):
+                visit(each)
+            found[node.output[0]] = node
+
+    visit(value)
+    return list(found.values()), constants
 
 
 def _evaluate(model: CheckedModel, nodes: list[NodeProto], tensors: Mapping[str, Any], value: str) -> Elements:
