@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -126,6 +127,14 @@ def test_a_remedy_must_beat_the_unchanged_model() -> None:
     unchanged = trained(0.31, 0.31, 0.31)
     assert rank(measurement(), unchanged, [trial("same", measurement(probe=trained(0.3, 0.3, 0.3)))], []) == ()
     assert rank(measurement(), None, [trial("any", measurement(probe=trained(0.1)))], []) == ()
+
+
+def test_what_both_optimisers_train_comes_before_what_only_adam_does() -> None:
+    both = trial("both", measurement(probe=probe(run("sgd", 0.3), run("adam", 0.2))))
+    adam = trial("adam", measurement(probe=probe(run("sgd", math.inf), run("adam", 0.001))))
+    remedies = rank(measurement(), FAILS, [adam, both], [])
+    assert [(remedy.variant, remedy.proof.worst) for remedy in remedies] == [("both", 0.2), ("adam", 0.001)]
+    assert score(both) == pytest.approx(0.25)
 
 
 def test_where_adam_alone_learns_a_remedy_is_judged_by_plain_gradient_descent() -> None:
