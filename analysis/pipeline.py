@@ -15,7 +15,7 @@ from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
 from analysis.plan import asked_for
-from analysis.rank import ROUNDS, SHORTLIST, Trial, rank, shortlist
+from analysis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
 from analysis.report import Finding, Remedy, Report, Verdict
 from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
@@ -73,7 +73,10 @@ def analyze(
 def _prove(
     experiment: Experiment, hopeful: Sequence[Trial], rules: Policy, findings: Sequence[Finding]
 ) -> tuple[Remedy, ...]:
-    """A shortlist at a time, until the best remedy of one learns from minibatches, too."""
+    """A shortlist at a time, until the best remedy of one learns from minibatches, too.
+
+    Where no treatment learnt a batch in 20 steps, the two that came furthest may only be slow: they get minibatches.
+    """
     tried: list[str] = []
     for start in range(0, min(len(hopeful), ROUNDS * SHORTLIST), SHORTLIST):
         more = experiment.prove(trial.info.id for trial in hopeful[start : start + SHORTLIST])
@@ -81,14 +84,23 @@ def _prove(
         ranked = _rank(experiment, tried, rules, findings)
         if not more or experiment.confirm(remedy.variant for remedy in ranked):
             break
-    return _rank(experiment, tried, rules, findings)
+    ranked = _rank(experiment, tried, rules, findings)
+    if not ranked and tried:
+        furthest = sorted(_trials(experiment, tried, rules), key=score)[:SLOW]
+        experiment.confirm(trial.info.id for trial in furthest)
+        ranked = _rank(experiment, tried, rules, findings)
+    return ranked
 
 
 def _rank(
     experiment: Experiment, tried: Sequence[str], rules: Policy, findings: Sequence[Finding]
 ) -> tuple[Remedy, ...]:
-    trials = _judged((experiment.cells[name] for name in tried), rules)
+    trials = _trials(experiment, tried, rules)
     return rank(experiment.baseline_measurement(), experiment.unchanged, trials, findings)
+
+
+def _trials(experiment: Experiment, tried: Sequence[str], rules: Policy) -> list[Trial]:
+    return _judged((experiment.cells[name] for name in tried), rules)
 
 
 def _judged(measured: Iterable[Measured], rules: Policy) -> list[Trial]:

@@ -108,6 +108,13 @@ def test_what_learnt_from_minibatches_comes_first_and_what_did_not_is_no_remedy(
     assert [(remedy.variant, remedy.proof.learns) for remedy in remedies] == [("learnt", True), ("unasked", None)]
 
 
+def test_what_learns_from_minibatches_is_a_remedy_though_it_was_slow_to_learn_a_batch() -> None:
+    slow = trial("slow", measurement(probe=trained(0.95)))
+    assert rank(measurement(), FAILS, [slow], []) == ()
+    (remedy,) = rank(measurement(), FAILS, [replace(slow, info=replace(slow.info, learns=True))], [])
+    assert remedy.proof.learns
+
+
 def test_remedies_are_ranked_by_their_worst_seed() -> None:
     trials = [
         trial("lucky", measurement(probe=trained(0.1, 0.1, 0.6))),
