@@ -68,6 +68,27 @@ def test_small_values_that_onnxruntime_rounds_near_one_are_no_wrong_translation(
     assert activation in parity.detail
 
 
+@pytest.mark.parametrize("scale", [1e-3, 1e-4, 3e-5])
+def test_what_onnxruntime_rounds_near_one_may_grow_through_forty_layers(scale: float) -> None:
+    """Each ELU on its own is within the tolerance; torch's float32 is a hundred times nearer to float64."""
+    assert parity_of(deep_elu(0), npz(x=deep_input(0, scale))).status is ParityStatus.ILL_CONDITIONED
+
+
+def test_a_wrong_elu_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    elu = torch.nn.functional.elu
+    monkeypatch.setattr(torch.nn.functional, "elu", lambda x, *more, **how: elu(x, *more, **how) * (1 + 3e-4))
+    with pytest.raises(ConversionMismatch):
+        parity_of(deep_elu(0), npz(x=deep_input(0, 1e-3)))
+
+
+def deep_input(seed: int, scale: float) -> np.ndarray:
+    return scale * np.random.default_rng(seed).standard_normal((64, 32)).astype(np.float32)
+
+
+def deep_elu(seed: int) -> bytes:
+    return mlp(40, "Elu", he(), seed=seed, width=32)
+
+
 def test_what_was_mended_on_the_way_in_is_what_onnxruntime_runs() -> None:
     weight = ", ".join(str(0.1 * place) for place in range(16))
     model = onnx.parser.parse_model(f"""
