@@ -130,20 +130,21 @@ def rank(
 
 
 def score(trial: Trial) -> float:
-    """Worst seed of the probe plus a little of the static composite; smaller is better.
+    """Worst seed of the probe, over optimisers, plus a little of the static composite; smaller is better."""
+    assert trial.measurement.probe is not None
+    return max(_over_optimizers(trial.measurement.probe)) + STATIC_WEIGHT * static8(trial.measurement)
 
-    A seed's loss is the mean over optimisers of the best each comes to: what only Adam can train is half a cure.
-    """
-    probe = trial.measurement.probe
-    assert probe is not None
-    worst = 0.0
+
+def _over_optimizers(probe: Probe) -> list[float]:
+    """Of each seed the mean over optimisers of the best each comes to: what only Adam can train is half a cure."""
+    means = []
     for seed in seed_scores(probe):
         best: dict[str, float] = {}
         for run in probe.runs:
             if run.seed == seed:
                 best[run.optimizer] = min(best.get(run.optimizer, BLOWN_UP), run.end)
-        worst = max(worst, sum(best.values()) / len(best))
-    return worst + STATIC_WEIGHT * static8(trial.measurement)
+        means.append(sum(best.values()) / len(best))
+    return means
 
 
 def seed_scores(probe: Probe) -> Mapping[int, float]:
@@ -180,7 +181,7 @@ def _adds_error(trial: Trial, before: set[str]) -> bool:
 def _equivalent(trial: Trial, proven: Sequence[Trial]) -> tuple[str, ...]:
     """Others within the spread between seeds."""
     assert trial.measurement.probe is not None
-    scores = seed_scores(trial.measurement.probe).values()
+    scores = _over_optimizers(trial.measurement.probe)
     spread = max(max(scores) - min(scores), EQUIVALENT)
     return tuple(other.info.id for other in proven if other is not trial and abs(score(other) - score(trial)) <= spread)
 
