@@ -21,7 +21,7 @@ from analysis.render.html import content_security_policy, render_html
 from analysis.report import Advice, AdviceKind, ModelFile, Report
 from analysis.rules import BY_ID
 from tests.analysis.reports import report_of
-from tests.analysis.rules.builders import FAILS, LEARNS, flow, layer, measurement, stats
+from tests.analysis.rules.builders import FAILS, LEARNS, flow, layer, measurement, probe, run, stats
 from tests.analysis.test_rank import trained, trial
 from tests.gallery import mlp, vectors, xavier
 
@@ -142,6 +142,7 @@ SHAPES = {
         measurement(flow=VANISHING, probe=FAILS), [trial("he", measurement(probe=trained(0.2, 0.3)))]
     ),
     "recurrent": lambda: report_of(RECURRENT),
+    "held out": lambda: report_of(measurement(probe=probe(replace(run("sgd", 0.1), held_out=(1.0, 0.8, 0.9))))),
     "one layer": lambda: report_of(measurement(layers=(layer(1),), stats=profiled(0.1))),
     "no gradient anywhere": lambda: report_of(measurement(stats=profiled(None, None, None))),
     "not finite": lambda: report_of(measurement(stats=profiled(0.0, math.inf, math.nan), flow=flow(-math.inf))),
@@ -386,6 +387,11 @@ def test_every_section_of_numbers_is_whole(report: Report, page: Element) -> Non
     runs = [run for each in report.variants if each.probe is not None for run in each.probe.runs]
     ends = [run.curve[-1] for run in runs]
     assert [row[7].value for row in rows(page, "training-table")] == pytest.approx(ends, rel=0, abs=0, nan_ok=True)
+
+
+def test_the_loss_on_samples_held_out_stands_beside_the_one_on_the_others() -> None:
+    ((*_, last, held_out, _, _, _),) = rows(page_of(SHAPES["held out"]()), "training-table")
+    assert (last.value, held_out.value) == (0.1, 0.8)
 
 
 def test_what_costs_nothing_and_the_lines_of_code_are_there(report: Report, page: Element) -> None:
