@@ -182,7 +182,10 @@ def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
     proof = remedy.proof
     ends = f"{proof.best_loss_over_chance:.2f} to {proof.worst:.2f} of chance"
     seeds = "its one seed" if proof.seeds == 1 else f"all {proof.seeds} seeds"
-    yield f"Change: learnt with {seeds} ({ends}){', and from minibatches' if proof.learns else ''}."
+    if probe is not None and not any(run.outcome is Outcome.LEARNT for run in probe.runs):
+        yield f"Change: slow to learn one batch ({ends}), learnt from minibatches in time."
+    else:
+        yield f"Change: learnt with {seeds} ({ends}){', and from minibatches' if proof.learns else ''}."
     if probe is not None:
         yield _kind(probe)
     if remedy.equivalent_to:

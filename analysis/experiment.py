@@ -6,7 +6,6 @@ module and put back, so nothing is copied per variant. Clipping by norm and weig
 measured norms.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,12 +32,11 @@ from analysis.gradient_step import after_step
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
 from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure
-from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.options import AnalysisOptions, Effort
 from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
-from analysis.probe import PATIENCE
 from analysis.replay import drawn
 from analysis.subject import Subject, variant
-from analysis.trainer import Trainer
+from analysis.trainer import Trainer, labels_are_readable
 
 KEPT: Final = "kept"
 EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
@@ -67,7 +65,7 @@ class Experiment:
         self.baseline = subject
         self.options = options
         self.clock = clock
-        self._trainer = Trainer(subject, options, clock)
+        self._trainer = Trainer(subject, options, clock, holds_out=labels_are_readable(measurement))
         self._plan = make_plan(measurement, options)
         recipe = Recipe(model=subject.model, effect=Effect.PRESERVES_OUTPUT, words="", cost="nothing changed")
         self._structures: dict[tuple[str, ...], Composed] = {(): (recipe, subject)}
@@ -154,30 +152,15 @@ class Experiment:
         return False
 
     def _learns(self, measured: Measured) -> bool:
-        """Whether some run comes under LATE; the rate that memorised best goes first.
-
-        Plain gradient descent has to, where it alone fails the unchanged model.
-        """
-        recipe, measurement = measured.recipe, measured.measurement
+        """With the draw that is exported."""
+        recipe, measurement, before = measured.recipe, measured.measurement, self.baseline_measurement().probe
         assert recipe is not None
         assert measurement is not None
-        assert measurement.probe is not None
-        ends = {(run.optimizer, run.learning_rate): run.end for run in measurement.probe.runs if math.isfinite(run.end)}
-        before = self.baseline_measurement().probe
-        sgd_alone = before is not None and before.fails_sgd_alone
-        grid = sorted(
-            (each for each in self._trainer.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
-            key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf),
-        )
         subject = self.subject_of(recipe)
         with drawn(subject, recipe, self.options.seed):
-            return any(
-                self._trainer.train(
-                    subject, ProbeKind.LEARNING, self._trainer.seeds[:1], measurement,
-                    recipe=recipe, lengthen=PATIENCE, late=True, grid=(each,),
-                ).learns(each.optimizer.value)
-                for each in grid
-            )  # fmt: skip
+            return self._trainer.learns(
+                subject, measurement, recipe, sgd_alone=before is not None and before.fails_sgd_alone
+            )
 
     def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
         self.clock.between("prove", 0.6, 0.95, done, of)

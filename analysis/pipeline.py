@@ -75,7 +75,8 @@ def _prove(
 ) -> tuple[Remedy, ...]:
     """A shortlist at a time, until the best remedy of one learns from minibatches, too.
 
-    Where no treatment learnt a batch in 20 steps, the two that came furthest may only be slow: they get minibatches.
+    Where no treatment learnt a batch in 20 steps, the two that came furthest may only be slow: they get minibatches, if
+    the unchanged model does not learn from them.
     """
     tried: list[str] = []
     for start in range(0, min(len(hopeful), ROUNDS * SHORTLIST), SHORTLIST):
@@ -85,7 +86,8 @@ def _prove(
         if not more or experiment.confirm(remedy.variant for remedy in ranked):
             break
     ranked = _rank(experiment, tried, rules, findings)
-    if not ranked and tried:
+    probe = experiment.baseline_measurement().probe
+    if not ranked and probe is not None and not probe.learns("sgd"):
         furthest = sorted(_trials(experiment, tried, rules), key=score)[:SLOW]
         experiment.confirm(trial.info.id for trial in furthest)
         ranked = _rank(experiment, tried, rules, findings)

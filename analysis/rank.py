@@ -2,8 +2,8 @@
 
 Every treatment is measured; the most promising are trained for a few steps. Promising: not red, and a low static
 composite (`static8`, smaller is better, fitted on 705 trained repairs). Proven: in the worst seed the loss falls
-clearly under what the unchanged model reaches, and given time and minibatches the best one learns. A remedy that adds a
-new error-level finding is refused.
+clearly under what the unchanged model reaches, and given time and minibatches the best one learns; or it was slow, and
+learns from minibatches. A remedy that adds a new error-level finding is refused.
 """
 
 import math

@@ -53,9 +53,9 @@ CLIP_NORMS: Final = (0.1, 1.0)
 """With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
 
 
-def labels_are_readable(measured: Measurement) -> bool:
+def labels_are_readable(unchanged: Measurement) -> bool:
     """Whether what a network learns of these labels has to carry over to samples it has not seen."""
-    return any((each.readable_share or 0.0) >= READABLE for each in measured.through_time)
+    return any((each.readable_share or 0.0) >= READABLE for each in unchanged.through_time)
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Trainer:
     baseline: Subject
     options: AnalysisOptions
     clock: Clock
+    holds_out: bool
+    """Whether trainings from minibatches keep a quarter of the samples to ask about: see `labels_are_readable`."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -131,7 +133,7 @@ class Trainer:
             to_the_end=to_the_end,
             lengthen=lengthen,
             late=late,
-            hold_out=kind is ProbeKind.LEARNING and labels_are_readable(measured),
+            hold_out=self.holds_out and kind is ProbeKind.LEARNING,
             step=step if recipe is None else recipe.gradient_step,
             tick=tick,
         )
@@ -143,9 +145,28 @@ class Trainer:
 
         Where samples are held out, how fast a batch is learnt by heart says nothing: minibatches, twice as long.
         """
-        if self.kind is ProbeKind.LEARNING and labels_are_readable(measured):
+        if self.holds_out and self.kind is ProbeKind.LEARNING:
             return self.train(subject, ProbeKind.LEARNING, seeds, measured, recipe=recipe, lengthen=LENGTHENED)
         return self.train(subject, ProbeKind.MEMORIZING, seeds, measured, recipe=recipe, to_the_end=True)
+
+    def learns(self, subject: Subject, measured: Measurement, recipe: Recipe, *, sgd_alone: bool) -> bool:
+        """Whether some run from minibatches comes under LATE; the rate that did best on one batch goes first.
+
+        `sgd_alone`: plain gradient descent has to, as it alone fails the unchanged model.
+        """
+        assert measured.probe is not None
+        ends = {(run.optimizer, run.learning_rate): run.end for run in measured.probe.runs}
+        grid = sorted(
+            (each for each in self.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
+            key=lambda each: ends[each.optimizer.value, each.learning_rate],
+        )
+        return any(
+            self.train(
+                subject, ProbeKind.LEARNING, self.seeds[:1], measured,
+                recipe=recipe, lengthen=PATIENCE, late=True, grid=(each,),
+            ).learns(each.optimizer.value)
+            for each in grid
+        )  # fmt: skip
 
     # -------------------------------------------------------------- the unchanged model
 

@@ -5,7 +5,7 @@ where the table is tied to a head. Positions, tokens and other free parameters a
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,16 +79,26 @@ def _draw(
 ) -> Draw | None:
     uses = [use for use in context.sources.uses if use.initializer == initializer and use.role != "other"]
     if role in {"weight", "recurrent_weight"}:
-        read = list({use.value: use for use in uses[::-1] if use.role == role}.values())[::-1]
-        sites = [weight_site(model, context, layer, use) for use in read]
-        if sites[0] is None or sites[0].wiring is None:
-            return None if sites[0] is None else draw(sites[0])
-        wired = [(draw(site), site.wiring) for site in sites if site is not None]
-        parts = [(found, wiring) for found, wiring in wired if found is not None and wiring is not None]
-        return Wired(parts) if parts else None
+        return _draw_weight(model, context, layer, [use for use in uses if use.role == role], draw)
     if role == "embedding":
         return Normal(TIED_EMBEDDING_STD if any(use.role == "weight" for use in uses) else 1.0)
     return None if role == "scale" and layer.op in {"Mul", "Div"} else FIXED.get(role)
+
+
+def _draw_weight(
+    model: CheckedModel, context: Context, layer: Layer, uses: Sequence[Use], draw: Callable[[WeightSite], Draw | None]
+) -> Draw | None:
+    """As its first use wants it; of a weight that is cut into several, each part as it is read."""
+    first = weight_site(model, context, layer, uses[0])
+    if first is None or first.wiring is None:
+        return None if first is None else draw(first)
+    parts: dict[str, tuple[Draw, Wiring]] = {}
+    for use in uses:
+        site = weight_site(model, context, layer, use) if use.value not in parts else None
+        found = None if site is None else draw(site)
+        if site is not None and site.wiring is not None and found is not None:
+            parts[use.value] = found, site.wiring
+    return Wired(list(parts.values())) if parts else None
 
 
 def weight_site(model: CheckedModel, context: Context, layer: Layer, use: Use) -> WeightSite | None:

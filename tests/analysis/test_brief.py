@@ -50,6 +50,14 @@ def test_remedies_that_cannot_be_told_apart_are_named() -> None:
     assert "As good, within the spread of seeds: he+batch_norm." in brief_of(report_of(SICK, [CURED, other])).certainty
 
 
+def test_a_remedy_that_was_slow_to_learn_one_batch_is_not_called_one_that_did() -> None:
+    slow = trial("he", measurement(probe=trained(0.95)))
+    slow = replace(slow, info=replace(slow.info, learns=True))
+    certainty = brief_of(report_of(SICK, [slow])).certainty
+    assert "slow to learn one batch (0.95 to 0.95 of chance), learnt from minibatches in time" in certainty
+    assert "learnt with" not in certainty
+
+
 def test_a_proof_by_memorising_says_so() -> None:
     memorized = replace(trained(0.2, 0.25), kind=ProbeKind.MEMORIZING, steps=20)
     proven = trial("he", replace(CURED.measurement, probe=memorized))

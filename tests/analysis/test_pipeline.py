@@ -22,7 +22,8 @@ from analysis.facts import Provenance
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
-from tests.gallery import Recurrent, export, he, mlp, npz, seeded, sequences, vectors, xavier
+from tests.gallery import Recurrent, export, he, held_out, mlp, npz, seeded, sequences, vectors, xavier
+from tests.gallery.exhibit import Exhibit
 
 MODEL = mlp(3, "Relu", he())
 
@@ -95,6 +96,19 @@ def test_a_healthy_model_pays_for_no_treatment_training() -> None:
     assert report.verdict is Verdict.HEALTHY
     assert not report.remedies
     assert [variant.id for variant in report.variants if variant.probe is not None] == ["baseline"]
+
+
+def shown(name: str) -> Exhibit:
+    return next(exhibit for exhibit in held_out.EXHIBITS if exhibit.name == name)
+
+
+@pytest.mark.parametrize("worse", ["gelu", "leaky_relu"])
+def test_what_learns_less_than_a_network_that_learns_is_no_remedy(worse: str) -> None:
+    exhibit = shown("tanh 5, units in pairs")
+    report = analyze(exhibit.model(3), exhibit.batch(3), AnalysisOptions(variants=("only", worse)))
+    assert report.verdict is Verdict.AT_RISK
+    assert report.variants[0].probe.learns("sgd")
+    assert report.remedies == ()
 
 
 def test_quick_effort_measures_without_training_and_says_what_it_left_out() -> None:
