@@ -6,6 +6,8 @@ when it is stale.
 """
 
 import json
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -37,6 +39,8 @@ from service.jobs import DEFAULT_TENANT, Job, Request, State, after_loss
 LEASE: Final = timedelta(seconds=30)
 ALIVE: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is gone."""
+BUSY_SECONDS: Final = 30
+"""So long a SQLite connection waits for the others."""
 CREATION_LOCK: Final = 0x67_68_6A_6F_62_73
 """Nodes that start together on a new PostgreSQL make the tables one after the other."""
 
@@ -237,7 +241,7 @@ def now() -> datetime:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS} if url.startswith("sqlite") else {})
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _tune_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -246,8 +250,23 @@ def _engine(url: str) -> Engine:
 
 def _tune_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _write_ahead(connection)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn WAL on. SQLite's busy timeout does not hold for this change (others that open the file may deadlock)."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:

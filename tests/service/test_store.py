@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -411,6 +412,18 @@ def test_sqlite_keeps_a_log_and_flushes_it_on_every_connection(sqlite: Store, tm
             pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")]
             assert pragmas == ["wal", 2]  # 2 is FULL, https://sqlite.org/pragma.html#pragma_synchronous
     assert (tmp_path / "jobs.sqlite-wal").exists()
+
+
+def test_a_store_waits_for_whoever_else_is_opening_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")  # SQLite answers "locked" at once to who would change the mode meanwhile
+        release = threading.Timer(0.2, other.execute, ("COMMIT",))
+        release.start()
+        with closing(Store(f"sqlite:///{path}")) as store:
+            store.submit(given := job())
+            assert found(store, given) == given
+        release.join()
 
 
 def test_a_job_survives_kill_9_right_after_it_was_submitted(sqlite: Store) -> None:
