@@ -3,12 +3,13 @@
 Eval mode. `equal` within 1e-4 of each output's scale, or a few roundings of the half-precision type that a model has
 values of: where onnxruntime rounds to it depends on the kernels it has. Beyond that torch computes again in float64:
 where its own float32 is about as far off, and every trunk tensor before the first ill-conditioned one still agrees with
-onnxruntime, the network itself amplifies rounding (chaotic networks are patients too). Small values behind an ELU are
-rounded by onnxruntime as if they were near 1: how far that goes is found by doing the same. Anything else is a wrong
-translation.
+onnxruntime, the network itself amplifies rounding (chaotic networks are patients too). Small values behind an ELU or
+a sigmoid are rounded by onnxruntime as if they were near 1: how far that goes is found by doing the same. Anything else
+is a wrong translation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +30,12 @@ HALVES: Final = {TensorProto.FLOAT16: 2.0**-11, TensorProto.BFLOAT16: 2.0**-8}
 ROUNDINGS: Final = 8
 COMPARABLE: Final = 10.0
 """onnxruntime may be this many times further from float64 than torch's own float32 is."""
-SUBTRACTING: Final = frozenset({"Elu", "Selu", "Celu", "Softplus", "Mish"})
-"""onnxruntime computes these by exp(x) - 1 or log(1 + exp(x)): near 0 it rounds as if the result were near 1."""
+CANCELLING: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("Elu", "Selu", "Celu", "Softplus", "Mish", "Sigmoid", "LSTM", "GRU", "RNN"), 1.0),
+    "QuickGelu": 16.0,
+}
+"""onnxruntime computes these by exp(x) - 1, log(1 + exp(x)) or a fraction + 0.5: near 0 it rounds as if the result were
+near this number (QuickGelu: x times a sigmoid)."""
 NEAR_ONE: Final = 2.0**-20
 REFERENCE: Final = f"onnxruntime {onnxruntime.__version__}"
 LOG_FATAL: Final = 4
@@ -76,8 +81,9 @@ def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False)
     inputs, _ = subject.tensors()
     watchers: dict[str, list[Watcher]] = {}
     for node in subject.model.nodes if near_one else ():
-        if node.op_type in SUBTRACTING:
-            watchers[node.output[0]] = [_round_near_one]
+        if node.op_type in CANCELLING:
+            rounding = partial(_round_near, CANCELLING[node.op_type])
+            watchers |= {name: [rounding] for name in node.output if name}
     for name in extra:
         watchers.setdefault(name, []).append(_keep(seen, name))
     with torch.no_grad():
@@ -86,8 +92,8 @@ def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False)
     return {name: _to_numpy(value) for name, value in seen.items() if isinstance(value, torch.Tensor)}
 
 
-def _round_near_one(value: torch.Tensor) -> torch.Tensor:
-    return (value.float() + 1 - 1).to(value.dtype)
+def _round_near(number: float, value: torch.Tensor) -> torch.Tensor:
+    return (value.float() + number - number).to(value.dtype)
 
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[[torch.Tensor], None]:
@@ -172,8 +178,9 @@ def _explain(subject: Subject) -> str:
         if between <= allowed:
             continue
         producer = model.producers.get(name)
-        if producer is not None and producer.op_type in SUBTRACTING and absolute <= NEAR_ONE:
-            return f"onnxruntime rounds {producer.op_type} near 1, which is {between:.1e} of the small values of {name}"
+        operator = "" if producer is None else producer.op_type
+        if absolute <= NEAR_ONE * CANCELLING.get(operator, 0.0):
+            return f"onnxruntime rounds {operator} near one, which is {between:.1e} of the small values of {name}"
         rounding = max(_difference(each[name], exact[name])[1] for each in (ours, rounded))
         if between <= COMPARABLE * rounding or not np.isfinite(theirs[name]).all():
             return (

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import onnx.parser
 import pytest
@@ -59,9 +61,7 @@ def test_small_values_that_onnxruntime_rounds_near_one_are_no_wrong_translation(
         f"""<ir_version: 8, opset_import: ["" : 17]> tiny (float[N,4] x) => (float[N,3] y)
         {{ h = MatMul(x, W) a = {activation}(h) y = MatMul(a, V) }}"""
     )
-    for name, shape in {"W": (4, 8), "V": (8, 3)}.items():
-        values = random.standard_normal(shape).astype(np.float32)
-        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    give(model, W=random.standard_normal((4, 8)), V=random.standard_normal((8, 3)))
     batch = npz(x=1e-5 * random.standard_normal((16, 4)).astype(np.float32))
     parity = parity_of(model.SerializeToString(), batch)
     assert parity.status is ParityStatus.ILL_CONDITIONED
@@ -72,6 +72,93 @@ def test_small_values_that_onnxruntime_rounds_near_one_are_no_wrong_translation(
 def test_what_onnxruntime_rounds_near_one_may_grow_through_forty_layers(scale: float) -> None:
     """Each ELU on its own is within the tolerance; torch's float32 is a hundred times nearer to float64."""
     assert parity_of(deep_elu(0), npz(x=deep_input(0, scale))).status is ParityStatus.ILL_CONDITIONED
+
+
+SQUASHING = {
+    "Sigmoid": "a = Sigmoid(h)",
+    "Swish": "s = Sigmoid(h) a = Mul(h, s)",
+    "QuickGelu": "a = com.microsoft.QuickGelu(h)",
+}
+
+
+@pytest.mark.parametrize("activation", SQUASHING)
+@pytest.mark.parametrize("depth", [1, 6])
+def test_units_that_their_bias_turns_off_are_no_wrong_translation(activation: str, depth: int) -> None:
+    """onnxruntime computes a sigmoid as a fraction + 0.5: of 3e-4, at a bias of -8, five digits are left."""
+    parity = parity_of(stack(SQUASHING[activation], depth), npz(x=deep_input(0, 0.1)))
+    assert parity.status is ParityStatus.ILL_CONDITIONED
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize(("weights", "bias"), [(0.1, -8.0), (0.0025, 0.0)])
+def test_gates_that_are_closed_or_cells_of_tiny_weights_are_no_wrong_translation(
+    cell: str, weights: float, bias: float
+) -> None:
+    parity = parity_of(recurrent(cell, weights, bias), npz(x=steps()))
+    assert parity.status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}
+
+
+def test_a_wrong_sigmoid_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    sigmoid = torch.sigmoid
+    monkeypatch.setattr(torch, "sigmoid", lambda x: sigmoid(x) * (1 + 2e-3))
+    with pytest.raises(ConversionMismatch):
+        parity_of(stack(SQUASHING["Sigmoid"], 6), npz(x=deep_input(0, 0.1)))
+
+
+def test_a_wrong_cell_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm = torch._VF.lstm
+    monkeypatch.setattr(torch._VF, "lstm", lambda *given: tuple(each * (1 + 2e-3) for each in lstm(*given)))
+    with pytest.raises(ConversionMismatch):
+        parity_of(recurrent("LSTM", 0.1, 0.0), npz(x=steps()))
+
+
+def steps() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((12, 32, 8)).astype(np.float32)
+
+
+def stack(activation: str, depth: int) -> bytes:
+    """Layers of 32 units whose bias is -8, and a head."""
+    random = np.random.default_rng(0)
+    layers = "".join(
+        f"h{place} = Gemm(a{place - 1}, W{place}, b) {numbered(activation, place)} " for place in range(1, depth + 1)
+    ).replace("a0", "x")
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17, "com.microsoft": 1]> off (float[N,32] x) => (float[N,3] y)
+        {{ {layers} y = MatMul(a{depth}, V) }}"""
+    )
+    weights = {f"W{place}": 0.2 * random.standard_normal((32, 32)) for place in range(1, depth + 1)}
+    give(model, **weights, V=random.standard_normal((32, 3)), b=np.full(32, -8.0))
+    return model.SerializeToString()
+
+
+def numbered(nodes: str, place: int) -> str:
+    """The values of one layer."""
+    return re.sub(r"\b([ahs])\b(?!\()", rf"\g<1>{place}", nodes)
+
+
+def recurrent(cell: str, weights: float, bias: float) -> bytes:
+    """Three layers of 16 units over 12 steps; the last step is read."""
+    random, gates = np.random.default_rng(0), {"LSTM": 4, "GRU": 3, "RNN": 1}[cell]
+    layers = "".join(
+        f"Y{place} = {cell} <hidden_size = 16> (x{place}, W{place}, R{place}, B) x{place + 1} = Squeeze(Y{place}, one) "
+        for place in range(3)
+    ).replace("(x0", "(x")
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> cells (float[12,N,8] x) => (float[N,3] y)
+        <int64[1] one = {{1}}, int64 last = {{-1}}>
+        {{ {layers} h = Gather <axis = 0> (x3, last) y = MatMul(h, V) }}"""
+    )
+    for place, size in enumerate((8, 16, 16)):
+        give(model, **{f"W{place}": weights * random.standard_normal((1, gates * 16, size))})
+        give(model, **{f"R{place}": weights * random.standard_normal((1, gates * 16, 16))})
+    give(model, B=np.full((1, 2 * gates * 16), bias / 2), V=random.standard_normal((16, 3)))
+    return model.SerializeToString()
+
+
+def give(model: onnx.ModelProto, **weights: np.ndarray) -> None:
+    """Initialisers."""
+    for name, values in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
 
 
 def test_a_wrong_elu_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
