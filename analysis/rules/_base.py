@@ -7,7 +7,7 @@ drafts; identity, message and the cap on confidence are added here, so that no r
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -131,9 +131,19 @@ def amber(measurement: Measurement) -> Severity:
     return Severity.INFO if probe is not None and probe.learns("sgd") else Severity.WARNING
 
 
-def settled(severity: Severity, measurement: Measurement) -> Severity:
-    """A static error is a warning where the network learns in spite of it."""
-    return Severity.WARNING if severity is Severity.ERROR and learns(measurement) else severity
+def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
+    """An error; a warning where the network learns in spite of it, or no probe was run that could end the doubt."""
+    mild = doubtful if measurement.probe is None else learns(measurement)
+    return Severity.WARNING if mild else Severity.ERROR
+
+
+BORDERLINE_DECADES: Final = 1.5
+"""Of networks with no witness so far beyond its threshold, about half were trained all the same."""
+
+
+def is_borderline(evidence: Iterable[Evidence]) -> bool:
+    """Whether no witness is far beyond its threshold."""
+    return all(each.margin_decades is None or each.margin_decades < BORDERLINE_DECADES for each in evidence)
 
 
 def layers_with_stats(measurement: Measurement) -> Iterator[tuple[Layer, LayerStats]]:
@@ -175,12 +185,23 @@ def ratio_spread(measurement: Measurement) -> float:
     return math.log10(max(ratios) / min(ratios)) if ratios else 0.0
 
 
-def reach_log10(flow: Flow) -> float | None:
-    """Largest leverage over the RMS of the input, as both cotangents see it."""
+def reach_log10(measurement: Measurement) -> float | None:
+    """Largest leverage over the RMS of the input, as both cotangents see it.
+
+    Leverage follows the scale of the input, but not behind a normalisation: there a small input lends it no reach.
+    """
+    flow = measurement.flow
     if flow.leverage_log10 is None or not flow.input_rms:
         return None
     largest = agreed([each.largest for each in flow.leverage_by_seed], flow.leverage_log10.largest, min)
-    return None if largest is None else largest - math.log10(flow.input_rms)
+    scale = max(flow.input_rms, 1.0) if measurement.normalized else flow.input_rms
+    return None if largest is None else largest - math.log10(scale)
+
+
+def least_leverage(flow: Flow) -> float | None:
+    """Least leverage on the trunk, as both cotangents see it."""
+    together = None if flow.leverage_log10 is None else flow.leverage_log10.least
+    return agreed([each.least for each in flow.leverage_by_seed], together, max)
 
 
 def nonlinearity(flow: Flow) -> float | None:

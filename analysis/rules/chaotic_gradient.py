@@ -14,7 +14,8 @@ training stalls or jumps.
 The nonlinearity coefficient, by random cotangents and the covariance of the sample batch: 1 for a linear network.
 Over 30 (100 where convolutions, normalisation, attention or recurrence inflate it): warning, or a remark where plain
 gradient descent learns in the probe. Over 300 together with a largest leverage over 10^3 of the input's RMS: error,
-or a warning where the network learns in the probe. The smaller of two cotangents counts.
+or a warning where the network learns in the probe, or where there is no probe and neither is 1.5 decades beyond its
+threshold. The smaller of two cotangents counts.
 
 ## Example
 Fifty layers of BatchNormalization and ReLU without skip paths: coefficient 10^3.9. Twenty tanh layers with four times
@@ -36,8 +37,18 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Severity
-from analysis.rules._base import Draft, Limits, above, amber, nonlinearity, over, reach_log10, rule, settled
+from analysis.rules._base import (
+    Draft,
+    Limits,
+    above,
+    amber,
+    is_borderline,
+    nonlinearity,
+    over,
+    reach_log10,
+    rule,
+    settled,
+)
 
 LIMIT: Final = 30.0  # healthy multilayer perceptrons stay under 5
 LIMIT_INFLATED: Final = 100.0  # 36 vision networks at random initialisation stay under 63
@@ -51,7 +62,7 @@ LEVERAGE_LOG10: Final = 3.0  # over the RMS of the input
 )  # fmt: skip
 def chaotic_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Far over the limit and with reach: error; over it: warning."""
-    coefficient, reach = nonlinearity(measurement.flow), reach_log10(measurement.flow)
+    coefficient, reach = nonlinearity(measurement.flow), reach_log10(measurement)
     limit = limits["nonlinearity_inflated" if _is_inflated(measurement) else "nonlinearity"]
     if coefficient is None or not coefficient > limit:
         return
@@ -60,7 +71,7 @@ def chaotic_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft
     if far and reach is not None:
         evidence["largest_leverage_log10"] = above(reach, limits["leverage_log10"])
     yield Draft(
-        severity=settled(Severity.ERROR, measurement) if far else amber(measurement),
+        severity=settled(measurement, doubtful=is_borderline(evidence.values())) if far else amber(measurement),
         evidence=evidence,
         layers=measurement.flow.trunk[:1],
     )

@@ -13,9 +13,11 @@ compounds them.
 Two witnesses. *Flow*: log10 of the gradient at the start of the trunk over that at the logits; the smaller of the RMS
 and the norm reading must exceed +1.8. *Reach*: the largest leverage on the trunk over the RMS of the input exceeds
 10^3, or the nonlinearity coefficient exceeds 30 (100 where there are convolutions or normalisation layers). Both:
-error, or a warning where the network learns in the training probe all the same. Flow alone: warning, or a remark where
-plain gradient descent learns in the probe; the same where only one of its readings exceeds the limit, with a reach over
-10^4 in a network without normalisation layers.
+error, or a warning where the network learns in the training probe all the same, or where there is no probe and no
+witness is 1.5 decades beyond its threshold. Behind a normalisation layer a small input lends no reach: it is divided by
+the input's RMS only where that is over 1. Flow alone: warning, or a remark where plain gradient descent learns in the
+probe; the same where only one of its readings exceeds the limit, with a reach over 10^4 in a network without
+normalisation layers.
 
 ## Example
 Twenty ReLU layers with three times He's weights: flow +9 decades; SGD diverges in its first step.
@@ -38,12 +40,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Evidence, Severity
+from analysis.report import Evidence
 from analysis.rules._base import (
     Draft,
     Limits,
     above,
     amber,
+    is_borderline,
     nonlinearity,
     over,
     ratio_spread,
@@ -78,14 +81,13 @@ def exploding_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
     smaller = min(flow.decades_rms, flow.decades_norm)
     if smaller > limits["flow_decades"]:
         if witnesses or ratio_spread(measurement) <= SCALE_DECADES:
-            yield Draft(
-                severity=settled(Severity.ERROR, measurement) if witnesses else amber(measurement),
-                evidence={"flow_decades": above(smaller, limits["flow_decades"]), **witnesses},
-                layers=flow.trunk[:1],
-            )
+            evidence = {"flow_decades": above(smaller, limits["flow_decades"]), **witnesses}
+            doubtful = is_borderline(evidence.values())
+            severity = settled(measurement, doubtful=doubtful) if witnesses else amber(measurement)
+            yield Draft(severity=severity, evidence=evidence, layers=flow.trunk[:1])
         return
     larger = max(flow.decades_rms, flow.decades_norm)
-    reach, limit = reach_log10(flow), limits["leverage_far_log10"]
+    reach, limit = reach_log10(measurement), limits["leverage_far_log10"]
     if larger > limits["flow_decades"] and reach is not None and reach > limit and not measurement.normalized:
         evidence = {
             "larger_flow_decades": above(larger, limits["flow_decades"]),
@@ -95,7 +97,7 @@ def exploding_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
 
 
 def _second_witnesses(measurement: Measurement, limits: Limits) -> Iterator[tuple[str, Evidence]]:
-    reach, coefficient = reach_log10(measurement.flow), nonlinearity(measurement.flow)
+    reach, coefficient = reach_log10(measurement), nonlinearity(measurement.flow)
     if reach is not None and reach > limits["leverage_log10"]:
         yield "largest_leverage_log10", above(reach, limits["leverage_log10"])
     inflated = measurement.convolutional or measurement.normalized

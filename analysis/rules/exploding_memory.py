@@ -30,7 +30,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, above, rule, settled
 
 GROWTH_DECADES: Final = 3.0
@@ -44,6 +43,6 @@ def exploding_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft
     growth = max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
     if growth > limits["growth_decades"]:
         yield Draft(
-            severity=settled(Severity.ERROR, measurement),
+            severity=settled(measurement),
             evidence={"growth_decades": above(growth, limits["growth_decades"])},
         )

@@ -63,7 +63,7 @@ def fading_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         far = memory < limits["memory_decades_error"]
         limit = limits["memory_decades_error" if far else "memory_decades"]
         yield Draft(
-            severity=settled(Severity.ERROR, measurement) if far else amber(measurement),
+            severity=settled(measurement) if far else amber(measurement),
             evidence={"memory_decades": below(memory, limit)},
         )
     elif memory is None and reach is not None and _loses(bottom, limits["growth_decades"]):

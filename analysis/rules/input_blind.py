@@ -32,7 +32,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, amber, below, rule, settled
 
 BLINDNESS_LOG10: Final = -2.0  # healthy: over -1.3
@@ -61,7 +60,7 @@ def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         evidence["blindness_log10"] = below(blindness, limits["blindness_log10"])
     if evidence:
         yield Draft(
-            severity=settled(Severity.ERROR, measurement) if severe else amber(measurement),
+            severity=settled(measurement) if severe else amber(measurement),
             evidence=evidence,
             layers=_collapsed(measurement, limits["collapse_decades"]),
         )

@@ -46,7 +46,7 @@ def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         return
     on_trunk = any(layer.on_trunk for layer in silent)
     yield Draft(
-        severity=settled(Severity.ERROR, measurement) if on_trunk else Severity.WARNING,
+        severity=settled(measurement) if on_trunk else Severity.WARNING,
         evidence={"weights_without_gradient": Evidence(value=len(silent), threshold=0)},
         layers=tuple(layer.id for layer in silent),
     )

@@ -18,6 +18,11 @@ warning where the network learns in the training probe all the same. One alone: 
 gradient descent learns in the probe. The trunk are the tensors every path passes through, so a branch may carry a
 tiny gradient in good health. Over 825 trained networks an error meant failure under SGD in 98 to 100 % of cases.
 
+Without a probe two kinds of doubt leave a warning. Borderline: neither witness is 1.5 decades beyond its threshold;
+about half of such networks trained, most of them three or four layers deep. Cancelled: a random cotangent comes through
+(*transport* of -2.8 or more) and only the gradient of the loss does not; that is one place where it sums to zero (equal
+rows of a constant head, GH302), and a step of training can undo it.
+
 ## Example
 Twelve sigmoid layers of width 64 with Xavier weights: flow -7.4 decades, 0.6 a layer; loss stays at chance.
 
@@ -37,9 +42,8 @@ Hochreiter 1991; Glorot and Bengio 2010; He et al. 2015. Trunk and thresholds: 8
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.facts import Flow, Measurement
-from analysis.report import Severity
-from analysis.rules._base import Draft, Limits, agreed, amber, below, ratio_spread, rule, settled
+from analysis.facts import Measurement
+from analysis.rules._base import Draft, Limits, amber, below, is_borderline, least_leverage, ratio_spread, rule, settled
 from analysis.zones import VANISHING_DECADES
 
 LEVERAGE_LOG10: Final = -1.0  # healthy networks stay over -0.1
@@ -60,8 +64,9 @@ def vanishing_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
     flow = measurement.flow
     if flow.decades_rms is None or flow.decades_norm is None or _is_closed(measurement):
         return
-    larger, leverage = max(flow.decades_rms, flow.decades_norm), _least_leverage(flow)
+    larger, leverage = max(flow.decades_rms, flow.decades_norm), least_leverage(flow)
     weak = leverage is not None and leverage < limits["leverage_log10"]
+    cancelled = flow.transport_decades is not None and flow.transport_decades >= limits["flow_decades"]
     evidence = {}
     if larger < limits["flow_decades"] and (weak or ratio_spread(measurement) < SCALE_DECADES):
         evidence["flow_decades"] = below(larger, limits["flow_decades"])
@@ -69,18 +74,13 @@ def vanishing_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
         evidence["least_leverage_log10"] = below(leverage, limits["leverage_log10"])
     if not evidence:
         return
+    doubtful = cancelled or is_borderline(evidence.values())
     yield Draft(
-        severity=settled(Severity.ERROR, measurement) if len(evidence) > 1 else amber(measurement),
+        severity=settled(measurement, doubtful=doubtful) if len(evidence) > 1 else amber(measurement),
         evidence=evidence,
         layers=_starved(measurement, limits["leverage_log10"]),
         affects=("sgd", *(["adam"] if larger < ADAM_DECADES else []), *(["fp16"] if _underflows(measurement) else [])),
     )
-
-
-def _least_leverage(flow: Flow) -> float | None:
-    """As both cotangents see it."""
-    together = None if flow.leverage_log10 is None else flow.leverage_log10.least
-    return agreed([each.least for each in flow.leverage_by_seed], together, max)
 
 
 def _is_closed(measurement: Measurement) -> bool:

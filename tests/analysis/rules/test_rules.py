@@ -10,6 +10,7 @@ from analysis.facts import (
     Anatomy,
     AttentionStats,
     Confidence,
+    Flow,
     LossFacts,
     Measurement,
     NonFinite,
@@ -60,6 +61,8 @@ def test_a_healthy_measurement_has_no_finding() -> None:
     ("rms", "norm", "leverage", "expected"),
     [
         (-4.0, -3.0, LOW_LEVERAGE, Severity.ERROR),
+        (-5.0, -4.5, Range(least=-1.5, largest=1.0), Severity.ERROR),
+        (-4.0, -3.0, Range(least=-2.0, largest=1.0), Severity.WARNING),  # neither is far beyond its threshold
         (-4.0, -3.0, Range(least=0.0, largest=1.0), Severity.WARNING),
         (-4.0, -2.7, Range(least=0.0, largest=1.0), None),  # the larger of both decides
         (-1.0, -1.0, LOW_LEVERAGE, Severity.WARNING),
@@ -70,6 +73,20 @@ def test_vanishing_needs_two_witnesses_for_an_error(
     rms: float, norm: float, leverage: Range, expected: Severity | None
 ) -> None:
     assert severity("GH101", measurement(flow=flow(rms, norm, leverage_log10=leverage))) is expected
+
+
+@pytest.mark.parametrize(("transport", "expected"), [(-4.0, Severity.ERROR), (-0.5, Severity.WARNING)])
+def test_what_only_the_loss_loses_did_not_vanish_through_depth(transport: float, expected: Severity) -> None:
+    """A head of equal rows cancels the gradient of a softmax, which sums to zero; a random cotangent comes through."""
+    sick = flow(-8.0, leverage_log10=LOW_LEVERAGE, transport_decades=transport)
+    assert severity("GH101", measurement(flow=sick)) is expected
+
+
+def test_a_probe_ends_the_doubt_that_borderline_witnesses_leave() -> None:
+    borderline = flow(-3.5, leverage_log10=Range(least=-1.5, largest=1.0))
+    assert severity("GH101", measurement(flow=borderline)) is Severity.WARNING
+    assert severity("GH101", measurement(flow=borderline, probe=FAILS)) is Severity.ERROR
+    assert severity("GH101", measurement(flow=borderline, probe=LEARNS)) is Severity.WARNING
 
 
 def test_vanishing_is_a_warning_where_the_network_learns() -> None:
@@ -104,7 +121,8 @@ def test_a_zero_initialised_layer_on_the_trunk_is_not_vanishing() -> None:
     ("rms", "norm", "changes", "expected"),
     [
         (3.0, 2.0, {"leverage_log10": HIGH_LEVERAGE}, Severity.ERROR),
-        (3.0, 2.0, {"nonlinearity_coefficient": 40.0}, Severity.ERROR),
+        (4.0, 3.5, {"nonlinearity_coefficient": 40.0}, Severity.ERROR),
+        (3.0, 2.0, {"nonlinearity_coefficient": 40.0}, Severity.WARNING),  # neither is far beyond its threshold
         (3.0, 2.0, {}, Severity.WARNING),
         (3.0, 1.7, {"leverage_log10": Range(least=0.0, largest=3.5)}, None),  # the smaller of both decides
         (3.0, 1.7, {"leverage_log10": HIGH_LEVERAGE}, Severity.WARNING),  # unless the reach is very long
@@ -140,6 +158,12 @@ def test_steps_in_branches_behind_a_layer_scale_are_not_too_small() -> None:
     first, *branches = measurement().layers
     layers = (first, *(replace(each, on_trunk=False) for each in branches))
     assert severity("GH304", measurement(**small, layers=layers)) is None
+
+
+@pytest.mark.parametrize(("normalized", "expected"), [(False, Severity.ERROR), (True, Severity.WARNING)])
+def test_a_small_input_lends_no_reach_behind_a_normalisation(*, normalized: bool, expected: Severity) -> None:
+    small = flow(3.0, leverage_log10=Range(least=0.0, largest=2.0), input_rms=1e-3)
+    assert severity("GH102", measurement(flow=small, normalized=normalized)) is expected
 
 
 def test_normalised_networks_may_be_more_nonlinear() -> None:
@@ -231,21 +255,23 @@ def test_few_observations_make_dead_units_less_sure_and_equal_samples_say_nothin
 
 
 @pytest.mark.parametrize(
-    ("saturated", "rms", "probed", "expected"),
+    ("saturated", "flows", "probed", "expected"),
     [
-        (0.9, 0.0, FAILS, Severity.ERROR),
-        (0.9, 0.0, LEARNS, Severity.WARNING),
-        (0.9, 0.0, None, Severity.WARNING),
-        (0.9, -2.5, None, Severity.ERROR),
-        (0.4, 0.0, FAILS, Severity.WARNING),
-        (0.2, 0.0, FAILS, None),
+        (0.9, flow(0.0), FAILS, Severity.ERROR),
+        (0.9, flow(0.0), LEARNS, Severity.WARNING),
+        (0.9, flow(0.0), None, Severity.WARNING),
+        (0.9, flow(-2.5, leverage_log10=LOW_LEVERAGE), None, Severity.ERROR),
+        (0.9, flow(-2.5, -1.5, leverage_log10=LOW_LEVERAGE), None, Severity.WARNING),  # the larger of both decides
+        (0.9, flow(-4.0), None, Severity.WARNING),  # an input of 0 to 255 in front of a tanh costs no leverage
+        (0.4, flow(0.0), FAILS, Severity.WARNING),
+        (0.2, flow(0.0), FAILS, None),
     ],
 )
 def test_saturated_units_need_a_second_witness_for_an_error(
-    saturated: float, rms: float, probed: object, expected: Severity | None
+    saturated: float, flows: Flow, probed: object, expected: Severity | None
 ) -> None:
     sick = (stats(1), with_activation(2, saturated_fraction=saturated), stats(3))
-    assert severity("GH202", measurement(stats=sick, flow=flow(rms), probe=probed)) is expected
+    assert severity("GH202", measurement(stats=sick, flow=flows, probe=probed)) is expected
 
 
 SILENT = stats(2, weight_gradient=None, leverage_log10=None)
@@ -395,6 +421,9 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH301", weighted(initialization_gain=1.2, target_gain=1.41), None),
     ("GH301", {**weighted(initialization_gain=0.1, target_gain=1.4), "trained": True}, None),
     ("GH302", weighted(duplicate_fraction=1.0), ERROR),
+    ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=-4.0)}, ERROR),
+    ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=0.5)}, WARNING),
+    ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=0.5), "probe": FAILS}, ERROR),
     ("GH302", weighted(duplicate_fraction=0.5), WARNING),
     ("GH302", weighted(duplicate_fraction=0.1), None),
     ("GH303", ratios(1e-5, 1e-2, 0.1), WARNING),
