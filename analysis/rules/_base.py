@@ -198,6 +198,15 @@ def reach_log10(measurement: Measurement) -> float | None:
     return None if largest is None else largest - math.log10(scale)
 
 
+LARGEST_INPUT_RMS: Final = 5.0
+
+
+def has_large_input(measurement: Measurement) -> bool:
+    """Whether inputs are large and nothing normalises them: what vanishes then often trains all the same."""
+    rms = measurement.flow.input_rms
+    return rms is not None and rms > LARGEST_INPUT_RMS and not measurement.normalized
+
+
 def least_leverage(flow: Flow) -> float | None:
     """Least leverage on the trunk, as both cotangents see it."""
     together = None if flow.leverage_log10 is None else flow.leverage_log10.least

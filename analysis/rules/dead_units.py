@@ -11,8 +11,8 @@ such are normal: a healthy ReLU layer outputs about half of them.
 Per unit (channel), the largest pre-activation over all samples and positions; at or under 0 for ReLU, and where the
 slope falls under 5 % of its maximum for GELU, SiLU, ELU and their kin. Over 20 % of a layer's units: warning, or a
 remark where plain gradient descent learns in the probe; over 50 %: error, provided a second witness agrees: the
-training probe does not learn, or, where there is no probe, the layer is dead entirely. At least 32 observations per
-unit are needed, and samples that differ.
+training probe does not learn, or, where there is no probe, a layer on the trunk is dead entirely (around a dead branch
+the gradient passes). At least 32 observations per unit are needed, and samples that differ.
 
 ## Example
 Six ReLU layers with a bias of -8 after standardised inputs: 100 % dead in the first layer.
@@ -34,7 +34,7 @@ from typing import Final
 
 from analysis.facts import Confidence, Measurement
 from analysis.report import Severity
-from analysis.rules._base import Draft, Limits, amber, learns, over, rule
+from analysis.rules._base import Draft, Limits, amber, layers_with_stats, over, rule, settled
 
 MANY: Final = 0.2  # torchdiag's warning level
 MOST: Final = 0.5  # SageMaker Debugger, torchdiag
@@ -59,11 +59,19 @@ def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         return
     worst = max(activation.dead_fraction or 0.0 for activation in judged.values())
     most = worst > limits["dead_fraction_error"]
-    proven = most and (not learns(measurement) if measurement.probe is not None else worst > ALL)
+    proven = most and settled(measurement, doubtful=not _blocks_trunk(measurement)) is Severity.ERROR
     observations = min(activation.observations for activation in judged.values())
     yield Draft(
         severity=Severity.ERROR if proven else Severity.WARNING if most else amber(measurement),
         evidence={"dead_fraction": over(worst, limits["dead_fraction_error" if proven else "dead_fraction"])},
         layers=tuple(judged),
         confidence=Confidence.HIGH if observations >= ENOUGH_OBSERVATIONS else Confidence.MEDIUM,
+    )
+
+
+def _blocks_trunk(measurement: Measurement) -> bool:
+    """Whether every path leads through a layer that is dead; around a dead branch others may pass."""
+    return any(
+        layer.on_trunk and stats.activation is not None and (stats.activation.dead_fraction or 0.0) > ALL
+        for layer, stats in layers_with_stats(measurement)
     )

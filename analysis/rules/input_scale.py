@@ -29,16 +29,15 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement, is_matrix
-from analysis.rules._base import Draft, Limits, amber, over, rule, under
+from analysis.rules._base import LARGEST_INPUT_RMS, Draft, Limits, amber, over, rule, under
 
 LEAST_RMS: Final = 0.2
-LARGEST_RMS: Final = 5.0
 OFF_CENTRE: Final = 3.0
 
 
 @rule(
     "GH305", "input-scale", "The inputs are far from the unit scale that the first layer expects.",
-    least_rms=LEAST_RMS, largest_rms=LARGEST_RMS, mean_over_std=OFF_CENTRE,
+    least_rms=LEAST_RMS, largest_rms=LARGEST_INPUT_RMS, mean_over_std=OFF_CENTRE,
 )  # fmt: skip
 def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """RMS and centring of what enters."""

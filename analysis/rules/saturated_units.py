@@ -10,9 +10,9 @@ or unscaled inputs make gradients vanish in networks of sigmoids and tanhs.
 ## How it is measured
 Share of activations, over samples, positions and units, with less than 5 % of the largest slope: |z| over 2.2 for
 tanh, over 4.4 for sigmoid. Over 30 % of a layer: warning, or a remark where plain gradient descent learns in the probe.
-Over 50 %: error, provided a second witness agrees: the training probe does not learn, or, where there is no probe, both
-readings of the flow are under -2 decades and a weight on the trunk has a leverage under 10^-1. Saturation that costs no
-leverage (inputs of 0 to 255 in front of a tanh) is a warning: six of eight such networks trained.
+Over 50 %: error, provided a second witness agrees: the training probe does not learn, or, where there is no probe, the
+gradient vanishes beyond doubt, too (GH101: flow and leverage). Saturation that costs no leverage, or that comes from
+large inputs (0 to 255 in front of a tanh), is a warning: most such networks trained.
 
 ## Example
 Four tanh layers with weights twenty times Xavier's: 90 % saturated.
@@ -33,17 +33,28 @@ from typing import Final
 
 from analysis.facts import Measurement
 from analysis.report import Severity
-from analysis.rules._base import Draft, Limits, amber, least_leverage, over, rule, settled
+from analysis.rules._base import (
+    Draft,
+    Limits,
+    amber,
+    below,
+    has_large_input,
+    is_borderline,
+    least_leverage,
+    over,
+    rule,
+    settled,
+)
+from analysis.zones import VANISHING_DECADES
 
 MANY: Final = 0.3
 MOST: Final = 0.5  # TheDeepChecker, DeepDiagnosis
-FLOW_DECADES: Final = -2.0  # what counts as far down without a probe
 LEVERAGE_LOG10: Final = -1.0  # healthy networks stay over -0.1
 
 
 @rule(
     "GH202", "saturated-units", "Activations of this layer sit where their curve is flat.",
-    saturated_fraction=MANY, saturated_fraction_error=MOST, flow_decades=FLOW_DECADES,
+    saturated_fraction=MANY, saturated_fraction_error=MOST, flow_decades=VANISHING_DECADES,
     leverage_log10=LEVERAGE_LOG10,
 )  # fmt: skip
 def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
@@ -59,7 +70,11 @@ def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
         return
     worst = max(judged.values())
     most = worst > limits["saturated_fraction_error"]
-    proven = most and settled(measurement, doubtful=not _starves(measurement, limits)) is Severity.ERROR
+    proven = (
+        most
+        and settled(measurement, doubtful=has_large_input(measurement) or not _starves(measurement, limits))
+        is Severity.ERROR
+    )
     yield Draft(
         severity=Severity.ERROR if proven else Severity.WARNING if most else amber(measurement),
         evidence={"saturated_fraction": over(worst, limits[f"saturated_fraction{'_error' * proven}"])},
@@ -68,9 +83,11 @@ def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
 
 
 def _starves(measurement: Measurement, limits: Limits) -> bool:
-    """Whether what is saturated lets too little gradient through, by flow and by leverage."""
+    """Whether the gradient vanishes as well, beyond doubt, by flow and by leverage."""
     flow, leverage = measurement.flow, least_leverage(measurement.flow)
-    if flow.decades_rms is None or flow.decades_norm is None:
+    if flow.decades_rms is None or flow.decades_norm is None or leverage is None:
         return False
-    starved = leverage is None or leverage < limits["leverage_log10"]
-    return starved and max(flow.decades_rms, flow.decades_norm) < limits["flow_decades"]
+    larger = max(flow.decades_rms, flow.decades_norm)
+    witnesses = (below(larger, limits["flow_decades"]), below(leverage, limits["leverage_log10"]))
+    both = larger < limits["flow_decades"] and leverage < limits["leverage_log10"]
+    return both and not is_borderline(witnesses)

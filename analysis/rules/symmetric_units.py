@@ -11,9 +11,9 @@ one. It comes from constant or zero initialisation, or from copied rows.
 Share of units (rows of the weight with their bias) that equal another unit's. Over 20 %: warning, or a remark where
 plain gradient descent learns in the probe. A hidden layer on the trunk with all units equal: error, but a warning where
 a second witness denies it: the network learns in the probe, or there was none and a random cotangent comes through from
-the logits to the first layer (between -2.8 and +1.8 decades). Of such networks every third one was trained all the
-same: one channel of a convolution still sees the whole image. The last layer is left out (its units have targets of
-their own), and so are branches that start at zero by design (GH902).
+the logits to the first layer (between -2.8 and +1.8 decades), or inputs are large (RMS over 5). Of such networks every
+third one was trained all the same: one channel of a convolution still sees the whole image. The last layer is left out
+(its units have targets of their own), and so are branches that start at zero by design (GH902).
 
 ## Example
 All weights 0.1: every unit of every layer is the same.
@@ -33,7 +33,7 @@ from typing import Final
 
 from analysis.facts import Flow, Measurement
 from analysis.report import Evidence
-from analysis.rules._base import Draft, Limits, amber, layers_with_stats, rule, settled
+from analysis.rules._base import Draft, Limits, amber, has_large_input, layers_with_stats, rule, settled
 from analysis.zones import EXPLODING_DECADES, VANISHING_DECADES
 
 DUPLICATES: Final = 0.2
@@ -58,7 +58,9 @@ def symmetric_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
         return
     total = any(share == 1.0 and on_trunk for share, on_trunk in shares.values())
     yield Draft(
-        severity=settled(measurement, doubtful=_comes_through(measurement.flow)) if total else amber(measurement),
+        severity=settled(measurement, doubtful=_comes_through(measurement.flow) or has_large_input(measurement))
+        if total
+        else amber(measurement),
         evidence={
             "duplicate_fraction": Evidence(
                 value=max(share for share, _ in shares.values()), threshold=limits["duplicate_fraction"]

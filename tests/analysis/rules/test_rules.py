@@ -75,6 +75,17 @@ def test_vanishing_needs_two_witnesses_for_an_error(
     assert severity("GH101", measurement(flow=flow(rms, norm, leverage_log10=leverage))) is expected
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({}, Severity.WARNING), ({"normalized": True}, Severity.ERROR), ({"probe": FAILS}, Severity.ERROR)],
+)
+def test_large_inputs_leave_a_doubt_where_nothing_normalises_them(
+    changes: dict[str, object], expected: Severity
+) -> None:
+    sick = flow(-8.0, leverage_log10=LOW_LEVERAGE, input_rms=148.0)
+    assert severity("GH101", measurement(flow=sick, **changes)) is expected
+
+
 @pytest.mark.parametrize(("transport", "expected"), [(-4.0, Severity.ERROR), (-0.5, Severity.WARNING)])
 def test_what_only_the_loss_loses_did_not_vanish_through_depth(transport: float, expected: Severity) -> None:
     """A head of equal rows cancels the gradient of a softmax, which sums to zero; a random cotangent comes through."""
@@ -242,6 +253,14 @@ def test_dead_units_need_a_second_witness_for_an_error(dead: float, probed: obje
     assert severity("GH201", patient) is expected
 
 
+def test_a_dead_branch_is_a_warning_until_a_probe_does_not_learn() -> None:
+    sick = (stats(1), with_activation(2, dead_fraction=1.0), stats(3))
+    first, second, *others = measurement().layers
+    layers = (first, replace(second, on_trunk=False), *others)
+    assert severity("GH201", measurement(stats=sick, layers=layers)) is Severity.WARNING
+    assert severity("GH201", measurement(stats=sick, layers=layers, probe=FAILS)) is Severity.ERROR
+
+
 def test_few_observations_make_dead_units_less_sure_and_equal_samples_say_nothing() -> None:
     some = (stats(1), with_activation(2, dead_fraction=1.0, observations=50), stats(3))
     finding = fired("GH201", measurement(stats=some))
@@ -260,8 +279,11 @@ def test_few_observations_make_dead_units_less_sure_and_equal_samples_say_nothin
         (0.9, flow(0.0), FAILS, Severity.ERROR),
         (0.9, flow(0.0), LEARNS, Severity.WARNING),
         (0.9, flow(0.0), None, Severity.WARNING),
-        (0.9, flow(-2.5, leverage_log10=LOW_LEVERAGE), None, Severity.ERROR),
-        (0.9, flow(-2.5, -1.5, leverage_log10=LOW_LEVERAGE), None, Severity.WARNING),  # the larger of both decides
+        (0.9, flow(-5.0, leverage_log10=LOW_LEVERAGE), None, Severity.ERROR),
+        (0.9, flow(-5.0, -2.5, leverage_log10=LOW_LEVERAGE), None, Severity.WARNING),  # the larger of both decides
+        (0.9, flow(-3.0, leverage_log10=Range(least=-1.5, largest=1.0)), None, Severity.WARNING),  # borderline
+        (0.9, flow(-5.0, leverage_log10=LOW_LEVERAGE, input_rms=255.0), None, Severity.WARNING),
+        (0.9, flow(-5.0, leverage_log10=LOW_LEVERAGE, input_rms=255.0), FAILS, Severity.ERROR),
         (0.9, flow(-4.0), None, Severity.WARNING),  # an input of 0 to 255 in front of a tanh costs no leverage
         (0.4, flow(0.0), FAILS, Severity.WARNING),
         (0.2, flow(0.0), FAILS, None),
@@ -423,6 +445,7 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH302", weighted(duplicate_fraction=1.0), ERROR),
     ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=-4.0)}, ERROR),
     ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=0.5)}, WARNING),
+    ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=-4.0, input_rms=20.0)}, WARNING),
     ("GH302", {**weighted(duplicate_fraction=1.0), "flow": flow(transport_decades=0.5), "probe": FAILS}, ERROR),
     ("GH302", weighted(duplicate_fraction=0.5), WARNING),
     ("GH302", weighted(duplicate_fraction=0.1), None),
