@@ -77,7 +77,7 @@ def measure(
     subject.converted.train(training)
     taps = Taps(subject, detailed=bool(cotangents), ranked=ranked, clip=clip)
     try:
-        with taps.listening_to_weights():
+        with taps.listening():
             loss = taps.run(inputs, targets)
             loss.backward(retain_graph=bool(cotangents))
             by_loss, by_cotangent = taps.backward, []

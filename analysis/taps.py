@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from analysis.attention import AttentionSite
 from analysis.clipping import clip_elements
@@ -100,6 +101,7 @@ class Taps:
         self.forward = Forward()
         self.backward = Backward()
         self._watchers: dict[str, list[Watcher]] = {}
+        self._hooks: list[RemovableHandle] = []
         self._tables = {
             info.initializer for layer in subject.layers for role, info in layer.parameters.items()
             if role.startswith("embedding") and len(info.shape) > 1
@@ -132,17 +134,20 @@ class Taps:
         return subject.objective.loss(self.forward.head[0], targets)
 
     @contextmanager
-    def listening_to_weights(self) -> Iterator[None]:
-        """Statistics of every weight gradient as it is complete; the gradient is dropped."""
-        handles = []
+    def listening(self) -> Iterator[None]:
+        """Statistics of every weight gradient as it is complete; the gradient is dropped.
+
+        All hooks are removed at the end: with the tensors noted here they form cycles that Python's collector cannot
+        see, and the whole analysis would stay in memory.
+        """
         for name, parameter in self.subject.converted.initializers.items():
             parameter.grad = None
-            handles.append(parameter.register_post_accumulate_grad_hook(self._weight_tap(name)))
+            self._hooks.append(parameter.register_post_accumulate_grad_hook(self._weight_tap(name)))
         try:
             yield
         finally:
-            for handle in handles:
-                handle.remove()
+            while self._hooks:
+                self._hooks.pop().remove()
 
     def _watch(self, value: str | None, watcher: Watcher) -> None:
         if value is not None:
@@ -170,7 +175,7 @@ class Taps:
 
         def on_value(value: torch.Tensor) -> None:
             if value.requires_grad:
-                value.register_hook(on_gradient)
+                self._hooks.append(value.register_hook(on_gradient))
 
         return on_value
 

@@ -1,5 +1,7 @@
+import gc
 import io
 import math
+import weakref
 
 import numpy as np
 import onnx.parser
@@ -258,3 +260,13 @@ def test_what_reaches_the_loss_through_a_step_alone_leads_to_it_and_gets_no_grad
     assert all(stats.leads_to_loss for stats in result.stats)
     (finding,) = [finding for finding in diagnose(result) if finding.rule == "GH601"]
     assert finding.layers == (result.layers[0].id,)
+
+
+def test_nothing_of_a_measurement_stays_in_memory() -> None:
+    """Hooks and the tensors they hang on are cycles that Python's collector cannot see."""
+    subject = subject_of(mlp(6, "Relu", he()), vectors())
+    measure(subject, cotangents=(0, 1))
+    gone = weakref.ref(subject)
+    del subject
+    gc.collect()
+    assert gone() is None

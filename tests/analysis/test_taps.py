@@ -35,7 +35,7 @@ def subject_of(model: bytes, batch: bytes) -> Subject:
 
 def listened(subject: Subject, **how: object) -> Taps:
     taps = Taps(subject, **how)
-    with taps.listening_to_weights():
+    with taps.listening():
         taps.run(*subject.tensors()).backward()
     return taps
 
