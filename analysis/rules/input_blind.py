@@ -11,8 +11,9 @@ dead ones.
 ## How it is measured
 *Collapse*: least share of between-sample variance in the mean square over the layers, in decades. *Blindness*: spread
 of the logits over samples against their RMS. Collapse under -5 and blindness under -2: error, or a warning where the
-network learns in the probe. Collapse under -4 or blindness under -2 alone: warning, or a remark where plain gradient
-descent learns in the probe. Needs samples that differ, at least eight.
+network learns in the probe, or where there is no probe and neither is 1.5 decades beyond its limit while
+BatchNormalization takes out again what all samples share. Collapse under -4 or blindness under -2 alone: warning, or a
+remark where plain gradient descent learns in the probe. Needs samples that differ, at least eight.
 
 ## Example
 Thirty tanh layers with half of Xavier's weights: collapse -9, the logits differ in the fourth digit.
@@ -32,7 +33,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.rules._base import Draft, Limits, amber, below, rule, settled
+from analysis.rules._base import Draft, Limits, amber, below, is_borderline, rule, settled
 
 BLINDNESS_LOG10: Final = -2.0  # healthy: over -1.3
 COLLAPSE_DECADES: Final = -4.0
@@ -59,8 +60,9 @@ def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     if blind and blindness is not None:
         evidence["blindness_log10"] = below(blindness, limits["blindness_log10"])
     if evidence:
+        doubtful = measurement.batch_statistics and is_borderline(evidence.values())
         yield Draft(
-            severity=settled(measurement) if severe else amber(measurement),
+            severity=settled(measurement, doubtful=doubtful) if severe else amber(measurement),
             evidence=evidence,
             layers=_collapsed(measurement, limits["collapse_decades"]),
         )

@@ -425,6 +425,8 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH108", {"probe": probe(replace(UNSTABLE, learning_rate=0.5), GENTLE), "learning_rate": 0.5}, WARNING),
     ("GH203", {"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0)}, ERROR),
     ("GH203", {"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0), "probe": LEARNS}, WARNING),
+    ("GH203", {"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0), "batch_statistics": True}, WARNING),
+    ("GH203", {"flow": flow(collapse_decades=-7.0, blindness_log10=-3.0), "batch_statistics": True}, ERROR),
     ("GH203", {"flow": flow(collapse_decades=-4.5, blindness_log10=-1.0)}, WARNING),
     ("GH203", {"flow": flow(collapse_decades=-3.0, blindness_log10=-1.5)}, None),
     ("GH204", ranked(-3.0), WARNING),
