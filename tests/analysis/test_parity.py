@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import onnx.parser
@@ -10,9 +11,9 @@ from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.parity import _difference, check_parity
-from analysis.subject import prepare
-from tests.gallery import Draw, he, mlp, npz, vectors, xavier
+from analysis.parity import _difference, _evaluate, check_parity
+from analysis.subject import Subject, prepare
+from tests.gallery import Draw, he, mlp, normal, npz, vectors, xavier
 
 
 def parity_of(model: bytes, batch: bytes | None = None) -> Parity:
@@ -98,6 +99,30 @@ def test_gates_that_are_closed_or_cells_of_tiny_weights_are_no_wrong_translation
     assert parity.status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}
 
 
+def test_every_step_of_a_recurrent_node_rounds_small_states_near_one() -> None:
+    """Fifty steps of inputs of 1e-3: onnxruntime is 2e-4 off, torch's float32 4e-7."""
+    small = 1e-3 * np.random.default_rng(0).standard_normal((50, 32, 8)).astype(np.float32)
+    assert parity_of(recurrent("RNN", 0.25, 0.0, steps="T"), npz(x=small)).status is ParityStatus.ILL_CONDITIONED
+
+
+def test_values_too_small_for_float32_are_no_wrong_translation() -> None:
+    model = mlp(40, "Tanh", normal(0.01), width=64)
+    assert parity_of(model).status is ParityStatus.ILL_CONDITIONED
+
+
+def test_a_difference_that_does_not_recur_is_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = iter([1 + 2e-4])
+
+    def perturbed(subject: Subject, extra: Sequence[str], **how: bool) -> dict[str, np.ndarray]:
+        factor = next(once, 1.0)
+        return {name: value * factor for name, value in _evaluate(subject, extra, **how).items()}
+
+    monkeypatch.setattr("analysis.parity._evaluate", perturbed)
+    found = parity_of(mlp(6, "Relu", he()))
+    assert found.status is ParityStatus.ILL_CONDITIONED
+    assert "second run" in found.detail
+
+
 def test_a_wrong_sigmoid_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
     sigmoid = torch.sigmoid
     monkeypatch.setattr(torch, "sigmoid", lambda x: sigmoid(x) * (1 + 2e-3))
@@ -136,15 +161,15 @@ def numbered(nodes: str, place: int) -> str:
     return re.sub(r"\b([ahs])\b(?!\()", rf"\g<1>{place}", nodes)
 
 
-def recurrent(cell: str, weights: float, bias: float) -> bytes:
-    """Three layers of 16 units over 12 steps; the last step is read."""
+def recurrent(cell: str, weights: float, bias: float, steps: str = "12") -> bytes:
+    """Three layers of 16 units; the last step is read."""
     random, gates = np.random.default_rng(0), {"LSTM": 4, "GRU": 3, "RNN": 1}[cell]
     layers = "".join(
         f"Y{place} = {cell} <hidden_size = 16> (x{place}, W{place}, R{place}, B) x{place + 1} = Squeeze(Y{place}, one) "
         for place in range(3)
     ).replace("(x0", "(x")
     model = onnx.parser.parse_model(
-        f"""<ir_version: 8, opset_import: ["" : 17]> cells (float[12,N,8] x) => (float[N,3] y)
+        f"""<ir_version: 8, opset_import: ["" : 17]> cells (float[{steps},N,8] x) => (float[N,3] y)
         <int64[1] one = {{1}}, int64 last = {{-1}}>
         {{ {layers} h = Gather <axis = 0> (x3, last) y = MatMul(h, V) }}"""
     )
