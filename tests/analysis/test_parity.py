@@ -100,8 +100,8 @@ def test_gates_that_are_closed_or_cells_of_tiny_weights_are_no_wrong_translation
 
 
 def test_every_step_of_a_recurrent_node_rounds_small_states_near_one() -> None:
-    """Fifty steps of inputs of 1e-3: onnxruntime is 2e-4 off, torch's float32 4e-7."""
-    small = 1e-3 * np.random.default_rng(0).standard_normal((50, 32, 8)).astype(np.float32)
+    """Fifty steps of inputs of 3e-4: what each step loses, the next ones carry on."""
+    small = 3e-4 * np.random.default_rng(0).standard_normal((50, 32, 8)).astype(np.float32)
     assert parity_of(recurrent("RNN", 0.25, 0.0, steps="T"), npz(x=small)).status is ParityStatus.ILL_CONDITIONED
 
 
