@@ -132,7 +132,7 @@ def amber(measurement: Measurement) -> Severity:
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
-    """An error; a warning where the network learns in spite of it, or no probe was run that could end the doubt."""
+    """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it."""
     mild = doubtful if measurement.probe is None else learns(measurement)
     return Severity.WARNING if mild else Severity.ERROR
 

@@ -70,11 +70,8 @@ def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
         return
     worst = max(judged.values())
     most = worst > limits["saturated_fraction_error"]
-    proven = (
-        most
-        and settled(measurement, doubtful=has_large_input(measurement) or not _starves(measurement, limits))
-        is Severity.ERROR
-    )
+    doubtful = has_large_input(measurement) or not _starves(measurement, limits)
+    proven = most and settled(measurement, doubtful=doubtful) is Severity.ERROR
     yield Draft(
         severity=Severity.ERROR if proven else Severity.WARNING if most else amber(measurement),
         evidence={"saturated_fraction": over(worst, limits[f"saturated_fraction{'_error' * proven}"])},

@@ -57,10 +57,9 @@ def symmetric_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
     if not shares:
         return
     total = any(share == 1.0 and on_trunk for share, on_trunk in shares.values())
+    doubtful = _comes_through(measurement.flow) or has_large_input(measurement)
     yield Draft(
-        severity=settled(measurement, doubtful=_comes_through(measurement.flow) or has_large_input(measurement))
-        if total
-        else amber(measurement),
+        severity=settled(measurement, doubtful=doubtful) if total else amber(measurement),
         evidence={
             "duplicate_fraction": Evidence(
                 value=max(share for share, _ in shares.values()), threshold=limits["duplicate_fraction"]
