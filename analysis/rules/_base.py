@@ -133,8 +133,8 @@ def amber(measurement: Measurement) -> Severity:
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it."""
-    mild = doubtful if measurement.probe is None else learns(measurement)
-    return Severity.WARNING if mild else Severity.ERROR
+    undecided = measurement.probe is None or measurement.probe.unfinished
+    return Severity.WARNING if learns(measurement) or (doubtful and undecided) else Severity.ERROR
 
 
 BORDERLINE_DECADES: Final = 1.5

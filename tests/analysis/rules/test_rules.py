@@ -96,6 +96,7 @@ def test_what_only_the_loss_loses_did_not_vanish_through_depth(transport: float,
 def test_a_probe_ends_the_doubt_that_borderline_witnesses_leave() -> None:
     borderline = flow(-3.5, leverage_log10=Range(least=-1.5, largest=1.0))
     assert severity("GH101", measurement(flow=borderline)) is Severity.WARNING
+    assert severity("GH101", measurement(flow=borderline, probe=replace(FAILS, unfinished=True))) is Severity.WARNING
     assert severity("GH101", measurement(flow=borderline, probe=FAILS)) is Severity.ERROR
     assert severity("GH101", measurement(flow=borderline, probe=LEARNS)) is Severity.WARNING
 
