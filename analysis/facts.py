@@ -372,6 +372,8 @@ class TimeProfile:
     """log10 of |dL/dh_t| over batch and units, t in the order of time; of several states (LSTM: h and c) the larger."""
     growth_decades: float | None = None
     """At the first step the chain runs through minus at the last one that gets any gradient."""
+    state_growth_decades: float | None = None
+    """log10 of the RMS of the state at the last step the chain runs through over the first; of several the larger."""
     horizon_steps: int | None = None
     """Steps back from the last one that the gradient stays over 1 % of its peak."""
     memory_decades: float | None = None

@@ -131,6 +131,7 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
         direction="reverse" if backwards else "forward",
         gradient_log10=tuple(map(_log10, curve)),
         growth_decades=growth,
+        state_growth_decades=_state_growth(chain),
         horizon_steps=horizon,
         memory_decades=memory.decades,
         informative_step=memory.step,
@@ -138,6 +139,13 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
         readable_share=memory.readable,
         absent=absent,
     )
+
+
+def _state_growth(chain: _Chain) -> float | None:
+    """Decades from the first state to the last one; None where either is zero or not finite."""
+    first, last = (max(summarize(state).rms for state in chain.states[chain.order[place]]) for place in (0, -1))
+    growth = _log10(last) - _log10(first) if first > 0 and last > 0 else math.nan
+    return growth if math.isfinite(growth) else None
 
 
 def _transport(chain: _Chain, first: int, last: int) -> float:

@@ -146,6 +146,22 @@ def is_borderline(evidence: Iterable[Evidence]) -> bool:
     return all(each.margin_decades is None or each.margin_decades < BORDERLINE_DECADES for each in evidence)
 
 
+STATE_GROWTH_DECADES: Final = 2.0
+"""Saturating cells stay under 0.6; the state of a cell that explodes grows like its gradient, by over 3."""
+
+
+def state_growth(measurement: Measurement) -> float | None:
+    """Decades that the states of the chain which grows most gain over time; None where nothing recurs."""
+    known = (each.state_growth_decades for each in measurement.through_time)
+    return max((each for each in known if each is not None), default=None)
+
+
+def has_bounded_states(measurement: Measurement) -> bool:
+    """Whether cells keep their states in range: of those whose gradient grows all the same, half were trained."""
+    growth = state_growth(measurement)
+    return growth is not None and growth < STATE_GROWTH_DECADES
+
+
 def layers_with_stats(measurement: Measurement) -> Iterator[tuple[Layer, LayerStats]]:
     """Layers and what was measured of them."""
     return zip(measurement.layers, measurement.stats, strict=True)

@@ -14,8 +14,8 @@ training stalls or jumps.
 The nonlinearity coefficient, by random cotangents and the covariance of the sample batch: 1 for a linear network.
 Over 30 (100 where convolutions, normalisation, attention or recurrence inflate it): warning, or a remark where plain
 gradient descent learns in the probe. Over 300 together with a largest leverage over 10^3 of the input's RMS: error,
-or a warning where the network learns in the probe, or where there is no probe and neither is 1.5 decades beyond its
-threshold. The smaller of two cotangents counts.
+or a warning where the network learns in the probe, or where there is no probe and either neither is 1.5 decades beyond
+its threshold or recurrent cells keep their states in range (GH402). The smaller of two cotangents counts.
 
 ## Example
 Fifty layers of BatchNormalization and ReLU without skip paths: coefficient 10^3.9. Twenty tanh layers with four times
@@ -42,6 +42,7 @@ from analysis.rules._base import (
     Limits,
     above,
     amber,
+    has_bounded_states,
     is_borderline,
     nonlinearity,
     over,
@@ -70,8 +71,9 @@ def chaotic_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft
     evidence = {"nonlinearity_coefficient": over(coefficient, limits["nonlinearity_error"] if far else limit)}
     if far and reach is not None:
         evidence["largest_leverage_log10"] = above(reach, limits["leverage_log10"])
+    doubtful = is_borderline(evidence.values()) or has_bounded_states(measurement)
     yield Draft(
-        severity=settled(measurement, doubtful=is_borderline(evidence.values())) if far else amber(measurement),
+        severity=settled(measurement, doubtful=doubtful) if far else amber(measurement),
         evidence=evidence,
         layers=measurement.flow.trunk[:1],
     )

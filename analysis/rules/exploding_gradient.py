@@ -13,11 +13,11 @@ compounds them.
 Two witnesses. *Flow*: log10 of the gradient at the start of the trunk over that at the logits; the smaller of the RMS
 and the norm reading must exceed +1.8. *Reach*: the largest leverage on the trunk over the RMS of the input exceeds
 10^3, or the nonlinearity coefficient exceeds 30 (100 where there are convolutions or normalisation layers). Both:
-error, or a warning where the network learns in the training probe all the same, or where there is no probe and no
-witness is 1.5 decades beyond its threshold. Behind a normalisation layer a small input lends no reach: it is divided by
-the input's RMS only where that is over 1. Flow alone: warning, or a remark where plain gradient descent learns in the
-probe; the same where only one of its readings exceeds the limit, with a reach over 10^4 in a network without
-normalisation layers.
+error, or a warning where the network learns in the training probe all the same, or where there is no probe and either
+no witness is 1.5 decades beyond its threshold or recurrent cells keep their states in range (GH402). Behind a
+normalisation layer a small input lends no reach: it is divided by the input's RMS only where that is over 1. Flow
+alone: warning, or a remark where plain gradient descent learns in the probe; the same where only one of its readings
+exceeds the limit, with a reach over 10^4 in a network without normalisation layers.
 
 ## Example
 Twenty ReLU layers with three times He's weights: flow +9 decades; SGD diverges in its first step.
@@ -46,6 +46,7 @@ from analysis.rules._base import (
     Limits,
     above,
     amber,
+    has_bounded_states,
     is_borderline,
     nonlinearity,
     over,
@@ -82,7 +83,7 @@ def exploding_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
     if smaller > limits["flow_decades"]:
         if witnesses or ratio_spread(measurement) <= SCALE_DECADES:
             evidence = {"flow_decades": above(smaller, limits["flow_decades"]), **witnesses}
-            doubtful = is_borderline(evidence.values())
+            doubtful = is_borderline(evidence.values()) or has_bounded_states(measurement)
             severity = settled(measurement, doubtful=doubtful) if witnesses else amber(measurement)
             yield Draft(severity=severity, evidence=evidence, layers=flow.trunk[:1])
         return

@@ -10,7 +10,9 @@ grows by a fifth a step is ten thousand times as long after fifty. One such step
 ## How it is measured
 Decades that the total derivative of the loss by the state gains from the last step that gets any gradient to the
 first one, and that a random cotangent at the last state gains on the same way; the smaller counts. Over +3: error, or
-a warning where the network learns in the probe. 17 of 17 such networks failed under SGD, none of 7 between +2 and +3.
+a warning where the network learns in the probe, or where there is no probe and the states do not grow as well, by two
+decades from the first step to the last: saturating cells keep their states in range while the slope between them
+grows, and small steps train about half of those. 17 of 17 such networks failed under SGD, none of 7 between +2 and +3.
 
 ## Example
 A ReLU network with recurrent weights of spectral radius 2 over 50 steps: +15 decades.
@@ -30,7 +32,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.rules._base import Draft, Limits, above, rule, settled
+from analysis.rules._base import (
+    STATE_GROWTH_DECADES,
+    Draft,
+    Limits,
+    above,
+    has_bounded_states,
+    rule,
+    settled,
+    state_growth,
+)
 
 GROWTH_DECADES: Final = 3.0
 
@@ -41,8 +52,9 @@ GROWTH_DECADES: Final = 3.0
 def exploding_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The chain that grows most."""
     growth = max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
+    states = state_growth(measurement)
     if growth > limits["growth_decades"]:
-        yield Draft(
-            severity=settled(measurement),
-            evidence={"growth_decades": above(growth, limits["growth_decades"])},
-        )
+        evidence = {"growth_decades": above(growth, limits["growth_decades"])}
+        if states is not None and states > STATE_GROWTH_DECADES:
+            evidence["state_growth_decades"] = above(states, STATE_GROWTH_DECADES)
+        yield Draft(severity=settled(measurement, doubtful=has_bounded_states(measurement)), evidence=evidence)

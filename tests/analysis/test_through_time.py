@@ -92,12 +92,22 @@ def linear_chain(factor: float, steps: int = STEPS) -> bytes:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
 
 
+def grown(factor: float, content: bytes) -> float:
+    """The same chain by hand: log10 of the last state's RMS over the first one's."""
+    x = np.load(io.BytesIO(content))["x"].astype(np.float64)
+    states = [x[0]]
+    for step in x[1:]:
+        states.append(factor * states[-1] + step)
+    return math.log10(np.sqrt(np.square(states[-1]).mean()) / np.sqrt(np.square(states[0]).mean()))
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
 def test_growth_and_horizon_of_a_linear_chain_follow_from_its_factor(factor: float) -> None:
     random = np.random.default_rng(0)
     content = npz(x=random.standard_normal((STEPS, 32, 1)).astype(np.float32), target=random.integers(0, 2, 32))
     (found,) = measure_through_time(prepare(check_model(linear_chain(factor)), content, AnalysisOptions()))
     assert found.growth_decades == pytest.approx((STEPS - 1) * math.log10(factor), abs=1e-4)
+    assert found.state_growth_decades == pytest.approx(grown(factor, content), abs=1e-4)
     reach = STEPS - 1 if factor >= 1 else int(math.log(0.01) / math.log(factor))
     assert found.horizon_steps == reach
 

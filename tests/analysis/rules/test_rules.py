@@ -502,6 +502,26 @@ def test_each_rule_fires_where_it_should_and_not_next_to_it(
     assert severity(rule, measurement(**changes)) is expected
 
 
+@pytest.mark.parametrize(
+    ("states", "probed", "expected"),
+    [
+        (8.0, None, Severity.ERROR),  # the states explode as well
+        (0.3, None, Severity.WARNING),  # a tanh holds them: half of such networks were trained
+        (0.3, FAILS, Severity.ERROR),
+        (0.3, LEARNS, Severity.WARNING),
+    ],
+)
+def test_an_explosion_behind_states_that_stay_in_range_waits_for_a_probe(
+    states: float, probed: object, expected: Severity
+) -> None:
+    exploding = flow(9.0, leverage_log10=Range(least=0.0, largest=9.0), nonlinearity_coefficient=1e6)
+    chain = remembering(growth_decades=8.0, state_growth_decades=states)
+    patient = measurement(flow=exploding, probe=probed, **chain)
+    assert {rule: severity(rule, patient) for rule in ("GH102", "GH103", "GH402")} == dict.fromkeys(
+        ("GH102", "GH103", "GH402"), expected
+    )
+
+
 def test_noise_is_a_remark_where_it_drowns_the_batch() -> None:
     gradients = SampleGradients(
         samples=32, method="loop", least_norm=1.0, median_norm=1.0, largest_norm=1.0, coherence=1.0, noise_scale=4000.0
