@@ -46,6 +46,16 @@ def find_fusions(model: CheckedModel) -> list[Fusion]:
     return fusions[::-1]
 
 
+def writes_normalization(model: CheckedModel) -> bool:
+    """Whether some nodes of the main graph divide by a root mean square, whatever the quotient is scaled by then."""
+    return any(
+        next(_matches(model, pattern, node.output[0], Match()), None) is not None
+        for node in model.nodes
+        if node.op_type in {"Div", "Mul"}
+        for pattern in QUOTIENTS
+    )
+
+
 def _fusion(model: CheckedModel, root: NodeProto) -> Fusion | None:
     for pattern, build in PATTERNS:
         for match in _matches(model, pattern, root.output[0], Match()):
@@ -163,11 +173,21 @@ def _over_last_axis(model: CheckedModel, node: NodeProto) -> bool:
     """Whether a reduction is along the last axis alone and keeps it."""
     given = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     axes = given.get("axes")
-    if axes is None and len(node.input) > 1 and node.input[1] in model.weights:
-        axes = model.weights[node.input[1]].reshape(-1).tolist()
+    if axes is None and len(node.input) > 1:
+        axes = _stored_axes(model, node.input[1])
     if axes is None or len(axes) != 1 or given.get("keepdims", 1) != 1:
         return False
     return bool(axes[0] in {-1, _rank(model, node.input[0]) - 1})
+
+
+def _stored_axes(model: CheckedModel, value: str) -> list[int] | None:
+    """Axes that are stored; torch's current exporter reshapes them on the way."""
+    while value not in model.weights:
+        node = model.producers.get(value)
+        if node is None or node.op_type != "Reshape":
+            return None
+        value = node.input[0]
+    return [int(axis) for axis in model.weights[value].reshape(-1)]
 
 
 def _rank(model: CheckedModel, value: str) -> int:
@@ -203,8 +223,9 @@ def _product(*factors: Pattern) -> Pattern:
 
 X: Final = Value("x")
 CENTRED: Final = Node("Sub", (X, _mean(X)))
-LAYER_NORM: Final = Node("Add", (Node("Mul", (_over_root_mean_square(CENTRED), Value("scale"))), Value("bias")))
-RMS_NORM: Final = Node("Mul", (_over_root_mean_square(X), Value("scale")))
+QUOTIENTS: Final = (_over_root_mean_square(CENTRED), _over_root_mean_square(X))
+LAYER_NORM: Final = Node("Add", (Node("Mul", (QUOTIENTS[0], Value("scale"))), Value("bias")))
+RMS_NORM: Final = Node("Mul", (QUOTIENTS[1], Value("scale")))
 ERF: Final = Node(
     "Erf", (Either((Node("Div", (X, Number(math.sqrt(2)))), Node("Mul", (X, Number(math.sqrt(0.5)))))),)
 )  # fmt: skip

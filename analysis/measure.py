@@ -33,6 +33,7 @@ from analysis.facts import (
 )
 from analysis.fans import fans, gain
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
+from analysis.fuse import writes_normalization
 from analysis.layers import NORMALIZATIONS, cancelling_operator, own_uses
 from analysis.localize import locate_non_finite
 from analysis.model import captures, label
@@ -137,7 +138,7 @@ class _Reading:
             gradient_dot_weight=sum(self.by_loss.products.values()),
             batch_statistics=training,
             recurrent=bool(operators & STEPWISE),
-            normalized=bool(operators & NORMALIZATIONS),
+            normalized=bool(operators & NORMALIZATIONS) or writes_normalization(subject.model),
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
             attentive=bool(subject.attention or operators & ATTENTION),
             anatomy=anatomy,

@@ -9,7 +9,7 @@ from onnx import ModelProto, helper, numpy_helper, parser
 from torch import nn
 
 from analysis.convert import convert
-from analysis.fuse import find_fusions
+from analysis.fuse import find_fusions, writes_normalization
 from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261124)
@@ -116,6 +116,22 @@ def test_its_gradients_are_those_of_the_nodes_themselves_and_of_finite_differenc
     for one, other in zip(together, torch.autograd.grad(apart(x), wanted, cotangent), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)  # sqrt(2) is a float32
     assert torch.autograd.gradcheck(lambda value: module(value)[0], [x])
+
+
+@pytest.mark.parametrize("name", list(WRITTEN_OUT))
+def test_a_normalization_that_is_written_out_is_told_whatever_scales_it(name: str) -> None:
+    nodes, operator = WRITTEN_OUT[name]
+    normalizes = operator.endswith("Normalization")
+    assert writes_normalization(model(nodes)) is normalizes
+    by_data = nodes.replace("scale", "x")
+    assert writes_normalization(model(by_data)) is normalizes
+    assert names(model(by_data)) == ([] if normalizes else [operator])
+
+
+def test_axes_are_found_behind_the_reshape_that_torch_writes() -> None:
+    nodes, operator = WRITTEN_OUT["softmax"]
+    reshaped = "axes = Reshape (axis, axis)\n" + nodes.replace("ReduceSum (e, axis)", "ReduceSum (e, axes)")
+    assert names(model(reshaped)) == [operator]
 
 
 NOT_TOGETHER = {
