@@ -24,6 +24,8 @@ RESHAPING: Final = frozenset({"Reshape", "Transpose", "Identity", "Cast", "Squee
 SCALING: Final = frozenset({"Mul", "Div"})
 SHIFTING: Final = frozenset({"Add", "Sub", "Where", "Dropout", "Identity", "Cast"})
 """What leaves a shift of all scores of a query alone; as does a product with a number, not a bound or a Tanh."""
+MIXING: Final = frozenset({"Add", "Where", "Mul"})
+"""How the constant of a mask gets among the scores."""
 RESHAPED: Final = frozenset({"Reshape", "Flatten", "Expand", "Squeeze", "Unsqueeze"})
 """What leaves the last axis alone between scores and their Softmax."""
 MASKED_SCORE: Final = -5000.0
@@ -63,10 +65,12 @@ def _sites(model: CheckedModel, sources: Sources, node: NodeProto) -> Iterator[A
         yield AttentionSite(node, keys=_origin(model, node.input[1]))
     if node.op_type != "Softmax":
         return
-    path = _path_from_product(model, sources, node.input[0])
+    scores = node.input[0]
+    path = _path_from_product(model, sources, scores)
     if path and _weighs_data(model, sources, node):
         axis = _axis(model, node)
-        yield AttentionSite(node, node.input[0], axis, _keys(model, path, axis), _masked_below(model, sources, path))
+        keys, masked_below = _keys(model, path, axis), _masked_below(model, sources, scores)
+        yield AttentionSite(node, scores, axis, keys, masked_below)
 
 
 def _axis(model: CheckedModel, softmax: NodeProto) -> int:
@@ -114,11 +118,19 @@ def _keeps_shift(model: CheckedModel, node: NodeProto, axis: int) -> bool:
     return node.op_type in SHIFTING or (node.op_type in RESHAPED and axis == -1)
 
 
-def _masked_below(model: CheckedModel, sources: Sources, path: Sequence[NodeProto]) -> float:
-    """Half of the least constant that is added to the scores, where that is a mask."""
-    added = [name for node in path[1:] if node.op_type == "Add" for name in node.input]
-    constants = [model.weights[source] for name in added for source in sources.of.get(name, ())]
-    least = min((float(each.min()) for each in constants if each.size), default=0.0)
+def _masked_below(model: CheckedModel, sources: Sources, scores: str) -> float:
+    """Half of the least constant that goes into the scores behind the product, where that is a mask.
+
+    It is stored as a whole, or the graph makes it of conditions: a Where chooses the constant, a Mul spreads it.
+    """
+    pending, least = {scores}, 0.0
+    for _ in range(REACH):
+        nodes = [model.producers[name] for name in pending if name in model.producers]
+        nodes = [node for node in nodes if node.op_type in ON_THE_WAY]
+        mixed = {name for node in nodes if node.op_type in MIXING for name in node.input}
+        constants = [model.weights[source] for name in mixed for source in sources.of.get(name, ())]
+        least = min([least, *(float(each.min()) for each in constants if each.size)])
+        pending = {name for node in nodes for name in node.input if name}
     return max(least / 2, MASKED_SCORE) if least <= LEAST_MASK else MASKED_SCORE
 
 

@@ -273,9 +273,12 @@ def test_the_mask_of_shifted_windows_is_a_mask() -> None:
 class ShiftedWindows(nn.Module):
     """Swin's attention within two windows, the second of which holds two regions."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, computed: bool = False) -> None:
+        """`computed`: the graph makes the mask of the size of its input."""
         super().__init__()
         self.joint, self.head = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, 5)
+        self.positions = nn.Parameter(0.02 * torch.randn(3, 3))
+        self.computed = computed
         regions = torch.tensor([[0, 0, 0], [0, 1, 1]])
         self.register_buffer("mask", -100.0 * (regions[:, None] != regions[:, :, None]))
 
@@ -283,12 +286,21 @@ class ShiftedWindows(nn.Module):
         parts = x.reshape(-1, 3, WIDTH)
         query, key, value = self.joint(parts).view(-1, 3, 3, 2, WIDTH // 2).permute(2, 0, 3, 1, 4).unbind(0)
         scores = query @ key.transpose(-1, -2) / (WIDTH // 2) ** 0.5
-        scores = (scores.view(-1, 2, 2, 3, 3) + self.mask[None, :, None]).view(-1, 2, 3, 3)
+        mask = self.regions(x) if self.computed else self.mask
+        scores = (scores.view(-1, 2, 2, 3, 3) + (self.positions + mask[None, :, None])).view(-1, 2, 3, 3)
         mixed = (torch.softmax(scores, -1) @ value).transpose(1, 2).reshape(-1, STEPS, WIDTH)
         return self.head(mixed.mean(1))
 
+    def regions(self, x: torch.Tensor) -> torch.Tensor:
+        step = torch.arange(x.shape[1], device=x.device)
+        region = torch.where(step > x.shape[1] // 2, 1, 0).view(-1, 3)
+        apart = region[:, None] != region[:, :, None]
+        return torch.zeros(apart.shape, device=x.device).masked_fill(apart, -100.0)
 
-def test_swin_with_fresh_weights_has_no_saturated_attention() -> None:
-    (stats,) = seen(check_model(export(seeded(ShiftedWindows), torch.zeros(2, STEPS, WIDTH))), inputs())
+
+@pytest.mark.parametrize("computed", [False, True])
+def test_swin_with_fresh_weights_has_no_saturated_attention(computed: bool) -> None:
+    content = export(seeded(lambda: ShiftedWindows(computed=computed)), torch.zeros(2, STEPS, WIDTH))
+    (stats,) = seen(check_model(content), inputs())
     assert stats.entropy_share > 0.9
     assert stats.score_std < 1
