@@ -186,7 +186,7 @@ class Taps:
             forward.outputs[name] = summarize(value)
             units = value.shape[unit_axis(layer, value)] if value.ndim else 1
             forward.observations[name] = value.numel() // max(units, 1)
-            axis = sample_axis(value, samples)
+            axis = None if "embedding" in layer.parameters else sample_axis(value, samples)
             forward.collapse[name] = None if axis is None else collapse_log10(value, axis)
             if self.ranked and value.ndim:
                 forward.ranks[name] = effective_rank(value, unit_axis(layer, value))

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 
 import numpy as np
 import onnx.parser
@@ -243,6 +244,33 @@ def test_collapse_is_that_of_the_worst_layer() -> None:
     flow = flow_of(written("(float[N,4] x) => (float[N,4] y)", nodes, **weights), npz(x=x, target=drawn(64, 4, seed=1)))
     wide = x.astype(np.float64) + 1000
     assert flow.collapse_decades == pytest.approx(math.log10(wide.var(0).mean() / np.square(wide).mean()), abs=1e-3)
+
+
+class Segmented(nn.Module):
+    """Words, positions counted from the ids as RoBERTa counts them, and segments: most sentences have one alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.segments, self.positions = nn.Embedding(50, 16), nn.Embedding(2, 16), nn.Embedding(20, 16)
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, ids: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+        places = torch.cumsum((ids != 1).int(), 1)
+        read = self.words(ids) + self.segments(segments) + self.positions(places)
+        return self.head(torch.tanh(self.norm(read)).mean(1))
+
+
+def test_a_look_up_of_equal_ids_is_no_collapse() -> None:
+    ids = np.random.default_rng(0).integers(2, 50, (16, 12))
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            seeded(Segmented), (torch.from_numpy(ids), torch.zeros(16, 12, dtype=torch.int64)), file, dynamo=False,
+            input_names=["ids", "segments"],
+        )  # fmt: skip
+    flow = flow_of(file.getvalue(), npz(ids=ids, segments=np.zeros((16, 12), np.int64), target=np.arange(16) % 5))
+    assert flow.collapse_decades > -2
 
 
 def test_tokens_that_are_all_alike_are_infinitely_close() -> None:
