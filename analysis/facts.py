@@ -570,6 +570,8 @@ class Measurement:
     """Sum of gradient times weight: with the two norms it gives any decay or clip without another pass."""
     batch_statistics: bool
     """BatchNorm used the statistics of the batch."""
+    idle_normalization: bool = False
+    """BatchNorm used running statistics that no training has collected: it lets everything through as it comes."""
     recurrent: bool
     normalized: bool
     convolutional: bool

@@ -40,15 +40,24 @@ from analysis.model import captures, label
 from analysis.options import AnalysisOptions
 from analysis.sources import gradient_inputs
 from analysis.statistics import Summary, combine, summarize
-from analysis.subject import Subject, uses_batch_statistics
+from analysis.subject import FEWEST_PER_CHANNEL, Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
+from analysis.training_state import has_fresh_statistics
 
 ALL_DEAD: Final = 0.99
 FEWEST_OBSERVATIONS: Final = 32
 """Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""
 FEW_SAMPLES: Final = 8
 """Fewer than this lower confidence."""
+RUNNING: Final = (
+    f"BatchNormalization works with its running statistics: some layer sees fewer than {FEWEST_PER_CHANNEL} values a "
+    "channel in this batch"
+)
+IDLE: Final = (
+    "those statistics are still 0 and 1, so nothing is normalised, as in no training: send more samples, or export "
+    "with an open batch axis"
+)
 SIZES: Final = frozenset({"Shape", "Size"})
 ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
 
@@ -126,17 +135,19 @@ class _Reading:
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
-        reasons = _cap_reasons(subject)
+        idle = not training and has_fresh_statistics(subject.model)
+        reasons = (*_cap_reasons(subject), *([IDLE] if idle else []))
         return Measurement(
             layers=subject.layers,
             stats=stats,
-            batch=_batch_facts(subject),
+            batch=_batch_facts(subject, training=training),
             loss=_loss_facts(subject, loss),
             flow=measure_flow(subject, self.forward, self.by_loss, self.by_cotangent, stats, weights),
             total_gradient_norm=total.norm,
             total_weight_norm=combine(weights.values()).norm,
             gradient_dot_weight=sum(self.by_loss.products.values()),
             batch_statistics=training,
+            idle_normalization=idle,
             recurrent=bool(operators & STEPWISE),
             normalized=bool(operators & NORMALIZATIONS) or writes_normalization(subject.model),
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
@@ -278,6 +289,8 @@ def _absent(
     elif observations is not None and observations < FEWEST_OBSERVATIONS:
         reason = f"insufficient evidence: {observations} observations of a unit, {FEWEST_OBSERVATIONS} needed"
         absent["activation.dead_fraction"] = absent["activation.saturated_fraction"] = reason
+    if "embedding" in layer.parameters:
+        absent["activation.collapse_log10"] = "a look-up tells samples apart where their ids differ, whatever it holds"
     return absent
 
 
@@ -358,14 +371,15 @@ def _downstream(subject: Subject, closed: AbstractSet[str]) -> set[str]:
     return found
 
 
-def _batch_facts(subject: Subject) -> BatchFacts:
+def _batch_facts(subject: Subject, *, training: bool) -> BatchFacts:
     batch = subject.batch
+    normalizes = any(node.op_type == "BatchNormalization" for node in subject.model.nodes)
     return BatchFacts(
         sha256=batch.sha256,
         size=batch.size,
         provenance=batch.provenance,
         constant_inputs=batch.constant_inputs,
-        notes=batch.notes,
+        notes=batch.notes if training or not normalizes else (*batch.notes, RUNNING),
     )
 
 

@@ -8,7 +8,7 @@ a verdict.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -36,13 +36,21 @@ def _can_judge(model: CheckedModel, name: str) -> bool:
     return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind == "f"
 
 
+def has_fresh_statistics(model: CheckedModel) -> bool:
+    """Whether the running statistics of some BatchNormalization are the 0 and 1 they start with."""
+    return not all(_collected(model))
+
+
 def _has_running_statistics(model: CheckedModel) -> bool:
+    return any(_collected(model))
+
+
+def _collected(model: CheckedModel) -> Iterator[bool]:
+    """Of each BatchNormalization with stored statistics, whether these have seen data."""
     for node in model.nodes:
         if node.op_type == "BatchNormalization" and {node.input[3], node.input[4]} <= model.weights.keys():
             mean, variance = model.weights[node.input[3]], model.weights[node.input[4]]
-            if np.any(mean != 0) or np.any(variance != 1):
-                return True
-    return False
+            yield bool(np.any(mean != 0) or np.any(variance != 1))
 
 
 def _weight_looks_trained(weight: npt.NDArray[np.generic]) -> bool:

@@ -132,9 +132,13 @@ def amber(measurement: Measurement) -> Severity:
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
-    """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it."""
+    """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
+
+    Never an error where BatchNormalization normalises nothing: nobody trains the network like that.
+    """
     undecided = measurement.probe is None or measurement.probe.unfinished
-    return Severity.WARNING if learns(measurement) or (doubtful and undecided) else Severity.ERROR
+    excused = learns(measurement) or measurement.idle_normalization or (doubtful and undecided)
+    return Severity.WARNING if excused else Severity.ERROR
 
 
 BORDERLINE_DECADES: Final = 1.5

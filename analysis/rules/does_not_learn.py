@@ -27,7 +27,8 @@ A task can be hard rather than the network sick: labels may be wrong or not foll
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
 recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than
 a sound network learns by heart in 20 steps (a label for each pixel): never more than a warning; nor where the budget
-ends before a recurrent network had its 200 steps.
+ends before a recurrent network had its 200 steps, nor where BatchNormalization works with running statistics that no
+training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -59,8 +60,9 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     adam = probe.learns("adam")
     invented = measurement.loss.targets is Provenance.SYNTHETIC
     waiting = probe.unfinished and probe.held_out > 0
+    idle = measurement.idle_normalization
     yield Draft(
-        severity=Severity.WARNING if adam or invented or waiting else Severity.ERROR,
+        severity=Severity.WARNING if adam or invented or waiting or idle else Severity.ERROR,
         evidence={
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
@@ -69,7 +71,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             )
         },
         affects=("sgd",) if adam else ("sgd", "adam"),
-        confidence=Confidence.MEDIUM if hasty or invented or waiting else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if hasty or invented or waiting or idle else Confidence.HIGH,
     )
 
 

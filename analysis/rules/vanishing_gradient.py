@@ -18,11 +18,12 @@ warning where the network learns in the training probe all the same. One alone: 
 gradient descent learns in the probe. The trunk are the tensors every path passes through, so a branch may carry a
 tiny gradient in good health. Over 825 trained networks an error meant failure under SGD in 98 to 100 % of cases.
 
-Without a probe three kinds of doubt leave a warning. Borderline: neither witness is 1.5 decades beyond its threshold;
+Without a probe four kinds of doubt leave a warning. Borderline: neither witness is 1.5 decades beyond its threshold;
 about half of such networks trained, most of them three or four layers deep. Cancelled: a random cotangent comes through
 (*transport* of -2.8 or more) and only the gradient of the loss does not; that is one place where it sums to zero (equal
 rows of a constant head, GH302), and a step of training can undo it. Large inputs (RMS over 5 where nothing normalises
-them): their first weights get that much more gradient; standardise them first (GH305).
+them): their first weights get that much more gradient; standardise them first (GH305). By design: branches start
+with a small learnt factor (GH903), and what only they reach (patches behind a class token) waits until it has grown.
 
 ## Example
 Twelve sigmoid layers of width 64 with Xavier weights: flow -7.4 decades, 0.6 a layer; loss stays at chance.
@@ -86,7 +87,8 @@ def vanishing_gradient(measurement: Measurement, limits: Limits) -> Iterator[Dra
         evidence["least_leverage_log10"] = below(leverage, limits["leverage_log10"])
     if not evidence:
         return
-    doubtful = cancelled or has_large_input(measurement) or is_borderline(evidence.values())
+    by_design = bool(measurement.anatomy.layer_scales)
+    doubtful = by_design or cancelled or has_large_input(measurement) or is_borderline(evidence.values())
     yield Draft(
         severity=settled(measurement, doubtful=doubtful) if len(evidence) > 1 else amber(measurement),
         evidence=evidence,

@@ -1,6 +1,7 @@
 import gc
 import io
 import math
+import warnings
 import weakref
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import nn
 
 from analysis.examine import examine
 from analysis.facts import Confidence, Measurement, Parity, ParityStatus
-from analysis.measure import measure
+from analysis.measure import IDLE, RUNNING, measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.rules import diagnose
@@ -148,7 +149,33 @@ def test_batch_norm_uses_the_batch_where_it_sees_enough_values_and_says_so() -> 
     random = np.random.default_rng(0)
     for samples, expected in ((31, False), (32, True)):
         batch = npz(x=random.standard_normal((samples, 8)).astype(np.float32), target=np.arange(samples) % 4)
-        assert measured(model, batch).batch_statistics is expected
+        found = measured(model, batch)
+        assert found.batch_statistics is expected
+        assert found.idle_normalization is not expected  # they are still 0 and 1
+        assert (RUNNING in found.batch.notes, IDLE in found.cap_reasons) == (not expected, not expected)
+
+
+def test_running_statistics_that_training_has_collected_normalise() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    network(torch.randn(64, 8))
+    random = np.random.default_rng(0)
+    batch = npz(x=random.standard_normal((16, 8)).astype(np.float32), target=np.arange(16) % 4)
+    found = measured(export(network, torch.zeros(2, 8), keep_batch_norm=True), batch)
+    assert RUNNING in found.batch.notes
+    assert not found.idle_normalization
+    assert IDLE not in found.cap_reasons
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+def test_a_normalisation_counts_however_it_is_written(opset: int) -> None:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.Linear(8, 4))
+        torch.onnx.export(network, (torch.zeros(16, 8),), file, dynamo=False, opset_version=opset)
+    assert measured(file.getvalue(), None).normalized
+    assert not measured(mlp(3, "Relu", he()), vectors()).normalized
 
 
 def test_train_mode_gradients_are_those_of_the_original_module() -> None:

@@ -101,6 +101,31 @@ def test_a_probe_ends_the_doubt_that_borderline_witnesses_leave() -> None:
     assert severity("GH101", measurement(flow=borderline, probe=LEARNS)) is Severity.WARNING
 
 
+@pytest.mark.parametrize(("probed", "expected"), [(None, Severity.WARNING), (FAILS, Severity.ERROR)])
+def test_what_only_branches_with_a_small_factor_reach_waits_for_a_probe(probed: object, expected: Severity) -> None:
+    """CaiT's patches, behind a class token that reads them through factors of 1e-5."""
+    waiting = flow(-7.0, leverage_log10=Range(least=-4.0, largest=1.0))
+    scaled = Anatomy(layer_scales={"gamma": 1e-5})
+    assert severity("GH101", measurement(flow=waiting, anatomy=scaled, probe=probed)) is expected
+
+
+VANISHING = {"flow": flow(-7.0, leverage_log10=Range(least=-4.0, largest=1.0))}
+EXPLODING = {"flow": flow(9.0, leverage_log10=Range(least=0.0, largest=9.0), nonlinearity_coefficient=1e6)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [("GH101", VANISHING), ("GH102", EXPLODING), ("GH103", EXPLODING), ("GH105", {})],
+)
+def test_nothing_is_an_error_where_batch_normalisation_normalises_nothing(
+    rule: str, changes: dict[str, object]
+) -> None:
+    """With running statistics of 0 and 1 a ResNet explodes and LeViT vanishes; nobody trains them like that."""
+    for probed in (None, FAILS) if changes else (FAILS,):
+        assert severity(rule, measurement(**changes, probe=probed)) is Severity.ERROR
+        assert severity(rule, measurement(**changes, probe=probed, idle_normalization=True)) is Severity.WARNING
+
+
 def test_vanishing_is_a_warning_where_the_network_learns() -> None:
     sick = flow(-4.0, leverage_log10=LOW_LEVERAGE)
     assert severity("GH101", measurement(flow=sick, probe=LEARNS)) is Severity.WARNING
@@ -412,6 +437,8 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH103", {"flow": flow(nonlinearity_coefficient=40.0), "convolutional": True}, None),
     ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, **REACHING)}, ERROR),
     ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, **REACHING), "probe": LEARNS}, WARNING),
+    ("GH103", {"flow": flow(nonlinearity_coefficient=9e4, **REACHING), "convolutional": True}, WARNING),  # ConvMixer
+    ("GH103", {"flow": flow(nonlinearity_coefficient=9e4, **REACHING), "convolutional": True, "probe": FAILS}, ERROR),
     ("GH103", {"flow": flow(nonlinearity_coefficient=400.0)}, WARNING),  # no reach
     ("GH103", {"flow": flow(nonlinearity_coefficient=400.0, nonlinearity_by_seed=(900.0, 20.0), **REACHING)}, None),
     ("GH104", {"flow": flow(nonlinearity_coefficient=20.0, shatter_cosine=0.05)}, WARNING),
