@@ -5,6 +5,7 @@ residual branch that was initialised to zero, a layer-scale of 1e-6. Nothing her
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -29,6 +30,9 @@ QUANTIZERS: Final = ("QuantizeLinear", "DynamicQuantize", "QLinear", "QGemm")
 READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""
 PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+FEWEST_CONVOLUTIONS: Final = 3
+COMPUTED: Final = re.compile(r"onnx::Conv_\d+$")
+"""The name torch's exporter gives to the product of a convolution's weight and the normalisation behind it."""
 COMPARED: Final = 256
 """Inputs by which units are told apart at first: more of them than any draw could repeat by chance. Units that agree
 there, as those of an identity or a sparse matrix may, are compared whole."""
@@ -63,6 +67,7 @@ def find_anatomy(
         stacked_links=tuple(_stacked_links(model, head)),
         channel_norm_spread=_channel_norm_spread(weights, sources, layers),
         fresh_biases=not any(np.any(weights[name]) for name in _convolution_biases(layers)),
+        folded_share=_folded_share(layers),
     )
 
 
@@ -165,6 +170,14 @@ def _convolution_biases(layers: Sequence[Layer]) -> Iterator[str]:
     return (
         layer.parameters["bias"].initializer for layer in layers if layer.op == "Conv" and "bias" in layer.parameters
     )
+
+
+def _folded_share(layers: Sequence[Layer]) -> float | None:
+    parameters = [layer.parameters for layer in layers if layer.op == "Conv" and "weight" in layer.parameters]
+    if len(parameters) < FEWEST_CONVOLUTIONS:
+        return None
+    folded = ["bias" not in each or bool(COMPUTED.match(each["weight"].initializer)) for each in parameters]
+    return sum(folded) / len(folded)
 
 
 def _channel_norm_spread(weights: Weights, sources: Sources, layers: Sequence[Layer]) -> float | None:

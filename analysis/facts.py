@@ -429,6 +429,9 @@ class Anatomy:
     """log10 of the largest over the smallest norm of an output channel, median over convolutions with a bias."""
     fresh_biases: bool = False
     """Whether all biases of convolutions are exactly zero."""
+    folded_share: float | None = None
+    """Share of convolutions as an exporter leaves them that folds normalisation: without a bias, or with a weight that
+    it computed and named itself; of at least three."""
 
 
 @_fact

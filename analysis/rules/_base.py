@@ -134,11 +134,21 @@ def amber(measurement: Measurement) -> Severity:
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
-    Never an error where BatchNormalization normalises nothing: nobody trains the network like that.
+    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
     """
     undecided = measurement.probe is None or measurement.probe.unfinished
-    excused = learns(measurement) or measurement.idle_normalization or (doubtful and undecided)
-    return Severity.WARNING if excused else Severity.ERROR
+    bereft = measurement.idle_normalization or is_folded(measurement)
+    return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
+
+
+FOLDED_SHARE: Final = 0.5
+"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
+
+
+def is_folded(measurement: Measurement) -> bool:
+    """Whether the convolutions once had a normalisation behind them and none is left."""
+    share = measurement.anatomy.folded_share
+    return share is not None and share >= FOLDED_SHARE and not measurement.normalized
 
 
 BORDERLINE_DECADES: Final = 1.5

@@ -12,10 +12,10 @@ before.
 In the bottom recurrent layer: the total derivative of the loss by the state at each time step. In a batch with class
 labels and at least 16 samples, the most informative step is the one whose best input feature separates the classes
 better than it does for 40 permutations of the labels; of several that tell about as much, the one that is reached
-best. Gradient there against its peak: under -3 decades: error, or a
-warning where the network learns in the probe (35 of 37 such networks failed under both optimisers); -3 to -2:
-warning, or a remark where plain gradient descent learns. With `options.required_horizon` the loss has to reach that
-many steps back (1 % of the peak): error if it does not. Otherwise a remark, how far it reaches.
+best. Gradient there against its peak between that step and the loss: under -3 decades: error, or a warning where the
+network learns in the probe (35 of 37 such networks failed under both optimisers); -3 to -2: warning, or a remark where
+plain gradient descent learns. A peak further back is an explosion (GH402). With `options.required_horizon` the loss has
+to reach that many steps back (1 % of the peak): error if it does not. Otherwise a remark, how far it reaches.
 
 ## Example
 An Elman network of spectral radius 0.5, told the class at the first of 30 steps: -9 decades.
@@ -31,6 +31,7 @@ LSTM or GRU instead of a plain cell; a shorter way, such as attention.
 Hochreiter and Schmidhuber 1997; Pascanu, Mikolov and Bengio 2013; Le, Jaitly and Hinton 2015; Jozefowicz et al. 2015.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -54,7 +55,7 @@ def fading_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     )
     if not bottom:
         return
-    memory = bottom[0].memory_decades
+    memory = _memory(bottom)
     reach = max((each.horizon_steps for each in bottom if each.horizon_steps is not None), default=None)
     if reach is not None and reach < limits["required_horizon"]:
         evidence = {"horizon_steps": under(reach, limits["required_horizon"])}
@@ -71,6 +72,21 @@ def fading_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         yield Draft(
             severity=Severity.INFO, evidence={"horizon_steps": Evidence(value=reach, threshold=steps)}, affects=()
         )
+
+
+def _memory(profiles: tuple[TimeProfile, ...]) -> float | None:
+    """Decades lost on the way back to the informative step: against the peak on that way, in either direction."""
+    memory, step = profiles[0].memory_decades, profiles[0].informative_step
+    if memory is None or step is None or not math.isfinite(memory):
+        return memory
+    on_the_way = [
+        gradient
+        for each in profiles
+        for place, gradient in enumerate(each.gradient_log10)
+        if (place <= step if each.direction == "reverse" else place >= step)
+    ]
+    peak = max(gradient for each in profiles for gradient in each.gradient_log10)
+    return memory + peak - max(on_the_way)
 
 
 def _loses(profiles: tuple[TimeProfile, ...], decades: float) -> bool:

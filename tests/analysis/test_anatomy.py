@@ -451,6 +451,21 @@ def test_biases_of_convolutions_are_fresh_where_all_are_zero(bias: float, fresh:
     assert anatomy_of(convolutions(np.ones(3), np.ones(2), bias=bias)).fresh_biases is fresh
 
 
+def test_what_folding_leaves_behind_shows_in_the_convolutions() -> None:
+    """No biases, or weights that the exporter named itself."""
+    three = [np.ones(3), np.ones(2), np.ones(4)]
+    assert anatomy_of(convolutions(*three, bias=None)).folded_share == 1.0
+    assert anatomy_of(convolutions(*three)).folded_share == 0.0
+    assert anatomy_of(convolutions(*three[:2], bias=None)).folded_share is None
+    plain = seeded(lambda: nn.Sequential(*(nn.Conv2d(3, 3, 3, padding=1) for _ in range(4)), nn.Flatten()))
+    normalized = seeded(
+        lambda: nn.Sequential(*(m for _ in range(4) for m in (nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))))
+    )
+    assert anatomy_of(export(plain, IMAGE)).folded_share == 0.0
+    assert anatomy_of(export(normalized, IMAGE)).folded_share == 1.0
+    assert anatomy_of(export(normalized, IMAGE, keep_batch_norm=True)).folded_share == 0.0
+
+
 def test_folding_shows_as_a_spread_that_follows_from_the_running_variance() -> None:
     """Folding divides each channel by its deviation; the exporter does it here."""
 

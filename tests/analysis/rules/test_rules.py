@@ -126,6 +126,14 @@ def test_nothing_is_an_error_where_batch_normalisation_normalises_nothing(
         assert severity(rule, measurement(**changes, probe=probed, idle_normalization=True)) is Severity.WARNING
 
 
+def test_where_normalisation_was_folded_only_a_training_makes_an_error() -> None:
+    folded = {"anatomy": Anatomy(folded_share=0.6), "convolutional": True, "probe": FAILS}
+    assert severity("GH101", measurement(**VANISHING, **folded)) is Severity.WARNING
+    assert severity("GH102", measurement(**EXPLODING, **folded)) is Severity.WARNING
+    assert severity("GH101", measurement(**VANISHING, **folded, normalized=True)) is Severity.ERROR
+    assert severity("GH105", measurement(**VANISHING, **folded)) is Severity.ERROR
+
+
 def test_vanishing_is_a_warning_where_the_network_learns() -> None:
     sick = flow(-4.0, leverage_log10=LOW_LEVERAGE)
     assert severity("GH101", measurement(flow=sick, probe=LEARNS)) is Severity.WARNING
@@ -516,6 +524,9 @@ CASES: list[tuple[str, dict[str, object], Severity | None]] = [
     ("GH905", {**anatomy(channel_norm_spread=0.6), "convolutional": True, "trained": True}, INFO),
     ("GH905", {**anatomy(channel_norm_spread=0.6), "convolutional": True}, None),
     ("GH905", {**anatomy(channel_norm_spread=0.1, fresh_biases=True), "convolutional": True}, INFO),
+    ("GH905", {**anatomy(folded_share=0.6), "convolutional": True}, INFO),
+    ("GH905", {**anatomy(folded_share=0.4), "convolutional": True}, None),
+    ("GH905", {**anatomy(folded_share=0.6), "convolutional": True, "normalized": True}, None),
     ("GH906", anatomy(straight_through=("quantize",)), INFO),
     ("GH907", {"loss": replace(ENDING, targets=Provenance.SYNTHETIC)}, INFO),
     ("GH908", {"parity": Parity(reference="", status=ParityStatus.ILL_CONDITIONED, max_relative_error=0.1)}, WARNING),
@@ -527,6 +538,18 @@ def test_each_rule_fires_where_it_should_and_not_next_to_it(
     rule: str, changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity(rule, measurement(**changes)) is expected
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("forward", None), ("reverse", Severity.ERROR)])
+def test_a_peak_further_back_than_the_informative_step_is_no_fading_memory(
+    direction: str, expected: Severity | None
+) -> None:
+    """What a chain reads last it has not lost, however much the gradient grows behind it."""
+    growing = tuple(float(6 - step) for step in range(10))
+    chain = replace(
+        PROFILE, direction=direction, gradient_log10=growing, informative_step=8, memory_decades=growing[8] - growing[0]
+    )
+    assert severity("GH401", measurement(through_time=(chain,), recurrent=True)) is expected
 
 
 @pytest.mark.parametrize(
