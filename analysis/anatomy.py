@@ -33,6 +33,14 @@ PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "
 FEWEST_CONVOLUTIONS: Final = 3
 COMPUTED: Final = re.compile(r"onnx::Conv_\d+$")
 """The name torch's exporter gives to the product of a convolution's weight and the normalisation behind it."""
+SOME_ZERO: Final = {"Mul": (0, 1), "MatMul": (0, 1)}
+"""Operators that write zeros where one of these inputs is zero."""
+ALL_ZERO: Final = {
+    "Div": (0,), "Reshape": (0,), "Transpose": (0,), "Expand": (0,), "Unsqueeze": (0,), "Squeeze": (0,), "Slice": (0,),
+    "Identity": (0,), "Cast": (0,), "Add": (0, 1), "Sub": (0, 1), "BatchNormalization": (1, 2),
+}  # fmt: skip
+"""And where all of them are. Weights are standardised by a BatchNormalization whose scale is the gain (Brock et al.
+2021)."""
 COMPARED: Final = 256
 """Inputs by which units are told apart at first: more of them than any draw could repeat by chance. Units that agree
 there, as those of an identity or a sparse matrix may, are compared whole."""
@@ -56,7 +64,9 @@ def find_anatomy(
     zero_head = None if closed is None else closed.layer.id
     return Anatomy(
         zero_branches=tuple(
-            layer.id for layer in layers if not layer.on_trunk and layer.id != zero_head and _is_zero(weights, layer)
+            layer.id
+            for layer in layers
+            if not layer.on_trunk and layer.id != zero_head and _is_zero(weights, model, sources, layer)
         ),
         zero_head=zero_head,
         layer_scales=dict(_layer_scales(weights, layers)),
@@ -93,7 +103,7 @@ def closed_head(
     layer = outputs.get(value)
     if layer is None or layer.op not in LINEAR:
         return None
-    if not _is_zero(weights, layer) and not _is_faint(weights, sources, layer, FAINT * min(unit, 1.0)):
+    if not _is_zero(weights, model, sources, layer) and not _is_faint(weights, sources, layer, FAINT * min(unit, 1.0)):
         return None
     use = next(use for use in own_uses(sources, layer) if use.initializer == layer.parameters["weight"].initializer)
     return ClosedHead(layer, next(name for name in use.owner.input if name and name not in sources.of))
@@ -116,12 +126,24 @@ def _repeated(rows: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
     return repeated
 
 
-def _is_zero(weights: Weights, layer: Layer) -> bool:
+def _is_zero(weights: Weights, model: CheckedModel, sources: Sources, layer: Layer) -> bool:
     """Whether nothing can leave the layer: all its matrices are zero, or the scale that ends it."""
-    matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
-    scales = [info.initializer for role, info in layer.parameters.items() if role.split(".")[0] == "scale"]
-    deciding = matrices or scales
-    return bool(deciding) and not any(np.any(weights[name]) for name in deciding)
+    uses = list(own_uses(sources, layer))
+    matrices = {use.value for use in uses if is_matrix(use.role)}
+    deciding = matrices or {use.value for use in uses if use.role == "scale"}
+    return bool(deciding) and all(_comes_out_zero(weights, model, value) for value in deciding)
+
+
+def _comes_out_zero(weights: Weights, model: CheckedModel, value: str) -> bool:
+    """Whether a weight expression is zero: a gain of zero closes a branch whatever direction it scales."""
+    if value in weights:
+        return not np.any(weights[value])
+    node = model.producers.get(value)
+    if node is None:
+        return False
+    which = SOME_ZERO if node.op_type in SOME_ZERO else ALL_ZERO
+    zeros = (_comes_out_zero(weights, model, node.input[slot]) for slot in which.get(node.op_type, ()))
+    return any(zeros) if which is SOME_ZERO else node.op_type in ALL_ZERO and all(zeros)
 
 
 def _is_faint(weights: Weights, sources: Sources, layer: Layer, norm: float) -> bool:

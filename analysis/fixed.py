@@ -33,7 +33,8 @@ MADE_UP: Final = re.compile(r"^(onnx::|p2o\.|/|val_\d+$)|_output_\d+$|_(default|
 """Names that exporters give to what they computed, perhaps from parameters."""
 STATES: Final = frozenset({"initial_state", "initial_cell"})
 """Made up more often than learnt."""
-MODULE_PATH: Final = re.compile(r"^[A-Za-z_]\w*(\.\w+)+$")
+MODULE_PATH: Final = re.compile(r"^([A-Za-z_]\w*(\.\w+)+|\d+(\.\w+)*\.[A-Za-z_]\w*)$")
+"""A Sequential counts its children: `3.alpha`."""
 PLAIN_NAME: Final = re.compile(r"^[A-Za-z_]\w*$")
 
 

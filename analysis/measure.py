@@ -132,6 +132,7 @@ class _Reading:
         stats = self.with_gains(self.layer(layer, weights, leading) for layer in subject.layers)
         anatomy = self.anatomy()
         stats = _told_what_blocks(subject, stats, {*anatomy.zero_branches, anatomy.zero_head})
+        stats = tuple(_without_collapse(each) if each.id in anatomy.zero_branches else each for each in stats)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
@@ -359,6 +360,14 @@ def _told_what_blocks(
         blocking = ahead if layer.output not in reachable else behind if layer.output not in fed else None
         told.append(each if blocking is None else replace(each, blocked_by=subject.layers[blocking].id))
     return tuple(told)
+
+
+def _without_collapse(stats: LayerStats) -> LayerStats:
+    """A branch of zeros that has a bias says the same of every sample, by design."""
+    if stats.activation is None:
+        return stats
+    absent = {**stats.absent, "activation.collapse_log10": "a branch that starts at zero"}
+    return replace(stats, activation=replace(stats.activation, collapse_log10=None), absent=absent)
 
 
 def _downstream(subject: Subject, closed: AbstractSet[str]) -> set[str]:

@@ -123,6 +123,35 @@ def test_a_branch_whose_last_weight_is_zero_starts_closed(end: Callable[[], nn.M
     assert anatomy.zero_head is None
 
 
+class Gained(nn.Module):
+    """A linear layer whose weights are a direction times a gain, as NF-ResNets have them, or a number, as ReZero."""
+
+    def __init__(self, kind: str, gain: float) -> None:
+        super().__init__()
+        self.kind, self.linear = kind, nn.Linear(16, 16)
+        self.gain = nn.Parameter(torch.full((16, 1) if kind == "rows" else (), gain))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.kind == "number":
+            return self.gain * self.linear(x)
+        weight = self.linear.weight
+        if self.kind == "sum":
+            return nn.functional.linear(x, weight + self.gain * weight, self.linear.bias)
+        centred = weight - weight.mean(1, keepdim=True)
+        return nn.functional.linear(x, centred / centred.norm(dim=1, keepdim=True) * self.gain, self.linear.bias)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gain", "closed_at_first"),
+    [("rows", 0.0, 3), ("rows", 1.0, 0), ("number", 0.0, 3), ("number", 0.5, 0), ("sum", 0.0, 0)],
+)
+def test_a_gain_of_zero_closes_a_branch_whatever_it_scales(kind: str, gain: float, closed_at_first: int) -> None:
+    model = export(seeded(lambda: Residual(lambda: Gained(kind, gain))), VECTOR)
+    assert len(anatomy_of(model).zero_branches) == closed_at_first
+    report = analyze(model, vectors(), AnalysisOptions(effort="quick"))
+    assert {finding.rule for finding in report.findings} & {"GH203", "GH601"} == set()
+
+
 @pytest.mark.parametrize("end", [NORM, LINEAR, with_weight(NORM, 1e-3), lambda: LayerScale(1e-6)])
 def test_a_branch_that_is_only_small_is_open(end: Callable[[], nn.Module]) -> None:
     assert anatomy_of(export(seeded(lambda: Residual(end)), VECTOR)).zero_branches == ()

@@ -79,6 +79,7 @@ def test_initial_states_are_learnt_where_somebody_named_them(name: str, trains: 
     ("name", "producer", "trains"),
     [
         ("clip.logit_scale", "", True), ("logit_scale", "pytorch", True), ("logit_scale", "", False),
+        ("3.alpha", "", True), ("3.block.4.alpha", "", True), ("3.1", "", False),
         ("mul_3", "pytorch", False), ("scalar_tensor_default_2", "pytorch", False), ("val_3", "pytorch", False),
         ("onnx::Mul_3", "pytorch", False), ("net/scale/ReadVariableOp:0", "", True), ("const_fold_opt__3", "", False),
     ],
