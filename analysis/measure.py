@@ -36,16 +36,15 @@ from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.fuse import writes_normalization
 from analysis.layers import NORMALIZATIONS, cancelling_operator, own_uses
 from analysis.localize import locate_non_finite
-from analysis.model import captures, label
+from analysis.model import label
 from analysis.options import AnalysisOptions
-from analysis.sources import gradient_inputs
+from analysis.paths import leading_to_loss, told_what_blocks
 from analysis.statistics import Summary, combine, summarize
 from analysis.subject import FEWEST_PER_CHANNEL, Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
 from analysis.training_state import has_fresh_statistics
 
-ALL_DEAD: Final = 0.99
 FEWEST_OBSERVATIONS: Final = 32
 """Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""
 FEW_SAMPLES: Final = 8
@@ -58,7 +57,6 @@ IDLE: Final = (
     "those statistics are still 0 and 1, so nothing is normalised, as in no training: send more samples, or export "
     "with an open batch axis"
 )
-SIZES: Final = frozenset({"Shape", "Size"})
 ATTENTION: Final = frozenset({"Attention", "MultiHeadAttention", "GroupQueryAttention", "LinearAttention"})
 
 
@@ -128,11 +126,10 @@ class _Reading:
     def measurement(self, loss: float, training: bool) -> Measurement:  # noqa: FBT001 - a fact, not a switch
         subject = self.subject
         weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
-        leading = _leading_to_loss(subject)
+        leading = leading_to_loss(subject)
         stats = self.with_gains(self.layer(layer, weights, leading) for layer in subject.layers)
         anatomy = self.anatomy()
-        stats = _told_what_blocks(subject, stats, {*anatomy.zero_branches, anatomy.zero_head})
-        stats = tuple(_without_collapse(each) if each.id in anatomy.zero_branches else each for each in stats)
+        stats = told_what_blocks(subject, stats, anatomy)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
         operators = {node.op_type for node in subject.model.nodes}
@@ -311,73 +308,6 @@ def _gradient_stats(summaries: Iterable[Summary | None]) -> GradientStats | None
 
 def _ratio(one: Summary | None, other: Summary | None) -> float | None:
     return None if one is None or other is None or not other.rms else one.rms / other.rms
-
-
-def _leading_to_loss(subject: Subject) -> set[str]:
-    """Values that the logits depend on, also through comparisons and indices that have no slope; sizes do not count."""
-    found = {subject.objective.head.value}
-    for node in reversed(subject.model.nodes):
-        if not found.isdisjoint(node.output) and node.op_type not in SIZES:
-            found.update(node.input, captures(node))
-    return found
-
-
-def _upstream(subject: Subject, closed: AbstractSet[str] = frozenset()) -> set[str]:
-    """Values that lead to the logits differentiably, without passing a closed one."""
-    found = {subject.objective.head.value}
-    for node in reversed(subject.model.nodes):
-        reached = found.intersection(node.output)
-        if reached and not reached <= closed:
-            found.update(gradient_inputs(subject.model, subject.sources, node))
-    return found
-
-
-def _closed(layer: Layer, stats: LayerStats, zero: AbstractSet[str | None]) -> str | None:
-    """The value at which a layer of zeros, or of dead units, ends every gradient."""
-    if layer.id in zero or (stats.weight is not None and stats.weight.norm == 0):
-        return layer.output
-    dead = None if stats.activation is None else stats.activation.dead_fraction
-    return layer.activated if dead is not None and dead > ALL_DEAD else None
-
-
-def _told_what_blocks(
-    subject: Subject, stats: Sequence[LayerStats], zero: AbstractSet[str | None]
-) -> tuple[LayerStats, ...]:
-    """Layers whose every path to the loss, or from the inputs, is closed know by which layer: the nearest one."""
-    closed = {
-        value: place
-        for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True))
-        if (value := _closed(layer, each, zero)) is not None
-    }
-    if not closed:
-        return tuple(stats)
-    reachable, fed = _upstream(subject, closed.keys()), _downstream(subject, closed.keys())
-    places = sorted(closed.values())
-    told = []
-    for place, (layer, each) in enumerate(zip(subject.layers, stats, strict=True)):
-        ahead = next((later for later in places if later >= place), None)
-        behind = next((earlier for earlier in reversed(places) if earlier < place), None)
-        blocking = ahead if layer.output not in reachable else behind if layer.output not in fed else None
-        told.append(each if blocking is None else replace(each, blocked_by=subject.layers[blocking].id))
-    return tuple(told)
-
-
-def _without_collapse(stats: LayerStats) -> LayerStats:
-    """A branch of zeros that has a bias says the same of every sample, by design."""
-    if stats.activation is None:
-        return stats
-    absent = {**stats.absent, "activation.collapse_log10": "a branch that starts at zero"}
-    return replace(stats, activation=replace(stats.activation, collapse_log10=None), absent=absent)
-
-
-def _downstream(subject: Subject, closed: AbstractSet[str]) -> set[str]:
-    """Values that something other than the zeros of a closed layer enters."""
-    entering = {spec.name for spec in subject.model.inputs}
-    found = set(entering)
-    for node in subject.model.nodes:
-        if not found.isdisjoint(node.input) or not found.isdisjoint(captures(node)):
-            found.update(name for name in node.output if name not in closed)
-    return found
 
 
 def _batch_facts(subject: Subject, *, training: bool) -> BatchFacts:

@@ -15,7 +15,6 @@ from analysis.facts import Confidence, Measurement, Parity, ParityStatus
 from analysis.measure import IDLE, RUNNING, measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.rules import diagnose
 from analysis.subject import Subject, prepare
 from tests.gallery import ResidualNetwork, export, he, images, mlp, npz, vectors, xavier
 
@@ -248,45 +247,6 @@ def test_a_gradient_that_is_not_finite_is_located_though_the_forward_is() -> Non
     found = measured(model, npz(x=x, target=np.array([0, 1, 0, 1]))).non_finite
     assert found is not None
     assert (found.stage, found.node) == ("backward", "first")
-
-
-def test_a_layer_that_feeds_only_another_output_is_said_to() -> None:
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    heads (float[N,4] x) => (float[N,3] first, float[N,2] second) <
-        float[4,4] T = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}, float[4,3] A = {1,2,3,4,5,6,7,8,9,1,2,3},
-        float[4,2] B = {1,2,3,4,5,6,7,8}> {
-        h = MatMul(x, T)
-        t = Tanh(h)
-        first = MatMul(t, A)
-        second = MatMul(t, B)
-    }"""
-    model = onnx.parser.parse_model(text).SerializeToString()
-    x = np.random.default_rng(0).standard_normal((16, 4)).astype(np.float32)
-    result = measured(model, npz(x=x, target=np.arange(16) % 3))
-    assert [stats.leads_to_loss for stats in result.stats] == [True, True, False]
-    assert result.stats[2].absent["weight_gradient"] == "no gradient reaches the weight"
-
-
-@pytest.mark.parametrize("step", ["Greater", "Sign", "ArgMax"])
-def test_what_reaches_the_loss_through_a_step_alone_leads_to_it_and_gets_no_gradient(step: str) -> None:
-    ends = {
-        "Greater": "bits = Greater(h, zero) s = Cast<to = 1>(bits)",
-        "Sign": "s = Sign(h)",
-        "ArgMax": "best = ArgMax<axis = 1, keepdims = 1>(h) s = Cast<to = 1>(best)",
-    }
-    text = f"""<ir_version: 8, opset_import: ["" : 17]>
-    stepped (float[N,4] x) => (float[N,3] y) <
-        float[4,4] S = {{1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}}, float[4,4] T = {{1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7}},
-        float[4,3] A = {{1,2,3,4,5,6,7,8,9,1,2,3}}, float zero = {{0}}> {{
-        h = MatMul(x, S) {ends[step]}
-        g = MatMul(x, T) t = Tanh(g) both = Add(t, s)
-        y = MatMul(both, A)
-    }}"""
-    x = np.random.default_rng(0).standard_normal((16, 4)).astype(np.float32)
-    result = measured(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(16) % 3))
-    assert all(stats.leads_to_loss for stats in result.stats)
-    (finding,) = [finding for finding in diagnose(result) if finding.rule == "GH601"]
-    assert finding.layers == (result.layers[0].id,)
 
 
 def test_nothing_of_a_measurement_stays_in_memory() -> None:
