@@ -9,9 +9,12 @@ import torch
 from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
 from analysis.model import ValueSpec
 from analysis.options import AnalysisOptions
+from analysis.reference import MODE_SLOT, drawn_names
 from analysis.subject import Subject
 from analysis.version import VERSION
 
+DROPOUT_OFF: Final = "Dropout is off in measurement, also where the graph asks for training"
+SAME_NUMBERS: Final = "the graph draws random numbers: the same ones in every pass"
 FOLDED: Final = "convolutions have biases and there is no BatchNormalization: it may have been folded in"
 
 
@@ -69,4 +72,8 @@ def _notes(subject: Subject) -> list[str]:
     biased = any(layer.op == "Conv" and "bias" in layer.parameters for layer in subject.layers)
     if subject.trained and biased and "BatchNormalization" not in operators:
         notes.append(FOLDED)
+    if any(node.op_type == "Dropout" and len(node.input) > MODE_SLOT for node in subject.model.nodes):
+        notes.append(DROPOUT_OFF)
+    if drawn_names(subject.model):
+        notes.append(SAME_NUMBERS)
     return notes

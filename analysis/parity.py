@@ -1,12 +1,13 @@
 """Torch against onnxruntime on the same batch: gradients of a wrong translation are worthless.
 
-Eval mode. `equal` within 1e-4 of each output's scale, or a few roundings of the half-precision type that a model has
-values of: where onnxruntime rounds to it depends on the kernels it has. Beyond that torch computes again in float64:
-where its own float32 is about as far off, and every trunk tensor before the first ill-conditioned one still agrees with
-onnxruntime, the network itself amplifies rounding (chaotic networks are patients too). Small values behind an ELU or
-a sigmoid, and every step of a recurrent cell, are rounded by onnxruntime as if they were near 1: how far that goes is
-found by doing the same. Values that float32 holds only in part, and a difference that does not recur, are no faults
-either. Anything else is a wrong translation.
+Eval mode, Dropout off, the same random numbers on both sides (`analysis.reference`). `equal` within 1e-4 of each
+output's scale, or a few roundings of the half-precision type that a model has values of: where onnxruntime rounds to it
+depends on the kernels it has. Beyond that torch computes again in float64: where its own float32 is about as far off,
+and every trunk tensor before the first ill-conditioned one still agrees with onnxruntime, the network itself amplifies
+rounding (chaotic networks are patients too). Small values behind an ELU or a sigmoid, and every step of a recurrent
+cell, are rounded by onnxruntime as if they were near 1: how far that goes is found by doing the same. Values that
+float32 holds only in part, and a difference that does not recur, are no faults either. Anything else is a wrong
+translation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,13 +15,13 @@ from functools import partial
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 import torch
-from onnx import ModelProto, TensorProto, ValueInfoProto
+from onnx import TensorProto
 
+from analysis import reference
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
-from analysis.model import CheckedModel, assemble_proto
+from analysis.model import CheckedModel
 from analysis.program import Watcher
 from analysis.sources import RECURRENT
 from analysis.subject import Subject, in_float64
@@ -43,8 +44,6 @@ STEPS: Final = 64.0
 NEAR_ONE: Final = 2.0**-20
 SUBNORMAL: Final = 2.0**-126
 """Under this float32 has fewer and fewer digits."""
-REFERENCE: Final = f"onnxruntime {onnxruntime.__version__}"
-LOG_FATAL: Final = 4
 
 
 def check_parity(subject: Subject) -> Parity:
@@ -52,22 +51,26 @@ def check_parity(subject: Subject) -> Parity:
 
     Raises ConversionMismatch naming the output that differs, or the first trunk tensor that does.
     """
+    if reference.draws_inside(subject.model):
+        detail = "a body of the graph draws random numbers, and no two generators agree"
+        return Parity(reference=reference.NAME, status=ParityStatus.UNAVAILABLE, detail=detail)
+    drawn = _drawn(subject)
     ours = _evaluate(subject, ())
     try:
-        theirs = _reference(subject, ())
+        theirs = reference.compute(subject.model, subject.batch.inputs, drawn)
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no public base class
         reason = " ".join(str(error).split())[:300]
         return Parity(
-            reference=REFERENCE, status=ParityStatus.UNAVAILABLE, detail=f"onnxruntime cannot run it: {reason}"
+            reference=reference.NAME, status=ParityStatus.UNAVAILABLE, detail=f"onnxruntime cannot run it: {reason}"
         )
     absolute, relative = _differences(ours, theirs)
     status = ParityStatus.EQUAL
     detail = ""
     if not relative <= tolerance(subject.model):
         status = ParityStatus.ILL_CONDITIONED
-        detail = _explain(subject)
+        detail = _explain(subject, drawn)
     return Parity(
-        reference=REFERENCE,
+        reference=reference.NAME,
         status=status,
         max_absolute_error=absolute,
         max_relative_error=relative,
@@ -98,6 +101,13 @@ def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False)
     return {name: _to_numpy(value) for name, value in seen.items() if isinstance(value, torch.Tensor)}
 
 
+def _drawn(subject: Subject) -> dict[str, Array]:
+    """The random numbers of the graph: every pass draws the same ones."""
+    names = reference.drawn_names(subject.model)
+    seen = _evaluate(subject, names) if names else {}
+    return {name: seen[name] for name in names}
+
+
 def _round_near(number: float, value: torch.Tensor) -> torch.Tensor:
     return (value.float() + number - number).to(value.dtype)
 
@@ -113,38 +123,6 @@ def _to_numpy(value: torch.Tensor) -> Array:
     value = value.detach().cpu()
     array: Array = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
     return array
-
-
-def _reference(subject: Subject, extra: Sequence[str]) -> dict[str, Array]:
-    """What onnxruntime computes, from the uploaded bytes themselves.
-
-    Node by node, as the graph is written: its optimiser reorders quantised graphs into others, two percent away.
-    """
-    settings = onnxruntime.SessionOptions()
-    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    settings.log_severity_level = LOG_FATAL
-    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    source = subject.model.source
-    if extra or source is None:
-        source = _with_outputs(subject.model, extra)
-    session = onnxruntime.InferenceSession(
-        source if isinstance(source, bytes) else str(source), settings, providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    values = session.run(names, dict(subject.batch.inputs))
-    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
-
-
-def _with_outputs(model: CheckedModel, names: Sequence[str]) -> bytes:
-    """The model with more of its values as outputs."""
-    if model.source is None:
-        proto = assemble_proto(model.proto, model.weights)
-    else:
-        proto = ModelProto.FromString(model.source if isinstance(model.source, bytes) else model.source.read_bytes())
-    present = {value.name for value in proto.graph.output}
-    extra = [ValueInfoProto(name=name) for name in names if name not in present]
-    proto.graph.output.extend(extra)
-    return proto.SerializeToString()
 
 
 def _differences(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> tuple[float, float]:
@@ -170,13 +148,13 @@ def _difference(a: Array, b: Array) -> tuple[float, float]:
     return error, error / scale if scale else (0.0 if error == 0 else float("inf"))
 
 
-def _explain(subject: Subject) -> str:
+def _explain(subject: Subject, drawn: Mapping[str, Array]) -> str:
     """Why torch and onnxruntime differ, if the network's own conditioning is the reason."""
     model = subject.model
     names = [name for name in subject.trunk.values if name in model.producers]
     double = in_float64(subject)
     ours, exact, rounded = _evaluate(subject, names), _evaluate(double, names), _evaluate(double, names, near_one=True)
-    theirs, allowed = _reference(subject, names), tolerance(model)
+    theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
     outputs = [spec.name for spec in model.outputs if spec.name in theirs]
     for name in [*names, *outputs]:
         if name not in theirs or name not in ours or ours[name].dtype.kind != "f":

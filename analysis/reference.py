@@ -1,0 +1,97 @@
+"""onnxruntime on the same batch: the uploaded bytes, node by node, as the graph is written.
+
+Its optimiser reorders quantised graphs into others, two percent away. What a graph leaves to chance is settled first:
+Dropout that trains is switched off, as it is in measurement, and the numbers a graph draws become stored ones, those
+that torch drew; no two generators agree.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime
+from onnx import ModelProto, NodeProto, ValueInfoProto, numpy_helper
+
+from analysis.model import CheckedModel, assemble_proto, bodies
+from analysis.weights import Array
+
+NAME: Final = f"onnxruntime {onnxruntime.__version__}"
+LOG_FATAL: Final = 4
+DRAWING: Final = frozenset(
+    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
+)
+MODE_SLOT: Final = 2
+"""Where Dropout is told that it trains."""
+BESIDE: Final = "session.model_external_initializers_file_folder_path"
+
+
+def drawn_names(model: CheckedModel) -> list[str]:
+    """Values of the main graph that are random numbers."""
+    return [node.output[0] for node in model.nodes if node.op_type in DRAWING]
+
+
+def draws_inside(model: CheckedModel) -> bool:
+    """Whether the body of an If, a Loop or a Scan draws numbers, which nobody outside can hold fast."""
+    inside = (node for outer in model.nodes for body in bodies(outer) for node in _within(body.node))
+    return any(node.op_type in DRAWING for node in inside)
+
+
+def compute(
+    model: CheckedModel, inputs: Mapping[str, Array], drawn: Mapping[str, Array], extra: Sequence[str] = ()
+) -> dict[str, Array]:
+    """Outputs of the graph, and intermediate values asked for; `drawn`: what its random numbers are.
+
+    Raises whatever onnxruntime raises.
+    """
+    settings = onnxruntime.SessionOptions()
+    settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    settings.log_severity_level = LOG_FATAL
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    source: bytes | str
+    if extra or drawn or model.source is None or any(map(_trains, _within(model.nodes))):
+        source = _edited(model, extra, drawn)
+        if isinstance(model.source, Path):
+            settings.add_session_config_entry(BESIDE, str(model.source.parent))
+    else:
+        source = model.source if isinstance(model.source, bytes) else str(model.source)
+    session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    values = session.run(names, dict(inputs))
+    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+
+
+def _edited(model: CheckedModel, extra: Iterable[str], drawn: Mapping[str, Array]) -> bytes:
+    """The model with more of its values as outputs, Dropout off, and these values in place of the nodes that drew."""
+    proto = _whole(model)
+    if drawn and proto.functions:
+        proto = assemble_proto(model.proto, model.weights)
+    for node in _within([*proto.graph.node, *(node for function in proto.functions for node in function.node)]):
+        if _trains(node):
+            del node.input[MODE_SLOT:]
+    if drawn:
+        kept = [node for node in proto.graph.node if drawn.keys().isdisjoint(node.output)]
+        del proto.graph.node[:]
+        proto.graph.node.extend(kept)
+        proto.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in drawn.items())
+    present = {value.name for value in proto.graph.output}
+    proto.graph.output.extend(ValueInfoProto(name=name) for name in extra if name not in present)
+    return proto.SerializeToString()
+
+
+def _whole(model: CheckedModel) -> ModelProto:
+    if model.source is None:
+        return assemble_proto(model.proto, model.weights)
+    return ModelProto.FromString(model.source if isinstance(model.source, bytes) else model.source.read_bytes())
+
+
+def _trains(node: NodeProto) -> bool:
+    return node.op_type == "Dropout" and len(node.input) > MODE_SLOT
+
+
+def _within(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """These nodes, and those of their bodies."""
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from _within(body.node)
