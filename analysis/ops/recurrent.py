@@ -288,6 +288,7 @@ def _lstm_cell(weights: Direction, clamp: Activation, product: Product, *, input
 
 # ------------------------------------------------------------------ torch's fused loops
 
+STATES: Final = ("initial_h", "initial_c")
 GATE_ORDER: Final[dict[str, Ints]] = {
     "LSTM": (0, 2, 3, 1),
     "GRU": (1, 0, 2),
@@ -308,6 +309,7 @@ def _fused(
     kind: str, sequences: Sequences, w: Tensor, r: Tensor, b: Tensor | None, direction: str, layout: int
 ) -> tuple[Tensor, ...]:
     """The same through torch's kernels, gates put into torch's order."""
+    _refuse_misfits(sequences, w, r, b, gates=len(GATE_ORDER[kind]), directions=2 if direction == BOTH else 1)
     flat: list[Tensor] = []
     for d in range(w.shape[0]):
         flat += [_reorder(w[d], kind), _reorder(r[d], kind)]
@@ -325,6 +327,24 @@ def _fused(
     if layout:
         return (y.permute(2, 0, 1, 3), *(state.transpose(0, 1) for state in last))
     return (y, *last)
+
+
+def _refuse_misfits(
+    sequences: Sequences, w: Tensor, r: Tensor, b: Tensor | None, *, gates: int, directions: int
+) -> None:
+    """Torch's kernels trust their caller, and read and write past the end of a tensor that does not fit."""
+    (_, samples, features), hidden = sequences.x.shape, r.shape[-1]
+    wanted = [
+        ("W", w, (directions, gates * hidden, features)),
+        ("R", r, (directions, gates * hidden, hidden)),
+        ("B", b, (directions, 2 * gates * hidden)),
+        *((name, state, (directions, samples, hidden)) for name, state in zip(STATES, sequences.states, strict=False)),
+    ]
+    for name, tensor, shape in wanted:
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(
+                f"{name} is {list(tensor.shape)} where {list(shape)} is needed for X {list(sequences.x.shape)}"
+            )
 
 
 def _reorder(rows: Tensor, kind: str) -> Tensor:

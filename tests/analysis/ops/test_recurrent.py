@@ -148,3 +148,20 @@ def test_a_watcher_sees_every_state_and_the_outputs_stay_the_same(
     assert {len(found) for found in seen.values()} == {states}
     for (_, chain, step), found in seen.items():
         torch.testing.assert_close(found[0], watched[0][step, chain])
+
+
+MISFITS = [(op, name) for op in (rnn, gru, lstm) for name in ("W", "R", "B", "initial_h")] + [(lstm, "initial_c")]
+
+
+@pytest.mark.parametrize(("operator", "misfit"), MISFITS)
+def test_a_tensor_that_does_not_fit_is_refused_before_torch_reads_past_its_end(operator: object, misfit: str) -> None:
+    rows = GATES[operator.__name__.upper()] * SIZE
+    states = ("initial_h", "initial_c") if operator is lstm else ("initial_h",)
+    shapes = {"x": (STEPS, 64, SIZE), "W": (1, rows, SIZE), "R": (1, rows, SIZE), "B": (1, 2 * rows)}
+    shapes |= dict.fromkeys(states, (1, 64, SIZE))
+    shapes[misfit] = (1, 4 * rows) if misfit == "B" else (64, 4, SIZE)
+    tensors = {name: torch.from_numpy(floats(*shape)) for name, shape in shapes.items()}
+    initial = {name: tensors.pop(name) for name in states}
+    attributes = {"linear_before_reset": 1} if operator is gru else {}
+    with pytest.raises(ValueError, match=f"^{misfit} is "):
+        operator(*tensors.values(), **initial, **attributes, mode=RunMode(), node="cells")
