@@ -12,7 +12,7 @@ import json
 import math
 import tokenize
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -345,13 +345,29 @@ def _checked(spec: ValueSpec, array: Array) -> Array:
             hint=f"convert it with .astype('{spec.dtype}')",
         )
     expected = "of any rank" if spec.shape is None else f"[{', '.join(str(size or '?') for size in spec.shape)}]"
-    fits = spec.shape is None or (
-        len(spec.shape) == array.ndim
-        and all(not isinstance(want, int) or want == size for want, size in zip(spec.shape, array.shape, strict=True))
-    )
-    if not fits or not array.size:
-        raise BadBatch(f"expected shape {expected}, given {list(array.shape)}", where=spec.name)
+    if (spec.shape is not None and not _fits(spec.shape, array.shape)) or not array.size:
+        raise BadBatch(
+            f"expected shape {expected}, given {list(array.shape)}", where=spec.name, hint=_way_out(spec, array)
+        )
     return array
+
+
+def _fits(wanted: Sequence[int | str | None], given: Sequence[int]) -> bool:
+    """Whether sizes are those declared, where these are fixed."""
+    return len(wanted) == len(given) and all(
+        not isinstance(want, int) or want == size for want, size in zip(wanted, given, strict=True)
+    )
+
+
+def _way_out(spec: ValueSpec, array: Array) -> str:
+    """Most exporters fix the number of samples unless they are told not to."""
+    first, *others = spec.shape or (None,)
+    if not isinstance(first, int) or not array.size or not _fits(others, array.shape[1:]):
+        return ""
+    return (
+        f"the export fixes the number of samples at {first}: export with an open batch axis "
+        f"(dynamic_axes={{'{spec.name}': {{0: 'N'}}}}, or dynamic_shapes of torch's current exporter), or send {first}"
+    )
 
 
 def _native(array: Array) -> Array:

@@ -398,6 +398,22 @@ def test_a_wrong_rank_or_size_is_refused_saying_both(shape: tuple[int, ...]) -> 
     assert error.detail == f"expected shape [N, 4], given {list(shape)}"
 
 
+@pytest.mark.parametrize(("shape", "told"), [((6, 4), True), ((1, 5), False), ((6, 5), False), ((1, 4, 1), False)])
+def test_an_export_that_fixes_the_number_of_samples_is_told_how_to_open_it(
+    shape: tuple[int, ...], *, told: bool
+) -> None:
+    with pytest.raises(BadBatch) as caught:
+        load_batch(npz(x=np.ones(shape, np.float32)), model("float[1,4] x", "float[1,4] y"))
+    assert caught.value.detail == f"expected shape [1, 4], given {list(shape)}"
+    assert ("dynamic_axes={'x': {0: 'N'}}" in caught.value.hint) is told
+
+
+def test_it_is_told_where_another_axis_is_open_too() -> None:
+    with pytest.raises(BadBatch, match="open batch axis") as caught:
+        load_batch(npz(x=np.ones((6, 9, 4), np.float32)), model("float[1,T,4] x", "float[1,T,4] y"))
+    assert caught.value.where == "x"
+
+
 def test_open_dimensions_take_any_size() -> None:
     against = model("float[N,?,?,3] x", "float y")
     assert load_batch(npz(x=np.ones((2, 5, 7, 3), np.float32)), against).size == 2
