@@ -43,7 +43,7 @@ from analysis.statistics import Summary, combine, summarize
 from analysis.subject import FEWEST_PER_CHANNEL, Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
-from analysis.training_state import has_fresh_statistics
+from analysis.training_state import has_fresh_statistics, with_running_statistics
 
 FEWEST_OBSERVATIONS: Final = 32
 """Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""
@@ -312,13 +312,12 @@ def _ratio(one: Summary | None, other: Summary | None) -> float | None:
 
 def _batch_facts(subject: Subject, *, training: bool) -> BatchFacts:
     batch = subject.batch
-    normalizes = any(node.op_type == "BatchNormalization" for node in subject.model.nodes)
     return BatchFacts(
         sha256=batch.sha256,
         size=batch.size,
         provenance=batch.provenance,
         constant_inputs=batch.constant_inputs,
-        notes=batch.notes if training or not normalizes else (*batch.notes, RUNNING),
+        notes=batch.notes if training or not with_running_statistics(subject.model) else (*batch.notes, RUNNING),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from onnx import NodeProto
 
 from analysis.model import CheckedModel
 
@@ -36,19 +37,29 @@ def _can_judge(model: CheckedModel, name: str) -> bool:
     return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind == "f"
 
 
+def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
+    """The BatchNormalizations that do so in eval mode; an export for training may ask for those of the batch always."""
+    return [
+        node
+        for node in model.nodes
+        if node.op_type == "BatchNormalization"
+        and not any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+    ]
+
+
 def has_fresh_statistics(model: CheckedModel) -> bool:
-    """Whether the running statistics of some BatchNormalization are the 0 and 1 they start with."""
-    return not all(_collected(model))
+    """Whether some of these statistics are the 0 and 1 they start with."""
+    return not all(_collected(model, with_running_statistics(model)))
 
 
 def _has_running_statistics(model: CheckedModel) -> bool:
-    return any(_collected(model))
+    return any(_collected(model, [node for node in model.nodes if node.op_type == "BatchNormalization"]))
 
 
-def _collected(model: CheckedModel) -> Iterator[bool]:
-    """Of each BatchNormalization with stored statistics, whether these have seen data."""
-    for node in model.nodes:
-        if node.op_type == "BatchNormalization" and {node.input[3], node.input[4]} <= model.weights.keys():
+def _collected(model: CheckedModel, normalizations: Iterable[NodeProto]) -> Iterator[bool]:
+    """Of each with stored statistics, whether these have seen data."""
+    for node in normalizations:
+        if {node.input[3], node.input[4]} <= model.weights.keys():
             mean, variance = model.weights[node.input[3]], model.weights[node.input[4]]
             yield bool(np.any(mean != 0) or np.any(variance != 1))
 

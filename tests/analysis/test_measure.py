@@ -154,6 +154,20 @@ def test_batch_norm_uses_the_batch_where_it_sees_enough_values_and_says_so() -> 
         assert (RUNNING in found.batch.notes, IDLE in found.cap_reasons) == (not expected, not expected)
 
 
+def test_an_export_for_training_asks_for_the_statistics_of_any_batch() -> None:
+    torch.manual_seed(0)
+    network, file = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, (torch.zeros(16, 8),), file, dynamo=False, training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+        )  # fmt: skip
+    found = measured(file.getvalue(), None)
+    assert RUNNING not in found.batch.notes
+    assert not found.idle_normalization
+
+
 def test_running_statistics_that_training_has_collected_normalise() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
