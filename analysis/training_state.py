@@ -38,7 +38,7 @@ def _can_judge(model: CheckedModel, name: str) -> bool:
 
 
 def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
-    """The BatchNormalizations that do so in eval mode; an export for training may ask for those of the batch always."""
+    """The BatchNormalizations that use theirs in eval mode; an export for training may always ask for the batch's."""
     return [
         node
         for node in model.nodes
