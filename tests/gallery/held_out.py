@@ -104,7 +104,7 @@ SICK: tuple[Exhibit, ...] = (
     sick("tanh 50, gain .85", "tanh", lambda _: drawn(vectors(50, nn.Tanh), 0.85), VECTORS, "105", NOT_EXPLODING,
          effort=Effort.STANDARD),
     # ---- exploding, chaotic, shattered
-    sick("relu 8, std 1, diverges", "relu", lambda _: drawn(vectors(8), std=1.0), VECTORS, "102 108", NOT_VANISHING,
+    sick("relu 8, std 2, diverges", "relu", lambda _: drawn(vectors(8), std=2.0), VECTORS, "102 108", NOT_VANISHING,
          effort=Effort.STANDARD),
     sick("residual 100, branches as large as the stream", "residual", lambda _: residual(100, HE), VECTORS, "102",
          NOT_VANISHING),
