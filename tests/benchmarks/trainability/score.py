@@ -1,6 +1,6 @@
 """How well the product's verdict says what training does, beside the targets; and every network it gets wrong.
 
-    python -m tests.benchmarks.trainability.score --labels labels.jsonl [--effort standard|quick] [--limit N]
+    python -m tests.benchmarks.trainability.score --labels FILE [FILE ...] [--effort standard|quick] [--limit N]
         [--treatments] [--out scores.json] [--reuse FOLDER]
 
 (a) fails SGD: unhealthy, or a finding GH105. (b) fails SGD and Adam: unhealthy. (c) fails SGD: an error that
@@ -207,14 +207,14 @@ def to_json(scored: Sequence[Scored]) -> list[dict[str, Any]]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labels", type=Path, required=True, help="what label.py wrote")
+    parser.add_argument("--labels", type=Path, nargs="+", required=True, help="what label.py wrote")
     parser.add_argument("--effort", type=Effort, choices=list(Effort), default=Effort.STANDARD)
     parser.add_argument("--treatments", action="store_true", help="whole analyses; changes no verdict, takes long")
     parser.add_argument("--limit", type=int, help="only the first so many networks")
     parser.add_argument("--out", type=Path, help="JSON with everything")
     parser.add_argument("--reuse", type=Path, help="folder of answers: ask only what it does not have")
     arguments = parser.parse_args()
-    labelled = list(read_labels(arguments.labels))[: arguments.limit]
+    labelled = [each for file in arguments.labels for each in read_labels(file)][: arguments.limit]
     scored = score_all(labelled, Inquiry(arguments.effort, arguments.treatments, arguments.reuse))
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(to_json(scored), indent=1) + "\n")
