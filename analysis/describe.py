@@ -7,9 +7,9 @@ import onnxruntime
 import torch
 
 from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
-from analysis.model import ValueSpec
+from analysis.model import ValueSpec, all_nodes
 from analysis.options import AnalysisOptions
-from analysis.reference import MODE_SLOT, drawn_names
+from analysis.reference import asks_for_dropout, drawn_names
 from analysis.subject import Subject
 from analysis.version import VERSION
 
@@ -72,7 +72,7 @@ def _notes(subject: Subject) -> list[str]:
     biased = any(layer.op == "Conv" and "bias" in layer.parameters for layer in subject.layers)
     if subject.trained and biased and "BatchNormalization" not in operators:
         notes.append(FOLDED)
-    if any(node.op_type == "Dropout" and len(node.input) > MODE_SLOT for node in subject.model.nodes):
+    if asks_for_dropout(all_nodes(subject.model.nodes)):
         notes.append(DROPOUT_OFF)
     if drawn_names(subject.model):
         notes.append(SAME_NUMBERS)

@@ -191,6 +191,14 @@ def bodies(node: NodeProto) -> Iterator[GraphProto]:
             yield from attribute.graphs
 
 
+def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """These nodes, each followed by those of its bodies."""
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from all_nodes(body.node)
+
+
 def captures(node: NodeProto) -> set[str]:
     """Values from outside that the bodies of a node read."""
     captured: set[str] = set()
@@ -309,7 +317,7 @@ def _drop_redundant(proto: ModelProto) -> bool:
     version = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD_DOMAINS), 0)
     if version >= SPLIT_COUNTS:
         return False
-    nodes = [*_all_nodes(proto.graph.node), *(node for each in proto.functions for node in _all_nodes(each.node))]
+    nodes = [*all_nodes(proto.graph.node), *(node for each in proto.functions for node in all_nodes(each.node))]
     mended = False
     for node in nodes:
         for attribute in node.attribute:
@@ -318,13 +326,6 @@ def _drop_redundant(proto: ModelProto) -> bool:
                 mended = True
                 break
     return mended
-
-
-def _all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    for node in nodes:
-        yield node
-        for body in bodies(node):
-            yield from _all_nodes(body.node)
 
 
 def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
@@ -610,7 +611,7 @@ def _skeleton(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> Model
 def _runtime_own(proto: ModelProto) -> Iterator[NodeProto]:
     """Nodes of the standard domain that only onnxruntime has in this version."""
     version = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD_DOMAINS), 0)
-    for node in _all_nodes(proto.graph.node):
+    for node in all_nodes(proto.graph.node):
         if is_runtime_own(node, version):
             yield node
 

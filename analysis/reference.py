@@ -5,7 +5,7 @@ Dropout that trains is switched off, as it is in measurement, and the numbers a 
 that torch drew; no two generators agree.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
-from analysis.model import CheckedModel, assemble_proto, bodies
+from analysis.model import CheckedModel, all_nodes, assemble_proto, bodies
 from analysis.weights import Array
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"
@@ -31,9 +31,14 @@ def drawn_names(model: CheckedModel) -> list[str]:
     return [node.output[0] for node in model.nodes if node.op_type in DRAWING]
 
 
+def asks_for_dropout(nodes: Iterable[NodeProto]) -> bool:
+    """Whether some Dropout among these nodes is told that it trains."""
+    return any(map(_trains, nodes))
+
+
 def draws_inside(model: CheckedModel) -> bool:
     """Whether the body of an If, a Loop or a Scan draws numbers, which nobody outside can hold fast."""
-    inside = (node for outer in model.nodes for body in bodies(outer) for node in _within(body.node))
+    inside = (node for outer in model.nodes for body in bodies(outer) for node in all_nodes(body.node))
     return any(node.op_type in DRAWING for node in inside)
 
 
@@ -49,7 +54,7 @@ def compute(
     settings.log_severity_level = LOG_FATAL
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     source: bytes | str
-    if extra or drawn or model.source is None or any(map(_trains, _within(model.nodes))):
+    if extra or drawn or model.source is None or asks_for_dropout(all_nodes(model.nodes)):
         source = _edited(model, extra, drawn)
         if isinstance(model.source, Path):
             settings.add_session_config_entry(BESIDE, str(model.source.parent))
@@ -66,7 +71,7 @@ def _edited(model: CheckedModel, extra: Iterable[str], drawn: Mapping[str, Array
     proto = _whole(model)
     if drawn and proto.functions:
         proto = assemble_proto(model.proto, model.weights)
-    for node in _within([*proto.graph.node, *(node for function in proto.functions for node in function.node)]):
+    for node in all_nodes([*proto.graph.node, *(node for function in proto.functions for node in function.node)]):
         if _trains(node):
             del node.input[MODE_SLOT:]
     if drawn:
@@ -86,12 +91,4 @@ def _whole(model: CheckedModel) -> ModelProto:
 
 
 def _trains(node: NodeProto) -> bool:
-    return node.op_type == "Dropout" and len(node.input) > MODE_SLOT
-
-
-def _within(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
-    """These nodes, and those of their bodies."""
-    for node in nodes:
-        yield node
-        for body in bodies(node):
-            yield from _within(body.node)
+    return node.op_type == "Dropout" and len(node.input) > MODE_SLOT and bool(node.input[MODE_SLOT])
