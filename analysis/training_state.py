@@ -29,7 +29,7 @@ MAJORITY: Final = 0.5
 def looks_trained(model: CheckedModel, trainable: Iterable[str]) -> bool:
     """Whether half of the weights look trained, or some BatchNormalization has seen data."""
     judged = [_weight_looks_trained(model.weights[name]) for name in trainable if _can_judge(model, name)]
-    return _has_running_statistics(model) or (bool(judged) and sum(judged) >= MAJORITY * len(judged))
+    return any(_collected(model)) or (bool(judged) and sum(judged) >= MAJORITY * len(judged))
 
 
 def _can_judge(model: CheckedModel, name: str) -> bool:
@@ -49,16 +49,12 @@ def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
 
 def has_fresh_statistics(model: CheckedModel) -> bool:
     """Whether some of these statistics are the 0 and 1 they start with."""
-    return not all(_collected(model, with_running_statistics(model)))
+    return not all(_collected(model))
 
 
-def _has_running_statistics(model: CheckedModel) -> bool:
-    return any(_collected(model, [node for node in model.nodes if node.op_type == "BatchNormalization"]))
-
-
-def _collected(model: CheckedModel, normalizations: Iterable[NodeProto]) -> Iterator[bool]:
-    """Of each with stored statistics, whether these have seen data."""
-    for node in normalizations:
+def _collected(model: CheckedModel) -> Iterator[bool]:
+    """Of each with stored statistics, whether these have seen data; an export for training moves them by itself."""
+    for node in with_running_statistics(model):
         if {node.input[3], node.input[4]} <= model.weights.keys():
             mean, variance = model.weights[node.input[3]], model.weights[node.input[4]]
             yield bool(np.any(mean != 0) or np.any(variance != 1))

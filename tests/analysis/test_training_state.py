@@ -1,3 +1,6 @@
+import io
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +54,21 @@ def test_running_statistics_that_have_seen_data_look_trained() -> None:
     network.train()
     network(torch.randn(8, 3, 16, 16))
     assert judged(check_model(export(network, torch.zeros(2, 3, 16, 16), keep_batch_norm=True)))
+
+
+def test_an_export_for_training_moves_running_statistics_and_does_not_make_a_network_trained() -> None:
+    network, file = seeded(ResidualNetwork).train(), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network, (torch.randn(8, 3, 16, 16),), file, dynamo=False, training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False,
+        )  # fmt: skip
+    model = check_model(file.getvalue())
+    moved = [node.input[3] for node in model.nodes if node.op_type == "BatchNormalization"]
+    assert moved
+    assert any(np.any(model.weights[name]) for name in moved)
+    assert not judged(model)
 
 
 def test_constant_and_tiny_weights_are_not_called_trained() -> None:
