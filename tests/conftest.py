@@ -23,7 +23,8 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _same_draws(request: pytest.FixtureRequest) -> None:
     """Whatever ran before in this process."""
-    for module in (request.module, sys.modules.get("tests.analysis.ops.cases")):
+    shared = (sys.modules.get(name) for name in ("tests.analysis.ops.cases", "tests.analysis.conversion"))
+    for module in (request.module, *shared):
         random = getattr(module, "RANDOM", None)
         if isinstance(random, np.random.Generator):
             random.bit_generator.state = np.random.default_rng(0).bit_generator.state

@@ -15,7 +15,7 @@ import pytest
 from analysis.pipeline import analyze
 from analysis.render.html import render_html
 from tests.acceptance.conftest import Service
-from tests.analysis.render.test_html import RECURRENT, poisoned
+from tests.analysis.render.pages import RECURRENT, poisoned
 from tests.analysis.reports import report_of
 from tests.gallery import mlp, vectors, xavier
 

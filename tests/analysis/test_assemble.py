@@ -18,7 +18,7 @@ from analysis.facts import (
 from analysis.report import Severity, Verdict
 from analysis.rules import diagnose
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run
-from tests.analysis.test_rank import error
+from tests.analysis.trials import error
 
 VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
 

@@ -7,7 +7,7 @@ from analysis.report import Verdict
 from analysis.rules import RULES
 from tests.analysis.reports import report_of
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run
-from tests.analysis.test_rank import trained, trial
+from tests.analysis.trials import trained, trial
 
 VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0), decades_per_layer=-0.5)
 SICK = measurement(flow=VANISHING, probe=FAILS)

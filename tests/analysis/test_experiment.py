@@ -4,35 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.clock import BUDGET_REACHED, Clock, OutOfTime
-from analysis.examine import examine
-from analysis.experiment import Experiment
-from analysis.facts import Parity, ParityStatus, Status
-from analysis.model import check_model
+from analysis.clock import BUDGET_REACHED, Clock
+from analysis.facts import Status
 from analysis.options import AnalysisOptions
 from analysis.replay import batch_statistics, draw, drawn
-from analysis.subject import prepare
+from tests.analysis.experiments import experiment, out_of_time_after
 from tests.gallery import Recurrent, export, he, mlp, seeded, sequences, vectors, xavier
-
-PARITY = Parity(reference="", status=ParityStatus.EQUAL)
-OPTIONS = AnalysisOptions()
-
-
-def experiment(
-    model: bytes, batch: bytes | None = None, options: AnalysisOptions = OPTIONS, clock: Clock | None = None
-) -> Experiment:
-    subject, measurement = examine(prepare(check_model(model), batch or vectors(), options), PARITY, options)
-    return Experiment(subject, measurement, options, clock or Clock(options.budget_seconds, None))
-
-
-def out_of_time_after(cells: Experiment, ticks: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = iter(range(ticks))
-
-    def check() -> None:
-        if next(left, None) is None:
-            raise OutOfTime
-
-    monkeypatch.setattr(cells.clock, "check", check)
 
 
 def test_the_plan_is_the_full_factorial_and_decay_with_one_id_per_cell() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from tests.analysis.test_convert import assert_sound, floats, ids, proto
+from tests.analysis.conversion import assert_sound, floats, ids, proto
 
 SAMPLES, STEPS, SIZE, UNITS = 2, 4, 2, 3
 SEQUENCES, LINES = floats(SAMPLES, STEPS, SIZE), floats(STEPS, SAMPLES, SIZE)

@@ -4,7 +4,7 @@ from analysis.errors import BadOptions
 from analysis.gate import Gate
 from analysis.pipeline import analyze
 from analysis.report import Finding, Report, Severity, Verdict
-from tests.analysis.test_rank import error
+from tests.analysis.trials import error
 from tests.gallery import he, mlp, vectors
 
 

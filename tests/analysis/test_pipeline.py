@@ -22,16 +22,11 @@ from analysis.facts import Provenance
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
+from tests.analysis.text_models import text_model
 from tests.gallery import Recurrent, export, he, held_out, mlp, npz, seeded, sequences, vectors, xavier
 from tests.gallery.exhibit import Exhibit
 
 MODEL = mlp(3, "Relu", he())
-
-
-def text_model(text: str) -> bytes:
-    return onnx.parser.parse_model(
-        f'<ir_version: 8, opset_import: ["" : 17, "house" : 1]> test {text}'
-    ).SerializeToString()
 
 
 def timeless(report: Report) -> dict[str, Any]:

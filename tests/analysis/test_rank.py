@@ -4,50 +4,17 @@ from dataclasses import replace
 import pytest
 
 from analysis.facts import (
-    Confidence,
-    Effect,
     Flow,
-    GradientStep,
     Measurement,
     NonFinite,
-    ParameterChoice,
-    Probe,
-    Status,
-    Structure,
     TimeProfile,
-    VariantInfo,
     Zone,
 )
-from analysis.rank import Trial, rank, score, shortlist, static8
-from analysis.report import Finding, Severity, Verdict
+from analysis.rank import rank, score, shortlist, static8
+from analysis.report import Verdict
 from analysis.zones import zone
 from tests.analysis.rules.builders import FAILS, flow, measurement, probe, run, stats, with_activation
-
-
-def trial(name: str, patient: Measurement, findings: tuple[Finding, ...] = (), *, destructive: bool = False) -> Trial:
-    info = VariantInfo(
-        id=name,
-        structure=Structure(),
-        parameters=ParameterChoice(),
-        gradient_step=GradientStep(),
-        status=Status.MEASURED,
-        effect=Effect.CHANGES_FUNCTION,
-        destructive=destructive,
-        cost="1 node changed",
-        recipe="Do it.",
-    )
-    return Trial(info, patient, findings)
-
-
-def trained(*ends: float) -> Probe:
-    return probe(*(run("sgd", end, seed) for seed, end in enumerate(ends)))
-
-
-def error(rule: str) -> Finding:
-    return Finding(
-        rule=rule, name="x", severity=Severity.ERROR, confidence=Confidence.HIGH, layers=(), message="x.",
-        evidence={}, affects=(), caused_by=(), remedies=(),
-    )  # fmt: skip
+from tests.analysis.trials import error, trained, trial
 
 
 @pytest.mark.parametrize(

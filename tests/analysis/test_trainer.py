@@ -8,7 +8,7 @@ from torch import nn
 from analysis.clock import BUDGET_REACHED
 from analysis.facts import Outcome, Probe
 from analysis.options import AnalysisOptions
-from tests.analysis.test_experiment import experiment, out_of_time_after
+from tests.analysis.experiments import experiment, out_of_time_after
 from tests.gallery import export, he, mlp, npz, seeded, vectors, xavier
 from tests.gallery.tasks import sequences
 

@@ -33,8 +33,11 @@ def questions(models: Path) -> Iterator[tuple[str, Question]]:
     """(name, what to ask) of every exhibit, then of every model with its batch."""
     for half in (first_half, held_out):
         for exhibit in half.EXHIBITS:
-            yield f"exhibit {exhibit.name}", lambda effort, exhibit=exhibit: analyze(
-                exhibit.model(0), exhibit.batch(0), uncut(effort, **exhibit.options)
+            yield (
+                f"exhibit {exhibit.name}",
+                lambda effort, exhibit=exhibit: analyze(
+                    exhibit.model(0), exhibit.batch(0), uncut(effort, **exhibit.options)
+                ),
             )
     index = models / "models.json"
     for entry in json.loads(index.read_text())["models"] if index.exists() else []:
@@ -78,9 +81,9 @@ def compare(before: Path, after: Path) -> int:
             said = "missing" if new is None else "equal" if old == new else "differs"
             counts[said] += 1
             if said == "differs":
-                print(f"{effort} {path.stem}: {first_difference(old, new)}")
+                print(f"{effort} {path.stem}: {first_difference(old, new)}")  # noqa: T201
         wrong += counts["missing"] + counts["differs"]
-        print(f"{effort}: {', '.join(f'{number} {said}' for said, number in sorted(counts.items()))}")
+        print(f"{effort}: {', '.join(f'{number} {said}' for said, number in sorted(counts.items()))}")  # noqa: T201
     return wrong
 
 

@@ -1,0 +1,162 @@
+"""Pages of reports, parsed; and reports full of hostile names."""
+
+import math
+from dataclasses import dataclass, field, replace
+from html.parser import HTMLParser
+
+from analysis.facts import ActivationGradient, LayerStats, Range, TimeProfile
+from analysis.render.html import render_html
+from analysis.report import Advice, AdviceKind, Report
+from tests.analysis.reports import report_of
+from tests.analysis.rules.builders import FAILS, flow, layer, measurement, stats
+from tests.analysis.trials import trained, trial
+
+VOID = {"meta", "br", "hr", "img", "link", "input"}
+VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
+
+
+@dataclass
+class Element:
+    """A tag with what is in it."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list["Element | str"] = field(default_factory=list)
+
+    def all(self, tag: str, **attributes: str) -> list["Element"]:
+        """Those below, in order."""
+        found = []
+        for child in self.children:
+            if isinstance(child, Element):
+                if child.tag == tag and all(child.attributes.get(k) == v for k, v in attributes.items()):
+                    found.append(child)
+                found += child.all(tag, **attributes)
+        return found
+
+    @property
+    def text(self) -> str:
+        parts = (child if isinstance(child, str) else child.text for child in self.children)
+        return " ".join("".join(parts).split())
+
+    @property
+    def value(self) -> float:
+        """The number a cell carries, whole."""
+        (data,) = self.all("data")
+        return float(data.attributes["value"])
+
+
+class Parser(HTMLParser):
+    """Strict: what is opened is closed, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Element("root", {})
+        self.open = [self.root]
+        self.declaration = ""
+
+    def handle_decl(self, decl: str) -> None:
+        self.declaration = decl
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs)
+        element = Element(tag, {name: value or "" for name, value in attrs})
+        self.open[-1].children.append(element)
+        if tag not in VOID:
+            self.open.append(element)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop().tag == tag
+
+    def handle_data(self, data: str) -> None:
+        self.open[-1].children.append(data)
+
+
+def parsed(page: str) -> Element:
+    parser = Parser()
+    parser.feed(page)
+    parser.close()
+    assert parser.declaration == "doctype html"
+    assert parser.open == [parser.root]
+    return parser.root
+
+
+def page_of(report: Report) -> Element:
+    return parsed(render_html(report))
+
+
+def rows(page: Element, table: str) -> list[list[Element]]:
+    """Cells of the body of a table, row by row."""
+    (found,) = page.all("table", id=table)
+    (body,) = found.all("tbody")
+    return [[cell for cell in row.children if isinstance(cell, Element)] for row in body.all("tr")]
+
+
+def profiled(*rms: float | None, first: int = 1) -> tuple[LayerStats, ...]:
+    """Layers with these activation gradients."""
+    return tuple(
+        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=1.0))
+        for place, each in enumerate(rms)
+    )
+
+
+RECURRENT = measurement(
+    recurrent=True,
+    through_time=(
+        TimeProfile(node="/lstm", direction="forward", gradient_log10=(-6.0, -5.0, -4.5, -3.0), horizon_steps=2),
+        TimeProfile(node="/lstm", direction="reverse", gradient_log10=(-3.0, -math.inf), growth_decades=0.5),
+    ),
+)
+HOSTILE = (
+    "</title></style></svg><script>alert(1)</script>",
+    '" onload="alert(1)" x=\'',
+    "' onmouseover='alert(1)",
+    "<img src=x onerror=alert(1)>",
+    "{{ 7 * 7 }}{% raw %}",
+    "]]>&#60;b&gt;<!--",
+    "\u202egnp.exe\u2066\u200b\u00ad\ufeff",
+    "\x00\x1b[31m\x7f\x85\u2028\n\ud800",
+)
+
+
+def every(element: Element) -> list[Element]:
+    below = [child for child in element.children if isinstance(child, Element)]
+    return [each for child in below for each in (child, *every(child))]
+
+
+def poisoned(name: str) -> Report:
+    """A report that says this name wherever a stranger could have put one."""
+    patient = measurement(
+        layers=tuple(replace(layer(each), name=name, op=name, activation=name) for each in (1, 2, 3)),
+        stats=profiled(1e-8, 1e-4, 0.1),
+        flow=replace(VANISHING, absent={name: name}),
+        probe=FAILS,
+        through_time=(TimeProfile(node=name, direction="forward", gradient_log10=(-3.0, 0.0), absent={name: name}),),
+        absent={name: name},
+    )
+    report = report_of(
+        patient, [trial("he", measurement(probe=trained(0.2)))], name=name, refused=[(name, name)],
+        left_out=[(name, name)],
+    )  # fmt: skip
+    model = replace(report.model, producer=name, opset={name: 1}, frozen={name: name}, notes=(name,))
+    findings = tuple(
+        each.model_copy(update={"layers": (name,), "affects": (name,), "caused_by": (name,)})
+        for each in report.findings
+    )
+    batch = report.batch.model_copy(update={"notes": (name,)})
+    options = {"train": [name], name: name}
+    engine = replace(report.engine, sandbox={name: name})
+    advice = (Advice(kind=AdviceKind.ADAM, words=name, values={}, snippet=name),)
+    remedies = tuple(
+        each.model_copy(update={"snippet": name, "cost": name, "recipe": name}) for each in report.remedies
+    )
+    return report.model_copy(
+        update={
+            "model": model, "findings": findings, "batch": batch, "options": options, "engine": engine,
+            "advice": advice, "remedies": remedies,
+        }
+    )  # fmt: skip
