@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Run
-from analysis.gradient_step import decayed
-from analysis.report import Advice, AdviceKind
+from analysis.facts.after_step import decayed
+from analysis.report.document import Advice, AdviceKind
 from analysis.snippet import training_snippet
 
 _HAPPENED: Final = {Outcome.DIVERGED: "diverged", Outcome.OSCILLATING: "went up and down"}

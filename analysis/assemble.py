@@ -21,8 +21,9 @@ from analysis.facts import (
     VariantInfo,
     Zone,
 )
+from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
-from analysis.report import (
+from analysis.report.document import (
     SCHEMA_VERSION,
     Advice,
     BatchInfo,
@@ -39,7 +40,6 @@ from analysis.report import (
 )
 from analysis.rules import BY_ID
 from analysis.version import VERSION
-from analysis.zones import zone
 
 KEPT: Final = "kept"
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from analysis.comparison import Change, FindingChange
 from analysis.excerpt import Excerpt, FindingExcerpt
-from analysis.gate import Gate
+from analysis.report.gate import Gate
 
 TOLERANCE_DECADES: Final = math.log10(2)  # another seed moves margins by some .06, and 1 layer may become 2
 ROUNDING: Final = 1e-9

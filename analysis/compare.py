@@ -27,9 +27,9 @@ from analysis.comparison import (
 )
 from analysis.excerpt import Excerpt, LayerExcerpt, StatsExcerpt
 from analysis.facts import Flow
-from analysis.gate import Gate
 from analysis.match import Match, match_layers
-from analysis.report import Report, Verdict
+from analysis.report.document import Report, Verdict
+from analysis.report.gate import Gate
 
 DEFAULT_GATE: Final = Gate()
 ORDER: Final = (Verdict.HEALTHY, Verdict.AT_RISK, Verdict.UNHEALTHY)

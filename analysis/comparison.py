@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from analysis.excerpt import FindingExcerpt
 from analysis.match import MatchedBy
-from analysis.report import Part, Verdict, published_schema
+from analysis.report.document import Part, Verdict, published_schema
 
 COMPARISON_VERSION: Final = "1.0"
 

@@ -28,7 +28,7 @@ from analysis.facts import (
     Structure,
     VariantInfo,
 )
-from analysis.gradient_step import after_step
+from analysis.facts.after_step import after_step
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
 from analysis.interventions._draws import in_turn
 from analysis.measure import cotangent_seeds, measure

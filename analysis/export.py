@@ -22,7 +22,7 @@ from analysis.interventions._base import Recipe
 from analysis.model import assemble_proto, check_graph
 from analysis.plan import asked_for, variant_id, without_steps
 from analysis.replay import batch_statistics, drawn
-from analysis.report import ModelFile
+from analysis.report.document import ModelFile
 from analysis.subject import Subject
 from analysis.weights import Array
 

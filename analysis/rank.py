@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
-from analysis.report import Decades, Finding, Proof, Remedy, Severity, Verdict
+from analysis.facts.zones import zone
+from analysis.report.document import Decades, Finding, Proof, Remedy, Severity, Verdict
 from analysis.snippet import training_snippet
-from analysis.zones import zone
 
 SHORTLIST: Final = 5
 """Trained side by side."""

@@ -11,17 +11,8 @@ from functools import partial
 from typing import Final
 
 from analysis.clock import Clock
-from analysis.facts import (
-    Clip,
-    ClipKind,
-    GradientStep,
-    LargerRate,
-    Measurement,
-    Outcome,
-    Probe,
-    ProbeKind,
-    Zone,
-)
+from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
+from analysis.facts.zones import zone
 from analysis.interventions._base import Recipe
 from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.probe import (
@@ -38,7 +29,6 @@ from analysis.probe import (
 )
 from analysis.replay import draw
 from analysis.subject import Subject
-from analysis.zones import zone
 
 REPLICATES: Final = 3
 LENGTHENED: Final = 2

@@ -8,9 +8,9 @@ from typing import Final
 
 from fastapi.responses import Response
 
-from analysis.gate import Gate
 from analysis.render.html import content_security_policy, render_html
-from analysis.report import Report
+from analysis.report.document import Report
+from analysis.report.gate import Gate
 from service.problems import ProblemError, problem
 
 JSON: Final = "application/json"

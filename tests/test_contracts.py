@@ -16,12 +16,12 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from analysis.gate import Gate
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.text import render_text
-from analysis.report import Severity
+from analysis.report.document import Severity
+from analysis.report.gate import Gate
 from analysis.rules import RULES, policy
 from service.configuration import find_configuration
 from service.settings import Settings

@@ -40,7 +40,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Evidence
+from analysis.facts.zones import EXPLODING_DECADES
+from analysis.report.document import Evidence
 from analysis.rules._base import (
     Draft,
     Limits,
@@ -55,7 +56,6 @@ from analysis.rules._base import (
     rule,
     settled,
 )
-from analysis.zones import EXPLODING_DECADES
 
 LEVERAGE_LOG10: Final = 3.0  # over the RMS of the input
 LEVERAGE_FAR_LOG10: Final = 4.0  # healthy vision networks stay under 3.9

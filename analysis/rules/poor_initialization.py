@@ -36,9 +36,9 @@ from statistics import median
 from typing import Final
 
 from analysis.facts import Measurement, Zone
-from analysis.report import Evidence, Severity
+from analysis.facts.zones import zone
+from analysis.report.document import Evidence, Severity
 from analysis.rules._base import Draft, Limits, amber, layers_with_stats, rule
-from analysis.zones import zone
 
 GAIN_DECADES: Final = 0.7  # a factor of five
 GAIN_REMARK: Final = 0.3  # a factor of two

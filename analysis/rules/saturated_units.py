@@ -32,7 +32,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report import Severity
+from analysis.facts.zones import VANISHING_DECADES
+from analysis.report.document import Severity
 from analysis.rules._base import (
     Draft,
     Limits,
@@ -45,7 +46,6 @@ from analysis.rules._base import (
     rule,
     settled,
 )
-from analysis.zones import VANISHING_DECADES
 
 MANY: Final = 0.3
 MOST: Final = 0.5  # TheDeepChecker, DeepDiagnosis

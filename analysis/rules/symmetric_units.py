@@ -32,9 +32,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Flow, Measurement
-from analysis.report import Evidence
+from analysis.facts.zones import EXPLODING_DECADES, VANISHING_DECADES
+from analysis.report.document import Evidence
 from analysis.rules._base import Draft, Limits, amber, has_large_input, layers_with_stats, rule, settled
-from analysis.zones import EXPLODING_DECADES, VANISHING_DECADES
 
 DUPLICATES: Final = 0.2
 

@@ -45,6 +45,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
+from analysis.facts.zones import VANISHING_DECADES
 from analysis.rules._base import (
     Draft,
     Limits,
@@ -57,7 +58,6 @@ from analysis.rules._base import (
     rule,
     settled,
 )
-from analysis.zones import VANISHING_DECADES
 
 LEVERAGE_LOG10: Final = -1.0  # healthy networks stay over -0.1
 SCALE_DECADES: Final = 3.0  # spread of update ratios that explains flow without loss of leverage

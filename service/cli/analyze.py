@@ -19,12 +19,12 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from analysis.clock import Progress as ProgressCallback
 from analysis.compare import compare, fails_beyond
 from analysis.errors import AnalysisError, BadOptions
-from analysis.gate import Gate
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline
 from analysis.render.html import render_html
 from analysis.render.text import render_text
-from analysis.report import Report
+from analysis.report.document import Report
+from analysis.report.gate import Gate
 from analysis.rules import policy
 from service.cli._files import read_report, write_all
 from service.client import Client

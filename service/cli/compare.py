@@ -11,8 +11,8 @@ import typer
 
 from analysis.compare import compare as compare_reports
 from analysis.errors import AnalysisError
-from analysis.gate import Gate
 from analysis.render.comparison import render_comparison
+from analysis.report.gate import Gate
 from service.cli._files import read_report, write_whole
 
 

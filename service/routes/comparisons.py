@@ -12,7 +12,7 @@ from analysis.compare import compare
 from analysis.comparison import Comparison
 from analysis.errors import BadReport
 from analysis.excerpt import Excerpt, parse_excerpt, read_excerpt
-from analysis.gate import Gate
+from analysis.report.gate import Gate
 from service.context import Context, context_of
 from service.jobs import State
 from service.problems import PROBLEM, ProblemError, refusal

@@ -8,7 +8,7 @@ import pytest
 from analysis.changes import finding_changes
 from analysis.comparison import FindingChange
 from analysis.excerpt import Excerpt
-from analysis.gate import Gate
+from analysis.report.gate import Gate
 from tests.analysis.small_reports import excerpt, found, small_report
 
 SAME = {f"layer-{number}": f"layer-{number}" for number in range(1, 9)}

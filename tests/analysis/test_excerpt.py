@@ -11,7 +11,7 @@ from analysis.errors import BadReport
 from analysis.excerpt import Excerpt, read_excerpt
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.report import Report, Severity, Verdict
+from analysis.report.document import Report, Severity, Verdict
 from tests.gallery import he, mlp, vectors
 
 EXAMPLE = Path(__file__).parents[3] / "shared" / "report-example.json"

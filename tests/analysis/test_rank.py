@@ -3,16 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import (
-    Flow,
-    Measurement,
-    NonFinite,
-    TimeProfile,
-    Zone,
-)
+from analysis.facts import Flow, Measurement, NonFinite, TimeProfile, Zone
+from analysis.facts.zones import zone
 from analysis.rank import rank, score, shortlist, static8
-from analysis.report import Verdict
-from analysis.zones import zone
+from analysis.report.document import Verdict
 from tests.analysis.rules.builders import FAILS, flow, measurement, probe, run, stats, with_activation
 from tests.analysis.trials import error, trained, trial
 

@@ -21,7 +21,7 @@ import torch
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
-from analysis.report import Report
+from analysis.report.document import Report
 from tests.gallery import first_half, held_out
 
 MODELS: Final = Path(__file__).parents[3] / "shared" / "models"

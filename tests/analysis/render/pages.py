@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 from analysis.facts import ActivationGradient, LayerStats, Range, TimeProfile
 from analysis.render.html import render_html
-from analysis.report import Advice, AdviceKind, Report
+from analysis.report.document import Advice, AdviceKind, Report
 from tests.analysis.reports import report_of
 from tests.analysis.rules.builders import FAILS, flow, layer, measurement, stats
 from tests.analysis.trials import trained, trial

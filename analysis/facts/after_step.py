@@ -9,7 +9,7 @@ elements and is measured.
 import math
 from dataclasses import replace
 
-from analysis.facts import ClipKind, GradientStats, GradientStep, LayerStats, Measurement
+from analysis.facts.measurement import ClipKind, GradientStats, GradientStep, LayerStats, Measurement
 
 
 def after_step(measurement: Measurement, step: GradientStep) -> Measurement:

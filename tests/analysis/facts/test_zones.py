@@ -3,7 +3,7 @@ import math
 import pytest
 
 from analysis.facts import Flow, Zone
-from analysis.zones import EXPLODING_DECADES, GREEN_DECADES, VANISHING_DECADES, zone
+from analysis.facts.zones import EXPLODING_DECADES, GREEN_DECADES, VANISHING_DECADES, zone
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from analysis.export import Destination
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.report import Report, report_schema
+from analysis.report.document import Report, report_schema
 from tests.gallery import he, mlp, vectors, xavier
 
 EXAMPLE = Path(__file__).parents[3] / "shared" / "report-example.json"

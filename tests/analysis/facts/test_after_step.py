@@ -10,7 +10,7 @@ from torch import nn
 
 from analysis.clipping import take_step
 from analysis.facts import Clip, ClipKind, GradientStep, Measurement
-from analysis.gradient_step import after_step
+from analysis.facts.after_step import after_step
 from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
