@@ -10,7 +10,8 @@ from typing import Final
 
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Run
 from analysis.facts.after_step import decayed
-from analysis.report.document import Advice, AdviceKind
+from analysis.report import Advice
+from analysis.report.parts import AdviceKind
 from analysis.snippet import training_snippet
 
 _HAPPENED: Final = {Outcome.DIVERGED: "diverged", Outcome.OSCILLATING: "went up and down"}

@@ -23,21 +23,9 @@ from analysis.facts import (
 )
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
-from analysis.report.document import (
-    SCHEMA_VERSION,
-    Advice,
-    BatchInfo,
-    Decades,
-    Finding,
-    LeftOut,
-    ModelFile,
-    Overall,
-    Remedy,
-    Report,
-    Severity,
-    Variant,
-    Verdict,
-)
+from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant, Verdict
+from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, ModelFile, Overall
+from analysis.report.parts import Decades
 from analysis.rules import BY_ID
 from analysis.version import VERSION
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.facts import Flow, Outcome, ParityStatus, Probe, ProbeKind
-from analysis.report.document import AdviceKind, Decades, Finding, Remedy, Report, Severity, Verdict
+from analysis.report import Finding, Remedy, Report, Severity, Verdict
+from analysis.report.parts import AdviceKind, Decades
 from analysis.rules import find_rule
 
 

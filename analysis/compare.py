@@ -28,7 +28,7 @@ from analysis.comparison import (
 from analysis.excerpt import Excerpt, LayerExcerpt, StatsExcerpt
 from analysis.facts import Flow
 from analysis.match import Match, match_layers
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 from analysis.report.gate import Gate
 
 DEFAULT_GATE: Final = Gate()

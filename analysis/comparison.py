@@ -6,7 +6,9 @@ from typing import Any, Final
 
 from analysis.excerpt import FindingExcerpt
 from analysis.match import MatchedBy
-from analysis.report.document import Part, Verdict, published_schema
+from analysis.report import Verdict
+from analysis.report.parts import Part
+from analysis.report.schema import published_schema
 
 COMPARISON_VERSION: Final = "1.0"
 

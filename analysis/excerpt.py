@@ -12,7 +12,9 @@ from pydantic_core import from_json
 
 from analysis.errors import BadReport
 from analysis.facts import Flow
-from analysis.report.document import SCHEMA_VERSION, Evidence, LeftOut, Part, Report, Severity, Verdict
+from analysis.report import Evidence, Report, Severity, Verdict
+from analysis.report.document import SCHEMA_VERSION, LeftOut
+from analysis.report.parts import Part
 
 MAJOR: Final = SCHEMA_VERSION.split(".", maxsplit=1)[0]
 MOST_LAYERS: Final = 20_000  # of large networks there are a few thousand

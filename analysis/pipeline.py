@@ -16,7 +16,7 @@ from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
 from analysis.plan import asked_for
 from analysis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
-from analysis.report.document import Finding, Remedy, Report, Verdict
+from analysis.report import Finding, Remedy, Report, Verdict
 from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
 

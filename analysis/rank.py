@@ -13,7 +13,8 @@ from typing import Final
 
 from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
 from analysis.facts.zones import zone
-from analysis.report.document import Decades, Finding, Proof, Remedy, Severity, Verdict
+from analysis.report import Finding, Remedy, Severity, Verdict
+from analysis.report.parts import Decades, Proof
 from analysis.snippet import training_snippet
 
 SHORTLIST: Final = 5

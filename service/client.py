@@ -12,7 +12,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from analysis.options import AnalysisOptions
-from analysis.report.document import Report
+from analysis.report import Report
 from service.problems import Problem, ProblemError, refusal
 from service.schemas import JobView
 

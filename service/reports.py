@@ -9,7 +9,7 @@ from typing import Final
 from fastapi.responses import Response
 
 from analysis.render.html import content_security_policy, render_html
-from analysis.report.document import Report
+from analysis.report import Report
 from analysis.report.gate import Gate
 from service.problems import ProblemError, problem
 

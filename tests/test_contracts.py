@@ -20,7 +20,7 @@ from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.text import render_text
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.report.gate import Gate
 from analysis.rules import RULES, policy
 from service.configuration import find_configuration

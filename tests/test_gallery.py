@@ -9,7 +9,7 @@ import pytest
 
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report import Report, Severity, Verdict
 from analysis.rules import RULES
 from tests.gallery import HEALTHY, SICK, first_half, held_out
 from tests.gallery.exhibit import labels

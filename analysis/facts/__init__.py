@@ -6,52 +6,33 @@ replaced by zero. `decades` are powers of ten: log10 of a ratio. Open `measureme
 others.
 """
 
+from analysis.facts.flow import Flow, Range
+from analysis.facts.kinds import Confidence, Effect, Outcome, ParityStatus, ProbeKind, Provenance, Status, Zone
+from analysis.facts.layers import ActivationGradient, ActivationStats, GradientStats, LayerStats, WeightStats
 from analysis.facts.measurement import (
-    LEAST_UNIT_NORM,
-    MATRIX_ROLES,
-    TINY_NORM,
-    ActivationGradient,
-    ActivationStats,
     Anatomy,
     AttentionStats,
     BatchFacts,
-    Clip,
-    ClipKind,
-    Confidence,
-    Effect,
-    EngineFacts,
-    Flow,
-    GradientStats,
-    GradientStep,
-    LargerRate,
-    Layer,
-    LayerStats,
     LossFacts,
     Measurement,
-    ModelFacts,
     NonFinite,
-    Outcome,
-    ParameterChoice,
+    Parity,
+    SampleGradients,
+    TimeProfile,
+)
+from analysis.facts.network import (
+    MATRIX_ROLES,
+    EngineFacts,
+    Layer,
+    ModelFacts,
     ParameterCount,
     ParameterInfo,
-    Parity,
-    ParityStatus,
-    Probe,
-    ProbeKind,
-    Provenance,
-    Range,
-    Run,
-    SampleGradients,
-    StartEnd,
-    Status,
-    Structure,
-    TimeProfile,
     ValueFacts,
-    VariantInfo,
-    WeightStats,
-    Zone,
     is_matrix,
 )
+from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
+from analysis.facts.training import LargerRate, Probe, Run, StartEnd
+from analysis.facts.variants import ParameterChoice, Structure, VariantInfo
 
 __all__ = [
     "LEAST_UNIT_NORM",

@@ -9,7 +9,9 @@ elements and is measured.
 import math
 from dataclasses import replace
 
-from analysis.facts.measurement import ClipKind, GradientStats, GradientStep, LayerStats, Measurement
+from analysis.facts.layers import GradientStats, LayerStats
+from analysis.facts.measurement import Measurement
+from analysis.facts.steps import ClipKind, GradientStep
 
 
 def after_step(measurement: Measurement, step: GradientStep) -> Measurement:

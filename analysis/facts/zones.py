@@ -7,7 +7,8 @@ over 45 healthy architectures the larger never fell under -2.2 and the smaller n
 
 from typing import Final
 
-from analysis.facts.measurement import Flow, Zone
+from analysis.facts.flow import Flow
+from analysis.facts.kinds import Zone
 
 VANISHING_DECADES: Final = -2.8
 """The larger of both normalisations below this: red."""

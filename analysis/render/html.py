@@ -24,7 +24,7 @@ from analysis.options import AnalysisOptions
 from analysis.render import _chart
 from analysis.render._chart import Chart, Series
 from analysis.render._visible import visible
-from analysis.report.document import Report, Variant, Verdict
+from analysis.report import Report, Variant, Verdict
 from analysis.rules import BY_ID
 from analysis.rules._base import Rule
 

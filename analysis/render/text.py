@@ -8,7 +8,7 @@ from typing import Final
 from analysis.brief import Brief, brief_of
 from analysis.facts import LayerStats
 from analysis.render._visible import visible
-from analysis.report.document import Finding, Remedy, Report
+from analysis.report import Finding, Remedy, Report
 
 WIDTH: Final = 80
 LABEL: Final = 8

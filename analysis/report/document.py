@@ -6,17 +6,13 @@ themselves. Additive changes only inside a major `schema_version`. NaN and infin
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from analysis.facts import (
     Anatomy,
     AttentionStats,
-    Confidence,
     Effect,
     EngineFacts,
     Flow,
@@ -34,125 +30,9 @@ from analysis.facts import (
     Structure,
     TimeProfile,
 )
+from analysis.report.parts import Advice, Decades, Finding, Part, Remedy, Verdict
 
 SCHEMA_VERSION: Final = "1.0"
-NON_FINITE: Final = ("NaN", "Infinity", "-Infinity")
-
-
-class Severity(StrEnum):
-    """How bad it is, if true."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-    @property
-    def rank(self) -> int:
-        """0 for the mildest."""
-        return list(Severity).index(self)
-
-
-class Verdict(StrEnum):
-    """The answer in one word; healthy means that no gradient-flow problem was found, and no more."""
-
-    HEALTHY = "healthy"
-    AT_RISK = "at_risk"
-    UNHEALTHY = "unhealthy"
-    INCONCLUSIVE = "inconclusive"
-
-
-class Part(BaseModel):
-    """A frozen part of the report."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings", use_attribute_docstrings=True)
-
-
-class Evidence(Part):
-    """A number and the threshold it crossed."""
-
-    value: float
-    threshold: float
-    margin_decades: float | None = None
-    """How far beyond the threshold, in powers of ten."""
-
-
-class Finding(Part):
-    """Something that is wrong, or worth knowing."""
-
-    rule: str
-    name: str
-    severity: Severity
-    confidence: Confidence
-    layers: tuple[str, ...]
-    message: str
-    """Constant for each rule; what varies is in the evidence."""
-    evidence: Mapping[str, Evidence]
-    affects: tuple[str, ...]
-    """sgd, adam, fp16."""
-    caused_by: tuple[str, ...]
-    """Rules whose findings explain this one."""
-    remedies: tuple[str, ...]
-    """Variants proven to help, best first."""
-
-
-class Proof(Part):
-    """Why a remedy is believed."""
-
-    kind: str
-    best_loss_over_chance: float
-    """Best run of the best seed."""
-    worst: float
-    """Best run of the worst seed."""
-    unchanged: float | None = None
-    """The same for the unchanged model."""
-    seeds: int
-    learns: bool | None = None
-    """Also learnt from minibatches, under 0.2 of chance in 200 steps; left out where that was not asked."""
-
-
-class Decades(Part):
-    """Flow before or after."""
-
-    decades_rms: float | None = None
-    decades_norm: float | None = None
-
-
-class Remedy(Part):
-    """A treatment that a short training has proven."""
-
-    rank: int
-    variant: str
-    proof: Proof
-    before: Decades
-    after: Decades
-    equivalent_to: tuple[str, ...]
-    """Variants within the spread between seeds."""
-    destructive: bool
-    changes_function: bool
-    training_only: bool
-    cost: str
-    recipe: str
-    snippet: str | None = None
-    """Optimiser, learning rate and gradient step of the best training, as PyTorch code."""
-
-
-class AdviceKind(StrEnum):
-    """What is advised."""
-
-    ADAM = "adam"
-    LARGER_LEARNING_RATE = "larger_learning_rate"
-    WEIGHT_DECAY = "weight_decay"
-
-
-class Advice(Part):
-    """What leaves the network as it is, and what it does."""
-
-    kind: AdviceKind
-    words: str
-    values: Mapping[str, float]
-    """Losses are over chance; `unchanged` is the loss without it."""
-    snippet: str | None = None
-    """As PyTorch code."""
 
 
 class BatchInfo(Part):
@@ -268,21 +148,3 @@ class Report(Part):
     def from_json(cls, content: bytes | str) -> "Report":
         """Read the published form."""
         return cls.model_validate_json(content)
-
-
-class _Schema(GenerateJsonSchema):
-    """Floats are numbers or one of the three strings."""
-
-    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
-        return {"anyOf": [super().float_schema(schema), {"type": "string", "enum": list(NON_FINITE)}]}
-
-
-def published_schema(kind: type[Part], path: str) -> dict[str, Any]:
-    """JSON Schema of what is served under this path."""
-    schema = kind.model_json_schema(mode="serialization", schema_generator=_Schema)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": path, **schema}
-
-
-def report_schema() -> dict[str, Any]:
-    """JSON Schema of the report, as served at /v1/schema/report."""
-    return published_schema(Report, "/v1/schema/report")

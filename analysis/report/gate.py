@@ -7,7 +7,8 @@ any error-level finding and on a verdict without enough evidence. `inconclusive`
 from dataclasses import dataclass
 
 from analysis.errors import BadOptions
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report.document import Report
+from analysis.report.parts import Severity, Verdict
 
 INCONCLUSIVE = Verdict.INCONCLUSIVE.value
 

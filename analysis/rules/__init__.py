@@ -8,7 +8,7 @@ from typing import Final
 from analysis.errors import BadOptions
 from analysis.facts import Measurement
 from analysis.options import AnalysisOptions
-from analysis.report.document import Finding, Severity
+from analysis.report import Finding, Severity
 from analysis.rules._base import Rule
 from analysis.rules.cancelled_parameter import cancelled_parameter
 from analysis.rules.chaotic_gradient import chaotic_gradient

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from analysis.facts import Confidence, Flow, Layer, LayerStats, Measurement
-from analysis.report.document import Evidence, Finding, Severity
+from analysis.report import Evidence, Finding, Severity
 
 HEADINGS: Final = (
     "What it detects",

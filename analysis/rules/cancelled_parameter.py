@@ -28,7 +28,7 @@ Ioffe and Szegedy 2015, section 3.2.
 from collections.abc import Iterator
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 

@@ -27,7 +27,7 @@ This project: two backward passes, one from the loss and one from a random cotan
 from collections.abc import Iterator
 
 from analysis.facts import Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import CONVERGED_GRADIENT, Draft, Limits, below, is_converged, rule
 
 

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Confidence, Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, amber, layers_with_stats, over, rule, settled
 
 MANY: Final = 0.2  # torchdiag's warning level

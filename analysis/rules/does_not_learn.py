@@ -42,7 +42,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Confidence, Measurement, Probe, ProbeKind, Provenance
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 LATE: Final = 0.2

@@ -41,7 +41,7 @@ from typing import Final
 
 from analysis.facts import Measurement
 from analysis.facts.zones import EXPLODING_DECADES
-from analysis.report.document import Evidence
+from analysis.report import Evidence
 from analysis.rules._base import (
     Draft,
     Limits,

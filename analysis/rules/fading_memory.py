@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement, TimeProfile
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, amber, below, rule, settled, under
 
 MEMORY_DECADES: Final = -2.0

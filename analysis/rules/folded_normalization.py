@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import FOLDED_SHARE, Draft, Limits, above, is_folded, over, rule
 
 SPREAD_LOG10: Final = 0.3  # a factor of two; fresh draws differ by a tenth of that

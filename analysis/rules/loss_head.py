@@ -34,7 +34,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, above, amber, loss_over_chance, rule
 
 LOSS_DECADES: Final = 1.5

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, is_converged, over, rule, under
 
 NOISE_OVER_BATCH: Final = 10.0

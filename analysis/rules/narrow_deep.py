@@ -28,7 +28,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, amber, over, rule
 
 WIDTH_SUM: Final = 5.0

@@ -30,7 +30,7 @@ Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.
 from collections.abc import Iterator
 
 from analysis.facts import LayerStats, Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, layers_with_stats, rule, settled
 
 

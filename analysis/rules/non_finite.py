@@ -28,7 +28,7 @@ Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.
 from collections.abc import Iterator
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 

@@ -37,7 +37,7 @@ from typing import Final
 
 from analysis.facts import Measurement, Zone
 from analysis.facts.zones import zone
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, amber, layers_with_stats, rule
 
 GAIN_DECADES: Final = 0.7  # a factor of five

@@ -33,7 +33,7 @@ from typing import Final
 
 from analysis.facts import Measurement
 from analysis.facts.zones import VANISHING_DECADES
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import (
     Draft,
     Limits,

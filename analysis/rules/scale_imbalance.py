@@ -29,7 +29,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, above, amber, is_converged, ratio_spread, rule, trunk_ratios
 
 SPREAD_DECADES: Final = 3.0

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence
+from analysis.report import Evidence
 from analysis.rules._base import Draft, Limits, amber, nonlinearity, over, rule
 
 COSINE: Final = 0.1  # healthy plain networks of 20 layers have 0.45

@@ -27,7 +27,7 @@ Bengio, Leonard and Courville 2013 (straight-through estimator); Jacob et al. 20
 from collections.abc import Iterator
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 

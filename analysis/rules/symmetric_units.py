@@ -33,7 +33,7 @@ from typing import Final
 
 from analysis.facts import Flow, Measurement
 from analysis.facts.zones import EXPLODING_DECADES, VANISHING_DECADES
-from analysis.report.document import Evidence
+from analysis.report import Evidence
 from analysis.rules._base import Draft, Limits, amber, has_large_input, layers_with_stats, rule, settled
 
 DUPLICATES: Final = 0.2

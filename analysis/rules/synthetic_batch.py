@@ -26,7 +26,7 @@ README, section "curl": what a batch may be.
 from collections.abc import Iterator
 
 from analysis.facts import Measurement, Provenance
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.facts import Measurement, Outcome, Run
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, learns, rule
 
 GROWTH: Final = 10.0

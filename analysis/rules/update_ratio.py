@@ -33,7 +33,7 @@ from statistics import median
 from typing import Final
 
 from analysis.facts import Measurement
-from analysis.report.document import Severity
+from analysis.report import Severity
 from analysis.rules._base import Draft, Limits, amber, is_converged, over, rule, trunk_ratios, under
 
 LEAST: Final = 1e-6

@@ -29,7 +29,7 @@ Zhang, Dauphin and Ma 2019 (Fixup); Goyal et al. 2017 (zero gamma); Peebles and 
 from collections.abc import Iterator
 
 from analysis.facts import Measurement
-from analysis.report.document import Evidence, Severity
+from analysis.report import Evidence, Severity
 from analysis.rules._base import Draft, Limits, rule
 
 

@@ -23,7 +23,7 @@ from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline
 from analysis.render.html import render_html
 from analysis.render.text import render_text
-from analysis.report.document import Report
+from analysis.report import Report
 from analysis.report.gate import Gate
 from analysis.rules import policy
 from service.cli._files import read_report, write_all

@@ -11,7 +11,7 @@ from analysis.comparison import comparison_schema
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
 from analysis.interventions._base import Treatment
 from analysis.options import AnalysisOptions
-from analysis.report.document import report_schema
+from analysis.report.schema import report_schema
 from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
 from service.problems import PROBLEM, refusal

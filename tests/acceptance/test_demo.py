@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.render.html import render_html
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 
 DEMO = Path(__file__).parents[2] / "deploy" / "demo" / "run.py"
 

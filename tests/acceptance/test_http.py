@@ -22,7 +22,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from analysis.comparison import Comparison
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 from service.objects import PART
 from service.problems import Problem
 from tests.acceptance.conftest import SECONDS, Service, kill, serving, wait_until

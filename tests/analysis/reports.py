@@ -20,7 +20,7 @@ from analysis.facts import (
 )
 from analysis.options import AnalysisOptions, parse_options
 from analysis.rank import Trial, rank
-from analysis.report.document import Report
+from analysis.report import Report
 from analysis.rules import diagnose
 from tests.analysis.rules.builders import FAILS, measurement
 

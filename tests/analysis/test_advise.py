@@ -5,7 +5,7 @@ import pytest
 
 from analysis.advise import advise
 from analysis.facts import LargerRate, Outcome, SampleGradients
-from analysis.report.document import AdviceKind
+from analysis.report.parts import AdviceKind
 from tests.analysis.rules.builders import FAILS, LEARNS, measurement, probe, run
 
 SGD_FAILS = probe(run("sgd", 1.0), run("adam", 0.2))

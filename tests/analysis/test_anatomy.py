@@ -17,7 +17,7 @@ from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report import Report, Severity, Verdict
 from analysis.subject import Subject, prepare
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, tokens, vectors
 

@@ -15,7 +15,7 @@ from analysis.facts import (
     Structure,
     VariantInfo,
 )
-from analysis.report.document import Severity, Verdict
+from analysis.report import Severity, Verdict
 from analysis.rules import diagnose
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.trials import error

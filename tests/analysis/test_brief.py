@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from analysis.brief import brief_of
 from analysis.facts import Flow, Parity, ParityStatus, ProbeKind, Range
-from analysis.report.document import Verdict
+from analysis.report import Verdict
 from analysis.rules import RULES
 from tests.analysis.reports import report_of
 from tests.analysis.rules.builders import FAILS, LEARNS, flow, measurement, probe, run

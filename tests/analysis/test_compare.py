@@ -12,7 +12,7 @@ from analysis.compare import compare, fails_beyond
 from analysis.comparison import Comparison, comparison_schema
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 from analysis.report.gate import Gate
 from tests.analysis.small_reports import FOUR, excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier

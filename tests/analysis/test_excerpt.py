@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +10,11 @@ from analysis.errors import BadReport
 from analysis.excerpt import Excerpt, read_excerpt
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report import Report, Severity, Verdict
+from tests.beside import SHARED
 from tests.gallery import he, mlp, vectors
 
-EXAMPLE = Path(__file__).parents[3] / "shared" / "report-example.json"
+EXAMPLE = SHARED / "report-example.json"
 LEAST: dict[str, Any] = {"schema_version": "1.0", "verdict": "at_risk", "layers": [], "findings": []}
 FINDING: dict[str, Any] = {"rule": "GH101", "severity": "error"}
 

@@ -21,7 +21,7 @@ from analysis.errors import (
 from analysis.facts import Provenance
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 from tests.analysis.text_models import text_model
 from tests.gallery import Recurrent, export, he, held_out, mlp, npz, seeded, sequences, vectors, xavier
 from tests.gallery.exhibit import Exhibit

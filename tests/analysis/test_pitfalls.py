@@ -16,7 +16,7 @@ from torch import nn
 from analysis.facts import LayerStats, Provenance
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report import Report, Severity, Verdict
 from tests.gallery import (
     CLASSES,
     INPUTS,

@@ -6,7 +6,7 @@ import pytest
 from analysis.facts import Flow, Measurement, NonFinite, TimeProfile, Zone
 from analysis.facts.zones import zone
 from analysis.rank import rank, score, shortlist, static8
-from analysis.report.document import Verdict
+from analysis.report import Verdict
 from tests.analysis.rules.builders import FAILS, flow, measurement, probe, run, stats, with_activation
 from tests.analysis.trials import error, trained, trial
 

@@ -12,7 +12,7 @@ from analysis.facts import (
     VariantInfo,
 )
 from analysis.rank import Trial
-from analysis.report.document import Finding, Severity
+from analysis.report import Finding, Severity
 from tests.analysis.rules.builders import probe, run
 
 

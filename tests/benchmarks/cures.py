@@ -19,7 +19,7 @@ from analysis.export import Destination
 from analysis.facts import ClipKind, GradientStep
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.report.document import Report
+from analysis.report import Report
 
 FAILS = 0.5
 TOP = 3

@@ -21,10 +21,11 @@ import torch
 from analysis.errors import AnalysisError
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
-from analysis.report.document import Report
+from analysis.report import Report
+from tests.beside import SHARED
 from tests.gallery import first_half, held_out
 
-MODELS: Final = Path(__file__).parents[3] / "shared" / "models"
+MODELS: Final = SHARED / "models"
 LONGEST_SECONDS: Final = 86_400.0
 Question = Callable[[Effort], Report]
 

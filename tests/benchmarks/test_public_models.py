@@ -21,9 +21,10 @@ from analysis.interventions import BY_TOKEN
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
+from tests.beside import SHARED
 
 pytestmark = pytest.mark.benchmark
-FOLDER = Path(__file__).parents[3] / "shared" / "models"
+FOLDER = SHARED / "models"
 EVERYTHING = (*BY_TOKEN, "selu+group_norm+residual+orthogonal", "standardized+pre_ln+xavier", "zero_ends+xavier")
 QUICK = AnalysisOptions(effort="quick", variants=("only", *EVERYTHING), batch_size=4)  # type: ignore[arg-type]
 

@@ -25,7 +25,7 @@ from analysis.experiment import Experiment
 from analysis.model import check_model
 from analysis.options import Effort
 from analysis.parity import check_parity
-from analysis.report.document import Finding, Severity
+from analysis.report import Finding, Severity
 from analysis.rules import diagnose
 from analysis.subject import prepare
 from tests.gallery.exhibit import Exhibit, labels

@@ -23,7 +23,8 @@ from analysis.interventions import BY_TOKEN
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
-from analysis.report.document import LeftOut, ModelFile, Report, Verdict
+from analysis.report import Report, Verdict
+from analysis.report.document import LeftOut, ModelFile
 from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app

@@ -16,7 +16,7 @@ from analysis.export import Destination
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
 from analysis.plan import without_steps
-from analysis.report.document import Report
+from analysis.report import Report
 from service.app import create_app
 from service.client import TIMEOUT, Client
 from service.context import Context

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 
 from analysis.facts import ActivationGradient, LayerStats, Range, TimeProfile
 from analysis.render.html import render_html
-from analysis.report.document import Advice, AdviceKind, Report
+from analysis.report import Advice, Report
+from analysis.report.parts import AdviceKind
 from tests.analysis.reports import report_of
 from tests.analysis.rules.builders import FAILS, flow, layer, measurement, stats
 from tests.analysis.trials import trained, trial

@@ -17,7 +17,8 @@ from analysis.facts import Provenance, SampleGradients
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
-from analysis.report.document import ModelFile, Report
+from analysis.report import Report
+from analysis.report.document import ModelFile
 from analysis.rules import BY_ID
 from tests.analysis.render.pages import (
     HOSTILE,

@@ -9,10 +9,12 @@ import pytest
 from analysis.export import Destination
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.report.document import Report, report_schema
+from analysis.report import Report
+from analysis.report.schema import report_schema
+from tests.beside import SHARED
 from tests.gallery import he, mlp, vectors, xavier
 
-EXAMPLE = Path(__file__).parents[3] / "shared" / "report-example.json"
+EXAMPLE = SHARED / "report-example.json"
 IDENTIFIERS = {
     "opset",
     "parameters",

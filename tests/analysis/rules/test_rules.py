@@ -25,7 +25,7 @@ from analysis.facts import (
     WeightStats,
 )
 from analysis.options import AnalysisOptions
-from analysis.report.document import Finding, Severity
+from analysis.report import Finding, Severity
 from analysis.rules import RULES, diagnose, policy
 from analysis.rules._base import HEADINGS
 from tests.analysis.rules.builders import (

@@ -23,7 +23,7 @@ from analysis.errors import AnalysisError
 from analysis.experiment import Experiment
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
-from analysis.report.document import Report, Severity, Verdict
+from analysis.report import Report, Severity, Verdict
 from tests.benchmarks.trainability.configurations import Configuration
 from tests.benchmarks.trainability.export import to_npz, to_onnx
 from tests.benchmarks.trainability.networks import build

@@ -16,7 +16,7 @@ from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.plan import without_steps
 from analysis.render.html import render_html
-from analysis.report.document import Report, Verdict
+from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
 from service.jobs import State

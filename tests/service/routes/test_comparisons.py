@@ -14,7 +14,7 @@ from analysis.compare import compare
 from analysis.comparison import Comparison
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.report.document import Report
+from analysis.report import Report
 from analysis.report.gate import Gate
 from service.app import create_app
 from service.jobs import State

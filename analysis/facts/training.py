@@ -1,0 +1,79 @@
+"""Short real trainings: a run, and the probe that it belongs to."""
+
+import math
+from collections.abc import Mapping
+
+from analysis.facts.kinds import Outcome, ProbeKind, fact
+
+
+@fact
+class StartEnd:
+    """A quantity before and after training."""
+
+    start: float
+    end: float
+
+
+@fact
+class Run:
+    """One short training."""
+
+    optimizer: str
+    momentum: float | None = None
+    learning_rate: float
+    seed: int
+    outcome: Outcome
+    curve: tuple[float, ...]
+    """Loss over chance before each step and after the last."""
+    held_out: tuple[float, ...] = ()
+    """The same on samples that it was not trained on, every ten steps; where there are any, they decide the outcome."""
+    weight_norm: StartEnd
+    moved: Mapping[str, float]
+    """Layer id to |W_K - W_0| / |W_0|."""
+
+    @property
+    def end(self) -> float:
+        """The loss that counts: the best on samples held out, or else the last; infinite where it is no number."""
+        end = min(filter(math.isfinite, self.held_out), default=math.inf) if self.held_out else self.curve[-1]
+        return end if math.isfinite(end) else math.inf
+
+
+@fact
+class LargerRate:
+    """The unchanged network at a learning rate it cannot take, and the same with clipping by norm."""
+
+    without: Run
+    clipped: Run
+    max_norm: float
+
+
+@fact
+class Probe:
+    """Short trainings of one variant on the sample batch; weights are restored after."""
+
+    kind: ProbeKind
+    steps: int
+    samples: int
+    minibatch: int
+    held_out: int = 0
+    """Samples kept from training, to see whether what is learnt carries over to them."""
+    best_loss_over_chance: float
+    """Best run of the worst seed."""
+    late: bool = False
+    """Runs that had not learnt were given four times as many steps, and had learnt only under 0.2 of chance."""
+    unfinished: bool = False
+    """They were to be given more steps, and the budget ended before."""
+    runs: tuple[Run, ...]
+
+    def learns(self, optimizer: str) -> bool:
+        """Whether some run with this optimiser learnt, for every seed that was run."""
+        seeds = {run.seed for run in self.runs}
+        return all(
+            any(run.outcome is Outcome.LEARNT for run in self.runs if run.seed == seed and run.optimizer == optimizer)
+            for seed in seeds
+        )
+
+    @property
+    def fails_sgd_alone(self) -> bool:
+        """Whether plain gradient descent is all that a remedy has to mend."""
+        return self.learns("adam") and not self.learns("sgd")
