@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from analysis.advise import advise
-from analysis.assemble import Row, assemble, verdict_of
 from analysis.batch import Batch
 from analysis.clock import Clock, Progress
 from analysis.describe import describe_engine, describe_model
+from analysis.diagnosis.advise import advise
+from analysis.diagnosis.assemble import Row, assemble, verdict_of
+from analysis.diagnosis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
+from analysis.diagnosis.rules import Policy, diagnose, policy
 from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
 from analysis.export import Destination, export
@@ -15,9 +17,7 @@ from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity
 from analysis.plan import asked_for
-from analysis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
 from analysis.report import Finding, Remedy, Report, Verdict
-from analysis.rules import Policy, diagnose, policy
 from analysis.subject import prepare
 
 DEFAULT_OPTIONS = AnalysisOptions()

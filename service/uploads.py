@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from analysis.diagnosis.rules import policy
 from analysis.errors import NotOnnx
 from analysis.options import AnalysisOptions, parse_options
 from analysis.plan import asked_for
-from analysis.rules import policy
 from service.objects import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 

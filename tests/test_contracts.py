@@ -16,20 +16,20 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from analysis.diagnosis.rules import RULES, policy
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.text import render_text
 from analysis.report import Severity
 from analysis.report.gate import Gate
-from analysis.rules import RULES, policy
 from service.configuration import find_configuration
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("analysis", "service") for path in (ROOT / folder).rglob("*.py"))
 SHELVES = (
-    "analysis/rules",
+    "analysis/diagnosis/rules",
     "analysis/interventions",
     "analysis/render",
     "analysis/ops",
@@ -61,9 +61,9 @@ def loaded_by(statement: str) -> set[str]:
         "service.app",
         "service.supervisor",
         "service.client",
-        "analysis.rules",
+        "analysis.diagnosis.rules",
         "analysis.render.html",
-        "analysis.compare",
+        "analysis.comparison.compare",
         "analysis",
     ],
 )

@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
+from analysis.diagnosis.rules import RULES
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
 from analysis.report import Report, Severity, Verdict
-from analysis.rules import RULES
 from tests.gallery import HEALTHY, SICK, first_half, held_out
 from tests.gallery.exhibit import labels
 from tests.gallery.matrix import diagnosed, judge

@@ -5,8 +5,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from analysis.comparison import Change, Comparison, FindingChange, LayerChanges, LayerName, OldNew, RemedyChanges
-from analysis.excerpt import FindingExcerpt
+from analysis.comparison.document import (
+    Change,
+    Comparison,
+    FindingChange,
+    LayerChanges,
+    LayerName,
+    OldNew,
+    RemedyChanges,
+)
+from analysis.comparison.excerpt import FindingExcerpt
 
 WIDTH: Final = 80
 MOST_LISTED: Final = 6

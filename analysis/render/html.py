@@ -18,15 +18,15 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from analysis.brief import brief_of, root_cause
+from analysis.diagnosis.brief import brief_of, root_cause
+from analysis.diagnosis.contract import Rule
+from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Flow, Layer, LayerStats, Range, Status, TimeProfile, ValueFacts
 from analysis.options import AnalysisOptions
 from analysis.render import _chart
 from analysis.render._chart import Chart, Series
 from analysis.render._visible import visible
 from analysis.report import Report, Variant, Verdict
-from analysis.rules import BY_ID
-from analysis.rules._base import Rule
 
 MOST_CURVES: Final = 4
 """Beside the unchanged model."""

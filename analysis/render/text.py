@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from analysis.brief import Brief, brief_of
+from analysis.diagnosis.brief import Brief, brief_of
 from analysis.facts import LayerStats
 from analysis.render._visible import visible
 from analysis.report import Finding, Remedy, Report

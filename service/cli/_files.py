@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from analysis.comparison.excerpt import Excerpt, read_excerpt
 from analysis.errors import BadOptions
-from analysis.excerpt import Excerpt, read_excerpt
 
 
 def read_report(path: Path) -> Excerpt:

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from analysis.clock import Progress as ProgressCallback
-from analysis.compare import compare, fails_beyond
+from analysis.comparison.compare import compare, fails_beyond
+from analysis.diagnosis.rules import policy
 from analysis.errors import AnalysisError, BadOptions
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline
@@ -25,7 +26,6 @@ from analysis.render.html import render_html
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.report.gate import Gate
-from analysis.rules import policy
 from service.cli._files import read_report, write_all
 from service.client import Client
 from service.configuration import find_configuration, read_configuration

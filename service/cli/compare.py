@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from analysis.compare import compare as compare_reports
+from analysis.comparison.compare import compare as compare_reports
 from analysis.errors import AnalysisError
 from analysis.render.comparison import render_comparison
 from analysis.report.gate import Gate

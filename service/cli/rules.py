@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from analysis.rules import RULES, find_rule
-from analysis.rules._base import Rule
+from analysis.diagnosis.contract import Rule
+from analysis.diagnosis.rules import RULES, find_rule
 from service.cli._pages import print_page, refuse
 
 

@@ -7,13 +7,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
-from analysis.comparison import comparison_schema
+from analysis.comparison.document import comparison_schema
+from analysis.diagnosis.contract import Rule
+from analysis.diagnosis.rules import RULES, find_rule
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
 from analysis.interventions._base import Treatment
 from analysis.options import AnalysisOptions
 from analysis.report.schema import report_schema
-from analysis.rules import RULES, find_rule
-from analysis.rules._base import Rule
 from service.problems import PROBLEM, refusal
 from service.schemas import InterventionView, RuleView
 

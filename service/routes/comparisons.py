@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic_core import from_json
 
-from analysis.compare import compare
-from analysis.comparison import Comparison
+from analysis.comparison.compare import compare
+from analysis.comparison.document import Comparison
+from analysis.comparison.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.errors import BadReport
-from analysis.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.report.gate import Gate
 from service.context import Context, context_of
 from service.jobs import State

@@ -21,7 +21,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from analysis.comparison import Comparison
+from analysis.comparison.document import Comparison
 from analysis.report import Report, Verdict
 from service.objects import PART
 from service.problems import Problem

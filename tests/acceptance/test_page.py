@@ -15,8 +15,8 @@ import pytest
 from analysis.pipeline import analyze
 from analysis.render.html import render_html
 from tests.acceptance.conftest import Service
+from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.render.pages import RECURRENT, poisoned
-from tests.analysis.reports import report_of
 from tests.gallery import mlp, vectors, xavier
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

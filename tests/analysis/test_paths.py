@@ -3,11 +3,11 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
+from analysis.diagnosis.rules import diagnose
 from analysis.facts import Measurement
 from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.rules import diagnose
 from analysis.subject import prepare
 from tests.gallery import npz
 

@@ -7,7 +7,7 @@ from analysis.facts import Measurement
 from analysis.interventions import BY_TOKEN
 from analysis.options import AnalysisOptions
 from analysis.plan import BASELINE, asked_for, cell_of, is_factorial, make_plan, variant_id
-from tests.analysis.rules.builders import flow, measurement, stats
+from tests.analysis.diagnosis.builders import flow, measurement, stats
 
 OPTIONS = AnalysisOptions()
 

@@ -20,13 +20,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.clock import Clock
+from analysis.diagnosis.rules import diagnose
 from analysis.examine import examine
 from analysis.experiment import Experiment
 from analysis.model import check_model
 from analysis.options import Effort
 from analysis.parity import check_parity
 from analysis.report import Finding, Severity
-from analysis.rules import diagnose
 from analysis.subject import prepare
 from tests.gallery.exhibit import Exhibit, labels
 

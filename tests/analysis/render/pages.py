@@ -8,9 +8,9 @@ from analysis.facts import ActivationGradient, LayerStats, Range, TimeProfile
 from analysis.render.html import render_html
 from analysis.report import Advice, Report
 from analysis.report.parts import AdviceKind
-from tests.analysis.reports import report_of
-from tests.analysis.rules.builders import FAILS, flow, layer, measurement, stats
-from tests.analysis.trials import trained, trial
+from tests.analysis.diagnosis.builders import FAILS, flow, layer, measurement, stats
+from tests.analysis.diagnosis.reports import report_of
+from tests.analysis.diagnosis.trials import trained, trial
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from analysis.compare import compare
+from analysis.comparison.compare import compare
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.comparison import WIDTH, render_baseline, render_comparison
-from tests.analysis.small_reports import excerpt, found, small_report
+from tests.analysis.comparison.small_reports import excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier
 
 OLD = small_report(

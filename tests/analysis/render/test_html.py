@@ -12,14 +12,17 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from analysis.brief import brief_of
+from analysis.diagnosis.brief import brief_of
+from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Provenance, SampleGradients
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import Report
 from analysis.report.document import ModelFile
-from analysis.rules import BY_ID
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
+from tests.analysis.diagnosis.reports import report_of
+from tests.analysis.diagnosis.trials import trained, trial
 from tests.analysis.render.pages import (
     HOSTILE,
     RECURRENT,
@@ -32,9 +35,6 @@ from tests.analysis.render.pages import (
     profiled,
     rows,
 )
-from tests.analysis.reports import report_of
-from tests.analysis.rules.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
-from tests.analysis.trials import trained, trial
 from tests.gallery import mlp, vectors, xavier
 
 

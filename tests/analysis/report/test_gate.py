@@ -4,7 +4,7 @@ from analysis.errors import BadOptions
 from analysis.pipeline import analyze
 from analysis.report import Finding, Report, Severity, Verdict
 from analysis.report.gate import Gate
-from tests.analysis.trials import error
+from tests.analysis.diagnosis.trials import error
 from tests.gallery import he, mlp, vectors
 
 

@@ -23,7 +23,7 @@ from service.jobs import State
 from service.problems import Problem
 from service.settings import Settings
 from service.store import now
-from tests.analysis.small_reports import found, small_report
+from tests.analysis.comparison.small_reports import found, small_report
 from tests.analysis.text_models import text_model
 from tests.gallery import he, mlp, npz, vectors, xavier
 from tests.service.test_client import Bridge, client_of

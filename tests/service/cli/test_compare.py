@@ -10,9 +10,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.comparison import Comparison
+from analysis.comparison.document import Comparison
 from service.cli import app
-from tests.analysis.small_reports import found, small_report
+from tests.analysis.comparison.small_reports import found, small_report
 
 README = Path(__file__).parents[3] / "README.md"
 HEALTHY, SICK = small_report(), small_report("unhealthy", found("GH101", "error", "layer-1", flow=1.0))

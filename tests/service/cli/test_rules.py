@@ -3,7 +3,7 @@
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.rules import RULES
+from analysis.diagnosis.rules import RULES
 from service.cli import app
 
 

@@ -10,8 +10,8 @@ import httpx
 import jsonschema
 import pytest
 
-from analysis.compare import compare
-from analysis.comparison import Comparison
+from analysis.comparison.compare import compare
+from analysis.comparison.document import Comparison
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
@@ -19,7 +19,7 @@ from analysis.report.gate import Gate
 from service.app import create_app
 from service.jobs import State
 from service.settings import Settings
-from tests.analysis.small_reports import excerpt, found, small_report
+from tests.analysis.comparison.small_reports import excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier
 from tests.service.test_app import UNSUPPORTED, Service, job_of, problem_in
 

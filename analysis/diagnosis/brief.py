@@ -1,0 +1,210 @@
+"""The recipe in words: verdict, cause, the one change to make, what it moved, what it costs, how sure.
+
+These are the words of the report's summary, of the terminal and of the page; nobody words them again.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.diagnosis.rules import find_rule
+from analysis.facts import Flow, Outcome, ParityStatus, Probe, ProbeKind
+from analysis.report import Finding, Remedy, Report, Severity, Verdict
+from analysis.report.parts import AdviceKind, Decades
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brief:
+    """Sentences; empty where there is nothing to say."""
+
+    verdict: str
+    """In one word, and how many findings there are."""
+    cause: str
+    first: str
+    """What leaves the network as it is and was proven to help: to be tried before the change."""
+    change: str
+    """The one change to make: the best remedy, or what is known where none was proven."""
+    moved: str
+    """What the change did, from before to after."""
+    cost: str
+    certainty: str
+    """How far cause and change may be believed, and why."""
+
+    @property
+    def summary(self) -> str:
+        """What is wrong, what was proven to help, by how much."""
+        return " ".join(filter(None, (self.cause, self.first, self.change, self.moved)))
+
+
+def brief_of(report: Report) -> Brief:
+    """The recipe of a report; its `summary` is not read."""
+    best = report.remedies[0] if report.remedies and _is_ill(report.verdict) else None
+    root = root_cause(report.findings)
+    return Brief(
+        verdict=_verdict(report),
+        cause=_cause(report, root),
+        first=" ".join(card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY),
+        change=best.recipe if best is not None else _unproven(report, root),
+        moved="" if best is None else _moved(best),
+        cost="" if best is None else _cost(best),
+        certainty=" ".join(_certainty(report, root, best)),
+    )
+
+
+def root_cause(findings: Sequence[Finding]) -> Finding | None:
+    """The worst finding that none of the others explains; None where there are remarks only."""
+    serious = _serious(findings)
+    return min(serious, key=lambda each: (-each.severity.rank, len(each.caused_by), each.rule), default=None)
+
+
+def _is_ill(verdict: Verdict) -> bool:
+    return verdict in {Verdict.UNHEALTHY, Verdict.AT_RISK}
+
+
+def _serious(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity is not Severity.INFO]
+
+
+# ------------------------------------------------------------------ verdict and cause
+
+
+def _verdict(report: Report) -> str:
+    counts = [
+        (sum(finding.severity is severity for finding in report.findings), word)
+        for severity, word in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "remark"))
+    ]
+    said = ", ".join(f"{count} {word}{'s' * (count > 1)}" for count, word in counts if count)
+    return f"{report.verdict.value.replace('_', ' ')}{': ' * bool(said)}{said}"
+
+
+def _cause(report: Report, root: Finding | None) -> str:
+    flow = report.gradient_flow
+    if report.verdict is Verdict.HEALTHY:
+        return "No gradient-flow problem found."
+    if report.verdict is Verdict.INCONCLUSIVE:
+        if flow.decades_rms is None:
+            why = "; ".join(filter(None, (flow.absent.get("decades_rms"), _why_untrained(report))))
+            return f"Neither gradient flow nor a training probe could be measured{': ' * bool(why)}{why}."
+        return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
+    if root is None:
+        return "The flow of gradients is out of its usual range and no training probe was run to decide."
+    return f"{root.message}{_flow_words(flow)}{_others(report.findings, root)}"
+
+
+def _flow_words(flow: Flow) -> str:
+    if flow.decades_rms is None or abs(flow.decades_rms) < 1:
+        return ""
+    if not math.isfinite(flow.decades_rms):
+        return " No gradient arrives at the first layer."
+    verb = "loses" if flow.decades_rms < 0 else "gains"
+    each = f" ({abs(flow.decades_per_layer):.2g} a layer)" if flow.decades_per_layer else ""
+    return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
+
+
+def _others(findings: Sequence[Finding], root: Finding) -> str:
+    """What the root does not explain."""
+    apart = [each for each in _serious(findings) if each.rule != root.rule and root.rule not in each.caused_by]
+    names = list(dict.fromkeys(finding.name for finding in apart))
+    return f" Also found: {', '.join(names)}." if names else ""
+
+
+# ------------------------------------------------------------------ the change, its effect, its cost
+
+
+def _unproven(report: Report, root: Finding | None) -> str:
+    """What is known where no treatment was proven to help."""
+    if not _is_ill(report.verdict):
+        return ""
+    rule = None if root is None else find_rule(root.rule)
+    usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
+    return f"No treatment was proven to help: {_why_unproven(report)}.{usual}"
+
+
+def _why_unproven(report: Report) -> str:
+    trained = [each for each in report.variants[1:] if each.probe is not None]
+    if trained:
+        return f"of {len(trained)} that were trained none learnt clearly better than the unchanged model"
+    return _why_untrained(report) or "none that was measured looked promising enough to be trained"
+
+
+def _why_untrained(report: Report) -> str:
+    return next((item.why for item in report.left_out if item.what.startswith("training")), "")
+
+
+def _moved(remedy: Remedy) -> str:
+    proof, flow = remedy.proof, ""
+    before, after = _decades(remedy.before), _decades(remedy.after)
+    if before and after:
+        flow = f"Gradient flow from {before} to {after} decades; "
+    unchanged = "" if proof.unchanged is None else f" from {proof.unchanged:.2f}"
+    loss = f"loss after a short training{unchanged} to {proof.worst:.2f} of chance ({_worst_of(proof.seeds)})."
+    return flow + loss if flow else loss[0].upper() + loss[1:]
+
+
+def _worst_of(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"worst of {seeds} seeds"
+
+
+def _decades(flow: Decades) -> str:
+    if flow.decades_rms is None or math.isnan(flow.decades_rms):
+        return ""
+    if math.isinf(flow.decades_rms):
+        return "no gradient" if flow.decades_rms < 0 else "an infinite one"
+    return f"{flow.decades_rms:+.1f}"
+
+
+def _cost(remedy: Remedy) -> str:
+    effect = "the outputs stay as they are"
+    if remedy.destructive:
+        effect = "weights that look trained are lost: train anew"
+    elif remedy.changes_function:
+        effect = "the network computes another function: train anew"
+    elif remedy.training_only:
+        effect = "the graph stays as it is"
+    whole = "; ".join(filter(None, (remedy.cost, effect)))
+    return f"{whole[0].upper()}{whole[1:]}."
+
+
+# ------------------------------------------------------------------ how sure
+
+
+def _certainty(report: Report, root: Finding | None, best: Remedy | None) -> Iterator[str]:
+    if root is not None:
+        yield f"Cause: {root.confidence.value} confidence ({root.rule} {root.name})."
+    if best is not None:
+        yield from _proof(best, next((each.probe for each in report.variants if each.id == best.variant), None))
+    elif report.verdict is Verdict.HEALTHY:
+        yield _unchanged(report)
+    if report.parity is not None and report.parity.status is not ParityStatus.EQUAL:
+        yield f"Translation to torch against onnxruntime: {report.parity.status.value.replace('_', ' ')}."
+
+
+def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
+    proof = remedy.proof
+    ends = f"{proof.best_loss_over_chance:.2f} to {proof.worst:.2f} of chance"
+    seeds = "its one seed" if proof.seeds == 1 else f"all {proof.seeds} seeds"
+    if probe is not None and not any(run.outcome is Outcome.LEARNT for run in probe.runs):
+        yield f"Change: slow to learn one batch ({ends}), learnt from minibatches in time."
+    else:
+        yield f"Change: learnt with {seeds} ({ends}){', and from minibatches' if proof.learns else ''}."
+    if probe is not None:
+        yield _kind(probe)
+    if remedy.equivalent_to:
+        yield f"As good, within the spread of seeds: {', '.join(remedy.equivalent_to)}."
+
+
+def _unchanged(report: Report) -> str:
+    probe = report.variants[0].probe
+    if probe is None:
+        return "By its gradient flow alone: it was not trained."
+    learnt = "learnt" if any(run.outcome is Outcome.LEARNT for run in probe.runs) else "did not learn"
+    seeds = _worst_of(len({run.seed for run in probe.runs}))
+    return f"It {learnt} in a short training: {probe.best_loss_over_chance:.2f} of chance ({seeds}). {_kind(probe)}"
+
+
+def _kind(probe: Probe) -> str:
+    if probe.held_out:
+        trained = probe.samples - probe.held_out
+        return f"{probe.steps} steps on {trained} samples, the loss is that of {probe.held_out} it was not trained on."
+    shows = "learning" if probe.kind is ProbeKind.LEARNING else "memorising, which ranks treatments"
+    return f"{probe.steps} steps on {probe.samples} samples show {shows}; not generalisation."

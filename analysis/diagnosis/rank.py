@@ -1,0 +1,248 @@
+"""Which treatments are worth a training, and which have proven themselves.
+
+Every treatment is measured; the most promising are trained for a few steps. Promising: not red, and a low static
+composite (`static8`, smaller is better, fitted on 705 trained repairs). Proven: in the worst seed the loss falls
+clearly under what the unchanged model reaches, and given time and minibatches the best one learns; or it was slow, and
+learns from minibatches. A remedy that adds a new error-level finding is refused.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from analysis.diagnosis.snippet import training_snippet
+from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
+from analysis.facts.zones import zone
+from analysis.report import Finding, Remedy, Severity, Verdict
+from analysis.report.parts import Decades, Proof
+
+SHORTLIST: Final = 5
+"""Trained side by side."""
+SLOW: Final = 2
+"""Given minibatches where none learns a batch."""
+ROUNDS: Final = 3
+"""Shortlists, while no treatment learns from minibatches."""
+STEPS: Final = frozenset({"clip", "clip_value", "clip_adaptive", "decay"})
+"""Tokens that change nothing before training."""
+STATIC_WEIGHT: Final = 0.15
+PROVEN: Final = 0.9
+"""A remedy's worst seed must fall under this share of what the unchanged model reaches."""
+HOPELESS: Final = 100.0
+FORGOTTEN: Final = -5.0
+"""Decades of memory from which one in twenty recurrent networks trains."""
+BLOWN_UP: Final = 2.0
+"""Over chance: nothing an optimiser comes to counts for more."""
+EQUIVALENT: Final = 0.02
+"""Scores closer than this are equal even if the seeds agree better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A measured variant, as ranking sees it."""
+
+    info: VariantInfo
+    measurement: Measurement
+    findings: tuple[Finding, ...]
+
+
+def static8(measurement: Measurement) -> float:
+    """How ill a variant looks before any training; 0 is perfect (`diagnosis` composite, smaller is better)."""
+    if measurement.non_finite is not None:
+        return HOPELESS
+    flow = measurement.flow
+    rms, norm = flow.decades_rms or 0.0, flow.decades_norm or 0.0
+    dead = max((each.activation.dead_fraction or 0.0 for each in measurement.stats if each.activation), default=0.0)
+    entropy = min((each.entropy_share for each in measurement.attention), default=1.0)
+    return (
+        _excess(-max(rms, norm) - 1)
+        + _excess(min(rms, norm) - 0.5)
+        + _excess(-_memory(measurement) - 1)
+        + _excess(_growth(measurement) - 1)
+        + 2 * _excess(_log10(_over_chance(measurement)) - 0.2)
+        + _excess(-(flow.collapse_decades or 0.0) - 1)
+        + 3 * _excess(dead - 0.5)
+        + 3 * _excess(0.4 - entropy)
+        + _excess(-(flow.tokens_decades or 0.0) / 4 - 1)
+        + _excess(-_log10(_median_update_ratio(measurement)) - 2)
+    )
+
+
+def _memory(measurement: Measurement) -> float:
+    """Decades at the informative step, bottom layer; 0 where nothing recurs or nobody knows."""
+    known = [each.memory_decades for each in measurement.through_time[:1] if each.memory_decades is not None]
+    return known[0] if known else 0.0
+
+
+def _growth(measurement: Measurement) -> float:
+    return max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
+
+
+def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
+    """Treatments worth a training, best first: none that is red or non-finite, and none for the healthy.
+
+    Of a variant and the same with a gradient step, which look alike before training, one place is taken: by the clipped
+    one in recurrent networks, where steps explode, by the plain one elsewhere.
+    """
+    if verdict is Verdict.HEALTHY:
+        return ()
+    hopeful = [trial for trial in trials if _is_hopeful(trial)]
+    chosen: dict[str, Trial] = {}
+    for trial in sorted(hopeful, key=lambda trial: (static8(trial.measurement), _steps(trial), trial.info.id)):
+        chosen.setdefault(_untrained(trial), trial)
+    return tuple(chosen.values())
+
+
+def _is_hopeful(trial: Trial) -> bool:
+    """Worth a training: in the range, in reach of what has to be remembered, and not only a gradient step."""
+    red = zone(trial.measurement.flow) is Zone.RED or trial.measurement.non_finite is not None
+    return not red and _memory(trial.measurement) > FORGOTTEN and trial.info.effect is not Effect.TRAINING_ONLY
+
+
+def _untrained(trial: Trial) -> str:
+    """The id without its gradient step."""
+    return "+".join(token for token in trial.info.id.split("+") if token not in STEPS)
+
+
+def _steps(trial: Trial) -> bool:
+    """Whether this one of the twins comes second."""
+    stepped = any(token in STEPS for token in trial.info.id.split("+"))
+    return stepped is not trial.measurement.recurrent
+
+
+def rank(
+    baseline: Measurement, unchanged: Probe | None, trials: Sequence[Trial], known: Sequence[Finding]
+) -> tuple[Remedy, ...]:
+    """Proven remedies, best first, with those that cannot be told apart.
+
+    `unchanged` is the same training of the unchanged model. Where that learns with Adam alone, only what plain
+    gradient descent makes of a remedy counts: by Adam's loss there is nothing to mend.
+    """
+    if unchanged is None:
+        return ()
+    if baseline.probe is not None and baseline.probe.fails_sgd_alone:
+        unchanged, trials = _under_sgd(unchanged), [_trial_under_sgd(trial) for trial in trials]
+    before = {finding.rule for finding in known if finding.severity is Severity.ERROR}
+    proven = [trial for trial in trials if _is_proven(trial, unchanged) and not _adds_error(trial, before)]
+    proven.sort(key=lambda trial: (not trial.info.learns, score(trial), len(trial.info.id.split("+")), trial.info.id))
+    return tuple(
+        _remedy(place, trial, baseline, unchanged, _equivalent(trial, proven)) for place, trial in enumerate(proven, 1)
+    )
+
+
+def score(trial: Trial) -> float:
+    """Worst seed of the probe, over optimisers, plus a little of the static composite; smaller is better."""
+    assert trial.measurement.probe is not None
+    return max(_over_optimizers(trial.measurement.probe)) + STATIC_WEIGHT * static8(trial.measurement)
+
+
+def _over_optimizers(probe: Probe) -> list[float]:
+    """Of each seed the mean over optimisers of the best each comes to: what only Adam can train is half a cure."""
+    means = []
+    for seed in seed_scores(probe):
+        best: dict[str, float] = {}
+        for run in probe.runs:
+            if run.seed == seed:
+                best[run.optimizer] = min(best.get(run.optimizer, BLOWN_UP), run.end)
+        means.append(sum(best.values()) / len(best))
+    return means
+
+
+def seed_scores(probe: Probe) -> Mapping[int, float]:
+    """Best loss over chance of each seed."""
+    ends = [(run.seed, run.end) for run in probe.runs]
+    return {seed: min(loss for other, loss in ends if other == seed) for seed, _ in ends}
+
+
+def _under_sgd(probe: Probe) -> Probe:
+    """The same training without the other optimisers."""
+    only = replace(probe, runs=tuple(run for run in probe.runs if run.optimizer == "sgd"))
+    return replace(only, best_loss_over_chance=max(seed_scores(only).values()))
+
+
+def _trial_under_sgd(trial: Trial) -> Trial:
+    probe = trial.measurement.probe
+    return trial if probe is None else replace(trial, measurement=replace(trial.measurement, probe=_under_sgd(probe)))
+
+
+def _is_proven(trial: Trial, unchanged: Probe) -> bool:
+    probe = trial.measurement.probe
+    if probe is None or trial.info.learns is not None:
+        return trial.info.learns is True
+    learns = all(
+        any(run.outcome is Outcome.LEARNT for run in probe.runs if run.seed == seed) for seed in seed_scores(probe)
+    )
+    return learns and probe.best_loss_over_chance < PROVEN * min(unchanged.best_loss_over_chance, 1.0)
+
+
+def _adds_error(trial: Trial, before: set[str]) -> bool:
+    return any(finding.severity is Severity.ERROR and finding.rule not in before for finding in trial.findings)
+
+
+def _equivalent(trial: Trial, proven: Sequence[Trial]) -> tuple[str, ...]:
+    """Others within the spread between seeds."""
+    assert trial.measurement.probe is not None
+    scores = _over_optimizers(trial.measurement.probe)
+    spread = max(max(scores) - min(scores), EQUIVALENT)
+    return tuple(other.info.id for other in proven if other is not trial and abs(score(other) - score(trial)) <= spread)
+
+
+def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, equivalent: tuple[str, ...]) -> Remedy:
+    probe, info = trial.measurement.probe, trial.info
+    assert probe is not None
+    seeds = seed_scores(probe)
+    return Remedy(
+        rank=place,
+        variant=info.id,
+        proof=Proof(
+            kind="probe",
+            best_loss_over_chance=min(seeds.values()),
+            worst=max(seeds.values()),
+            unchanged=unchanged.best_loss_over_chance,
+            seeds=len(seeds),
+            learns=True if probe.held_out else info.learns,
+        ),
+        before=_decades(baseline.flow),
+        after=_decades(trial.measurement.flow),
+        equivalent_to=equivalent,
+        destructive=info.destructive,
+        changes_function=info.effect is Effect.CHANGES_FUNCTION,
+        training_only=info.effect is Effect.TRAINING_ONLY,
+        cost=info.cost,
+        recipe=info.recipe,
+        snippet=_snippet(info, probe),
+    )
+
+
+def _snippet(info: VariantInfo, probe: Probe) -> str:
+    """The training whose worst seed ended lowest."""
+    ends: dict[tuple[str, float], list[Run]] = {}
+    for run in probe.runs:
+        ends.setdefault((run.optimizer, run.learning_rate), []).append(run)
+    runs = min(ends.values(), key=lambda runs: max(run.end for run in runs))
+    worst = max(run.end for run in runs)
+    what = "minibatches, on samples held out" if probe.held_out else "one batch"
+    proof = f"proven by {probe.steps} steps on {what}, worst of {len(runs)} seeds: loss {worst:.2f} of chance"
+    return training_snippet(runs[0].optimizer, runs[0].learning_rate, runs[0].momentum, info.gradient_step, proof)
+
+
+def _decades(flow: Flow) -> Decades:
+    return Decades(decades_rms=flow.decades_rms, decades_norm=flow.decades_norm)
+
+
+def _over_chance(measurement: Measurement) -> float:
+    chance = measurement.loss.chance
+    return measurement.loss.value / chance if chance else 1.0
+
+
+def _median_update_ratio(measurement: Measurement) -> float:
+    ratios = sorted(each.update_ratio for each in measurement.stats if each.update_ratio is not None)
+    return ratios[len(ratios) // 2] if ratios else 1.0
+
+
+def _excess(value: float) -> float:
+    return max(0.0, value) if not math.isnan(value) else HOPELESS
+
+
+def _log10(value: float) -> float:
+    return math.log10(value) if value > 0 else -HOPELESS

@@ -1,0 +1,57 @@
+"""# GH905 folded-normalization
+
+## What it detects
+A convolutional network whose BatchNormalization was probably folded into its weights when it was exported.
+
+## Why it matters
+Exporters for inference multiply BatchNormalization into the convolution before it. The graph computes the same, but it
+does not train the same: what is analysed is not the network you would train. Sizes of weights say nothing about its
+initialisation.
+
+## How it is measured
+Convolutions, no normalisation anywhere, and one of three signs: trained weights whose channels differ in norm by more
+than a factor of two (folding leaves each channel its own factor); fresh weights with biases of exactly zero; at least
+half of the convolutions without a bias, which they leave to the normalisation behind them, or with a weight that
+torch's exporter computed (`onnx::Conv_12`). A remark; by the third sign what the flow rules find stays a warning.
+
+## Example
+A ResNet-18 exported with torch's default exporter: twenty convolutions with biases, no BatchNormalization.
+
+## When it is wrong
+Networks that never had normalisation (VGG, AlexNet) look like this after training, after an initialisation that sets
+biases to zero, and where somebody left the biases out.
+
+## Remedies
+Export in training mode without constant folding, so that BatchNormalization stays what it is.
+
+## References
+torch.onnx.export, `training` and `do_constant_folding`; Jacob et al. 2018 (folding for quantisation).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.diagnosis.contract import FOLDED_SHARE, Draft, Limits, above, is_folded, over, rule
+from analysis.facts import Measurement
+from analysis.report import Evidence, Severity
+
+SPREAD_LOG10: Final = 0.3  # a factor of two; fresh draws differ by a tenth of that
+
+
+@rule(
+    "GH905", "folded-normalization", "BatchNormalization was probably folded into the convolutions by the exporter.",
+    channel_norm_spread=SPREAD_LOG10,
+)  # fmt: skip
+def folded_normalization(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """Convolutions without normalisation: channels of their own size, fresh biases, or what folding leaves behind."""
+    anatomy, evidence = measurement.anatomy, dict[str, Evidence]()
+    if measurement.normalized or not measurement.convolutional:
+        return
+    spread, limit = anatomy.channel_norm_spread, limits["channel_norm_spread"]
+    if spread is not None and (spread > limit if measurement.trained else anatomy.fresh_biases):
+        evidence["channel_norm_spread"] = above(spread, limit)
+    if anatomy.folded_share is not None and is_folded(measurement):
+        evidence["folded_share"] = over(anatomy.folded_share, FOLDED_SHARE)
+    if evidence:
+        layers = tuple(layer.id for layer in measurement.layers if layer.op == "Conv")
+        yield Draft(severity=Severity.INFO, evidence=evidence, layers=layers, affects=())

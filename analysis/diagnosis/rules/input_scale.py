@@ -1,0 +1,60 @@
+"""# GH305 input-scale
+
+## What it detects
+Inputs far from unit scale, or far from being centred, in front of a network that does not normalise them.
+
+## Why it matters
+Pixels of 0 to 255 multiply every gradient of the first layer by 255; inputs of 0.001 leave it none and let biases and
+positions drown what differs between samples. The network is not ill, its food is.
+
+## How it is measured
+RMS of what enters the trunk, outside 0.2 to 5, or a mean over three standard deviations: warning, or a remark where
+plain gradient descent learns in the probe. Not judged where the network has normalisation layers, or begins with an
+embedding.
+
+## Example
+Images of 0 to 255 in front of a plain convolutional network: RMS 148.
+
+## When it is wrong
+A first layer that was initialised or trained for this scale does not mind.
+
+## Remedies
+Standardise the inputs: subtract the mean, divide by the standard deviation. A normalisation layer in front does it too.
+
+## References
+LeCun et al. 1998 (Efficient BackProp, section 4.3).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.diagnosis.contract import LARGEST_INPUT_RMS, Draft, Limits, amber, over, rule, under
+from analysis.facts import Measurement, is_matrix
+
+LEAST_RMS: Final = 0.2
+OFF_CENTRE: Final = 3.0
+
+
+@rule(
+    "GH305", "input-scale", "The inputs are far from the unit scale that the first layer expects.",
+    least_rms=LEAST_RMS, largest_rms=LARGEST_INPUT_RMS, mean_over_std=OFF_CENTRE,
+)  # fmt: skip
+def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """RMS and centring of what enters."""
+    flow = measurement.flow
+    if measurement.normalized or _begins_with_embedding(measurement) or measurement.batch.constant_inputs:
+        return
+    evidence = {}
+    if flow.input_rms is not None and 0 < flow.input_rms < limits["least_rms"]:
+        evidence["input_rms"] = under(flow.input_rms, limits["least_rms"])
+    if flow.input_rms is not None and flow.input_rms > limits["largest_rms"]:
+        evidence["input_rms"] = over(flow.input_rms, limits["largest_rms"])
+    if flow.input_mean_over_std is not None and flow.input_mean_over_std > limits["mean_over_std"]:
+        evidence["input_mean_over_std"] = over(flow.input_mean_over_std, limits["mean_over_std"])
+    if evidence:
+        yield Draft(severity=amber(measurement), evidence=evidence, layers=flow.trunk[:1])
+
+
+def _begins_with_embedding(measurement: Measurement) -> bool:
+    first = next((layer for layer in measurement.layers if any(map(is_matrix, layer.parameters))), None)
+    return first is not None and any(role.startswith("embedding") for role in first.parameters)

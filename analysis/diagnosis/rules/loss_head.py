@@ -1,0 +1,61 @@
+"""# GH501 loss-head
+
+## What it detects
+An output that does not fit its loss: probabilities read as logits, logits that cannot be negative, a loss far over
+chance.
+
+## Why it matters
+A Softmax in front of another Softmax, or of a cross-entropy that brings its own, flattens the gradient by a factor of
+the classes; a ReLU in front of it forbids half the answers and is dead for the rest. Logits that start at hundreds are
+confidently wrong: the first steps only unlearn.
+
+## How it is measured
+From the graph: a Softmax or Sigmoid whose output is read as logits, a one-sided activation in front of a
+classification loss. From the numbers: loss over chance, more than 10^1.5: warning in each case, or a remark where plain
+gradient descent learns in the probe; stacked probabilities stay a warning, for they bound the loss from below (ten
+classes: 0.63 of chance) however far it falls. A single Softmax or Sigmoid at the end is read at its logits and is no
+finding.
+
+## Example
+Softmax of a Softmax; logits multiplied by 60 before training: loss 40 times chance.
+
+## When it is wrong
+Labels that do not belong to this model, or a class count that differs, look like a bad start.
+
+## Remedies
+Train on the logits; a linear last layer with a small initialisation; check the labels.
+
+## References
+Karpathy, "A Recipe for Training Neural Networks", 2019 ("verify loss at init"); Schoop et al. 2021 (UMLAUT).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.diagnosis.contract import Draft, Limits, above, amber, loss_over_chance, rule
+from analysis.facts import Measurement
+from analysis.report import Evidence, Severity
+
+LOSS_DECADES: Final = 1.5
+CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
+
+
+@rule("GH501", "loss-head", "The output does not fit the loss.", loss_over_chance_decades=LOSS_DECADES)
+def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """What the graph shows, and how far over chance the loss starts."""
+    anatomy, ratio = measurement.anatomy, loss_over_chance(measurement)
+    evidence = {}
+    if anatomy.stacked_links:
+        evidence["probabilities_read_as_logits"] = Evidence(value=len(anatomy.stacked_links), threshold=0)
+    if anatomy.head_activation is not None and measurement.loss.name in CLASSIFYING:
+        evidence["activations_before_the_loss"] = Evidence(value=1, threshold=0)
+    if ratio is not None and ratio > 0 and math.log10(ratio) > limits["loss_over_chance_decades"]:
+        evidence["loss_over_chance_decades"] = above(math.log10(ratio), limits["loss_over_chance_decades"])
+    if evidence:
+        bounded = bool(anatomy.stacked_links)
+        yield Draft(
+            severity=Severity.WARNING if bounded else amber(measurement),
+            evidence=evidence,
+            layers=measurement.flow.trunk[-1:],
+        )

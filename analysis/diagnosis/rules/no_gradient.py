@@ -1,0 +1,58 @@
+"""# GH601 no-gradient
+
+## What it detects
+A trainable weight that receives no gradient at all: none in the loss pass, and none under random cotangents.
+
+## Why it matters
+It will never change. Either it is not connected to the loss, or something between it and the loss has no slope: an
+operator such as Round or ArgMax, or a layer of dead units.
+
+## How it is measured
+Gradient absent or exactly zero in pass A and in every pass B. Weights that lead only to outputs without a target,
+biases that a normalisation behind them cancels, and weights whose every path to the loss passes a layer of zeros
+(GH902) or of dead units (GH201) are named in the layer table and not counted.
+
+## Example
+A Round between the first and the second layer: the first layer's weights get exact zeros.
+
+## When it is wrong
+A unit of a tiny bottleneck that happens to be silent on this batch; send more samples. An attention over a single
+position has no gradient for queries and keys.
+
+## Remedies
+Reconnect the branch, replace the operator by one with a slope (straight-through, soft maximum), or freeze the weight
+with `options.freeze` if it is meant to stay.
+
+## References
+Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.
+"""
+
+from collections.abc import Iterator
+
+from analysis.diagnosis.contract import Draft, Limits, layers_with_stats, rule, settled
+from analysis.facts import LayerStats, Measurement
+from analysis.report import Evidence, Severity
+
+
+@rule("GH601", "no-gradient", "This weight receives no gradient and will never change.")
+def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """Error where it happens on the trunk, warning in a branch."""
+    silent = [
+        layer
+        for layer, stats in layers_with_stats(measurement)
+        if stats.weight is not None and stats.leads_to_loss and stats.blocked_by is None and _gets_nothing(stats)
+    ]
+    if not silent:
+        return
+    on_trunk = any(layer.on_trunk for layer in silent)
+    yield Draft(
+        severity=settled(measurement) if on_trunk else Severity.WARNING,
+        evidence={"weights_without_gradient": Evidence(value=len(silent), threshold=0)},
+        layers=tuple(layer.id for layer in silent),
+    )
+
+
+def _gets_nothing(stats: LayerStats) -> bool:
+    """Nothing from the loss, and nothing under a random cotangent."""
+    by_loss = stats.weight_gradient is None or stats.weight_gradient.max_abs == 0
+    return by_loss and (stats.leverage_log10 is None or stats.leverage_log10 == float("-inf"))

@@ -1,0 +1,76 @@
+"""# GH108 unstable-training
+
+## What it detects
+Training runs whose loss oscillates or diverges, or whose weights grow without end.
+
+## Why it matters
+It is the consequence of an exploding gradient that the user feels (seed document, "oscillate wildly or diverge"): steps
+longer than the region in which the gradient means anything.
+
+## How it is measured
+In the training probe. Your own optimiser and rate, where you give them, oscillate or diverge: warning. All runs of
+plain gradient descent do, also with the small rate: warning, or a remark where Adam learns. Only with the large rate
+of 0.1: a remark, that rate is too large here. A run diverges when its loss ends over twice chance and twice its
+start, or is not finite; it oscillates when it rises by a fifth in two of five steps. Weights that end ten times as
+long as they began count as unstable, too.
+
+## Example
+Twenty ReLU layers with three times He's weights: the loss is infinite after the first step at either rate.
+
+## When it is wrong
+Many healthy networks do not bear a rate of 0.1 without warm-up; that is why it is only a remark.
+
+## Remedies
+A smaller learning rate; gradient clipping, which permits a larger one on a network that is not ill; the remedies of the
+exploding gradient where it is. L2 regularisation limits how far weights grow.
+
+## References
+Pascanu, Mikolov and Bengio 2013; Cohen et al. 2021 (edge of stability).
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.diagnosis.contract import Draft, Limits, learns, rule
+from analysis.facts import Measurement, Outcome, Run
+from analysis.report import Evidence, Severity
+
+GROWTH: Final = 10.0
+LARGE_RATE: Final = 0.1
+UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
+
+
+@rule("GH108", "unstable-training", "Training oscillates or diverges at this learning rate.", weight_growth=GROWTH)
+def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """The user's own rate, or all rates, or the large one only."""
+    runs = () if measurement.probe is None else measurement.probe.runs
+    descent = [run for run in runs if run.optimizer == "sgd"]
+    unstable = [run for run in descent if _is_unstable(run, limits["weight_growth"])]
+    own = [run for run in runs if run.learning_rate == measurement.learning_rate]
+    if any(_is_unstable(run, limits["weight_growth"]) for run in own):
+        severity = Severity.WARNING
+    elif not unstable:
+        return
+    elif len(unstable) == len(descent) and not learns(measurement):
+        severity = Severity.WARNING
+    else:
+        severity = Severity.INFO
+    yield Draft(
+        severity=severity,
+        evidence={
+            "unstable_share_of_runs": Evidence(value=len(unstable) / max(len(descent), 1), threshold=0),
+            "weight_growth": Evidence(value=max(map(_growth, descent), default=1.0), threshold=limits["weight_growth"]),
+        },
+        affects=("sgd",),
+    )
+
+
+def _is_unstable(run: Run, most: float) -> bool:
+    return run.outcome in UNSTABLE or _growth(run) > most
+
+
+def _growth(run: Run) -> float:
+    """How many times as long the weights end; infinite for a run that left the numbers."""
+    start, end = run.weight_norm.start, run.weight_norm.end
+    return math.inf if not math.isfinite(end) else end / start if start else 1.0

@@ -1,0 +1,68 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from analysis.diagnosis.advise import advise
+from analysis.facts import LargerRate, Outcome, SampleGradients
+from analysis.report.parts import AdviceKind
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, probe, run
+
+SGD_FAILS = probe(run("sgd", 1.0), run("adam", 0.2))
+
+
+def kinds(*advised: object) -> list[AdviceKind]:
+    return [card.kind for card in advise(*advised)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("proof", [None, LEARNS, FAILS])
+def test_adam_is_no_advice_where_sgd_learns_or_adam_does_not(proof: object) -> None:
+    assert AdviceKind.ADAM not in kinds(measurement(probe=proof), None, 0.01)
+
+
+def test_adam_comes_first_with_both_losses_and_the_lines_to_use() -> None:
+    card = advise(measurement(probe=SGD_FAILS), None, 0.01)[0]
+    assert card.kind is AdviceKind.ADAM
+    assert (card.values["loss_over_chance"], card.values["unchanged"]) == (0.2, 1.0)
+    assert "torch.optim.Adam(" in (card.snippet or "")
+    assert "0.20 of chance, with SGD to 1.00" in card.words
+
+
+def larger() -> LargerRate:
+    without = replace(run("sgd", math.inf), outcome=Outcome.DIVERGED, learning_rate=0.1)
+    return LargerRate(without=without, clipped=replace(run("sgd", 0.3), learning_rate=0.1), max_norm=0.1)
+
+
+def test_a_larger_rate_names_the_threshold_and_what_happens_without() -> None:
+    (card, _) = advise(measurement(probe=LEARNS), larger(), 0.01)
+    assert card.kind is AdviceKind.LARGER_LEARNING_RATE
+    assert card.values["max_norm"] == 0.1
+    assert card.values["unchanged"] == math.inf
+    assert "without clipping training is diverged" not in card.words
+    assert "without clipping it diverged" in card.words
+    assert "clip_grad_norm_(model.parameters(), max_norm=0.1)" in (card.snippet or "")
+    assert "lr=0.1" in (card.snippet or "")
+
+
+def test_the_usual_gradient_of_a_sample_is_said_where_it_was_measured() -> None:
+    samples = SampleGradients(
+        samples=8, method="loop", least_norm=0.1, median_norm=0.5, largest_norm=2.0, coherence=0.2
+    )
+    (card, _) = advise(measurement(probe=LEARNS, sample_gradients=samples), larger(), 0.01)
+    assert card.values["median_sample_norm"] == 0.5
+
+
+def test_decay_says_what_it_adds_and_that_it_cures_nothing() -> None:
+    patient = replace(measurement(), total_gradient_norm=3.0, total_weight_norm=40.0, gradient_dot_weight=0.0)
+    (card,) = advise(patient, None, 0.1)
+    assert card.kind is AdviceKind.WEIGHT_DECAY
+    assert card.values["pull_over_gradient"] == pytest.approx(4.0 / 3.0)
+    assert card.values["gradient_norm_after"] == pytest.approx(5.0)  # 3-4-5
+    assert "cures no vanishing" in card.words
+    assert card.snippet is None
+
+
+@pytest.mark.parametrize("changed", [{"total_gradient_norm": 0.0}, {"total_weight_norm": 0.0}])
+def test_decay_is_silent_where_there_is_nothing_to_compare(changed: dict[str, float]) -> None:
+    assert advise(replace(measurement(), **changed), None, 0.1) == ()
+    assert advise(measurement(), None, 0.0) == ()
