@@ -7,9 +7,12 @@ from analysis.batch import Batch
 from analysis.clock import Clock, Progress
 from analysis.describe import describe_engine, describe_model
 from analysis.diagnosis.advise import advise
-from analysis.diagnosis.assemble import Row, assemble, verdict_of
+from analysis.diagnosis.assemble import assemble
+from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.policy import Policy, policy
 from analysis.diagnosis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
-from analysis.diagnosis.rules import Policy, diagnose, policy
+from analysis.diagnosis.rows import Row
+from analysis.diagnosis.verdict import verdict_of
 from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
 from analysis.export import Destination, export

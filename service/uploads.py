@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from analysis.diagnosis.rules import policy
+from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
 from analysis.options import AnalysisOptions, parse_options
 from analysis.plan import asked_for

@@ -16,7 +16,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from analysis.diagnosis.rules import RULES, policy
+from analysis.diagnosis.policy import policy
+from analysis.diagnosis.rules import RULES
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze

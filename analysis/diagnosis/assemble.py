@@ -1,72 +1,29 @@
 """Measurements, findings and remedies -> Report: the verdict, the summary, and everything behind them."""
 
 import hashlib
-import itertools
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, cast
+from collections.abc import Sequence
+from dataclasses import replace
 
 from analysis.clock import Clock
 from analysis.diagnosis.brief import brief_of
-from analysis.diagnosis.rules import BY_ID
+from analysis.diagnosis.effects import factor_effects, factor_interactions
+from analysis.diagnosis.rows import Row
+from analysis.diagnosis.verdict import verdict_of
 from analysis.facts import (
     Effect,
     EngineFacts,
-    Flow,
     Layer,
     LayerStats,
     Measurement,
     ModelFacts,
-    Status,
     VariantInfo,
-    Zone,
 )
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
-from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant, Verdict
-from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, ModelFile, Overall
+from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant
+from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, Overall
 from analysis.report.parts import Decades
 from analysis.version import VERSION
-
-KEPT: Final = "kept"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A variant as the report lists it."""
-
-    info: VariantInfo
-    measurement: Measurement | None
-    model: ModelFile | None = None
-
-
-def verdict_of(measurement: Measurement, findings: Sequence[Finding]) -> Verdict:
-    """Any error: unhealthy. Any warning, or grey without a probe: at risk.
-
-    Inconclusive: neither flow nor probe could be measured, or the cotangents disagree and no probe decides.
-    """
-    worst = max((finding.severity.rank for finding in findings), default=0)
-    if worst >= Severity.ERROR.rank:
-        return Verdict.UNHEALTHY
-    light = zone(measurement.flow)
-    undecided = light is Zone.UNKNOWN or (light is Zone.RED and not cotangents_agree(measurement.flow))
-    if undecided and measurement.probe is None:
-        return Verdict.INCONCLUSIVE
-    if worst >= Severity.WARNING.rank or (light is not Zone.GREEN and measurement.probe is None):
-        return Verdict.AT_RISK
-    return Verdict.HEALTHY
-
-
-def cotangents_agree(flow: Flow) -> bool:
-    """Whether both random cotangents see the second witness of an error, or neither does."""
-    weak = {each.least < BY_ID["GH101"].thresholds["leverage_log10"] for each in flow.leverage_by_seed}
-    strong = {
-        each.largest - math.log10(flow.input_rms) > BY_ID["GH102"].thresholds["leverage_log10"]
-        for each in flow.leverage_by_seed
-        if flow.input_rms
-    }
-    return len(weak) < 2 and len(strong) < 2
 
 
 def assemble(
@@ -118,87 +75,6 @@ def assemble(
         timings_seconds={stage: round(spent, 4) for stage, spent in clock.total().items()},
     )
     return report.model_copy(update={"summary": brief_of(report).summary})
-
-
-# ------------------------------------------------------------------ parts
-
-
-Choices = tuple[tuple[str, str], ...]
-"""Factor and level, for each factor."""
-
-
-def factor_effects(rows: Sequence[Row]) -> dict[str, Decades]:
-    """How many decades each level moved flow, on average over pairs of variants that differ in nothing else."""
-    flows = _flows(rows)
-    changes: dict[str, list[tuple[float, float]]] = {}
-    for choices, flow in flows.items():
-        for place, (factor, level) in _levels(choices):
-            plain = flows.get(_without(choices, place))
-            if plain is not None:
-                changes.setdefault(f"{factor}={level}", []).append((flow[0] - plain[0], flow[1] - plain[1]))
-    return _averages(changes)
-
-
-def factor_interactions(rows: Sequence[Row]) -> dict[str, Decades]:
-    """How far two levels together moved flow beyond what each did alone, on average over what else was chosen."""
-    flows = _flows(rows)
-    changes: dict[str, list[tuple[float, float]]] = {}
-    for choices, both in flows.items():
-        for (first, one), (second, other) in itertools.combinations(_levels(choices), 2):
-            less = [_without(choices, second), _without(choices, first), _without(_without(choices, first), second)]
-            alone = [flows.get(each) for each in less]
-            if None not in alone:
-                a, b, neither = cast("list[tuple[float, float]]", alone)
-                name = f"{'='.join(one)} x {'='.join(other)}"
-                changes.setdefault(name, []).append(
-                    (both[0] - a[0] - b[0] + neither[0], both[1] - a[1] - b[1] + neither[1])
-                )
-    return _averages(changes)
-
-
-def _flows(rows: Sequence[Row]) -> dict[Choices, tuple[float, float]]:
-    """Decades of the measured variants, both normalisations, by what they chose."""
-    found: dict[Choices, tuple[float, float]] = {}
-    for row in rows:
-        if row.measurement is not None and row.info.status in {Status.MEASURED, Status.DERIVED}:
-            flow = row.measurement.flow
-            if flow.decades_rms is not None and flow.decades_norm is not None:
-                found[_choices(row.info)] = (flow.decades_rms, flow.decades_norm)
-    return found
-
-
-def _levels(choices: Choices) -> list[tuple[int, tuple[str, str]]]:
-    """Place, factor and level of what is not kept."""
-    return [(place, choice) for place, choice in enumerate(choices) if choice[1] != KEPT]
-
-
-def _without(choices: Choices, place: int) -> Choices:
-    return (*choices[:place], (choices[place][0], KEPT), *choices[place + 1 :])
-
-
-def _averages(changes: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Decades]:
-    return {
-        name: Decades(
-            decades_rms=sum(rms for rms, _ in moved) / len(moved),
-            decades_norm=sum(norm for _, norm in moved) / len(moved),
-        )
-        for name, moved in sorted(changes.items())
-    }
-
-
-def _choices(info: VariantInfo) -> Choices:
-    clip = info.gradient_step.clip
-    return (
-        ("input", info.structure.input),
-        ("activation", info.structure.activation),
-        ("normalization", info.structure.normalization),
-        ("residual", info.structure.residual),
-        ("attention", info.structure.attention),
-        ("initialization", info.parameters.initialization),
-        ("branch_ends", info.parameters.branch_ends),
-        ("clip", clip.kind.value if clip is not None else KEPT),
-        ("decay", f"{info.gradient_step.weight_decay:g}" if info.gradient_step.weight_decay else KEPT),
-    )
 
 
 def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Variant:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.diagnosis.rules import find_rule
+from analysis.diagnosis.policy import find_rule
 from analysis.facts import Flow, Outcome, ParityStatus, Probe, ProbeKind
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Decades

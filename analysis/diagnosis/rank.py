@@ -6,11 +6,11 @@ clearly under what the unchanged model reaches, and given time and minibatches t
 learns from minibatches. A remedy that adds a new error-level finding is refused.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from analysis.diagnosis.score import memory, static8
 from analysis.diagnosis.snippet import training_snippet
 from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
 from analysis.facts.zones import zone
@@ -28,7 +28,6 @@ STEPS: Final = frozenset({"clip", "clip_value", "clip_adaptive", "decay"})
 STATIC_WEIGHT: Final = 0.15
 PROVEN: Final = 0.9
 """A remedy's worst seed must fall under this share of what the unchanged model reaches."""
-HOPELESS: Final = 100.0
 FORGOTTEN: Final = -5.0
 """Decades of memory from which one in twenty recurrent networks trains."""
 BLOWN_UP: Final = 2.0
@@ -44,38 +43,6 @@ class Trial:
     info: VariantInfo
     measurement: Measurement
     findings: tuple[Finding, ...]
-
-
-def static8(measurement: Measurement) -> float:
-    """How ill a variant looks before any training; 0 is perfect (`diagnosis` composite, smaller is better)."""
-    if measurement.non_finite is not None:
-        return HOPELESS
-    flow = measurement.flow
-    rms, norm = flow.decades_rms or 0.0, flow.decades_norm or 0.0
-    dead = max((each.activation.dead_fraction or 0.0 for each in measurement.stats if each.activation), default=0.0)
-    entropy = min((each.entropy_share for each in measurement.attention), default=1.0)
-    return (
-        _excess(-max(rms, norm) - 1)
-        + _excess(min(rms, norm) - 0.5)
-        + _excess(-_memory(measurement) - 1)
-        + _excess(_growth(measurement) - 1)
-        + 2 * _excess(_log10(_over_chance(measurement)) - 0.2)
-        + _excess(-(flow.collapse_decades or 0.0) - 1)
-        + 3 * _excess(dead - 0.5)
-        + 3 * _excess(0.4 - entropy)
-        + _excess(-(flow.tokens_decades or 0.0) / 4 - 1)
-        + _excess(-_log10(_median_update_ratio(measurement)) - 2)
-    )
-
-
-def _memory(measurement: Measurement) -> float:
-    """Decades at the informative step, bottom layer; 0 where nothing recurs or nobody knows."""
-    known = [each.memory_decades for each in measurement.through_time[:1] if each.memory_decades is not None]
-    return known[0] if known else 0.0
-
-
-def _growth(measurement: Measurement) -> float:
-    return max((each.growth_decades or 0.0 for each in measurement.through_time), default=0.0)
 
 
 def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
@@ -96,7 +63,7 @@ def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
 def _is_hopeful(trial: Trial) -> bool:
     """Worth a training: in the range, in reach of what has to be remembered, and not only a gradient step."""
     red = zone(trial.measurement.flow) is Zone.RED or trial.measurement.non_finite is not None
-    return not red and _memory(trial.measurement) > FORGOTTEN and trial.info.effect is not Effect.TRAINING_ONLY
+    return not red and memory(trial.measurement) > FORGOTTEN and trial.info.effect is not Effect.TRAINING_ONLY
 
 
 def _untrained(trial: Trial) -> str:
@@ -228,21 +195,3 @@ def _snippet(info: VariantInfo, probe: Probe) -> str:
 
 def _decades(flow: Flow) -> Decades:
     return Decades(decades_rms=flow.decades_rms, decades_norm=flow.decades_norm)
-
-
-def _over_chance(measurement: Measurement) -> float:
-    chance = measurement.loss.chance
-    return measurement.loss.value / chance if chance else 1.0
-
-
-def _median_update_ratio(measurement: Measurement) -> float:
-    ratios = sorted(each.update_ratio for each in measurement.stats if each.update_ratio is not None)
-    return ratios[len(ratios) // 2] if ratios else 1.0
-
-
-def _excess(value: float) -> float:
-    return max(0.0, value) if not math.isnan(value) else HOPELESS
-
-
-def _log10(value: float) -> float:
-    return math.log10(value) if value > 0 else -HOPELESS

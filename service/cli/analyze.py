@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 
 from analysis.clock import Progress as ProgressCallback
 from analysis.comparison.compare import compare, fails_beyond
-from analysis.diagnosis.rules import policy
+from analysis.diagnosis.policy import policy
 from analysis.errors import AnalysisError, BadOptions
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline

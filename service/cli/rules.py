@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.diagnosis.contract import Rule
-from analysis.diagnosis.rules import RULES, find_rule
+from analysis.diagnosis.policy import find_rule
+from analysis.diagnosis.rules import RULES
 from service.cli._pages import print_page, refuse
 
 

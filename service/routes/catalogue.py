@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from analysis.comparison.document import comparison_schema
 from analysis.diagnosis.contract import Rule
-from analysis.diagnosis.rules import RULES, find_rule
+from analysis.diagnosis.policy import find_rule
+from analysis.diagnosis.rules import RULES
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
 from analysis.interventions._base import Treatment
 from analysis.options import AnalysisOptions

@@ -3,7 +3,7 @@ import onnx.parser
 import pytest
 from onnx import numpy_helper
 
-from analysis.diagnosis.rules import diagnose
+from analysis.diagnosis.causes import diagnose
 from analysis.facts import Measurement
 from analysis.measure import measure
 from analysis.model import check_model

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.clock import Clock
-from analysis.diagnosis.rules import diagnose
+from analysis.diagnosis.causes import diagnose
 from analysis.examine import examine
 from analysis.experiment import Experiment
 from analysis.model import check_model

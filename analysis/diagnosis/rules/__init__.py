@@ -1,8 +1,7 @@
-"""The shelf of rules: RULES, in the order of their ids, which of them apply, and `diagnose`."""
+"""The shelf of rules: RULES, in the order of their ids. `analysis.diagnosis.contract` says what a rule is."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Final
 
 from analysis.diagnosis.contract import Rule
@@ -40,10 +39,6 @@ from analysis.diagnosis.rules.unstable_training import unstable_training
 from analysis.diagnosis.rules.update_ratio import update_ratio
 from analysis.diagnosis.rules.vanishing_gradient import vanishing_gradient
 from analysis.diagnosis.rules.zero_initialized_branch import zero_initialized_branch
-from analysis.errors import BadOptions
-from analysis.facts import Measurement
-from analysis.options import AnalysisOptions
-from analysis.report import Finding, Severity
 
 RULES: Final[tuple[Rule, ...]] = (
     vanishing_gradient,
@@ -81,116 +76,7 @@ RULES: Final[tuple[Rule, ...]] = (
     synthetic_batch,
     ill_conditioned_parity,
 )
-PRECEDENCE: Final = (
-    ("GH106",),
-    ("GH601",),
-    ("GH305",),
-    ("GH501",),
-    ("GH302",),
-    ("GH301", "GH306"),
-    ("GH201", "GH202", "GH207"),
-    ("GH101", "GH102", "GH103", "GH401", "GH402"),
-    ("GH303", "GH304"),
-    ("GH104", "GH203", "GH204", "GH205", "GH206"),
-    ("GH107", "GH108"),
-    ("GH105",),
-)
-"""Causes before consequences: a finding is explained by those in earlier groups that are as serious."""
-ROOTS: Final = frozenset({"GH301", "GH302", "GH305", "GH306", "GH501"})
-"""How the network was made or fed: a warning of these explains an error, too."""
-
 BY_ID: Final[Mapping[str, Rule]] = {rule.id: rule for rule in RULES}
 _repeated = [rule_id for rule_id, count in Counter(rule.id for rule in RULES).items() if count > 1]
 if _repeated:
     raise ValueError(f"rule ids used twice: {_repeated}")
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Which rules apply, and the thresholds that differ from their own."""
-
-    rules: tuple[Rule, ...] = RULES
-    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """By rule id, then by name."""
-
-
-EVERY_RULE: Final = Policy()
-
-
-def policy(options: AnalysisOptions) -> Policy:
-    """What the options choose: `select` and `ignore` take ids, prefixes of ids and names, `thresholds` GH101.name.
-
-    Raises BadOptions for what matches no rule or threshold.
-    """
-    selected = _matching(options.select, "select") if options.select else RULES
-    ignored = _matching(options.ignore, "ignore")
-    thresholds: dict[str, dict[str, float]] = {}
-    for key, value in options.thresholds.items():
-        known, name = _threshold(key)
-        thresholds.setdefault(known.id, {})[name] = value
-    if options.required_horizon is not None:
-        thresholds.setdefault("GH401", {})["required_horizon"] = options.required_horizon
-    return Policy(tuple(rule for rule in selected if rule not in ignored), thresholds)
-
-
-def find_rule(name: str) -> Rule | None:
-    """By id, in either case, or by name."""
-    return BY_ID.get(name.upper()) or next((rule for rule in RULES if rule.name == name), None)
-
-
-def _matching(patterns: Iterable[str], option: str) -> tuple[Rule, ...]:
-    chosen = {
-        pattern: [rule for rule in RULES if rule.id.startswith(pattern) or rule.name == pattern] for pattern in patterns
-    }
-    for pattern, rules in chosen.items():
-        if not rules:
-            raise BadOptions(
-                f"{pattern!r} is no rule",
-                where=f"options.{option}",
-                hint="for example GH101, GH1 or vanishing-gradient",
-            )
-    return tuple(rule for rule in RULES if any(rule in rules for rules in chosen.values()))
-
-
-def _threshold(key: str) -> tuple[Rule, str]:
-    """The rule and the name of a threshold such as GH101.flow_decades."""
-    head, _, name = key.partition(".")
-    rule = find_rule(head)
-    if rule is None:
-        raise BadOptions(
-            f"{head!r} is no rule", where=f"options.thresholds.{key}", hint="for example GH101.flow_decades"
-        )
-    if name not in rule.thresholds:
-        known = ", ".join(rule.thresholds) or "none"
-        raise BadOptions(
-            f"{rule.id} has no threshold {name!r}", where=f"options.thresholds.{key}", hint=f"it has: {known}"
-        )
-    return rule, name
-
-
-def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Finding, ...]:
-    """All findings, worst first, each told what explains it."""
-    found = [finding for rule in chosen.rules for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))]
-    found.sort(key=lambda finding: (-finding.severity.rank, finding.rule))
-    causes = {finding.rule: _causes(finding, found) for finding in found}
-    return tuple(finding.model_copy(update={"caused_by": _roots(causes[finding.rule], causes)}) for finding in found)
-
-
-def _causes(finding: Finding, found: Iterable[Finding]) -> frozenset[str]:
-    """Earlier in precedence and as serious, or made so; a remark neither has nor is a cause."""
-    if finding.severity is Severity.INFO:
-        return frozenset()
-    serious = [other for other in found if other.severity is not Severity.INFO]
-    earlier = [other for other in serious if _group(other.rule) < _group(finding.rule)]
-    return frozenset(
-        other.rule for other in earlier if other.rule in ROOTS or other.severity.rank >= finding.severity.rank
-    )
-
-
-def _roots(causes: frozenset[str], of: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """Those of the causes that none of the others explains."""
-    return tuple(sorted(cause for cause in causes if of[cause].isdisjoint(causes)))
-
-
-def _group(rule_id: str) -> int:
-    return next((place for place, group in enumerate(PRECEDENCE) if rule_id in group), len(PRECEDENCE))

@@ -37,19 +37,9 @@ Normalization); Poole et al. 2016.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import (
-    Draft,
-    Limits,
-    above,
-    amber,
-    has_bounded_states,
-    is_borderline,
-    nonlinearity,
-    over,
-    reach_log10,
-    rule,
-    settled,
-)
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above, over
+from analysis.diagnosis.readings import amber, has_bounded_states, is_borderline, nonlinearity, reach_log10, settled
 from analysis.facts import Measurement
 
 LIMIT: Final = 30.0  # healthy multilayer perceptrons stay under 5

@@ -28,7 +28,9 @@ Dong, Cordonnier and Loukas 2021 (Attention is not all you need: pure attention 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, below, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
 
 TOKENS_DECADES: Final = -12.0

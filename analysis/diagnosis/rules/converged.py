@@ -26,7 +26,9 @@ This project: two backward passes, one from the loss and one from a random cotan
 
 from collections.abc import Iterator
 
-from analysis.diagnosis.contract import CONVERGED_GRADIENT, Draft, Limits, below, is_converged, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import CONVERGED_GRADIENT, is_converged
 from analysis.facts import Measurement
 from analysis.report import Severity
 

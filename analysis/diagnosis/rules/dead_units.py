@@ -32,7 +32,9 @@ Lu et al. 2019 (Dying ReLU and Initialization); Maas et al. 2013 (LeakyReLU).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, layers_with_stats, over, rule, settled
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over
+from analysis.diagnosis.readings import amber, layers_with_stats, settled
 from analysis.facts import Confidence, Measurement
 from analysis.report import Severity
 

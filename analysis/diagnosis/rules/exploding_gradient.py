@@ -39,18 +39,15 @@ Pascanu, Mikolov and Bengio 2013; Philipp and Carbonell 2018. Thresholds: 825 ne
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import (
-    Draft,
-    Limits,
-    above,
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above, over
+from analysis.diagnosis.readings import (
     amber,
     has_bounded_states,
     is_borderline,
     nonlinearity,
-    over,
     ratio_spread,
     reach_log10,
-    rule,
     settled,
 )
 from analysis.facts import Measurement

@@ -31,16 +31,9 @@ Pascanu, Mikolov and Bengio 2013 (On the difficulty of training recurrent neural
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import (
-    STATE_GROWTH_DECADES,
-    Draft,
-    Limits,
-    above,
-    has_bounded_states,
-    rule,
-    settled,
-    state_growth,
-)
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above
+from analysis.diagnosis.readings import STATE_GROWTH_DECADES, has_bounded_states, settled, state_growth
 from analysis.facts import Measurement
 
 GROWTH_DECADES: Final = 3.0

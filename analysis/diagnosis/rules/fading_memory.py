@@ -35,7 +35,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, below, rule, settled, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below, under
+from analysis.diagnosis.readings import amber, settled
 from analysis.facts import Measurement, TimeProfile
 from analysis.report import Evidence, Severity
 

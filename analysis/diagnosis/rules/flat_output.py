@@ -27,7 +27,9 @@ Thresholds: 603 networks trained for this project.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, below, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
 
 LOGIT_STD_LOG10: Final = -2.5

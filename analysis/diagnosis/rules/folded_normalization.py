@@ -31,7 +31,9 @@ torch.onnx.export, `training` and `do_constant_folding`; Jacob et al. 2018 (fold
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import FOLDED_SHARE, Draft, Limits, above, is_folded, over, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above, over
+from analysis.diagnosis.readings import FOLDED_SHARE, is_folded
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
 

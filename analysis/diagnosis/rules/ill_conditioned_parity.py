@@ -28,7 +28,9 @@ Higham 2002 (Accuracy and Stability of Numerical Algorithms), chapter 1.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, over, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement, ParityStatus
 
 EQUAL_WITHIN: Final = 1e-4  # of the output's scale; the check that finds it has this limit

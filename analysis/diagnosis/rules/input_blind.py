@@ -32,7 +32,9 @@ Schoenholz et al. 2017 (Deep Information Propagation); Poole et al. 2016.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, below, is_borderline, rule, settled
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import amber, is_borderline, settled
 from analysis.facts import Measurement
 
 BLINDNESS_LOG10: Final = -2.0  # healthy: over -1.3

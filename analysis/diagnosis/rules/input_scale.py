@@ -28,7 +28,9 @@ LeCun et al. 1998 (Efficient BackProp, section 4.3).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import LARGEST_INPUT_RMS, Draft, Limits, amber, over, rule, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import LARGEST_INPUT_RMS, amber
 from analysis.facts import Measurement, is_matrix
 
 LEAST_RMS: Final = 0.2

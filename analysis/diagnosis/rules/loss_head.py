@@ -33,7 +33,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, above, amber, loss_over_chance, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above
+from analysis.diagnosis.readings import amber, loss_over_chance
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
 

@@ -28,7 +28,9 @@ McCandlish et al. 2018 (An Empirical Model of Large-Batch Training); Chatterjee 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, is_converged, over, rule, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import is_converged
 from analysis.facts import Measurement
 from analysis.report import Severity
 

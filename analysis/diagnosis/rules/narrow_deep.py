@@ -27,7 +27,9 @@ Hanin 2018 (Which Neural Net Architectures Give Rise to Exploding and Vanishing 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, over, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
 from analysis.report import Severity
 

@@ -29,7 +29,8 @@ Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.
 
 from collections.abc import Iterator
 
-from analysis.diagnosis.contract import Draft, Limits, layers_with_stats, rule, settled
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.readings import layers_with_stats, settled
 from analysis.facts import LayerStats, Measurement
 from analysis.report import Evidence, Severity
 

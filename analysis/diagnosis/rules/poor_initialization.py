@@ -35,7 +35,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, layers_with_stats, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.readings import amber, layers_with_stats
 from analysis.facts import Measurement, Zone
 from analysis.facts.zones import zone
 from analysis.report import Evidence, Severity

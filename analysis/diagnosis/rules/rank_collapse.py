@@ -29,7 +29,9 @@ Roy and Vetterli 2007 (effective rank); Schoenholz et al. 2017; Daneshmand et al
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, layers_with_stats, rule, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import under
+from analysis.diagnosis.readings import amber, layers_with_stats
 from analysis.facts import ActivationStats, Measurement
 
 RANK_SHARE: Final = 0.02  # delve reports layers under this as saturated

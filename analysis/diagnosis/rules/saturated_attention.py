@@ -28,7 +28,9 @@ Zhai et al. 2023 (attention entropy collapse); Dehghani et al. 2023 (normalised 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, over, rule, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
 
 ENTROPY_SHARE: Final = 0.15

@@ -31,18 +31,9 @@ Glorot and Bengio 2010; Rakitianskaia and Engelbrecht 2015 (measuring saturation
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import (
-    Draft,
-    Limits,
-    amber,
-    below,
-    has_large_input,
-    is_borderline,
-    least_leverage,
-    over,
-    rule,
-    settled,
-)
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below, over
+from analysis.diagnosis.readings import amber, has_large_input, is_borderline, least_leverage, settled
 from analysis.facts import Measurement
 from analysis.facts.zones import VANISHING_DECADES
 from analysis.report import Severity

@@ -28,7 +28,9 @@ You, Gitman and Ginsburg 2017 (LARS); Brock et al. 2021 (adaptive gradient clipp
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, above, amber, is_converged, ratio_spread, rule, trunk_ratios
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import above
+from analysis.diagnosis.readings import amber, is_converged, ratio_spread, trunk_ratios
 from analysis.facts import Measurement
 from analysis.report import Severity
 

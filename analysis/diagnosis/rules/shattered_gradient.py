@@ -30,7 +30,9 @@ Balduzzi et al. 2017 (The Shattered Gradients Problem).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, nonlinearity, over, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over
+from analysis.diagnosis.readings import amber, nonlinearity
 from analysis.facts import Measurement
 from analysis.report import Evidence
 

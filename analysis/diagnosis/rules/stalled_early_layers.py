@@ -29,7 +29,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, below, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement, Run, is_matrix
 
 MOVED_DECADES: Final = -2.0

@@ -31,7 +31,8 @@ Goodfellow, Bengio and Courville 2016, section 8.4 (breaking symmetry).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, has_large_input, layers_with_stats, rule, settled
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.readings import amber, has_large_input, layers_with_stats, settled
 from analysis.facts import Flow, Measurement
 from analysis.facts.zones import EXPLODING_DECADES, VANISHING_DECADES
 from analysis.report import Evidence

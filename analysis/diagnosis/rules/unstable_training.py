@@ -32,7 +32,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, learns, rule
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.readings import learns
 from analysis.facts import Measurement, Outcome, Run
 from analysis.report import Evidence, Severity
 

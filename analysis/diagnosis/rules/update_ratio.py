@@ -32,7 +32,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, amber, is_converged, over, rule, trunk_ratios, under
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import amber, is_converged, trunk_ratios
 from analysis.facts import Measurement
 from analysis.report import Severity
 

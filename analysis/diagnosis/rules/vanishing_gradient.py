@@ -44,18 +44,9 @@ Hochreiter 1991; Glorot and Bengio 2010; He et al. 2015. Trunk and thresholds: 8
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import (
-    Draft,
-    Limits,
-    amber,
-    below,
-    has_large_input,
-    is_borderline,
-    least_leverage,
-    ratio_spread,
-    rule,
-    settled,
-)
+from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.evidence import below
+from analysis.diagnosis.readings import amber, has_large_input, is_borderline, least_leverage, ratio_spread, settled
 from analysis.facts import Measurement
 from analysis.facts.zones import VANISHING_DECADES
 

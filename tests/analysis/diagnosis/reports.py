@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from analysis.clock import Clock
 from analysis.diagnosis.advise import advise
-from analysis.diagnosis.assemble import Row, assemble
+from analysis.diagnosis.assemble import assemble
+from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.rank import Trial, rank
-from analysis.diagnosis.rules import diagnose
+from analysis.diagnosis.rows import Row
 from analysis.facts import (
     Effect,
     EngineFacts,

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.diagnosis.assemble import Row, factor_effects, factor_interactions, verdict_of
-from analysis.diagnosis.rules import diagnose
+from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.effects import factor_effects, factor_interactions
+from analysis.diagnosis.rows import Row
+from analysis.diagnosis.verdict import verdict_of
 from analysis.facts import (
     Clip,
     ClipKind,

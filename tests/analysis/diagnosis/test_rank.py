@@ -3,7 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.diagnosis.rank import rank, score, shortlist, static8
+from analysis.diagnosis.rank import rank, score, shortlist
+from analysis.diagnosis.score import static8
 from analysis.facts import Flow, Measurement, NonFinite, TimeProfile, Zone
 from analysis.facts.zones import zone
 from analysis.report import Verdict

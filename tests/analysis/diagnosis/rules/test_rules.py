@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.contract import HEADINGS
-from analysis.diagnosis.rules import RULES, diagnose, policy
+from analysis.diagnosis.policy import policy
+from analysis.diagnosis.rules import RULES
 from analysis.errors import BadOptions
 from analysis.facts import (
     Anatomy,

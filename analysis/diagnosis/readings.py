@@ -1,0 +1,146 @@
+"""What several rules ask of a measurement."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+from analysis.facts import Flow, Layer, LayerStats, Measurement
+from analysis.report import Evidence, Severity
+
+# ------------------------------------------------------------------ what the probe decides
+
+
+def learns(measurement: Measurement) -> bool:
+    """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
+    probe = measurement.probe
+    return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+
+
+def amber(measurement: Measurement) -> Severity:
+    """Evidence that is often right and often harmless: a warning, but a remark where plain gradient descent learns."""
+    probe = measurement.probe
+    return Severity.INFO if probe is not None and probe.learns("sgd") else Severity.WARNING
+
+
+def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
+    """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
+
+    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
+    """
+    undecided = measurement.probe is None or measurement.probe.unfinished
+    bereft = measurement.idle_normalization or is_folded(measurement)
+    return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
+
+
+FOLDED_SHARE: Final = 0.5
+"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
+
+
+def is_folded(measurement: Measurement) -> bool:
+    """Whether the convolutions once had a normalisation behind them and none is left."""
+    share = measurement.anatomy.folded_share
+    return share is not None and share >= FOLDED_SHARE and not measurement.normalized
+
+
+BORDERLINE_DECADES: Final = 1.5
+"""Of networks with no witness so far beyond its threshold, about half were trained all the same."""
+
+
+def is_borderline(evidence: Iterable[Evidence]) -> bool:
+    """Whether no witness is far beyond its threshold."""
+    return all(each.margin_decades is None or each.margin_decades < BORDERLINE_DECADES for each in evidence)
+
+
+STATE_GROWTH_DECADES: Final = 2.0
+"""Saturating cells stay under 0.6; the state of a cell that explodes grows like its gradient, by over 3."""
+
+
+def state_growth(measurement: Measurement) -> float | None:
+    """Decades that the states of the chain which grows most gain over time; None where nothing recurs."""
+    known = (each.state_growth_decades for each in measurement.through_time)
+    return max((each for each in known if each is not None), default=None)
+
+
+def has_bounded_states(measurement: Measurement) -> bool:
+    """Whether cells keep their states in range: of those whose gradient grows all the same, half were trained."""
+    growth = state_growth(measurement)
+    return growth is not None and growth < STATE_GROWTH_DECADES
+
+
+def layers_with_stats(measurement: Measurement) -> Iterator[tuple[Layer, LayerStats]]:
+    """Layers and what was measured of them."""
+    return zip(measurement.layers, measurement.stats, strict=True)
+
+
+# ------------------------------------------------------------------ what several rules ask
+
+
+CONVERGED_GRADIENT: Final = -3.0  # log10 of a sample's gradient at the logits; about 0 at chance
+
+
+def is_converged(measurement: Measurement) -> bool:
+    """Whether the loss has next to nothing left to send back."""
+    gradient, loss = measurement.flow.head_gradient_log10, measurement.loss
+    low = loss.chance is None or loss.value < loss.chance
+    return gradient is not None and gradient < CONVERGED_GRADIENT and low
+
+
+def loss_over_chance(measurement: Measurement) -> float | None:
+    """1 for the best constant prediction; None where chance is unknown."""
+    chance = measurement.loss.chance
+    return measurement.loss.value / chance if chance else None
+
+
+def trunk_ratios(measurement: Measurement) -> dict[str, float]:
+    """Gradient norm over weight norm of the layers on the trunk that have both, by layer."""
+    return {
+        layer.id: stats.update_ratio
+        for layer, stats in layers_with_stats(measurement)
+        if layer.on_trunk and stats.update_ratio and math.isfinite(stats.update_ratio)
+    }
+
+
+def ratio_spread(measurement: Measurement) -> float:
+    """Decades between the largest and the smallest of these ratios."""
+    ratios = trunk_ratios(measurement).values()
+    return math.log10(max(ratios) / min(ratios)) if ratios else 0.0
+
+
+def reach_log10(measurement: Measurement) -> float | None:
+    """Largest leverage over the RMS of the input, as both cotangents see it.
+
+    Leverage follows the scale of the input, but not behind a normalisation: there a small input lends it no reach.
+    """
+    flow = measurement.flow
+    if flow.leverage_log10 is None or not flow.input_rms:
+        return None
+    largest = agreed([each.largest for each in flow.leverage_by_seed], flow.leverage_log10.largest, min)
+    scale = max(flow.input_rms, 1.0) if measurement.normalized else flow.input_rms
+    return None if largest is None else largest - math.log10(scale)
+
+
+LARGEST_INPUT_RMS: Final = 5.0
+
+
+def has_large_input(measurement: Measurement) -> bool:
+    """Whether inputs are large and nothing normalises them: what vanishes then often trains all the same."""
+    rms = measurement.flow.input_rms
+    return rms is not None and rms > LARGEST_INPUT_RMS and not measurement.normalized
+
+
+def least_leverage(flow: Flow) -> float | None:
+    """Least leverage on the trunk, as both cotangents see it."""
+    together = None if flow.leverage_log10 is None else flow.leverage_log10.least
+    return agreed([each.least for each in flow.leverage_by_seed], together, max)
+
+
+def nonlinearity(flow: Flow) -> float | None:
+    """The nonlinearity coefficient, as both cotangents see it."""
+    return agreed(flow.nonlinearity_by_seed, flow.nonlinearity_coefficient, min)
+
+
+def agreed(
+    by_seed: Sequence[float], together: float | None, choose: Callable[[Sequence[float]], float]
+) -> float | None:
+    """The most cautious reading over cotangent seeds (`choose`: min or max), or the one value there is."""
+    return choose(by_seed) if by_seed else together

@@ -1,0 +1,18 @@
+"""A variant as the report lists it."""
+
+from dataclasses import dataclass
+
+from analysis.facts import (
+    Measurement,
+    VariantInfo,
+)
+from analysis.report.document import ModelFile
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A variant as the report lists it."""
+
+    info: VariantInfo
+    measurement: Measurement | None
+    model: ModelFile | None = None
