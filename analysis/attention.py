@@ -10,7 +10,8 @@ from typing import Final
 
 from onnx import NodeProto, helper
 
-from analysis.model import STANDARD_DOMAINS, CheckedModel
+from analysis.model import CheckedModel
+from analysis.model.check import STANDARD_DOMAINS
 from analysis.sources import Sources
 
 REACH: Final = 8

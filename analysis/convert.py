@@ -25,7 +25,9 @@ from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
 from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
-from analysis.model import CONSTANTS, STANDARD_DOMAINS, CheckedModel, bodies, captures, is_runtime_own, label
+from analysis.model import CheckedModel
+from analysis.model.check import CONSTANTS, STANDARD_DOMAINS, bodies, captures, is_runtime_own, label
+from analysis.model.weights import Array
 from analysis.ops._registry import TYPED, Element, Kind, Operator, RunMode, StateWatcher, lookup
 from analysis.ops.casting import HALVES
 from analysis.program import (
@@ -42,7 +44,6 @@ from analysis.program import (
 )
 from analysis.roles import assign_roles
 from analysis.sources import find_sources
-from analysis.weights import Array
 
 __all__ = ["DifferentiableModel", "convert", "ops"]
 

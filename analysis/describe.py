@@ -7,7 +7,7 @@ import onnxruntime
 import torch
 
 from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
-from analysis.model import ValueSpec, all_nodes
+from analysis.model.check import ValueSpec, all_nodes
 from analysis.options import AnalysisOptions
 from analysis.reference import asks_for_dropout, drawn_names
 from analysis.subject import Subject

@@ -19,12 +19,12 @@ from onnx import ModelProto, helper, save_model
 from analysis.experiment import Experiment, Measured
 from analysis.facts import Effect
 from analysis.interventions._base import Recipe
-from analysis.model import assemble_proto, check_graph
+from analysis.model.check import assemble_proto, check_graph
+from analysis.model.weights import Array
 from analysis.plan import asked_for, variant_id, without_steps
 from analysis.replay import batch_statistics, drawn
 from analysis.report.document import ModelFile
 from analysis.subject import Subject
-from analysis.weights import Array
 
 METADATA: Final = "gradient_health."
 LARGEST_MESSAGE: Final = (1 << 31) - (1 << 20)

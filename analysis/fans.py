@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from onnx import NodeProto, helper
 
-from analysis.weights import Array
+from analysis.model.weights import Array
 
 GAINS: Final[Mapping[str, float]] = {
     "Relu": math.sqrt(2.0),

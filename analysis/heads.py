@@ -12,7 +12,8 @@ from typing import Final
 from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
-from analysis.model import CheckedModel, label
+from analysis.model import CheckedModel
+from analysis.model.check import label
 from analysis.sources import Sources, gradient_inputs
 
 

@@ -18,8 +18,8 @@ from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
 from analysis.heads import Head, Link
+from analysis.model.weights import Array
 from analysis.options import LossName
-from analysis.weights import Array
 
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""

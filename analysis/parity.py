@@ -22,10 +22,10 @@ from analysis import reference
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
 from analysis.model import CheckedModel
+from analysis.model.weights import Array
 from analysis.program import Watcher
 from analysis.sources import RECURRENT
 from analysis.subject import Subject, in_float64
-from analysis.weights import Array
 
 TOLERANCE: Final = 1e-4
 HALVES: Final = {TensorProto.FLOAT16: 2.0**-11, TensorProto.BFLOAT16: 2.0**-8}

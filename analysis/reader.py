@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis.weights import Array
+from analysis.model.weights import Array
 
 HELD_OUT: Final = 4
 """One sample in so many is kept from training."""

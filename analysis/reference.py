@@ -13,8 +13,9 @@ import numpy as np
 import onnxruntime
 from onnx import ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
-from analysis.model import CheckedModel, all_nodes, assemble_proto, bodies
-from analysis.weights import Array
+from analysis.model import CheckedModel
+from analysis.model.check import all_nodes, assemble_proto, bodies
+from analysis.model.weights import Array
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"
 LOG_FATAL: Final = 4

@@ -12,7 +12,8 @@ from typing import Final
 
 from onnx import GraphProto, NodeProto
 
-from analysis.model import CheckedModel, bodies, captures
+from analysis.model import CheckedModel
+from analysis.model.check import bodies, captures
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM"})
 _RECURRENT: Final = {1: "weight", 2: "recurrent_weight", 3: "bias", 5: "initial_state"}

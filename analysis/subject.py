@@ -10,18 +10,19 @@ import torch
 
 from analysis.anatomy import closed_head
 from analysis.attention import AttentionSite, find_attention
-from analysis.batch import Batch, load_batch, select, synthesize_batch
+from analysis.batch import Batch, load_batch
+from analysis.batch.load import select, synthesize_batch
 from analysis.convert import DifferentiableModel, convert, to_tensor
 from analysis.errors import BadOptions, NodeFailed
 from analysis.facts import Layer
 from analysis.heads import find_heads
 from analysis.model import CheckedModel
+from analysis.model.weights import Array
 from analysis.objective import Objective, choose_objective
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.sources import Sources, find_sources
 from analysis.training_state import looks_trained
 from analysis.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
-from analysis.weights import Array
 
 FEWEST_PER_CHANNEL: Final = 32
 """Values per channel from which BatchNormalization may use the batch's own statistics."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
-from analysis.model import CheckedModel, bodies, captures
-from analysis.weights import Array
+from analysis.model import CheckedModel
+from analysis.model.check import bodies, captures
+from analysis.model.weights import Array
 
 
 class Editor:

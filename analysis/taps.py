@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from analysis.attention import AttentionSite
 from analysis.clipping import clip_elements
 from analysis.facts import Clip, Layer
-from analysis.model import label
+from analysis.model.check import label
 from analysis.ops._registry import lookup
 from analysis.statistics import (
     Summary,

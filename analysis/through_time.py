@@ -18,13 +18,13 @@ import torch
 from onnx import NodeProto
 
 from analysis.facts import Provenance, TimeProfile
-from analysis.model import label
+from analysis.model.check import label
+from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.reader import readable_share
 from analysis.sources import RECURRENT
 from analysis.statistics import summarize
 from analysis.subject import Subject
-from analysis.weights import Array
 
 Watcher = Callable[[torch.Tensor], None]
 LOOPS: Final = frozenset({"Loop", "Scan"})

@@ -9,15 +9,7 @@ from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.effects import factor_effects, factor_interactions
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.verdict import verdict_of
-from analysis.facts import (
-    Effect,
-    EngineFacts,
-    Layer,
-    LayerStats,
-    Measurement,
-    ModelFacts,
-    VariantInfo,
-)
+from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
 from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant

@@ -5,10 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from analysis.diagnosis.rows import Row
-from analysis.facts import (
-    Status,
-    VariantInfo,
-)
+from analysis.facts import Status, VariantInfo
 from analysis.report.parts import Decades
 
 KEPT: Final = "kept"

@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-from analysis.facts import (
-    Measurement,
-    VariantInfo,
-)
+from analysis.facts import Measurement, VariantInfo
 from analysis.report.document import ModelFile
 
 

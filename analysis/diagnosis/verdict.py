@@ -4,11 +4,7 @@ import math
 from collections.abc import Sequence
 
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import (
-    Flow,
-    Measurement,
-    Zone,
-)
+from analysis.facts import Flow, Measurement, Zone
 from analysis.facts.zones import zone
 from analysis.report import Finding, Severity, Verdict
 

@@ -13,8 +13,8 @@ from analysis.attention import AttentionSite
 from analysis.facts import Effect, GradientStep, Layer, Measurement
 from analysis.interventions._draws import Draw
 from analysis.model import CheckedModel
+from analysis.model.weights import Array
 from analysis.sources import Sources
-from analysis.weights import Array
 
 
 class Factor(StrEnum):

@@ -10,7 +10,8 @@ from onnx import helper
 from analysis.facts import Layer
 from analysis.interventions._base import Context
 from analysis.layers import NORMALIZATIONS
-from analysis.model import CheckedModel, captures
+from analysis.model import CheckedModel
+from analysis.model.check import captures
 
 GATES: Final = frozenset({"Sigmoid", "HardSigmoid", "Tanh"})
 PASSING: Final = frozenset({"Dropout", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"})

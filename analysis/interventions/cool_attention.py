@@ -14,7 +14,8 @@ from analysis.attention import find_product
 from analysis.facts import Effect
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._sites import dtype_of
-from analysis.model import CheckedModel, label
+from analysis.model import CheckedModel
+from analysis.model.check import label
 from analysis.surgery import Editor
 
 HOT: Final = 2.0

@@ -13,8 +13,8 @@ import numpy as np
 from analysis.facts import Effect
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
+from analysis.model.weights import Array
 from analysis.surgery import Editor
-from analysis.weights import Array
 
 STANDARD_WITHIN: Final = 0.05
 """Mean and deviation this near to 0 and 1 are standard already."""

@@ -6,9 +6,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from analysis.facts import (
-    Confidence,
-)
+from analysis.facts import Confidence
 
 NON_FINITE: Final = ("NaN", "Infinity", "-Infinity")
 

@@ -22,15 +22,7 @@ from service.jobs import Job, State, new_id
 from service.jobs import Request as Question
 from service.problems import PROBLEM, ProblemError, refusal
 from service.reports import HTML, JSON, VARY, answer, preferred
-from service.routes._jobs import (
-    ANY_OTHER,
-    RETRY_SECONDS,
-    FailOn,
-    come_back,
-    find_job,
-    stored_problem,
-    unfinished,
-)
+from service.routes._jobs import ANY_OTHER, RETRY_SECONDS, FailOn, come_back, find_job, stored_problem, unfinished
 from service.schemas import JobView, job_path, view
 from service.store import now
 from service.uploads import Upload, receive

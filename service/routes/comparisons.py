@@ -17,14 +17,7 @@ from service.context import Context, context_of
 from service.jobs import State
 from service.problems import PROBLEM, ProblemError, refusal
 from service.reports import VERDICT_HEADER
-from service.routes._jobs import (
-    ANY_OTHER,
-    FailOn,
-    come_back,
-    find_job,
-    stored_problem,
-    unfinished,
-)
+from service.routes._jobs import ANY_OTHER, FailOn, come_back, find_job, stored_problem, unfinished
 from service.uploads import receive_json
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])

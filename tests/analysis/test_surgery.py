@@ -5,7 +5,8 @@ import onnx.parser
 import onnxruntime
 import pytest
 
-from analysis.model import CheckedModel, assemble_proto, check_model
+from analysis.model import CheckedModel, check_model
+from analysis.model.check import assemble_proto
 from analysis.surgery import Editor
 
 

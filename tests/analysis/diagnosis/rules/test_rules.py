@@ -30,16 +30,7 @@ from analysis.facts import (
 )
 from analysis.options import AnalysisOptions
 from analysis.report import Finding, Severity
-from tests.analysis.diagnosis.builders import (
-    FAILS,
-    LEARNS,
-    flow,
-    measurement,
-    probe,
-    run,
-    stats,
-    with_activation,
-)
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run, stats, with_activation
 
 LOW_LEVERAGE = Range(least=-3.0, largest=1.0)
 HIGH_LEVERAGE = Range(least=0.0, largest=4.5)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper, parser
 
 from analysis.errors import NotOnnx
-from analysis.wire import KEEP_INLINE_BYTES, outline
+from analysis.model.wire import KEEP_INLINE_BYTES, outline
 
 RANDOM = np.random.default_rng(20261123)
 LARGE = RANDOM.standard_normal((20, 30)).astype(np.float32)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from analysis.errors import InvalidModel, LimitExceeded, MissingExternalData
+from analysis.model.wire import Outline, Span
 from analysis.options import Limits
-from analysis.wire import Outline, Span
 
 Array = npt.NDArray[Any]
 """A numpy array of whatever element type the model has."""

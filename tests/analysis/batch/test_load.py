@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper, parser
 
-from analysis.batch import OIP_TYPES, Batch, load_batch, sample_axes, select, synthesize_batch
+from analysis.batch import Batch, load_batch
+from analysis.batch.load import OIP_TYPES, sample_axes, select, synthesize_batch
 from analysis.errors import AnalysisError, BadBatch, LimitExceeded
 from analysis.facts import Provenance
 from analysis.model import CheckedModel, check_model

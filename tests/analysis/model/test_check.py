@@ -18,15 +18,9 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 from torch import nn
 
 from analysis.convert import convert
-from analysis.errors import (
-    AnalysisError,
-    InvalidModel,
-    LimitExceeded,
-    MissingExternalData,
-    NotOnnx,
-    UnsupportedOp,
-)
-from analysis.model import RUNTIME_OWN, CheckedModel, ValueSpec, bodies, captures, check_model, label
+from analysis.errors import AnalysisError, InvalidModel, LimitExceeded, MissingExternalData, NotOnnx, UnsupportedOp
+from analysis.model import CheckedModel, check_model
+from analysis.model.check import RUNTIME_OWN, ValueSpec, bodies, captures, label
 from analysis.ops._registry import lookup
 from analysis.options import Limits
 from tests.gallery import export

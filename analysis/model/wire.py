@@ -12,15 +12,7 @@ from dataclasses import dataclass
 from typing import Final, cast
 
 from google.protobuf.descriptor import Descriptor
-from onnx import (
-    AttributeProto,
-    FunctionProto,
-    GraphProto,
-    ModelProto,
-    NodeProto,
-    SparseTensorProto,
-    TensorProto,
-)
+from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
 from analysis.errors import NotOnnx
 

@@ -13,8 +13,8 @@ from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper,
 
 from analysis.errors import AnalysisError, InvalidModel, LimitExceeded, MissingExternalData
 from analysis.model import CheckedModel, check_model
+from analysis.model.weights import MappedFile, Stored, Weights
 from analysis.options import Limits
-from analysis.weights import MappedFile, Stored, Weights
 
 RANDOM = np.random.default_rng(20261123)
 ROW = np.arange(4, dtype=np.float32)

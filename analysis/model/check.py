@@ -2,7 +2,7 @@
 
 Only `check_model` makes a CheckedModel; whoever holds one need not look again. On the way in:
 
-1. the large tensors are cut out (`analysis.wire`), so parsing costs nothing per weight;
+1. the large tensors are cut out (`analysis.model.wire`), so parsing costs nothing per weight;
 2. the model's own functions are expanded, after their expansion was counted, and the nodes sorted;
 3. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape; constants of the graph and initialisers are the same thing from here on;
@@ -39,9 +39,9 @@ from onnx import (
 )
 
 from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
+from analysis.model.weights import Array, MappedFile, Stored, TensorReader, Weights
+from analysis.model.wire import Outline, outline
 from analysis.options import Limits
-from analysis.weights import Array, MappedFile, Stored, TensorReader, Weights
-from analysis.wire import Outline, outline
 
 Dimension = int | str | None
 """A fixed size, a named one, or one nothing is known of."""

@@ -25,9 +25,10 @@ from safetensors import SafetensorError, deserialize
 
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.facts import Provenance
-from analysis.model import DEFAULT_LIMITS, CheckedModel, ValueSpec
+from analysis.model import CheckedModel
+from analysis.model.check import DEFAULT_LIMITS, ValueSpec
+from analysis.model.weights import Array
 from analysis.options import Limits
-from analysis.weights import Array
 
 TARGET_KEYS: Final = ("target", "labels")
 TARGET_PREFIX: Final = "target."

@@ -1,0 +1,8 @@
+"""Bytes to a Batch: the sample that everything is measured on.
+
+`load.py` reads one, `synthesize.py` makes one up.
+"""
+
+from analysis.batch.load import Batch, load_batch
+
+__all__ = ["Batch", "load_batch"]
