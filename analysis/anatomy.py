@@ -18,7 +18,7 @@ from analysis.fans import units_first
 from analysis.heads import LINKS, Head
 from analysis.layers import ACTIVATIONS, LINEAR, cancelling_operator, own_uses
 from analysis.model import CheckedModel
-from analysis.model.check import label
+from analysis.model.nodes import label
 from analysis.sources import Sources
 
 SMALL_SCALE: Final = 0.1

@@ -11,7 +11,7 @@ from typing import Final
 from onnx import NodeProto, helper
 
 from analysis.model import CheckedModel
-from analysis.model.check import STANDARD_DOMAINS
+from analysis.model.nodes import STANDARD_DOMAINS
 from analysis.sources import Sources
 
 REACH: Final = 8

@@ -26,7 +26,9 @@ from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
 from analysis.layers import find_layers
 from analysis.model import CheckedModel
-from analysis.model.check import CONSTANTS, STANDARD_DOMAINS, bodies, captures, is_runtime_own, label
+from analysis.model.hoist import CONSTANTS
+from analysis.model.nodes import STANDARD_DOMAINS, bodies, captures, label
+from analysis.model.onnx_tools import is_runtime_own
 from analysis.model.weights import Array
 from analysis.ops._registry import TYPED, Element, Kind, Operator, RunMode, StateWatcher, lookup
 from analysis.ops.casting import HALVES

@@ -7,7 +7,8 @@ import onnxruntime
 import torch
 
 from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
-from analysis.model.check import ValueSpec, all_nodes
+from analysis.model.checked import ValueSpec
+from analysis.model.nodes import all_nodes
 from analysis.options import AnalysisOptions
 from analysis.reference import asks_for_dropout, drawn_names
 from analysis.subject import Subject

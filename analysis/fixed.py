@@ -16,7 +16,7 @@ from onnx import NodeProto
 
 from analysis.layers import find_biases
 from analysis.model import CheckedModel
-from analysis.model.check import captures
+from analysis.model.nodes import captures
 from analysis.sources import LOOKUPS, Sources, Use, data_inputs
 
 WEAK: Final = frozenset({"offset", "token", "exponent"})  # and the scale of a Mul or a Div

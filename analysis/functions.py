@@ -21,7 +21,7 @@ from onnx import (
     shape_inference,
 )
 
-from analysis.model.check import STANDARD_DOMAINS, bodies, captures
+from analysis.model.nodes import STANDARD_DOMAINS, bodies, captures
 
 Types = Callable[[str], TypeProto | None]
 """The type of a value by its name; None where it is not known."""

@@ -13,7 +13,7 @@ from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
 from analysis.model import CheckedModel
-from analysis.model.check import label
+from analysis.model.nodes import label
 from analysis.sources import Sources, gradient_inputs
 
 

@@ -15,7 +15,7 @@ from onnx import NodeProto
 
 from analysis.facts import Layer, ParameterInfo
 from analysis.model import CheckedModel
-from analysis.model.check import captures, label
+from analysis.model.nodes import captures, label
 from analysis.sources import Sources, Use
 
 LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedMatMul"})

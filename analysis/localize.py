@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from analysis.facts import NonFinite
-from analysis.model.check import label
+from analysis.model.nodes import label
 from analysis.subject import Subject
 
 Watcher = Callable[[torch.Tensor], None]

@@ -36,7 +36,7 @@ from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.fuse import writes_normalization
 from analysis.layers import NORMALIZATIONS, cancelling_operator, own_uses
 from analysis.localize import locate_non_finite
-from analysis.model.check import label
+from analysis.model.nodes import label
 from analysis.options import AnalysisOptions
 from analysis.paths import leading_to_loss, told_what_blocks
 from analysis.statistics import Summary, combine, summarize

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.facts import Anatomy, Layer, LayerStats
-from analysis.model.check import captures
+from analysis.model.nodes import captures
 from analysis.sources import gradient_inputs
 from analysis.subject import Subject
 

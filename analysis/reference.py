@@ -14,7 +14,8 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, ValueInfoProto, numpy_helper
 
 from analysis.model import CheckedModel
-from analysis.model.check import all_nodes, assemble_proto, bodies
+from analysis.model.nodes import all_nodes, bodies
+from analysis.model.onnx_tools import assemble_proto
 from analysis.model.weights import Array
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"

@@ -13,7 +13,7 @@ from typing import Final
 from onnx import GraphProto, NodeProto
 
 from analysis.model import CheckedModel
-from analysis.model.check import bodies, captures
+from analysis.model.nodes import bodies, captures
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM"})
 _RECURRENT: Final = {1: "weight", 2: "recurrent_weight", 3: "bias", 5: "initial_state"}

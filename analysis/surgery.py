@@ -5,13 +5,13 @@ edit follows from what it touches, not from the size of the graph: nodes are cop
 `finish`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from onnx import GraphProto, ModelProto, NodeProto, helper
 
 from analysis.model import CheckedModel
-from analysis.model.check import bodies, captures
+from analysis.model.nodes import bodies, captures
 from analysis.model.weights import Array
 
 
@@ -180,8 +180,3 @@ def _without_unused(nodes: list[NodeProto], outputs: set[str]) -> list[NodeProto
             needed.update(node.input)
             needed.update(captures(node))
     return kept[::-1]
-
-
-def attributes_of(node: NodeProto) -> Mapping[str, Any]:
-    """Attributes as Python values."""
-    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}

@@ -16,7 +16,7 @@ from torch.utils.hooks import RemovableHandle
 from analysis.attention import AttentionSite
 from analysis.clipping import clip_elements
 from analysis.facts import Clip, Layer
-from analysis.model.check import label
+from analysis.model.nodes import attributes_of, label
 from analysis.ops._registry import lookup
 from analysis.statistics import (
     Summary,
@@ -32,7 +32,6 @@ from analysis.statistics import (
     underflow_fraction,
 )
 from analysis.subject import Subject
-from analysis.surgery import attributes_of
 
 Watcher = Callable[[torch.Tensor], None]
 UNSCORED: Final = frozenset({"qk_matmul_output_mode", "softmax_precision"})

@@ -3,6 +3,7 @@
 `load.py` reads one, `synthesize.py` makes one up.
 """
 
-from analysis.batch.load import Batch, load_batch
+from analysis.batch.load import load_batch
+from analysis.batch.samples import Batch
 
 __all__ = ["Batch", "load_batch"]

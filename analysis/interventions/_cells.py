@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from analysis.model import CheckedModel
-from analysis.surgery import Editor, attributes_of
+from analysis.model.nodes import attributes_of
+from analysis.surgery import Editor
 
 CELLS: Final = frozenset({"tanh", "relu"})
 

@@ -15,8 +15,8 @@ from analysis.interventions._base import Context, NotApplicable, Recipe
 from analysis.interventions._draws import Constant, Draw, Layout, Normal, Orthogonal
 from analysis.interventions._wiring import Wired, Wiring, wiring
 from analysis.model import CheckedModel
+from analysis.model.nodes import attributes_of
 from analysis.sources import RECURRENT, Use
-from analysis.surgery import attributes_of
 
 GATES: Final = {"RNN": 1, "GRU": 3, "LSTM": 4}
 FIXED: Final[Mapping[str, Draw]] = {

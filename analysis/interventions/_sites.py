@@ -11,7 +11,7 @@ from analysis.facts import Layer
 from analysis.interventions._base import Context
 from analysis.layers import NORMALIZATIONS
 from analysis.model import CheckedModel
-from analysis.model.check import captures
+from analysis.model.nodes import captures
 
 GATES: Final = frozenset({"Sigmoid", "HardSigmoid", "Tanh"})
 PASSING: Final = frozenset({"Dropout", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"})

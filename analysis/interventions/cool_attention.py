@@ -15,7 +15,7 @@ from analysis.facts import Effect
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._sites import dtype_of
 from analysis.model import CheckedModel
-from analysis.model.check import label
+from analysis.model.nodes import label
 from analysis.surgery import Editor
 
 HOT: Final = 2.0

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 
 from analysis.model import CheckedModel, check_model
-from analysis.model.check import assemble_proto
+from analysis.model.onnx_tools import assemble_proto
 from analysis.surgery import Editor
 
 

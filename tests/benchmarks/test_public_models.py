@@ -12,7 +12,7 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
-from analysis.batch.load import synthesize_batch
+from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import convert
 from analysis.errors import AnalysisError
 from analysis.export import Destination

@@ -21,7 +21,9 @@ from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper, parser
 
 from analysis.batch import Batch, load_batch
-from analysis.batch.load import OIP_TYPES, sample_axes, select, synthesize_batch
+from analysis.batch.formats import OIP_TYPES
+from analysis.batch.samples import sample_axes, select
+from analysis.batch.synthesize import synthesize_batch
 from analysis.errors import AnalysisError, BadBatch, LimitExceeded
 from analysis.facts import Provenance
 from analysis.model import CheckedModel, check_model

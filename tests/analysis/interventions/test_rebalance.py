@@ -4,7 +4,7 @@ import pytest
 from analysis.facts import Effect
 from analysis.measure import measure
 from analysis.model import check_model
-from analysis.model.check import assemble_proto
+from analysis.model.onnx_tools import assemble_proto
 from analysis.replay import draw
 from tests.analysis.interventions.builders import applied, composed, experiment, refused
 from tests.gallery import he, mlp, vectors, xavier

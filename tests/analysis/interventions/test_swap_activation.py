@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.facts import Effect
-from analysis.model.check import assemble_proto
+from analysis.model.onnx_tools import assemble_proto
 from tests.analysis.interventions.builders import SQUARE, applied, bare, operators, parsed, refused
 from tests.gallery import Transformer, export, mlp, seeded, tokens, xavier
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, ValueInfoProto, defs, helper, numpy_helper, parser, shape_inference
 
-from analysis.model.check import RUNTIME_OWN
+from analysis.model.onnx_tools import RUNTIME_OWN
 
 RANDOM = np.random.default_rng(20261123)
 STANDARD = 20

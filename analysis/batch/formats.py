@@ -1,0 +1,173 @@
+"""One reader per format, told apart by the first bytes.
+
+npz and npy (numpy), safetensors, an ONNX TensorProto (`.pb`), and the Open Inference Protocol v2 request body (JSON, as
+KServe and Triton take it). Nothing is unpickled, and nothing is allocated before its size is checked.
+"""
+
+import io
+import json
+import math
+import tokenize
+import zipfile
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, numpy_helper
+from safetensors import SafetensorError, deserialize
+
+from analysis.errors import BadBatch, LimitExceeded
+from analysis.model.weights import Array
+from analysis.options import Limits
+
+UNNAMED: Final = ""
+OIP_TYPES: Final = {
+    "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "INT8": "int8",
+    "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
+}  # fmt: skip
+SAFETENSORS_TYPES: Final = {
+    "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "I8": "int8", "I16": "int16",
+    "I32": "int32", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+}  # fmt: skip
+
+
+def read_arrays(content: bytes, limits: Limits) -> dict[str, Array]:
+    """Arrays by name, whatever the format; told apart by the first bytes.
+
+    Raises BadBatch, LimitExceeded.
+    """
+    if content.startswith(b"PK"):
+        return dict(_npz(content, limits))
+    if content.startswith(b"\x93NUMPY"):
+        return {UNNAMED: _npy(content, "batch", limits)}
+    if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content):
+        return dict(_safetensors(content))
+    if content.lstrip()[:1] == b"{":
+        return _open_inference(content)
+    return _tensor_proto(content)
+
+
+def _npz(content: bytes, limits: Limits) -> Iterator[tuple[str, Array]]:
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(content))
+        members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise BadBatch(
+            f"the npz file is broken: {error}", where="batch", hint="numpy.savez(file, x=..., target=...) writes one"
+        ) from error
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise BadBatch("two members of the npz have one name", where="batch")
+    declared = sum(member.file_size for member in members)
+    if len(members) > limits.batch_members or declared > limits.batch_bytes:
+        raise LimitExceeded(
+            f"{len(members)} arrays of {declared} bytes; {limits.batch_members} of {limits.batch_bytes} are allowed",
+            where="batch",
+        )
+    for member in members:
+        if member.file_size > limits.compression * max(member.compress_size, 1) + (1 << 20):
+            raise LimitExceeded("compressed far more than data usually are", where=member.filename)
+        yield member.filename.removesuffix(".npy"), _npy(_inflate(archive, member), member.filename, limits)
+
+
+def _inflate(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """A member, never more than it declares."""
+    try:
+        with archive.open(member) as stream:
+            content = stream.read(member.file_size + 1)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise BadBatch(f"the npz member is broken: {error}", where=member.filename) from error
+    except Exception as error:  # zlib.error and lzma errors share no base class
+        raise BadBatch(f"the npz member does not inflate: {error}", where=member.filename) from error
+    if len(content) != member.file_size:
+        raise BadBatch("the npz member has another size than it declares", where=member.filename)
+    return content
+
+
+def _npy(content: bytes, where: str, limits: Limits) -> Array:
+    """An npy file whose header was checked before numpy allocates anything."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = reader(stream)
+        needed = math.prod(shape) * dtype.itemsize
+    except (ValueError, EOFError, TypeError, tokenize.TokenError, SyntaxError, RecursionError) as error:
+        raise BadBatch(f"not a numpy array: {' '.join(str(error).split())[:200]}", where=where) from error
+    if dtype.hasobject:
+        raise BadBatch("holds Python objects, which are never unpickled", where=where, hint="save plain numbers")
+    if needed > limits.batch_bytes or needed > len(content) - stream.tell():
+        raise BadBatch(
+            f"the header promises {list(shape)} of {dtype.name} ({needed} bytes), "
+            f"the file holds {len(content) - stream.tell()}",
+            where=where,
+        )
+    stream.seek(0)
+    try:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+    except (ValueError, TypeError) as error:
+        raise BadBatch(f"no array can have shape {list(shape)}: {error}", where=where) from error
+
+
+def _safetensors(content: bytes) -> Iterator[tuple[str, Array]]:
+    try:
+        for name, tensor in deserialize(content):  # type: ignore[no-untyped-call]
+            values = np.frombuffer(tensor["data"], SAFETENSORS_TYPES[tensor["dtype"]])
+            yield name, values.reshape(tensor["shape"])
+    except KeyError as error:
+        raise BadBatch(f"element type {error} is not one of {', '.join(SAFETENSORS_TYPES)}", where="batch") from error
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise BadBatch(f"not a safetensors file: {error}", where="batch") from error
+
+
+def _tensor_proto(content: bytes) -> dict[str, Array]:
+    unknown = BadBatch(
+        "the format is not recognised", where="batch", hint="send npz, npy, safetensors, TensorProto or OIP JSON"
+    )
+    tensor = TensorProto()
+    try:
+        tensor.ParseFromString(content)
+        whole = tensor.data_type and tensor.data_location != TensorProto.EXTERNAL and min(tensor.dims, default=0) >= 0
+        if not whole or not isinstance(tensor.name, str):
+            raise unknown
+        return {tensor.name: numpy_helper.to_array(tensor)}
+    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        raise unknown from error
+
+
+def _open_inference(content: bytes) -> dict[str, Array]:
+    try:
+        request = json.loads(content)
+        tensors = request["inputs"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadBatch(
+            f"not an Open Inference Protocol request: {error!r:.100}",
+            where="batch",
+            hint='{"inputs": [{"name": .., "shape": .., "datatype": "FP32", "data": ..}]}',
+        ) from error
+    arrays: dict[str, Array] = {}
+    for place, tensor in enumerate(tensors if isinstance(tensors, list) else [tensors]):
+        where = f"batch.inputs[{place}]"
+        if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+            raise BadBatch("needs name, shape, datatype and data", where=where)
+        if tensor["name"] in arrays:
+            raise BadBatch(f"a second tensor has the name {tensor['name']!r}", where=where)
+        arrays[tensor["name"]] = _open_inference_tensor(tensor, where)
+    return arrays
+
+
+def _open_inference_tensor(tensor: Mapping[str, Any], where: str) -> Array:
+    datatype = tensor.get("datatype")
+    if not isinstance(datatype, str) or datatype not in OIP_TYPES:
+        raise BadBatch(f"datatype {datatype!r} is not one of {', '.join(OIP_TYPES)}", where=where)
+    try:
+        values = np.asarray(tensor["data"], dtype=OIP_TYPES[datatype])
+        if values.dtype.kind in "iu" and np.asarray(tensor["data"]).dtype.kind not in "iub":
+            raise BadBatch(f"{datatype} data must be whole numbers", where=where)
+        shape = [int(size) for size in tensor["shape"]]
+        if min(shape, default=0) < 0:
+            raise BadBatch(f"negative dimension in shape {shape}", where=where)
+        return values.reshape(shape)
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
+        raise BadBatch(f"data do not fit shape and datatype: {error}", where=where) from error

@@ -1,0 +1,48 @@
+"""What a node of the graph says: its name, the bodies it holds, the values that these take from outside."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from onnx import AttributeProto, GraphProto, NodeProto, helper
+
+STANDARD_DOMAINS: Final = ("", "ai.onnx")
+
+
+def label(node: NodeProto) -> str:
+    """What a report calls a node: its name, or the value it writes."""
+    return node.name or next((output for output in node.output if output), node.op_type)
+
+
+def bodies(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs a control-flow node holds."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
+    """These nodes, each followed by those of its bodies."""
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from all_nodes(body.node)
+
+
+def captures(node: NodeProto) -> set[str]:
+    """Values from outside that the bodies of a node read."""
+    captured: set[str] = set()
+    for body in bodies(node):
+        inside = {value.name for value in body.input}
+        for inner in body.node:
+            captured |= (set(inner.input) | captures(inner)) - inside
+            inside |= set(inner.output)
+        captured |= {value.name for value in body.output} - inside
+    captured.discard("")
+    return captured
+
+
+def attributes_of(node: NodeProto) -> Mapping[str, Any]:
+    """Attributes as Python values."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
