@@ -24,7 +24,9 @@ from analysis import ops
 from analysis.errors import BadOptions, NeverSupported, UnsupportedOp
 from analysis.functions import Scope, depends_on_types, enter, expand
 from analysis.fuse import Fusion, find_fusions
-from analysis.layers import find_layers
+from analysis.graph.layers import find_layers
+from analysis.graph.roles import assign_roles
+from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel
 from analysis.model.hoist import CONSTANTS
 from analysis.model.nodes import STANDARD_DOMAINS, bodies, captures, label
@@ -44,8 +46,6 @@ from analysis.program import (
     host_integers,
     last_reads,
 )
-from analysis.roles import assign_roles
-from analysis.sources import find_sources
 
 __all__ = ["DifferentiableModel", "convert", "ops"]
 

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from analysis.facts import Flow, Layer, LayerStats, Range, is_matrix
-from analysis.layers import LINEAR
+from analysis.graph.layers import LINEAR
+from analysis.graph.sources import RECURRENT
 from analysis.options import LossName
-from analysis.sources import RECURRENT
 from analysis.statistics import Summary, summarize
 from analysis.subject import Subject
 from analysis.taps import Backward, Forward, sample_axis

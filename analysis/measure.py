@@ -13,7 +13,6 @@ from typing import Final
 
 import torch
 
-from analysis.anatomy import duplicate_fraction, find_anatomy, units_of
 from analysis.facts import (
     ActivationGradient,
     ActivationStats,
@@ -31,10 +30,12 @@ from analysis.facts import (
     WeightStats,
     is_matrix,
 )
-from analysis.fans import fans, gain
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.fuse import writes_normalization
-from analysis.layers import NORMALIZATIONS, cancelling_operator, own_uses
+from analysis.graph.anatomy import duplicate_fraction, find_anatomy, units_of
+from analysis.graph.fans import fans, gain
+from analysis.graph.layers import NORMALIZATIONS, cancelling_operator, own_uses
+from analysis.graph.training_state import has_fresh_statistics, with_running_statistics
 from analysis.localize import locate_non_finite
 from analysis.model.nodes import label
 from analysis.options import AnalysisOptions
@@ -43,7 +44,6 @@ from analysis.statistics import Summary, combine, summarize
 from analysis.subject import FEWEST_PER_CHANNEL, Subject, uses_batch_statistics
 from analysis.taps import Backward, Forward, Taps, sample_axis
 from analysis.through_time import measure_through_time
-from analysis.training_state import has_fresh_statistics, with_running_statistics
 
 FEWEST_OBSERVATIONS: Final = 32
 """Of a unit, before anything is said about it: with n of them an activity under 3 / n cannot be told from none."""

@@ -1,7 +1,7 @@
 """The loss that pass A differentiates, and why this one.
 
-Losses are read off the logits (`analysis.heads`), never off probabilities, and reduced by the mean over samples and
-positions. Mean squared error is divided by the variance of the targets, so that 1 is chance everywhere but in
+Losses are read off the logits (`analysis.graph.heads`), never off probabilities, and reduced by the mean over samples
+and positions. Mean squared error is divided by the variance of the targets, so that 1 is chance everywhere but in
 classification, where chance is the entropy of the label frequencies.
 """
 
@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
-from analysis.heads import Head, Link
+from analysis.graph.heads import Head, Link
 from analysis.model.weights import Array
 from analysis.options import LossName
 

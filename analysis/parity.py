@@ -21,10 +21,10 @@ from onnx import TensorProto
 from analysis import reference
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
+from analysis.graph.sources import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.program import Watcher
-from analysis.sources import RECURRENT
 from analysis.subject import Subject, in_float64
 
 TOLERANCE: Final = 1e-4

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.facts import Anatomy, Layer, LayerStats
+from analysis.graph.sources import gradient_inputs
 from analysis.model.nodes import captures
-from analysis.sources import gradient_inputs
 from analysis.subject import Subject
 
 ALL_DEAD: Final = 0.99

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from analysis.attention import MASKED_SCORE
+from analysis.graph.attention import MASKED_SCORE
 
 CHUNK: Final = 1 << 15  # floats
 SAFE_LOW: Final = 1e-15  # magnitudes whose squares float32 can sum

@@ -8,22 +8,22 @@ from typing import Final
 import numpy as np
 import torch
 
-from analysis.anatomy import closed_head
-from analysis.attention import AttentionSite, find_attention
 from analysis.batch import Batch, load_batch
 from analysis.batch.samples import select
 from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel, convert, to_tensor
 from analysis.errors import BadOptions, NodeFailed
 from analysis.facts import Layer
-from analysis.heads import find_heads
+from analysis.graph.anatomy import closed_head
+from analysis.graph.attention import AttentionSite, find_attention
+from analysis.graph.heads import find_heads
+from analysis.graph.sources import Sources, find_sources
+from analysis.graph.training_state import looks_trained
+from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.objective import Objective, choose_objective
 from analysis.options import AnalysisOptions, Device, LossName
-from analysis.sources import Sources, find_sources
-from analysis.training_state import looks_trained
-from analysis.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 
 FEWEST_PER_CHANNEL: Final = 32
 """Values per channel from which BatchNormalization may use the batch's own statistics."""

@@ -13,9 +13,9 @@ from typing import Final
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from analysis.attention import AttentionSite
 from analysis.clipping import clip_elements
 from analysis.facts import Clip, Layer
+from analysis.graph.attention import AttentionSite
 from analysis.model.nodes import attributes_of, label
 from analysis.ops._registry import lookup
 from analysis.statistics import (

@@ -18,11 +18,11 @@ import torch
 from onnx import NodeProto
 
 from analysis.facts import Provenance, TimeProfile
+from analysis.graph.sources import RECURRENT
 from analysis.model.nodes import label
 from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.reader import readable_share
-from analysis.sources import RECURRENT
 from analysis.statistics import summarize
 from analysis.subject import Subject
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from analysis.attention import AttentionSite
 from analysis.facts import Effect, GradientStep, Layer, Measurement
+from analysis.graph.attention import AttentionSite
+from analysis.graph.sources import Sources
 from analysis.interventions._draws import Draw
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
-from analysis.sources import Sources
 
 
 class Factor(StrEnum):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from analysis.facts import Effect, Layer
-from analysis.fans import Fans, fans, gain
+from analysis.graph.fans import Fans, fans, gain
+from analysis.graph.sources import RECURRENT, Use
 from analysis.interventions._base import Context, NotApplicable, Recipe
 from analysis.interventions._draws import Constant, Draw, Layout, Normal, Orthogonal
 from analysis.interventions._wiring import Wired, Wiring, wiring
 from analysis.model import CheckedModel
 from analysis.model.nodes import attributes_of
-from analysis.sources import RECURRENT, Use
 
 GATES: Final = {"RNN": 1, "GRU": 3, "LSTM": 4}
 FIXED: Final[Mapping[str, Draw]] = {

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from analysis.graph.sources import Sources
 from analysis.interventions._draws import Array, Draw, Floats
 from analysis.model import CheckedModel
-from analysis.sources import Sources
 
 Elements = npt.NDArray[np.int64]
 MOVING: Final = frozenset(

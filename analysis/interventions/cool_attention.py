@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.attention import find_product
 from analysis.facts import Effect
+from analysis.graph.attention import find_product
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._sites import dtype_of
 from analysis.model import CheckedModel

@@ -18,10 +18,10 @@ from typing import Final
 import numpy as np
 
 from analysis.facts import Effect, Layer
+from analysis.graph.layers import LINEAR, TRANSPARENT
 from analysis.interventions._base import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
 from analysis.interventions._layer_norm import EPSILON, insert_layer_norm
 from analysis.interventions._sites import dtype_of, hidden_activations, is_normalized
-from analysis.layers import LINEAR, TRANSPARENT
 from analysis.model import CheckedModel
 from analysis.surgery import Editor
 

@@ -8,10 +8,10 @@ beside an activation swap. Changes the function, destroys nothing. Source: He et
 from typing import Final
 
 from analysis.facts import Effect
-from analysis.fans import gain
+from analysis.graph.fans import gain
+from analysis.graph.layers import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._draws import Draw, Scaled
-from analysis.layers import LINEAR
 from analysis.model import CheckedModel
 
 

@@ -10,9 +10,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from analysis.graph.layers import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment, UnitVariance
 from analysis.interventions._redraw import draw_orthogonal, redraw
-from analysis.layers import LINEAR
 from analysis.model import CheckedModel
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analysis.facts import Effect
+from analysis.graph.layers import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.layers import LINEAR
 from analysis.model import CheckedModel
 from analysis.surgery import Editor
 

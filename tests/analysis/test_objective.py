@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
-from analysis.heads import Head, Link
+from analysis.graph.heads import Head, Link
 from analysis.objective import Objective, choose_objective
 from analysis.options import LossName
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.attention import find_product
+from analysis.graph.attention import find_product
 from tests.analysis.interventions.builders import Bare, composed, experiment, refused
 from tests.gallery import export, mlp, npz, seeded, xavier
 

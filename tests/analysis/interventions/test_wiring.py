@@ -5,10 +5,10 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
+from analysis.graph.sources import find_sources
 from analysis.interventions._draws import GateBias, Normal
 from analysis.interventions._wiring import Wired, wiring
 from analysis.model import check_model
-from analysis.sources import find_sources
 
 CUT = """
     a = Slice(w, zero, two) b = Slice(w, two, six) joined = Concat<axis = 0>(b, a, v) z = Unsqueeze(joined, zero)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from analysis.graph.roles import assign_roles
+from analysis.graph.sources import find_sources
+from analysis.graph.training_state import looks_trained
 from analysis.model import CheckedModel, check_model
-from analysis.roles import assign_roles
-from analysis.sources import find_sources
-from analysis.training_state import looks_trained
 from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
 
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from onnx import NodeProto, helper
 
+from analysis.graph.sources import Sources
 from analysis.model import CheckedModel
 from analysis.model.nodes import STANDARD_DOMAINS
-from analysis.sources import Sources
 
 REACH: Final = 8
 """Nodes between a product and its Softmax."""

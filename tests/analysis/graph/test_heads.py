@@ -9,9 +9,9 @@ from onnx import ModelProto, ValueInfoProto, numpy_helper, parser
 
 from analysis.convert import convert
 from analysis.errors import NotDifferentiable, NothingToTrain
-from analysis.heads import Head, Link, find_heads
+from analysis.graph.heads import Head, Link, find_heads
+from analysis.graph.sources import find_sources
 from analysis.model import check_model
-from analysis.sources import find_sources
 
 RANDOM = np.random.default_rng(20261123)
 

@@ -11,8 +11,8 @@ import torch
 from onnx import helper, numpy_helper
 from torch import nn
 
-from analysis.anatomy import ClosedHead, closed_head, duplicate_fraction, find_anatomy, units_of
 from analysis.facts import Anatomy
+from analysis.graph.anatomy import ClosedHead, closed_head, duplicate_fraction, find_anatomy, units_of
 from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions

@@ -12,14 +12,14 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.attention import AttentionSite
 from analysis.facts import Anatomy, Layer, is_matrix
-from analysis.fans import units_first
-from analysis.heads import LINKS, Head
-from analysis.layers import ACTIVATIONS, LINEAR, cancelling_operator, own_uses
+from analysis.graph.attention import AttentionSite
+from analysis.graph.fans import units_first
+from analysis.graph.heads import LINKS, Head
+from analysis.graph.layers import ACTIVATIONS, LINEAR, cancelling_operator, own_uses
+from analysis.graph.sources import Sources
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
-from analysis.sources import Sources
 
 SMALL_SCALE: Final = 0.1
 """Layer-scale starts at 1e-6 (Touvron et al. 2021) to 0.1; a scale that works in earnest is near 1."""

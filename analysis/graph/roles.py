@@ -3,7 +3,7 @@
 A role follows from the operator that reads a weight and from its place in the graph, never from its values: a fresh
 LayerNormalization of ones and a zero bias train. Strong roles (weight, bias, scale of a normalisation, embedding,
 slope, initial state) train whatever their size. An operand of plain arithmetic trains where it may be a parameter:
-`analysis.fixed` says when it is something else. What a file holds as Constant nodes beside weights that are
+`analysis.graph.operands` says when it is something else. What a file holds as Constant nodes beside weights that are
 initialisers, or what an exporter named as a literal, is no parameter.
 """
 
@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from analysis.errors import BadOptions
-from analysis.fixed import Fixed
+from analysis.graph.operands import Fixed
+from analysis.graph.sources import Sources, Use, is_float_dtype
 from analysis.model import CheckedModel
-from analysis.sources import Sources, Use, is_float_dtype
 
 FROZEN_SLOTS: Final[Mapping[tuple[str, int], str]] = {
     ("BatchNormalization", 3): "running mean",

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from onnx import NodeProto
 
 from analysis.facts import Layer, ParameterInfo
+from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures, label
-from analysis.sources import Sources, Use
 
 LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "FusedMatMul"})
 ACTIVATIONS: Final = frozenset(

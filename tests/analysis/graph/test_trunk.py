@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
 from analysis.facts import Layer
-from analysis.layers import find_layers
+from analysis.graph.layers import find_layers
+from analysis.graph.roles import assign_roles
+from analysis.graph.sources import find_sources
+from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel, check_model
-from analysis.roles import assign_roles
-from analysis.sources import find_sources
-from analysis.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'
 WEIGHTS = {

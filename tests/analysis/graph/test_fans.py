@@ -7,7 +7,7 @@ from onnx import helper
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
-from analysis.fans import GAINS, fans, gain
+from analysis.graph.fans import GAINS, fans, gain
 
 RANDOM = torch.Generator().manual_seed(0)
 

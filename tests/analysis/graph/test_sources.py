@@ -7,8 +7,7 @@ import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper, parser
 from torch import nn
 
-from analysis.model import CheckedModel, check_model
-from analysis.sources import (
+from analysis.graph.sources import (
     EVERY_INPUT,
     ROLES,
     Sources,
@@ -18,6 +17,7 @@ from analysis.sources import (
     is_float_dtype,
     role_of,
 )
+from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261123)
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'

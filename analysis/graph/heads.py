@@ -12,9 +12,9 @@ from typing import Final
 from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
+from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
-from analysis.sources import Sources, gradient_inputs
 
 
 class Link(StrEnum):

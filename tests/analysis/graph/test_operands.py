@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
+from analysis.graph.roles import Roles, assign_roles
+from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model
-from analysis.roles import Roles, assign_roles
-from analysis.sources import find_sources
 
 RANDOM = np.random.default_rng(20261125)
 HEAD = '<ir_version: 10, opset_import: ["": 20], producer_name: "{}">'

@@ -7,9 +7,9 @@ from onnx import numpy_helper, parser
 from torch import nn
 
 from analysis.errors import BadOptions
+from analysis.graph.roles import Roles, assign_roles
+from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model
-from analysis.roles import Roles, assign_roles
-from analysis.sources import find_sources
 from tests.gallery import Recurrent, ResidualNetwork, Transformer, export, seeded
 
 RANDOM = np.random.default_rng(20261123)

@@ -10,10 +10,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from torch import nn
 
 from analysis.facts import Layer
-from analysis.layers import ACTIVATIONS, cancelling_operator, find_activation, find_biases, find_layers
+from analysis.graph.layers import ACTIVATIONS, cancelling_operator, find_activation, find_biases, find_layers
+from analysis.graph.roles import assign_roles
+from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model
-from analysis.roles import assign_roles
-from analysis.sources import find_sources
 
 RANDOM = np.random.default_rng(20261123)
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'

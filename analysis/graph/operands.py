@@ -14,10 +14,10 @@ from typing import Final
 import torch
 from onnx import NodeProto
 
-from analysis.layers import find_biases
+from analysis.graph.layers import find_biases
+from analysis.graph.sources import LOOKUPS, Sources, Use, data_inputs
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
-from analysis.sources import LOOKUPS, Sources, Use, data_inputs
 
 WEAK: Final = frozenset({"offset", "token", "exponent"})  # and the scale of a Mul or a Div
 CAUTIOUS: Final = frozenset({"Sub", "Div", "Pow", "Where", "Max", "Min", "Loop"})

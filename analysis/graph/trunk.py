@@ -13,8 +13,8 @@ from typing import Final
 import networkx as nx
 
 from analysis.facts import Layer
+from analysis.graph.sources import LOOKUPS, Sources, gradient_inputs
 from analysis.model import CheckedModel
-from analysis.sources import LOOKUPS, Sources, gradient_inputs
 
 SHORTEST: Final = 3  # tensors from the first weights to the logits
 SOURCE: Final = ""  # joins all inputs; no value has this name

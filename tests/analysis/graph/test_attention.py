@@ -8,12 +8,12 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from analysis.attention import AttentionSite, find_attention, find_product
 from analysis.facts import AttentionStats
+from analysis.graph.attention import AttentionSite, find_attention, find_product
+from analysis.graph.sources import find_sources
 from analysis.measure import measure
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
-from analysis.sources import find_sources
 from analysis.subject import prepare
 from tests.gallery import export, npz, seeded
 
