@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from analysis.facts import Flow, Layer, LayerStats, Range, is_matrix
-from analysis.graph.layers import LINEAR
-from analysis.graph.sources import RECURRENT
+from analysis.graph.families import LINEAR
+from analysis.graph.slots import RECURRENT
 from analysis.options import LossName
 from analysis.statistics import Summary, summarize
 from analysis.subject import Subject

@@ -32,10 +32,13 @@ from analysis.facts import (
 )
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
 from analysis.fuse import writes_normalization
-from analysis.graph.anatomy import duplicate_fraction, find_anatomy, units_of
+from analysis.graph.anatomy import find_anatomy
+from analysis.graph.biases import cancelling_operator
+from analysis.graph.families import NORMALIZATIONS
 from analysis.graph.fans import fans, gain
-from analysis.graph.layers import NORMALIZATIONS, cancelling_operator, own_uses
+from analysis.graph.layers import own_uses
 from analysis.graph.training_state import has_fresh_statistics, with_running_statistics
+from analysis.graph.units import duplicate_fraction, units_of
 from analysis.localize import locate_non_finite
 from analysis.model.nodes import label
 from analysis.options import AnalysisOptions

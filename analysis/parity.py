@@ -21,7 +21,7 @@ from onnx import TensorProto
 from analysis import reference
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
-from analysis.graph.sources import RECURRENT
+from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.program import Watcher

@@ -14,8 +14,8 @@ from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel, convert, to_tensor
 from analysis.errors import BadOptions, NodeFailed
 from analysis.facts import Layer
-from analysis.graph.anatomy import closed_head
 from analysis.graph.attention import AttentionSite, find_attention
+from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
 from analysis.graph.sources import Sources, find_sources
 from analysis.graph.training_state import looks_trained

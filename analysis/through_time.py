@@ -18,7 +18,7 @@ import torch
 from onnx import NodeProto
 
 from analysis.facts import Provenance, TimeProfile
-from analysis.graph.sources import RECURRENT
+from analysis.graph.slots import RECURRENT
 from analysis.model.nodes import label
 from analysis.model.weights import Array
 from analysis.options import LossName

@@ -12,8 +12,6 @@ from typing import Any, Final, NamedTuple
 
 from onnx import NodeProto, helper
 
-from analysis.model.weights import Array
-
 GAINS: Final[Mapping[str, float]] = {
     "Relu": math.sqrt(2.0),
     "ThresholdedRelu": math.sqrt(2.0),
@@ -60,24 +58,6 @@ def fans(node: NodeProto, slot: int, shape: tuple[int, ...]) -> Fans | None:
         return Fans(shape[-1], shape[-2]) if slot == 0 else Fans(shape[-2], shape[-1])
     if node.op_type in {"RNN", "GRU", "LSTM"} and slot in {1, 2}:
         return Fans(shape[2], int(attributes["hidden_size"]))
-    return None
-
-
-def units_first(node: NodeProto, slot: int, weight: Array) -> Array | None:
-    """The weight as [units, inputs], a row for each output of a layer; None where the operator has no such rows."""
-    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if node.op_type == "Conv" and weight.ndim > 2:
-        return weight.reshape(len(weight), -1)
-    if node.op_type == "ConvTranspose" and weight.ndim > 2:
-        group = int(attributes.get("group", 1))
-        parts = weight.reshape(group, len(weight) // group, weight.shape[1], -1)
-        return parts.swapaxes(1, 2).reshape(group * weight.shape[1], -1)
-    if node.op_type in {"Gemm", "MatMul", "FusedMatMul"} and weight.ndim == 2:
-        transposed = bool(attributes.get("transB" if slot == 1 else "transA", 0))
-        return weight.T if (slot == 1) != transposed else weight
-    if node.op_type in {"RNN", "GRU", "LSTM"} and slot == 1:
-        hidden = int(attributes["hidden_size"])
-        return weight.reshape(len(weight), -1, hidden, weight.shape[2]).swapaxes(1, 2).reshape(len(weight) * hidden, -1)
     return None
 
 

@@ -14,8 +14,9 @@ from typing import Final
 import torch
 from onnx import NodeProto
 
-from analysis.graph.layers import find_biases
-from analysis.graph.sources import LOOKUPS, Sources, Use, data_inputs
+from analysis.graph.biases import find_biases
+from analysis.graph.slots import data_inputs
+from analysis.graph.sources import LOOKUPS, Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
 

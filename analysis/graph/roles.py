@@ -14,7 +14,8 @@ from typing import Final
 
 from analysis.errors import BadOptions
 from analysis.graph.operands import Fixed
-from analysis.graph.sources import Sources, Use, is_float_dtype
+from analysis.graph.slots import is_float_dtype
+from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 
 FROZEN_SLOTS: Final[Mapping[tuple[str, int], str]] = {

@@ -11,7 +11,8 @@ from typing import Final
 
 from analysis.facts import Effect, Layer
 from analysis.graph.fans import Fans, fans, gain
-from analysis.graph.sources import RECURRENT, Use
+from analysis.graph.slots import RECURRENT
+from analysis.graph.sources import Use
 from analysis.interventions._base import Context, NotApplicable, Recipe
 from analysis.interventions._draws import Constant, Draw, Layout, Normal, Orthogonal
 from analysis.interventions._wiring import Wired, Wiring, wiring

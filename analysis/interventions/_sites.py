@@ -8,7 +8,7 @@ import numpy as np
 from onnx import helper
 
 from analysis.facts import Layer
-from analysis.graph.layers import NORMALIZATIONS
+from analysis.graph.families import NORMALIZATIONS
 from analysis.interventions._base import Context
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures

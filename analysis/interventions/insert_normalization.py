@@ -18,7 +18,8 @@ from typing import Final
 import numpy as np
 
 from analysis.facts import Effect, Layer
-from analysis.graph.layers import LINEAR, TRANSPARENT
+from analysis.graph.activations import TRANSPARENT
+from analysis.graph.families import LINEAR
 from analysis.interventions._base import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
 from analysis.interventions._layer_norm import EPSILON, insert_layer_norm
 from analysis.interventions._sites import dtype_of, hidden_activations, is_normalized

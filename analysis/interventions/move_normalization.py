@@ -15,7 +15,7 @@ import numpy as np
 from onnx import NodeProto
 
 from analysis.facts import Effect
-from analysis.graph.layers import NORMALIZATIONS
+from analysis.graph.families import NORMALIZATIONS
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._layer_norm import insert_layer_norm
 from analysis.interventions._sites import values_before

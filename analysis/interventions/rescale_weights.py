@@ -8,8 +8,8 @@ beside an activation swap. Changes the function, destroys nothing. Source: He et
 from typing import Final
 
 from analysis.facts import Effect
+from analysis.graph.families import LINEAR
 from analysis.graph.fans import gain
-from analysis.graph.layers import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.interventions._draws import Draw, Scaled
 from analysis.model import CheckedModel

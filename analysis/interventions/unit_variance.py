@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
-from analysis.graph.layers import LINEAR
+from analysis.graph.families import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment, UnitVariance
 from analysis.interventions._redraw import draw_orthogonal, redraw
 from analysis.model import CheckedModel

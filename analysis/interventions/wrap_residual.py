@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analysis.facts import Effect
-from analysis.graph.layers import LINEAR
+from analysis.graph.families import LINEAR
 from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
 from analysis.surgery import Editor

@@ -12,7 +12,9 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from analysis.facts import Anatomy
-from analysis.graph.anatomy import ClosedHead, closed_head, duplicate_fraction, find_anatomy, units_of
+from analysis.graph.anatomy import find_anatomy
+from analysis.graph.closed import ClosedHead, closed_head
+from analysis.graph.units import duplicate_fraction, units_of
 from analysis.measure import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions

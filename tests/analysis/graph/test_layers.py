@@ -10,7 +10,10 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 from torch import nn
 
 from analysis.facts import Layer
-from analysis.graph.layers import ACTIVATIONS, cancelling_operator, find_activation, find_biases, find_layers
+from analysis.graph.activations import find_activation
+from analysis.graph.biases import cancelling_operator, find_biases
+from analysis.graph.families import ACTIVATIONS
+from analysis.graph.layers import find_layers
 from analysis.graph.roles import assign_roles
 from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model

@@ -7,16 +7,8 @@ import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper, parser
 from torch import nn
 
-from analysis.graph.sources import (
-    EVERY_INPUT,
-    ROLES,
-    Sources,
-    data_inputs,
-    find_sources,
-    gradient_inputs,
-    is_float_dtype,
-    role_of,
-)
+from analysis.graph.slots import EVERY_INPUT, ROLES, data_inputs, is_float_dtype, role_of
+from analysis.graph.sources import Sources, find_sources, gradient_inputs
 from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261123)

@@ -1,0 +1,59 @@
+"""Additions that are the bias of a layer, and what makes a bias irrelevant."""
+
+import math
+from collections.abc import Iterator, Mapping
+
+from onnx import NodeProto
+
+from analysis.facts import Layer
+from analysis.graph.families import LINEAR
+from analysis.graph.sources import Sources, Use
+from analysis.model import CheckedModel
+
+
+def find_biases(model: CheckedModel, sources: Sources) -> Mapping[int, NodeProto]:
+    """Additions of a constant vector right behind a linear operator: id(addition) -> that operator."""
+    weighted = {id(use.owner) for use in sources.uses if use.role == "weight"}
+    found: dict[int, NodeProto] = {}
+    for use in sources.uses:
+        if use.node.op_type != "Add" or use.node is not use.owner:
+            continue
+        other = next((name for name in use.node.input if name != use.value), "")
+        producer = _product_behind(model, other)
+        if producer is not None and id(producer) in weighted and _has_size_of_bias(model, use, producer):
+            found[id(use.node)] = producer
+    return found
+
+
+def _product_behind(model: CheckedModel, value: str) -> NodeProto | None:
+    """The linear operator that writes a value, perhaps through a Cast, and nobody else reads it on the way."""
+    while len(model.consumers[value]) == 1:
+        producer = model.producers.get(value)
+        if producer is None or producer.op_type not in {"Cast", "Identity"}:
+            return producer if producer is not None and producer.op_type in LINEAR else None
+        value = producer.input[0]
+    return None
+
+
+def _has_size_of_bias(model: CheckedModel, use: Use, product: NodeProto) -> bool:
+    """A vector, and a single number only where the product has a single channel."""
+    shape = model.weights[use.initializer].shape
+    if math.prod(shape) > 1:
+        return bool(sum(size > 1 for size in shape) == 1)
+    written = model.shape(product.output[0])
+    return written is None or written[1 if product.op_type in {"Conv", "ConvTranspose"} else -1] == 1
+
+
+def added_biases(model: CheckedModel, biases: Mapping[int, NodeProto]) -> Iterator[tuple[NodeProto, NodeProto]]:
+    """(addition, linear operator in front of it) for each of these biases, in topological order."""
+    for node in model.nodes:
+        if id(node) in biases:
+            yield node, biases[id(node)]
+
+
+def cancelling_operator(model: CheckedModel, layer: Layer) -> str | None:
+    """The normalisation right behind a layer that subtracts whatever its bias adds to a channel."""
+    uses = model.consumers.get(layer.output, ())
+    if len(uses) == 1 and uses[0].node.op_type in {"BatchNormalization", "InstanceNormalization"}:
+        return uses[0].node.op_type if any(role.startswith("bias") for role in layer.parameters) else None
+    return None
