@@ -13,6 +13,7 @@ from typing import Final
 
 import torch
 
+from analysis.convert.fuse import writes_normalization
 from analysis.facts import (
     ActivationGradient,
     ActivationStats,
@@ -31,7 +32,6 @@ from analysis.facts import (
     is_matrix,
 )
 from analysis.flow import STEPWISE, layer_leverage, measure_flow, output_unit
-from analysis.fuse import writes_normalization
 from analysis.graph.anatomy import find_anatomy
 from analysis.graph.biases import cancelling_operator
 from analysis.graph.families import NORMALIZATIONS

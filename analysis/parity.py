@@ -19,12 +19,12 @@ import torch
 from onnx import TensorProto
 
 from analysis import reference
+from analysis.convert.program import Watcher
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
 from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
-from analysis.program import Watcher
 from analysis.subject import Subject, in_float64
 
 TOLERANCE: Final = 1e-4

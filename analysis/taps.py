@@ -14,10 +14,10 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from analysis.clipping import clip_elements
+from analysis.convert.registry import lookup
 from analysis.facts import Clip, Layer
 from analysis.graph.attention import AttentionSite
 from analysis.model.nodes import attributes_of, label
-from analysis.ops._registry import lookup
 from analysis.statistics import (
     Summary,
     attention_statistics,

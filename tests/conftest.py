@@ -23,7 +23,9 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _same_draws(request: pytest.FixtureRequest) -> None:
     """Whatever ran before in this process."""
-    shared = (sys.modules.get(name) for name in ("tests.analysis.ops.cases", "tests.analysis.conversion"))
+    shared = (
+        sys.modules.get(name) for name in ("tests.analysis.convert.ops.cases", "tests.analysis.convert.conversion")
+    )
     for module in (request.module, *shared):
         random = getattr(module, "RANDOM", None)
         if isinstance(random, np.random.Generator):

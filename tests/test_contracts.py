@@ -33,18 +33,20 @@ SHELVES = (
     "analysis/diagnosis/rules",
     "analysis/interventions",
     "analysis/render",
-    "analysis/ops",
+    "analysis/convert/ops",
     "service/routes",
     "service/cli",
 )
 ALLOWED_NEIGHBOURS = {
-    ("analysis/ops", "convolution"),  # windows and padding are one subject with pooling
-    ("analysis/ops", "arithmetic"),  # broadcasting before opset 7 is one subject with comparisons
-    ("analysis/ops", "casting"),  # rounding to small floats is one subject with quantisation
+    ("analysis/convert/ops", "convolution"),  # windows and padding are one subject with pooling
+    ("analysis/convert/ops", "arithmetic"),  # broadcasting before opset 7 is one subject with comparisons
+    ("analysis/convert/ops", "casting"),  # rounding to small floats is one subject with quantisation
     ("analysis/interventions", "swap_activation"),  # what is a hidden activation is asked by both
 }
 MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
-    "analysis/ops/contrib.py", "analysis/ops/contrib_images.py", "analysis/ops/contrib_quantized.py",
+    "analysis/convert/ops/contrib.py",
+    "analysis/convert/ops/contrib_images.py",
+    "analysis/convert/ops/contrib_quantized.py",
 }  # fmt: skip
 README = (ROOT / "README.md").read_text()
 
@@ -107,8 +109,10 @@ def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> 
 
 
 def test_the_table_of_operators_is_fresh() -> None:
-    page = subprocess.run([sys.executable, "-m", "analysis.ops"], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert (ROOT / "analysis/ops/OPERATORS.md").read_text() == page.stdout
+    page = subprocess.run(
+        [sys.executable, "-m", "analysis.convert.ops"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert (ROOT / "analysis/convert/ops/OPERATORS.md").read_text() == page.stdout
 
 
 def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:

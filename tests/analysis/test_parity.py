@@ -6,7 +6,7 @@ import onnx.parser
 import pytest
 import torch
 
-from analysis import ops
+from analysis.convert import ops
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
 from analysis.model import check_model

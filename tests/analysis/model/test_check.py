@@ -18,12 +18,12 @@ from onnx import FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto, 
 from torch import nn
 
 from analysis.convert import convert
+from analysis.convert.registry import lookup
 from analysis.errors import AnalysisError, InvalidModel, LimitExceeded, MissingExternalData, NotOnnx, UnsupportedOp
 from analysis.model import CheckedModel, check_model
 from analysis.model.checked import ValueSpec
 from analysis.model.nodes import bodies, captures, label
 from analysis.model.onnx_tools import RUNTIME_OWN
-from analysis.ops._registry import lookup
 from analysis.options import Limits
 from tests.gallery import export
 
