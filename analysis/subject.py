@@ -12,7 +12,7 @@ from analysis.batch import Batch, load_batch
 from analysis.batch.samples import select
 from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel, convert
-from analysis.convert.translate import to_tensor
+from analysis.convert.tensors import to_tensor
 from analysis.errors import BadOptions, NodeFailed
 from analysis.facts import Layer
 from analysis.graph.attention import AttentionSite, find_attention

@@ -4,6 +4,7 @@
 an operator is found.
 """
 
-from analysis.convert.translate import DifferentiableModel, convert
+from analysis.convert.module import DifferentiableModel
+from analysis.convert.translate import convert
 
 __all__ = ["DifferentiableModel", "convert"]

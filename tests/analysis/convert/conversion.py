@@ -8,7 +8,7 @@ import torch
 from onnx import ModelProto, numpy_helper, parser
 
 from analysis.convert import DifferentiableModel, convert
-from analysis.convert.translate import to_tensor
+from analysis.convert.tensors import to_tensor
 from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261123)

@@ -19,7 +19,7 @@ from onnx.backend.test import loader
 from onnx.backend.test.runner import Runner
 
 from analysis.convert import convert
-from analysis.convert.translate import to_tensor
+from analysis.convert.tensors import to_tensor
 from analysis.errors import NeverSupported
 from analysis.model import check_model
 

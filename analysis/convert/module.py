@@ -1,0 +1,143 @@
+"""DifferentiableModel: the graph as a torch module."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from analysis.convert.builder import Builder
+from analysis.convert.program import Program, Slots, Step, Watcher
+from analysis.convert.registry import StateWatcher
+from analysis.convert.tensors import TrainableWeights, half_outputs, rounded_to, widened_to
+
+
+class DifferentiableModel(nn.Module):
+    """The graph: `forward(*inputs)` in graph-input order returns a tuple of outputs in graph order.
+
+    A sequence is a list of tensors, an optional the value or None, on both sides. A floating-point input narrower than
+    the graph declares is widened; a wider one is taken as it is (the module cast to float64, say).
+    """
+
+    def __init__(
+        self,
+        builder: "Builder",
+        program: Program,
+        weights: "TrainableWeights",
+        frozen: Mapping[str, str],
+        layers: Sequence[Any],
+    ) -> None:
+        """Take over what the builder made."""
+        super().__init__()
+        self._program = program
+        self._mode = builder.mode
+        self._input_slots = tuple(builder.slots[spec.name] for spec in builder.model.inputs)
+        self._output_slots = tuple(builder.slots[spec.name] for spec in builder.model.outputs)
+        self._widths = tuple(
+            torch.float64 if spec.dtype == "float64" else builder.precision for spec in builder.model.inputs
+        )
+        halves = half_outputs(builder.model) if builder.precision is torch.float32 else {}
+        self._rounded = tuple(halves.get(spec.name) for spec in builder.model.outputs)
+        self._slots = dict(builder.slots)
+        self._host = builder.template
+        names = {id(parameter): name for name, parameter in weights.parameters.items()}
+        self._parameter_slots = {slot: names[id(value)] for slot, value in enumerate(self._host) if id(value) in names}
+        self._constants: dict[int, str] = {}
+        self._names = {name: _attribute_name(name) for name in weights.parameters}
+        for name, parameter in weights.parameters.items():
+            self.register_parameter(self._names[name], parameter)
+        for slot, value in enumerate(self._host):
+            if isinstance(value, torch.Tensor) and slot not in self._parameter_slots:
+                self._constants[slot] = f"constant:{slot}"
+                self.register_buffer(self._constants[slot], value, persistent=False)
+        self.layers = tuple(layers)
+        """Layers that own trainable weights, in topological order."""
+        self.frozen = dict(frozen)
+        """Initialiser -> why it does not train."""
+        self.input_names = tuple(spec.name for spec in builder.model.inputs)
+        self.output_names = tuple(spec.name for spec in builder.model.outputs)
+        self._refresh()
+        self.eval()
+
+    @property
+    def initializers(self) -> Mapping[str, nn.Parameter]:
+        """Every trainable weight exactly once, by its ONNX name."""
+        return {name: self._parameter(name) for name in self._names}
+
+    @property
+    def steps(self) -> Sequence[Step]:
+        """The nodes that run, in order."""
+        return self._program.steps
+
+    def forward(self, *inputs: Any) -> tuple[Any, ...]:
+        """The graph's outputs."""
+        slots = self._start(inputs)
+        self._program.run(slots)
+        return self._outputs(slots)
+
+    def observe(self, inputs: Sequence[Any], watchers: Mapping[str, Sequence[Watcher]]) -> tuple[Any, ...]:
+        """The graph's outputs; each watched value is shown to its watchers as soon as it exists.
+
+        What a watcher returns, unless it is None, takes the value's place (not that of an input of the graph).
+        """
+        slots = self._start(inputs)
+        by_slot = {self._slots[name]: found for name, found in watchers.items() if name in self._slots}
+        for slot in self._input_slots:
+            for watch in by_slot.get(slot, ()):
+                watch(slots[slot])
+        self._program.run_watched(slots, by_slot)
+        return self._outputs(slots)
+
+    def train(self, mode: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002 - torch's signature
+        """Batch statistics in BatchNormalization, or running ones."""
+        self._mode.training = mode
+        super().train(mode)
+        return self
+
+    @contextmanager
+    def watching_states(self, watcher: StateWatcher) -> Iterator[None]:
+        """Inside: every recurrent operator and loop shows its states, step by step."""
+        self._mode.watch_states = watcher
+        try:
+            yield
+        finally:
+            self._mode.watch_states = None
+
+    def set_constant(self, name: str, value: torch.Tensor) -> None:
+        """Overwrite a frozen floating-point initialiser, such as a running statistic."""
+        self._buffers[self._constants[self._slots[name]]].copy_(value)  # type: ignore[union-attr]
+
+    def _start(self, inputs: Sequence[Any]) -> Slots:
+        if len(inputs) != len(self._input_slots):
+            raise TypeError(f"the graph has {len(self._input_slots)} inputs, got {len(inputs)}")
+        slots = self._template.copy()
+        for slot, value, width in zip(self._input_slots, inputs, self._widths, strict=True):
+            slots[slot] = widened_to(value, width)
+        return slots
+
+    def _outputs(self, slots: Slots) -> tuple[Any, ...]:
+        return tuple(rounded_to(slots[slot], to) for slot, to in zip(self._output_slots, self._rounded, strict=True))
+
+    def _parameter(self, name: str) -> nn.Parameter:
+        parameter = self._parameters[self._names[name]]
+        assert parameter is not None
+        return parameter
+
+    def _refresh(self) -> None:
+        """Read the tensors from where torch keeps them, after it moved or cast them."""
+        self._template: Slots = list(self._host)
+        for slot, name in self._parameter_slots.items():
+            self._template[slot] = self._parameter(name)
+        for slot, name in self._constants.items():
+            self._template[slot] = self._buffers[name]
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._refresh()
+        return self
+
+
+def _attribute_name(initializer: str) -> str:
+    """A name torch accepts, still readable: dots are its path separator."""
+    return "weight:" + initializer.replace("%", "%25").replace(".", "%2E")
