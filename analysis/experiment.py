@@ -29,11 +29,11 @@ from analysis.facts import (
     VariantInfo,
 )
 from analysis.facts.after_step import after_step
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe
-from analysis.interventions._draws import in_turn
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe
+from analysis.interventions.draws import in_turn
+from analysis.interventions.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort
-from analysis.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
 from analysis.replay import drawn
 from analysis.subject import Subject, variant
 from analysis.trainer import Trainer, labels_are_readable

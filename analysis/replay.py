@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from analysis.interventions._base import NormalizationSite, Recipe, UnitVariance
+from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
 from analysis.subject import Subject
 
 Watcher = Callable[[torch.Tensor], torch.Tensor | None]

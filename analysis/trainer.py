@@ -13,7 +13,7 @@ from typing import Final
 from analysis.clock import Clock
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
 from analysis.facts.zones import zone
-from analysis.interventions._base import Recipe
+from analysis.interventions.contract import Recipe
 from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.probe import (
     GRID,

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for folder in ("analysis", "service") for path in (ROOT / folder).rglob("*.py"))
 SHELVES = (
     "analysis/diagnosis/rules",
-    "analysis/interventions",
+    "analysis/interventions/shelf",
     "analysis/render",
     "analysis/convert/ops",
     "service/routes",
@@ -41,7 +41,7 @@ ALLOWED_NEIGHBOURS = {
     ("analysis/convert/ops", "convolution"),  # windows and padding are one subject with pooling
     ("analysis/convert/ops", "arithmetic"),  # broadcasting before opset 7 is one subject with comparisons
     ("analysis/convert/ops", "casting"),  # rounding to small floats is one subject with quantisation
-    ("analysis/interventions", "swap_activation"),  # what is a hidden activation is asked by both
+    ("analysis/interventions/shelf", "swap_activation"),  # what is a hidden activation is asked by both
 }
 MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
     "analysis/convert/ops/contrib.py",

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from analysis.interventions import BY_TOKEN, INTERVENTIONS
+from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
 from service.cli._pages import print_page, refuse
 
 

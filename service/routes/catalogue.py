@@ -11,8 +11,8 @@ from analysis.comparison.document import comparison_schema
 from analysis.diagnosis.contract import Rule
 from analysis.diagnosis.policy import find_rule
 from analysis.diagnosis.rules import RULES
-from analysis.interventions import BY_TOKEN, INTERVENTIONS
-from analysis.interventions._base import Treatment
+from analysis.interventions.contract import Treatment
+from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
 from analysis.options import AnalysisOptions
 from analysis.report.schema import report_schema
 from service.problems import PROBLEM, refusal

@@ -11,10 +11,10 @@ import torch
 import analysis.export
 from analysis.convert import convert
 from analysis.export import Destination
+from analysis.interventions.plan import without_steps
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.plan import without_steps
 from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier
 
 QUICK = AnalysisOptions(effort="quick")  # type: ignore[arg-type]

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from torch import nn
 
 from analysis.facts import Effect
-from analysis.interventions._base import NormalizationSite, Recipe, UnitVariance
-from analysis.interventions._draws import Constant, Normal
+from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
+from analysis.interventions.draws import Constant, Normal
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.replay import batch_statistics, draw, drawn, scale_to_unit_variance

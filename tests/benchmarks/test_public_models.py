@@ -17,7 +17,7 @@ from analysis.convert import convert
 from analysis.errors import AnalysisError
 from analysis.export import Destination
 from analysis.facts import Status
-from analysis.interventions import BY_TOKEN
+from analysis.interventions.shelf import BY_TOKEN
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze

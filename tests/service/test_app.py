@@ -20,7 +20,7 @@ import pytest
 from fastapi import FastAPI
 
 from analysis.diagnosis.rules import RULES
-from analysis.interventions import BY_TOKEN
+from analysis.interventions.shelf import BY_TOKEN
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html

@@ -13,9 +13,9 @@ import pytest
 from fastapi import FastAPI
 
 from analysis.export import Destination
+from analysis.interventions.plan import without_steps
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
-from analysis.plan import without_steps
 from analysis.report import Report
 from service.app import create_app
 from service.client import TIMEOUT, Client

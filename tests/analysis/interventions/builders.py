@@ -9,10 +9,10 @@ from analysis.clock import Clock
 from analysis.examine import examine
 from analysis.experiment import Experiment
 from analysis.facts import Parity, ParityStatus
-from analysis.interventions._base import NotApplicable, Recipe
+from analysis.interventions.contract import NotApplicable, Recipe
+from analysis.interventions.plan import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
-from analysis.plan import cell_of
 from analysis.replay import draw
 from analysis.subject import Subject, prepare
 from tests.gallery import export, seeded

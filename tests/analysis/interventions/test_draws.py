@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.interventions._draws import (
+from analysis.interventions.draws import (
     Constant,
     Draw,
     GateBias,

@@ -12,9 +12,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from analysis.interventions.plan import without_steps
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from analysis.plan import without_steps
 from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app

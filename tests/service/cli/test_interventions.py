@@ -3,7 +3,7 @@
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.interventions import BY_TOKEN, INTERVENTIONS
+from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
 from service.cli import app
 
 

@@ -9,9 +9,9 @@ and shift go with it. Changes the function. Source: Yang et al. 2019; Zhang, Dau
 from typing import Final
 
 from analysis.facts import Effect
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
-from analysis.surgery import Editor
 
 
 def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:

@@ -18,10 +18,10 @@ import numpy as np
 from onnx import NodeProto
 
 from analysis.facts import Effect
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._sites import counted, dtype_of, hidden_activations
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.sites import counted, dtype_of, hidden_activations
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
-from analysis.surgery import Editor
 
 GELU_SINCE: Final = 20
 OLDEST: Final = 7

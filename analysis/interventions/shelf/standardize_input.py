@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from analysis.facts import Effect
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
-from analysis.surgery import Editor
 
 STANDARD_WITHIN: Final = 0.05
 """Mean and deviation this near to 0 and 1 are standard already."""

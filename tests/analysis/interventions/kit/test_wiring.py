@@ -6,8 +6,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 from analysis.graph.sources import find_sources
-from analysis.interventions._draws import GateBias, Normal
-from analysis.interventions._wiring import Wired, wiring
+from analysis.interventions.draws import GateBias, Normal
+from analysis.interventions.kit.wiring import Wired, wiring
 from analysis.model import check_model
 
 CUT = """

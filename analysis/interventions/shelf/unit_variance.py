@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.graph.families import LINEAR
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment, UnitVariance
-from analysis.interventions._redraw import draw_orthogonal, redraw
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment, UnitVariance
+from analysis.interventions.kit.redraw import draw_orthogonal, redraw
 from analysis.model import CheckedModel
 
 

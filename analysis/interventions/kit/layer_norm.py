@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.interventions._sites import dtype_of
-from analysis.surgery import Editor
+from analysis.interventions.kit.sites import dtype_of
+from analysis.interventions.kit.surgery import Editor
 
 SINCE: Final = 17
 EPSILON: Final = 1e-5

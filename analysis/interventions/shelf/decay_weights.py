@@ -10,7 +10,7 @@ only the effective learning rate. Costs nothing. Training only. Source: Krogh an
 from typing import Final
 
 from analysis.facts import Effect, GradientStep
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
 
 

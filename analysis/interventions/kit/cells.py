@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 from analysis.model.nodes import attributes_of
-from analysis.surgery import Editor
 
 CELLS: Final = frozenset({"tanh", "relu"})
 

@@ -17,12 +17,12 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.facts import Layer
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._cells import with_cells
-from analysis.interventions._draws import Draw, GateBias, Scaled
-from analysis.interventions._redraw import GATES, draw_orthogonal, redraw
-from analysis.interventions._sites import values_before
-from analysis.interventions._wiring import Wired, wiring
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Draw, GateBias, Scaled
+from analysis.interventions.kit.cells import with_cells
+from analysis.interventions.kit.redraw import GATES, draw_orthogonal, redraw
+from analysis.interventions.kit.sites import values_before
+from analysis.interventions.kit.wiring import Wired, wiring
 from analysis.model import CheckedModel
 
 MEMORY_GATE: Final = {"LSTM": 2, "GRU": 0}

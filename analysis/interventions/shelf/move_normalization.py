@@ -16,11 +16,11 @@ from onnx import NodeProto
 
 from analysis.facts import Effect
 from analysis.graph.families import NORMALIZATIONS
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._layer_norm import insert_layer_norm
-from analysis.interventions._sites import values_before
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.layer_norm import insert_layer_norm
+from analysis.interventions.kit.sites import values_before
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
-from analysis.surgery import Editor
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Final
 
 from analysis.facts import Clip, ClipKind, Effect, GradientStep
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
 
 ADAPTIVE_SHARE: Final = 0.01

@@ -13,9 +13,9 @@ from analysis.facts import Effect, Layer
 from analysis.graph.fans import Fans, fans, gain
 from analysis.graph.slots import RECURRENT
 from analysis.graph.sources import Use
-from analysis.interventions._base import Context, NotApplicable, Recipe
-from analysis.interventions._draws import Constant, Draw, Layout, Normal, Orthogonal
-from analysis.interventions._wiring import Wired, Wiring, wiring
+from analysis.interventions.contract import Context, NotApplicable, Recipe
+from analysis.interventions.draws import Constant, Draw, Layout, Normal, Orthogonal
+from analysis.interventions.kit.wiring import Wired, Wiring, wiring
 from analysis.model import CheckedModel
 from analysis.model.nodes import attributes_of
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from analysis.errors import BadOptions
 from analysis.facts import Measurement
-from analysis.interventions import BY_TOKEN
-from analysis.interventions._base import Factor, Treatment
+from analysis.interventions.contract import Factor, Treatment
+from analysis.interventions.shelf import BY_TOKEN
 from analysis.options import AnalysisOptions
 
 BASELINE: Final = "baseline"

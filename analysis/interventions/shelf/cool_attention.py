@@ -12,11 +12,11 @@ import numpy as np
 
 from analysis.facts import Effect
 from analysis.graph.attention import find_product
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._sites import dtype_of
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.sites import dtype_of
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
-from analysis.surgery import Editor
 
 HOT: Final = 2.0
 """Standard deviation of scores from which a temperature helps; after it: 1."""

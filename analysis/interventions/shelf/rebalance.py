@@ -13,8 +13,8 @@ from typing import Final
 
 from analysis.facts import Effect, Layer
 from analysis.graph.families import LINEAR
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._draws import Draw, Scaled
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Draw, Scaled
 from analysis.model import CheckedModel
 
 HOMOGENEOUS: Final = frozenset(

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._draws import Draw, Normal, Uniform
-from analysis.interventions._redraw import WeightSite, he, he_fan_out, redraw, xavier, xavier_gain
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Draw, Normal, Uniform
+from analysis.interventions.kit.redraw import WeightSite, he, he_fan_out, redraw, xavier, xavier_gain
 from analysis.model import CheckedModel
 
 

@@ -9,7 +9,7 @@ from onnx import helper
 
 from analysis.facts import Layer
 from analysis.graph.families import NORMALIZATIONS
-from analysis.interventions._base import Context
+from analysis.interventions.contract import Context
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
 

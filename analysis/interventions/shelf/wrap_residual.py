@@ -13,9 +13,9 @@ from typing import Final
 
 from analysis.facts import Effect
 from analysis.graph.families import LINEAR
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
-from analysis.surgery import Editor
 
 LONGEST: Final = 2
 """Layers in a block."""

@@ -15,7 +15,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from analysis.graph.sources import Sources
-from analysis.interventions._draws import Array, Draw, Floats
+from analysis.interventions.draws import Array, Draw, Floats
 from analysis.model import CheckedModel
 
 Elements = npt.NDArray[np.int64]

@@ -10,10 +10,10 @@ Rectified Linear Units).
 from dataclasses import replace
 from typing import Final
 
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._cells import with_cells
-from analysis.interventions._draws import Draw, Identity, Layout, Normal
-from analysis.interventions._redraw import WeightSite, redraw, xavier
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Draw, Identity, Layout, Normal
+from analysis.interventions.kit.cells import with_cells
+from analysis.interventions.kit.redraw import WeightSite, redraw, xavier
 from analysis.model import CheckedModel
 
 

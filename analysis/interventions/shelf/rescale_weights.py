@@ -10,8 +10,8 @@ from typing import Final
 from analysis.facts import Effect
 from analysis.graph.families import LINEAR
 from analysis.graph.fans import gain
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._draws import Draw, Scaled
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Draw, Scaled
 from analysis.model import CheckedModel
 
 

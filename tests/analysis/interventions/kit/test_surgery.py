@@ -5,9 +5,9 @@ import onnx.parser
 import onnxruntime
 import pytest
 
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel, check_model
 from analysis.model.onnx_tools import assemble_proto
-from analysis.surgery import Editor
 
 
 def parsed(body: str) -> CheckedModel:

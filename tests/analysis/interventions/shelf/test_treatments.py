@@ -12,12 +12,12 @@ import torch
 from analysis.convert import convert
 from analysis.export import Destination
 from analysis.facts import Effect, Status
-from analysis.interventions import BY_TOKEN, INTERVENTIONS
-from analysis.interventions._base import NotApplicable, Treatment
+from analysis.interventions.contract import NotApplicable, Treatment
+from analysis.interventions.plan import cell_of
+from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.plan import cell_of
 from analysis.replay import draw
 from tests.analysis.interventions.builders import bare, experiment, operators, post_norm
 from tests.architectures import ARCHITECTURES, build

@@ -12,7 +12,7 @@ from enum import StrEnum
 from analysis.facts import Effect, GradientStep, Layer, Measurement
 from analysis.graph.attention import AttentionSite
 from analysis.graph.sources import Sources
-from analysis.interventions._draws import Draw
+from analysis.interventions.draws import Draw
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 

@@ -20,11 +20,11 @@ import numpy as np
 from analysis.facts import Effect, Layer
 from analysis.graph.activations import TRANSPARENT
 from analysis.graph.families import LINEAR
-from analysis.interventions._base import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
-from analysis.interventions._layer_norm import EPSILON, insert_layer_norm
-from analysis.interventions._sites import dtype_of, hidden_activations, is_normalized
+from analysis.interventions.contract import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
+from analysis.interventions.kit.layer_norm import EPSILON, insert_layer_norm
+from analysis.interventions.kit.sites import dtype_of, hidden_activations, is_normalized
+from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
-from analysis.surgery import Editor
 
 GROUPS: Final = 8
 SINCE: Final = {"batch_norm": 9, "layer_norm": 7, "group_norm": 7}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.interventions._draws import Constant, Draw, Normal, Uniform
+from analysis.interventions.draws import Constant, Draw, Normal, Uniform
 from tests.analysis.interventions.builders import applied, drawn, experiment, parsed, refused
 from tests.gallery import Recurrent, Transformer, export, mlp, seeded, sequences, tokens, vectors, xavier
 

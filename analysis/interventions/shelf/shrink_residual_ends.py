@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 
 from analysis.facts import Effect, Layer, is_matrix
-from analysis.interventions._base import Context, Factor, NotApplicable, Recipe, Treatment
-from analysis.interventions._draws import Constant, Draw, Scaled
-from analysis.interventions._sites import BranchEnd, branch_ends
+from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.draws import Constant, Draw, Scaled
+from analysis.interventions.kit.sites import BranchEnd, branch_ends
 from analysis.model import CheckedModel
 
 ZERO, SCALED = "zero_ends", "scaled_ends"
