@@ -30,8 +30,9 @@ from analysis.facts import (
 )
 from analysis.facts.after_step import after_step
 from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe
-from analysis.interventions.draws import in_turn
-from analysis.interventions.plan import BASELINE, Cell, asked_for, is_factorial, make_plan, variant_id
+from analysis.interventions.join import join
+from analysis.interventions.plan import is_factorial, make_plan
+from analysis.interventions.variants import BASELINE, Cell, asked_for, variant_id
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort
 from analysis.replay import drawn
@@ -39,8 +40,6 @@ from analysis.subject import Subject, variant
 from analysis.trainer import Trainer, labels_are_readable
 
 KEPT: Final = "kept"
-EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
-"""From the mildest."""
 HOPELESS: Final = 2.0
 """A treatment whose first seed ends this many times over the best one's gets no further seeds."""
 
@@ -275,7 +274,7 @@ class Experiment:
                     return self.compose(cell)
                 edits = key
                 more = replace(more, model=subject.model)
-            recipe = _joined(recipe, more)
+            recipe = join(recipe, more)
             if edits == key:
                 self._structures[key] = (recipe, subject)
         return recipe, subject
@@ -354,32 +353,6 @@ def joined_probes(first: Probe, second: Probe) -> Probe:
     """The same training with more seeds; the worst of them counts."""
     worst = max(first.best_loss_over_chance, second.best_loss_over_chance)
     return replace(first, runs=(*first.runs, *second.runs), best_loss_over_chance=worst)
-
-
-def _joined(first: Recipe, second: Recipe) -> Recipe:
-    """Both, one after the other."""
-    step = first.gradient_step
-    if second.gradient_step.clip is not None:
-        step = replace(step, clip=second.gradient_step.clip)
-    if second.gradient_step.weight_decay:
-        step = replace(step, weight_decay=second.gradient_step.weight_decay)
-    return Recipe(
-        model=second.model,
-        effect=max(first.effect, second.effect, key=EFFECTS.index),
-        words=", ".join(filter(None, (first.words, second.words))),
-        cost=_joined_cost(first, second),
-        draws={**first.draws, **{name: in_turn(first.draws.get(name), each) for name, each in second.draws.items()}},
-        gradient_step=step,
-        sites=first.sites + second.sites,
-        unit_variance=first.unit_variance + second.unit_variance,
-    )
-
-
-def _joined_cost(first: Recipe, second: Recipe) -> str:
-    """What both change; a gradient step changes nothing that the first has not."""
-    if not first.words:
-        return second.cost
-    return first.cost if second.effect is Effect.TRAINING_ONLY else f"{first.cost}, {second.cost}"
 
 
 def _sentence(words: str) -> str:

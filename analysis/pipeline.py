@@ -16,7 +16,7 @@ from analysis.diagnosis.verdict import verdict_of
 from analysis.examine import examine
 from analysis.experiment import Experiment, Measured
 from analysis.export import Destination, export
-from analysis.interventions.plan import asked_for
+from analysis.interventions.variants import asked_for
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
 from analysis.parity import check_parity

@@ -16,7 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
-from analysis.interventions.plan import asked_for
+from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
 from service.objects import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal

@@ -11,7 +11,7 @@ import torch
 import analysis.export
 from analysis.convert import convert
 from analysis.export import Destination
-from analysis.interventions.plan import without_steps
+from analysis.interventions.variants import without_steps
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze

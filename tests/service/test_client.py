@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from analysis.export import Destination
-from analysis.interventions.plan import without_steps
+from analysis.interventions.variants import without_steps
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report

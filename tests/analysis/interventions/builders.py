@@ -10,7 +10,7 @@ from analysis.examine import examine
 from analysis.experiment import Experiment
 from analysis.facts import Parity, ParityStatus
 from analysis.interventions.contract import NotApplicable, Recipe
-from analysis.interventions.plan import cell_of
+from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.replay import draw

@@ -4,8 +4,9 @@ import pytest
 
 from analysis.errors import BadOptions
 from analysis.facts import Measurement
-from analysis.interventions.plan import BASELINE, asked_for, cell_of, is_factorial, make_plan, variant_id
+from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.shelf import BY_TOKEN
+from analysis.interventions.variants import BASELINE, asked_for, cell_of, variant_id
 from analysis.options import AnalysisOptions
 from tests.analysis.diagnosis.builders import flow, measurement, stats
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.interventions.plan import without_steps
+from analysis.interventions.variants import without_steps
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import render_html

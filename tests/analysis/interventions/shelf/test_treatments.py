@@ -13,8 +13,8 @@ from analysis.convert import convert
 from analysis.export import Destination
 from analysis.facts import Effect, Status
 from analysis.interventions.contract import NotApplicable, Treatment
-from analysis.interventions.plan import cell_of
 from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
+from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze

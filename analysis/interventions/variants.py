@@ -1,0 +1,55 @@
+"""The cells of the experiment and their ids: which treatments make a variant."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from analysis.errors import BadOptions
+from analysis.interventions.contract import Factor, Treatment
+from analysis.interventions.shelf import BY_TOKEN
+from analysis.options import AnalysisOptions
+
+BASELINE: Final = "baseline"
+ONLY: Final = "only"
+Cell = tuple[Treatment, ...]
+"""One treatment per factor that is not kept, in the order of the factors."""
+
+
+def asked_for(options: AnalysisOptions) -> list[Cell]:
+    """The cells a user names. Raises BadOptions for a token, there or in `without`, or a combination that is none."""
+    unknown = [token for token in options.without if token not in BY_TOKEN]
+    if unknown:
+        raise BadOptions(f"{unknown[0]!r} is no treatment", where="options.without", hint=_known())
+    return [cell_of(name) for name in options.variants if name != ONLY]
+
+
+def cell_of(name: str) -> Cell:
+    """The cell of an id; raises BadOptions."""
+    tokens = name.split("+")
+    missing = [token for token in tokens if token not in BY_TOKEN]
+    if missing:
+        raise BadOptions(f"{missing[0]!r} is no treatment", where="options.variants", hint=_known())
+    cell = tuple(sorted((BY_TOKEN[token] for token in tokens), key=_place))
+    factors = [each.factor for each in cell]
+    if len(set(factors)) < len(factors):
+        twice = next(factor for factor in factors if factors.count(factor) > 1)
+        raise BadOptions(f"{name!r} chooses {twice.value} twice", where="options.variants")
+    return cell
+
+
+def variant_id(cell: Iterable[Treatment]) -> str:
+    """Tokens in the order of the factors, or `baseline`."""
+    return "+".join(each.token for each in sorted(cell, key=_place)) or BASELINE
+
+
+def without_steps(name: str) -> str:
+    """The id of the same network without its gradient step."""
+    steps = {Factor.CLIP, Factor.DECAY}
+    return "+".join(token for token in name.split("+") if token == BASELINE or BY_TOKEN[token].factor not in steps)
+
+
+def _place(treatment: Treatment) -> int:
+    return list(Factor).index(treatment.factor)
+
+
+def _known() -> str:
+    return f"treatments are {', '.join(BY_TOKEN)}"
