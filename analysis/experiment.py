@@ -35,7 +35,7 @@ from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, Cell, asked_for, variant_id
 from analysis.measure import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort
-from analysis.replay import drawn
+from analysis.replay import draw, drawn
 from analysis.subject import Subject, variant
 from analysis.trainer import Trainer, labels_are_readable
 
@@ -158,7 +158,11 @@ class Experiment:
         subject = self.subject_of(recipe)
         with drawn(subject, recipe, self.options.seed):
             return self._trainer.learns(
-                subject, measurement, recipe, sgd_alone=before is not None and before.fails_sgd_alone
+                subject,
+                measurement,
+                partial(draw, subject, recipe),
+                recipe.gradient_step,
+                sgd_alone=before is not None and before.fails_sgd_alone,
             )
 
     def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
@@ -200,7 +204,9 @@ class Experiment:
             measurement = before
             if not before.cotangents:
                 measurement = self._measured(subject, recipe, cotangent_seeds(self.options))
-            proof = self._trainer.prove(subject, seeds, measurement, recipe)
+            proof = self._trainer.prove(
+                subject, seeds, measurement, partial(draw, subject, recipe), recipe.gradient_step
+            )
         whole = proof if before.probe is None else joined_probes(before.probe, proof)
         replicates = len({run.seed for run in whole.runs})
         return Measured(replace(measured.info, replicates=replicates), with_probe(measurement, whole), recipe)

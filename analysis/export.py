@@ -17,13 +17,12 @@ from typing import Final
 from onnx import ModelProto, helper, save_model
 
 from analysis.experiment import Experiment, Measured
-from analysis.facts import Effect
+from analysis.facts import Effect, ModelFile
 from analysis.interventions.contract import Recipe
 from analysis.interventions.variants import asked_for, variant_id, without_steps
 from analysis.model.onnx_tools import assemble_proto, check_graph
 from analysis.model.weights import Array
 from analysis.replay import batch_statistics, drawn
-from analysis.report.document import ModelFile
 from analysis.subject import Subject
 
 METADATA: Final = "gradient_health."

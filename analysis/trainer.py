@@ -5,7 +5,7 @@ has no chance level to be compared with. A training that the budget ends in the 
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -13,7 +13,6 @@ from typing import Final
 from analysis.clock import Clock
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
 from analysis.facts.zones import zone
-from analysis.interventions.contract import Recipe
 from analysis.options import AnalysisOptions, Effort, OptimizerName
 from analysis.probe import (
     GRID,
@@ -27,9 +26,10 @@ from analysis.probe import (
     probe,
     with_patience,
 )
-from analysis.replay import draw
 from analysis.subject import Subject
 
+Prepare = Callable[[int], None]
+"""(seed): set the weights that a training with this seed starts from."""
 REPLICATES: Final = 3
 LENGTHENED: Final = 2
 """How much longer effort thorough trains the unchanged model, and every effort treatments from minibatches."""
@@ -93,15 +93,15 @@ class Trainer:
         seeds: Sequence[int],
         measured: Measurement,
         *,
-        recipe: Recipe | None = None,
+        prepare: Prepare | None = None,
+        step: GradientStep = NO_STEP,
         to_the_end: bool = False,
         lengthen: int = 1,
         late: bool = False,
         grid: Sequence[Training] | None = None,
-        step: GradientStep = NO_STEP,
         tell: bool = False,
     ) -> Probe:
-        """One probe of a variant, or of the unchanged model (no recipe; `step`: with this gradient step).
+        """One probe: `prepare(seed)` sets the weights that a seed starts from, `step` is what becomes of gradients.
 
         `tell`: how far it is, as the part of the whole that the unchanged model's is. Raises OutOfTime.
         """
@@ -118,28 +118,37 @@ class Trainer:
             kind=kind,
             grid=grid,
             seeds=seeds,
-            prepare=None if recipe is None else partial(draw, subject, recipe),
+            prepare=prepare,
             training=measured.batch_statistics,
             to_the_end=to_the_end,
             lengthen=lengthen,
             late=late,
             hold_out=self.holds_out and kind is ProbeKind.LEARNING,
-            step=step if recipe is None else recipe.gradient_step,
+            step=step,
             tick=tick,
         )
 
     def prove(
-        self, subject: Subject, seeds: Sequence[int], measured: Measurement, recipe: Recipe | None = None
+        self,
+        subject: Subject,
+        seeds: Sequence[int],
+        measured: Measurement,
+        prepare: Prepare | None = None,
+        step: GradientStep = NO_STEP,
     ) -> Probe:
         """The training that treatments are put to: one batch, to the end, as a twentieth of the cost of learning.
 
         Where samples are held out, how fast a batch is learnt by heart says nothing: minibatches, twice as long.
         """
         if self.holds_out and self.kind is ProbeKind.LEARNING:
-            return self.train(subject, ProbeKind.LEARNING, seeds, measured, recipe=recipe, lengthen=LENGTHENED)
-        return self.train(subject, ProbeKind.MEMORIZING, seeds, measured, recipe=recipe, to_the_end=True)
+            return self.train(
+                subject, ProbeKind.LEARNING, seeds, measured, prepare=prepare, step=step, lengthen=LENGTHENED
+            )
+        return self.train(subject, ProbeKind.MEMORIZING, seeds, measured, prepare=prepare, step=step, to_the_end=True)
 
-    def learns(self, subject: Subject, measured: Measurement, recipe: Recipe, *, sgd_alone: bool) -> bool:
+    def learns(
+        self, subject: Subject, measured: Measurement, prepare: Prepare, step: GradientStep, *, sgd_alone: bool
+    ) -> bool:
         """Whether some run from minibatches comes under LATE; the rate that did best on one batch goes first.
 
         `sgd_alone`: plain gradient descent has to, as it alone fails the unchanged model.
@@ -153,7 +162,7 @@ class Trainer:
         return any(
             self.train(
                 subject, ProbeKind.LEARNING, self.seeds[:1], measured,
-                recipe=recipe, lengthen=PATIENCE, late=True, grid=(each,),
+                prepare=prepare, step=step, lengthen=PATIENCE, late=True, grid=(each,),
             ).learns(each.optimizer.value)
             for each in grid
         )  # fmt: skip

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from analysis.facts import Measurement, VariantInfo
-from analysis.report.document import ModelFile
+from analysis.facts import Measurement, ModelFile, VariantInfo
 
 
 @dataclass(frozen=True, slots=True)

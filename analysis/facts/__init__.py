@@ -32,7 +32,7 @@ from analysis.facts.network import (
 )
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 from analysis.facts.training import LargerRate, Probe, Run, StartEnd
-from analysis.facts.variants import ParameterChoice, Structure, VariantInfo
+from analysis.facts.variants import ModelFile, ParameterChoice, Structure, VariantInfo
 
 __all__ = [
     "LEAST_UNIT_NORM",
@@ -57,6 +57,7 @@ __all__ = [
     "LossFacts",
     "Measurement",
     "ModelFacts",
+    "ModelFile",
     "NonFinite",
     "Outcome",
     "ParameterChoice",

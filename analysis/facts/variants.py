@@ -49,3 +49,12 @@ class VariantInfo:
     """What to do, in words."""
     learns: bool | None = None
     """Whether it also learnt from minibatches, under 0.2 of chance in 200 steps; None where it was not asked."""
+
+
+@fact
+class ModelFile:
+    """A variant's model, written so that it can be downloaded."""
+
+    href: str
+    """Relative to the analysis; a variant with a gradient step has the file of the same without it."""
+    sha256: str

@@ -21,6 +21,7 @@ from analysis.facts import (
     LayerStats,
     LossFacts,
     ModelFacts,
+    ModelFile,
     NonFinite,
     ParameterChoice,
     Parity,
@@ -53,14 +54,6 @@ class Overall(Part):
     logits_gradient_rms: float | None = None
     """What the activation gradients of the layers are relative to, in flow."""
     total_gradient_norm: float | None = None
-
-
-class ModelFile(Part):
-    """A repaired model that can be downloaded."""
-
-    href: str
-    """Relative to the analysis; a variant with a gradient step has the file of the same without it."""
-    sha256: str
 
 
 class Variant(Part):

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.exc import IntegrityError
 
+from analysis.facts import ModelFile
 from analysis.report import Report
-from analysis.report.document import ModelFile
 from analysis.report.gate import Gate
 from analysis.version import VERSION
 from service.context import Context, context_of

@@ -20,12 +20,13 @@ import pytest
 from fastapi import FastAPI
 
 from analysis.diagnosis.rules import RULES
+from analysis.facts import ModelFile
 from analysis.interventions.shelf import BY_TOKEN
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import Report, Verdict
-from analysis.report.document import LeftOut, ModelFile
+from analysis.report.document import LeftOut
 from analysis.version import VERSION
 from service.app import create_app
 from service.context import Context

@@ -14,12 +14,11 @@ import pytest
 
 from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import Provenance, SampleGradients
+from analysis.facts import ModelFile, Provenance, SampleGradients
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import Report
-from analysis.report.document import ModelFile
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import trained, trial
