@@ -5,7 +5,6 @@ from pathlib import Path
 
 from analysis.batch import Batch
 from analysis.clock import Clock, Progress
-from analysis.describe import describe_engine, describe_model
 from analysis.diagnosis.advise import advise
 from analysis.diagnosis.assemble import assemble
 from analysis.diagnosis.causes import diagnose
@@ -13,15 +12,16 @@ from analysis.diagnosis.policy import Policy, policy
 from analysis.diagnosis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.verdict import verdict_of
-from analysis.examine import examine
-from analysis.experiment import Experiment, Measured
-from analysis.export import Destination, export
+from analysis.experiment.experiment import Experiment, Measured
+from analysis.experiment.export import Destination, export
 from analysis.interventions.variants import asked_for
+from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
-from analysis.parity import check_parity
 from analysis.report import Finding, Remedy, Report, Verdict
-from analysis.subject import prepare
+from analysis.subject.describe import describe_engine, describe_model
+from analysis.subject.parity import check_parity
+from analysis.subject.preparation import prepare
 
 DEFAULT_OPTIONS = AnalysisOptions()
 

@@ -13,7 +13,7 @@ from typing import Final
 import torch
 
 from analysis.errors import AnalysisError
-from analysis.export import Destination
+from analysis.experiment.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze

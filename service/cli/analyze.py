@@ -158,7 +158,7 @@ def _report_here(
 ) -> Report:
     import torch  # noqa: PLC0415 - four seconds that --help and --server need not wait for
 
-    from analysis.export import Destination  # noqa: PLC0415 - the same
+    from analysis.experiment.export import Destination  # noqa: PLC0415 - the same
     from analysis.pipeline import analyze as analyze_here  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)

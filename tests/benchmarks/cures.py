@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from analysis.export import Destination
+from analysis.experiment.export import Destination
 from analysis.facts import ClipKind, GradientStep
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze

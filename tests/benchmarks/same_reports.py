@@ -44,7 +44,6 @@ def questions(models: Path) -> Iterator[tuple[str, Question]]:
     for entry in json.loads(index.read_text())["models"] if index.exists() else []:
         model, batch = models / entry["path"], models / entry["batch"]
         yield f"model {entry['id']}", lambda effort, model=model, batch=batch: analyze(model, batch, uncut(effort))
-        yield f"alone {entry['id']}", lambda effort, model=model: analyze(model, None, uncut(effort))
 
 
 def uncut(effort: Effort, **options: Any) -> AnalysisOptions:

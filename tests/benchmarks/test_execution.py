@@ -9,11 +9,11 @@ from torch.nn.functional import cross_entropy
 
 from analysis.clock import Clock
 from analysis.convert import convert
-from analysis.experiment import Experiment
-from analysis.measure import measure
+from analysis.experiment.experiment import Experiment
+from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import parse_options
-from analysis.subject import prepare
+from analysis.subject.preparation import prepare
 from tests.benchmarks.conftest import Record
 from tests.benchmarks.networks import CURRENT, NETWORKS, OLDER, Network, build
 from tests.benchmarks.timing import ratios

@@ -15,7 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import convert
 from analysis.errors import AnalysisError
-from analysis.export import Destination
+from analysis.experiment.export import Destination
 from analysis.facts import Status
 from analysis.interventions.shelf import BY_TOKEN
 from analysis.model import check_model

@@ -16,7 +16,7 @@ import torch
 
 from analysis.model import check_model
 from analysis.options import AnalysisOptions, Effort
-from analysis.subject import prepare
+from analysis.subject.preparation import prepare
 from tests.benchmarks.cures import Patient, add_arguments, cure_all
 from tests.gallery.exhibit import Exhibit, labels
 from tests.gallery.label import ADAM, SGD, train

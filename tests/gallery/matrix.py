@@ -21,13 +21,13 @@ from dataclasses import dataclass
 
 from analysis.clock import Clock
 from analysis.diagnosis.causes import diagnose
-from analysis.examine import examine
-from analysis.experiment import Experiment
+from analysis.experiment.experiment import Experiment
+from analysis.measure.examine import examine
 from analysis.model import check_model
 from analysis.options import Effort
-from analysis.parity import check_parity
 from analysis.report import Finding, Severity
-from analysis.subject import prepare
+from analysis.subject.parity import check_parity
+from analysis.subject.preparation import prepare
 from tests.gallery.exhibit import Exhibit, labels
 
 REMARKS = ("GH502", "GH9")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from analysis.export import Destination
+from analysis.experiment.export import Destination
 from analysis.interventions.variants import without_steps
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze

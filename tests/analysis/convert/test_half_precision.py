@@ -16,8 +16,8 @@ from analysis.errors import ConversionMismatch
 from analysis.facts import ParityStatus
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.parity import check_parity
-from analysis.subject import prepare
+from analysis.subject.parity import check_parity
+from analysis.subject.preparation import prepare
 from tests.gallery import npz
 
 RANDOM = np.random.default_rng(20261126)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.clipping import take_step
 from analysis.facts import Clip, ClipKind, GradientStep, Measurement
 from analysis.facts.after_step import after_step
-from analysis.measure import measure
+from analysis.measure.clipping import take_step
+from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject import prepare
+from analysis.subject.preparation import prepare
 from tests.gallery import export, vectors
 
 DECAY = 0.3

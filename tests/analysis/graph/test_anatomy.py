@@ -15,12 +15,12 @@ from analysis.facts import Anatomy
 from analysis.graph.anatomy import find_anatomy
 from analysis.graph.closed import ClosedHead, closed_head
 from analysis.graph.units import duplicate_fraction, units_of
-from analysis.measure import measure
+from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report, Severity, Verdict
-from analysis.subject import Subject, prepare
+from analysis.subject.preparation import Subject, prepare
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, tokens, vectors
 
 OPTIONS = AnalysisOptions()

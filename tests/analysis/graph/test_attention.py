@@ -11,10 +11,10 @@ from torch import nn
 from analysis.facts import AttentionStats
 from analysis.graph.attention import AttentionSite, find_attention, find_product
 from analysis.graph.sources import find_sources
-from analysis.measure import measure
+from analysis.measure.passes import measure
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
-from analysis.subject import prepare
+from analysis.subject.preparation import prepare
 from tests.gallery import export, npz, seeded
 
 STEPS, WIDTH, SAMPLES = 6, 8, 16

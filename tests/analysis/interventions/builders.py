@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from analysis.clock import Clock
-from analysis.examine import examine
-from analysis.experiment import Experiment
+from analysis.experiment.experiment import Experiment
+from analysis.experiment.replay import draw
 from analysis.facts import Parity, ParityStatus
 from analysis.interventions.contract import NotApplicable, Recipe
 from analysis.interventions.variants import cell_of
+from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
-from analysis.replay import draw
-from analysis.subject import Subject, prepare
+from analysis.subject.preparation import Subject, prepare
 from tests.gallery import export, seeded
 
 OPTIONS = AnalysisOptions()

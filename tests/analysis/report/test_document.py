@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from analysis.export import Destination
+from analysis.experiment.export import Destination
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report

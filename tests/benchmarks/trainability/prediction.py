@@ -20,7 +20,7 @@ from unittest import mock
 import torch
 
 from analysis.errors import AnalysisError
-from analysis.experiment import Experiment
+from analysis.experiment.experiment import Experiment
 from analysis.options import AnalysisOptions, Effort
 from analysis.pipeline import analyze
 from analysis.report import Report, Severity, Verdict

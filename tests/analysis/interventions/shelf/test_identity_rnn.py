@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.replay import draw
+from analysis.experiment.replay import draw
 from tests.analysis.interventions.builders import composed, drawn, refused
 from tests.gallery import Recurrent, export, seeded, sequences
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from analysis.experiment.replay import draw
 from analysis.facts import Effect
-from analysis.measure import measure
+from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.model.onnx_tools import assemble_proto
-from analysis.replay import draw
 from tests.analysis.interventions.builders import applied, composed, experiment, refused
 from tests.gallery import he, mlp, vectors, xavier
 

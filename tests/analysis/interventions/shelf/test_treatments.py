@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from analysis.convert import convert
-from analysis.export import Destination
+from analysis.experiment.export import Destination
+from analysis.experiment.replay import draw
 from analysis.facts import Effect, Status
 from analysis.interventions.contract import NotApplicable, Treatment
 from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
@@ -18,7 +19,6 @@ from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from analysis.replay import draw
 from tests.analysis.interventions.builders import bare, experiment, operators, post_norm
 from tests.architectures import ARCHITECTURES, build
 from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from analysis.replay import draw
+from analysis.experiment.replay import draw
 from tests.analysis.interventions.builders import composed, parsed, refused
 from tests.gallery import ResidualNetwork, export, images, mlp, normal, seeded, vectors
 

@@ -1,0 +1,4 @@
+"""Which variants are measured, and which of them hold.
+
+Open `experiment.py` first.
+"""

@@ -1,0 +1,79 @@
+"""Recipes replayed on a module: weights drawn, layers scaled, running statistics taken, and everything put back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+
+from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
+from analysis.subject.preparation import Subject
+
+Watcher = Callable[[torch.Tensor], torch.Tensor | None]
+
+
+@contextmanager
+def drawn(subject: Subject, recipe: Recipe, seed: int) -> Iterator[None]:
+    """Inside: the module with the weights of a recipe; afterwards with its own again."""
+    weights = [subject.converted.initializers[name] for name in recipe.draws]
+    own = [weight.detach().clone() for weight in weights]
+    try:
+        draw(subject, recipe, seed)
+        yield
+    finally:
+        with torch.no_grad():
+            for weight, values in zip(weights, own, strict=True):
+                weight.copy_(values)
+
+
+def draw(subject: Subject, recipe: Recipe, seed: int) -> None:
+    """Write a recipe's weights into the module, then the scales and running statistics they lead to."""
+    with torch.no_grad():
+        for name, each in recipe.draws.items():
+            parameter = subject.converted.initializers[name]
+            values = each.realize(name, subject.model.weights[name], seed)
+            parameter.copy_(torch.from_numpy(values).reshape(parameter.shape))
+    scale_to_unit_variance(subject, recipe.unit_variance)
+    for name, value in batch_statistics(subject, recipe.sites).items():
+        subject.converted.set_constant(name, value)
+
+
+def scale_to_unit_variance(subject: Subject, wanted: Sequence[UnitVariance]) -> None:
+    """Divide each weight by the deviation of what its layer writes, in one pass: later layers see the scaled values."""
+
+    def scaling(each: UnitVariance) -> Watcher:
+        weight = subject.converted.initializers[each.weight]
+
+        def scale(value: torch.Tensor) -> torch.Tensor | None:
+            deviation = float(value.std(correction=0))
+            if not 0 < deviation < float("inf"):
+                return None
+            weight.div_(deviation)
+            return value / deviation
+
+        return scale
+
+    _observe_in_training(subject, {each.output: [scaling(each)] for each in wanted})
+
+
+def batch_statistics(subject: Subject, sites: Sequence[NormalizationSite]) -> dict[str, torch.Tensor]:
+    """Mean and variance [C] of the sample batch at each site, by the initialiser that is to hold them."""
+    found: dict[str, torch.Tensor] = {}
+
+    def take(site: NormalizationSite, value: torch.Tensor) -> None:
+        axes = [axis for axis in range(value.ndim) if axis != 1]
+        found[site.mean] = value.mean(axes)
+        found[site.variance] = value.var(axes, correction=0)
+
+    _observe_in_training(subject, {site.value: [partial(take, site)] for site in sites})
+    return found
+
+
+def _observe_in_training(subject: Subject, watchers: "dict[str, list[Watcher]]") -> None:
+    """One forward pass in which BatchNormalization uses the batch, without gradients."""
+    if watchers:
+        inputs, _ = subject.tensors()
+        subject.converted.train(True)  # noqa: FBT003 - torch's signature
+        with torch.no_grad():
+            subject.converted.observe(inputs, watchers)
+        subject.converted.train(False)  # noqa: FBT003 - torch's signature

@@ -1,0 +1,183 @@
+"""Torch against onnxruntime on the same batch: gradients of a wrong translation are worthless.
+
+Eval mode, Dropout off, the same random numbers on both sides (`reference`). `equal` within 1e-4 of each
+output's scale, or a few roundings of the half-precision type that a model has values of: where onnxruntime rounds to it
+depends on the kernels it has. Beyond that torch computes again in float64: where its own float32 is about as far off,
+and every trunk tensor before the first ill-conditioned one still agrees with onnxruntime, the network itself amplifies
+rounding (chaotic networks are patients too). Small values behind an ELU or a sigmoid, and every step of a recurrent
+cell, are rounded by onnxruntime as if they were near 1: how far that goes is found by doing the same. Values that
+float32 holds only in part, and a difference that does not recur, are no faults either. Anything else is a wrong
+translation.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+import torch
+from onnx import TensorProto
+
+from analysis.convert.program import Watcher
+from analysis.errors import ConversionMismatch
+from analysis.facts import Parity, ParityStatus
+from analysis.graph.slots import RECURRENT
+from analysis.model import CheckedModel
+from analysis.model.weights import Array
+from analysis.subject import reference
+from analysis.subject.preparation import Subject, in_float64
+
+TOLERANCE: Final = 1e-4
+HALVES: Final = {TensorProto.FLOAT16: 2.0**-11, TensorProto.BFLOAT16: 2.0**-8}
+"""Half-precision types and how far one rounding goes, over the number itself."""
+ROUNDINGS: Final = 8
+COMPARABLE: Final = 10.0
+"""onnxruntime may be this many times further from float64 than torch's own float32 is."""
+CANCELLING: Final[Mapping[str, float]] = {
+    **dict.fromkeys(("Elu", "Selu", "Celu", "Softplus", "Mish", "Sigmoid"), 1.0),
+    "QuickGelu": 16.0,
+}
+"""onnxruntime computes these by exp(x) - 1, log(1 + exp(x)) or a fraction + 0.5: near 0 it rounds as if the result were
+near this number (QuickGelu: x times a sigmoid)."""
+STEPS: Final = 64.0
+"""The same for the cells of recurrent nodes, whose every step rounds near one."""
+NEAR_ONE: Final = 2.0**-20
+SUBNORMAL: Final = 2.0**-126
+"""Under this float32 has fewer and fewer digits."""
+
+
+def check_parity(subject: Subject) -> Parity:
+    """Compare all outputs on the batch.
+
+    Raises ConversionMismatch naming the output that differs, or the first trunk tensor that does.
+    """
+    if reference.draws_inside(subject.model):
+        detail = "a body of the graph draws random numbers, and no two generators agree"
+        return Parity(reference=reference.NAME, status=ParityStatus.UNAVAILABLE, detail=detail)
+    drawn = _drawn(subject)
+    ours = _evaluate(subject, ())
+    try:
+        theirs = reference.compute(subject.model, subject.batch.inputs, drawn)
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no public base class
+        reason = " ".join(str(error).split())[:300]
+        return Parity(
+            reference=reference.NAME, status=ParityStatus.UNAVAILABLE, detail=f"onnxruntime cannot run it: {reason}"
+        )
+    absolute, relative = _differences(ours, theirs)
+    status = ParityStatus.EQUAL
+    detail = ""
+    if not relative <= tolerance(subject.model):
+        status = ParityStatus.ILL_CONDITIONED
+        detail = _explain(subject, drawn)
+    return Parity(
+        reference=reference.NAME,
+        status=status,
+        max_absolute_error=absolute,
+        max_relative_error=relative,
+        detail=detail,
+    )
+
+
+def tolerance(model: CheckedModel) -> float:
+    """How far outputs may differ, over their scale."""
+    present = {value.type.tensor_type.elem_type for value in model.values.values()}
+    return max([TOLERANCE, *(ROUNDINGS * step for element, step in HALVES.items() if element in present)])
+
+
+def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False) -> dict[str, Array]:
+    """Outputs in eval mode, and intermediate values asked for, as numpy; rounded as onnxruntime rounds near 1."""
+    seen: dict[str, Any] = {}
+    inputs, _ = subject.tensors()
+    watchers: dict[str, list[Watcher]] = {}
+    for node in subject.model.nodes if near_one else ():
+        near = STEPS if node.op_type in RECURRENT else CANCELLING.get(node.op_type)
+        if near is not None:
+            watchers |= {name: [partial(_round_near, near)] for name in node.output if name}
+    for name in extra:
+        watchers.setdefault(name, []).append(_keep(seen, name))
+    with torch.no_grad():
+        outputs = subject.converted.eval().observe(inputs, watchers)
+    seen.update(zip(subject.converted.output_names, outputs, strict=True))
+    return {name: _to_numpy(value) for name, value in seen.items() if isinstance(value, torch.Tensor)}
+
+
+def _drawn(subject: Subject) -> dict[str, Array]:
+    """The random numbers of the graph: every pass draws the same ones."""
+    names = reference.drawn_names(subject.model)
+    seen = _evaluate(subject, names) if names else {}
+    return {name: seen[name] for name in names}
+
+
+def _round_near(number: float, value: torch.Tensor) -> torch.Tensor:
+    return (value.float() + number - number).to(value.dtype)
+
+
+def _keep(seen: dict[str, Any], name: str) -> Callable[[torch.Tensor], None]:
+    def keep(value: torch.Tensor) -> None:
+        seen[name] = value
+
+    return keep
+
+
+def _to_numpy(value: torch.Tensor) -> Array:
+    value = value.detach().cpu()
+    array: Array = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    return array
+
+
+def _differences(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> tuple[float, float]:
+    """Largest absolute error, and largest over the output's scale; equal non-finites are equal."""
+    pairs = [_difference(ours[name], theirs[name]) for name in theirs if name in ours]
+    return max((absolute for absolute, _ in pairs), default=0.0), max((relative for _, relative in pairs), default=0.0)
+
+
+def _difference(a: Array, b: Array) -> tuple[float, float]:
+    if a.shape != b.shape:
+        return float("inf"), float("inf")
+    if a.size == 0:
+        return 0.0, 0.0
+    wide = np.complex128 if "c" in {a.dtype.kind, b.dtype.kind} else np.float64
+    a, b = a.astype(wide), b.astype(wide)
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return float("inf"), float("inf")
+    if not finite.any():
+        return 0.0, 0.0
+    error = float(np.abs(a[finite] - b[finite]).max())
+    scale = float(np.abs(b[finite]).max())
+    return error, error / scale if scale else (0.0 if error == 0 else float("inf"))
+
+
+def _explain(subject: Subject, drawn: Mapping[str, Array]) -> str:
+    """Why torch and onnxruntime differ, if the network's own conditioning is the reason."""
+    model = subject.model
+    names = [name for name in subject.trunk.values if name in model.producers]
+    double = in_float64(subject)
+    ours, exact, rounded = _evaluate(subject, names), _evaluate(double, names), _evaluate(double, names, near_one=True)
+    theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
+    outputs = [spec.name for spec in model.outputs if spec.name in theirs]
+    for name in [*names, *outputs]:
+        if name not in theirs or name not in ours or ours[name].dtype.kind != "f":
+            continue
+        absolute, between = _difference(ours[name], theirs[name])
+        if between <= allowed:
+            continue
+        if absolute <= SUBNORMAL:
+            return f"the values of {name} are too small for float32 to hold them exactly"
+        producer = model.producers.get(name)
+        operator = "" if producer is None else producer.op_type
+        if absolute <= NEAR_ONE * CANCELLING.get(operator, 0.0):
+            return f"onnxruntime rounds {operator} near one, which is {between:.1e} of the small values of {name}"
+        rounding = max(_difference(each[name], exact[name])[1] for each in (ours, rounded))
+        if between <= COMPARABLE * rounding or not np.isfinite(theirs[name]).all():
+            return (
+                f"float32 rounding grows to {rounding:.1e} of the scale at {name}; onnxruntime differs by {between:.1e}"
+            )
+        raise ConversionMismatch(
+            f"torch and onnxruntime differ by {between:.1e} of the scale, float32 rounding explains {rounding:.1e}",
+            where=name,
+            hint="please report the model: this is a fault of the conversion, not of your network",
+        )
+    if _differences(ours, {name: theirs[name] for name in outputs})[1] <= allowed:
+        return "in a second run torch and onnxruntime agree: rounding depends on where numbers lie in memory"
+    raise ConversionMismatch(where=", ".join(outputs), hint="please report the model")

@@ -1,0 +1,231 @@
+"""Which short trainings an analysis pays for: grid, seeds, patience, and the budget that ends any of them.
+
+What trains is `probe`; what it is given is decided here. Nothing trains at effort quick, nor where the loss has no
+chance level to be compared with. A training that the budget ends in the middle is left out by name.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from analysis.clock import Clock
+from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
+from analysis.facts.zones import zone
+from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.subject.preparation import Subject
+from analysis.training.probe import (
+    GRID,
+    NO_STEP,
+    PATIENCE,
+    STEPS,
+    THOROUGH_GRID,
+    Training,
+    kind_for,
+    passes,
+    probe,
+    with_patience,
+)
+
+Prepare = Callable[[int], None]
+"""(seed): set the weights that a training with this seed starts from."""
+REPLICATES: Final = 3
+LENGTHENED: Final = 2
+"""How much longer effort thorough trains the unchanged model, and every effort treatments from minibatches."""
+TOLD: Final = 15
+"""Times that the probe of the unchanged model says how far it is."""
+UNCHANGED: Final = "training probe of the unchanged model"
+SGD: Final = OptimizerName.SGD.value
+READABLE: Final = 0.7
+"""Share of the labels a straight line names right beyond guessing, from which a network is expected to."""
+CLIP_NORMS: Final = (0.1, 1.0)
+"""With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
+
+
+def labels_are_readable(unchanged: Measurement) -> bool:
+    """Whether what a network learns of these labels has to carry over to samples it has not seen."""
+    return any((each.readable_share or 0.0) >= READABLE for each in unchanged.through_time)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The trainings of one analysis."""
+
+    baseline: Subject
+    options: AnalysisOptions
+    clock: Clock
+    holds_out: bool
+    """Whether trainings from minibatches keep a quarter of the samples to ask about: see `labels_are_readable`."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of all trainings; the first alone is that of the exported draw."""
+        return tuple(range(self.options.seed, self.options.seed + REPLICATES))
+
+    @property
+    def grid(self) -> tuple[Training, ...]:
+        """Optimisers and rates, the user's own last."""
+        grid = THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID
+        if self.options.learning_rate is None:
+            return grid
+        return (*grid, Training(self.options.optimizer or OptimizerName.SGD, self.options.learning_rate))
+
+    @property
+    def kind(self) -> ProbeKind:
+        """What the uploaded samples can show."""
+        return kind_for(self.baseline.batch.size)
+
+    def may_train(self, what: str) -> bool:
+        """Whether effort, loss and budget allow it; otherwise it is left out with the reason."""
+        if self.options.effort is Effort.QUICK:
+            self.clock.leave_out(what, "effort is quick")
+            return False
+        if self.baseline.objective.chance is None:
+            self.clock.leave_out(what, self.baseline.objective.absent_chance)
+            return False
+        return self.clock.allows(what)
+
+    def train(
+        self,
+        subject: Subject,
+        kind: ProbeKind,
+        seeds: Sequence[int],
+        measured: Measurement,
+        *,
+        prepare: Prepare | None = None,
+        step: GradientStep = NO_STEP,
+        to_the_end: bool = False,
+        lengthen: int = 1,
+        late: bool = False,
+        grid: Sequence[Training] | None = None,
+        tell: bool = False,
+    ) -> Probe:
+        """One probe: `prepare(seed)` sets the weights that a seed starts from, `step` is what becomes of gradients.
+
+        `tell`: how far it is, as the part of the whole that the unchanged model's is. Raises OutOfTime.
+        """
+        grid = self.grid if grid is None else grid
+        steps, done = lengthen * passes(kind, grid, seeds), itertools.count()
+
+        def tick() -> None:
+            self.clock.check()
+            if tell and (at := next(done)) % max(1, steps // TOLD) == 0:
+                self.clock.between("probe", 0.2, 0.35, at, steps)
+
+        return probe(
+            subject,
+            kind=kind,
+            grid=grid,
+            seeds=seeds,
+            prepare=prepare,
+            training=measured.batch_statistics,
+            to_the_end=to_the_end,
+            lengthen=lengthen,
+            late=late,
+            hold_out=self.holds_out and kind is ProbeKind.LEARNING,
+            step=step,
+            tick=tick,
+        )
+
+    def prove(
+        self,
+        subject: Subject,
+        seeds: Sequence[int],
+        measured: Measurement,
+        prepare: Prepare | None = None,
+        step: GradientStep = NO_STEP,
+    ) -> Probe:
+        """The training that treatments are put to: one batch, to the end, as a twentieth of the cost of learning.
+
+        Where samples are held out, how fast a batch is learnt by heart says nothing: minibatches, twice as long.
+        """
+        if self.holds_out and self.kind is ProbeKind.LEARNING:
+            return self.train(
+                subject, ProbeKind.LEARNING, seeds, measured, prepare=prepare, step=step, lengthen=LENGTHENED
+            )
+        return self.train(subject, ProbeKind.MEMORIZING, seeds, measured, prepare=prepare, step=step, to_the_end=True)
+
+    def learns(
+        self, subject: Subject, measured: Measurement, prepare: Prepare, step: GradientStep, *, sgd_alone: bool
+    ) -> bool:
+        """Whether some run from minibatches comes under LATE; the rate that did best on one batch goes first.
+
+        `sgd_alone`: plain gradient descent has to, as it alone fails the unchanged model.
+        """
+        assert measured.probe is not None
+        ends = {(run.optimizer, run.learning_rate): run.end for run in measured.probe.runs}
+        grid = sorted(
+            (each for each in self.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
+            key=lambda each: ends[each.optimizer.value, each.learning_rate],
+        )
+        return any(
+            self.train(
+                subject, ProbeKind.LEARNING, self.seeds[:1], measured,
+                prepare=prepare, step=step, lengthen=PATIENCE, late=True, grid=(each,),
+            ).learns(each.optimizer.value)
+            for each in grid
+        )  # fmt: skip
+
+    # -------------------------------------------------------------- the unchanged model
+
+    def probe_unchanged(self, measured: Measurement) -> Probe | None:
+        """Does it learn? None where it could not be trained."""
+        if not self.may_train(UNCHANGED):
+            return None
+        thorough = self.options.effort is Effort.THOROUGH
+        seeds, lengthen = (self.seeds, LENGTHENED) if thorough else (self.seeds[:1], 1)
+        train = partial(self.train, self.baseline, self.kind, seeds, measured, lengthen=lengthen, tell=True)
+        proof = self.clock.finished(UNCHANGED, train)
+        return None if proof is None else self._be_patient(proof, measured)
+
+    def _be_patient(self, proof: Probe, measured: Measurement) -> Probe:
+        """An optimiser that has not learnt from minibatches goes on, but for rates that blew up or know all by heart.
+
+        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get more time only
+        where samples are held out: in 200 steps they learn the others by heart, whether they would learn the task or
+        not.
+        """
+        if proof.kind is not ProbeKind.LEARNING or (measured.recurrent and not proof.held_out):
+            return proof
+        lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
+        waiting = [each for each in self.grid if not proof.learns(each.optimizer.value)]
+        by_heart = {
+            (run.optimizer, run.learning_rate) for run in proof.runs if run.held_out and len(run.curve) <= proof.steps
+        }
+        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost | by_heart]
+        rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
+        if rates and all((SGD, rate) in lost for rate in rates):
+            going_on.append(Training(OptimizerName.SGD, min(rates) / 10))
+        if not going_on:
+            return proof
+        seeds = tuple(dict.fromkeys(run.seed for run in proof.runs))
+        train = partial(
+            self.train, self.baseline, proof.kind, seeds, measured,
+            lengthen=PATIENCE, late=True, grid=going_on, tell=True,
+        )  # fmt: skip
+        longer = self.clock.finished(f"training for more than {proof.steps} steps", train)
+        return replace(proof, unfinished=True) if longer is None else with_patience(proof, longer)
+
+    def probe_larger_rate(self, measured: Measurement) -> LargerRate | None:
+        """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
+
+        None where there is nothing to mend, or where clipping does not mend it.
+        """
+        proof, large = measured.probe, GRID[0]
+        if proof is None or zone(measured.flow) is Zone.RED or measured.non_finite is not None:
+            return None
+        without = next(run for run in proof.runs if (run.optimizer, run.learning_rate) == (SGD, large.learning_rate))
+        if without.outcome not in {Outcome.DIVERGED, Outcome.OSCILLATING}:
+            return None
+        found: list[LargerRate] = []
+        for norm in CLIP_NORMS:
+            train = partial(
+                self.train, self.baseline, proof.kind, (without.seed,), measured,
+                lengthen=proof.steps // STEPS[proof.kind], grid=(large,),
+                step=GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm)),
+            )  # fmt: skip
+            clipped = self.clock.finished(f"learning rate {large.learning_rate:g} with clipping at {norm:g}", train)
+            if clipped is not None and clipped.runs[0].outcome is Outcome.LEARNT:
+                found.append(LargerRate(without=without, clipped=clipped.runs[0], max_norm=norm))
+        return min(found, key=lambda each: each.clipped.end, default=None)

@@ -1,0 +1,301 @@
+"""What is read off the trunk, against closed forms and torch on the original module."""
+
+import io
+import math
+import warnings
+
+import numpy as np
+import onnx.parser
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+from analysis.facts import Flow, Measurement
+from analysis.measure.flow import leverage_log10, output_unit
+from analysis.measure.passes import measure
+from analysis.measure.statistics import Summary, summarize
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject.preparation import Subject, prepare
+from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, vectors, xavier
+
+SEEDS = (0, 1)
+
+
+def drawn(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def written(signature: str, nodes: str, **weights: np.ndarray) -> bytes:
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> net {signature} {{ {nodes} }}')
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
+    return model.SerializeToString()
+
+
+def subject_of(model: bytes, batch: bytes | None, **options: object) -> Subject:
+    return prepare(check_model(model), batch, AnalysisOptions(**options))
+
+
+def measured(model: bytes, batch: bytes | None, **options: object) -> Measurement:
+    return measure(subject_of(model, batch, **options), cotangents=SEEDS)
+
+
+def flow_of(model: bytes, batch: bytes | None, **options: object) -> Flow:
+    return measured(model, batch, **options).flow
+
+
+def arrays(batch: bytes) -> tuple[np.ndarray, np.ndarray]:
+    found = np.load(io.BytesIO(batch))
+    return found["x"], found["target"]
+
+
+# ------------------------------------------------------------------ decades
+
+
+class Perceptron(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(INPUTS, 24), nn.Linear(24, 12), nn.Linear(12, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.third(torch.tanh(self.second(torch.relu(self.first(x)))))
+
+
+def test_decades_compare_the_gradient_behind_the_first_weight_with_that_at_the_logits() -> None:
+    module = seeded(Perceptron)
+    x, target = map(torch.from_numpy, arrays(vectors()))
+    first = module.first(x)
+    logits = module.third(torch.tanh(module.second(torch.relu(first))))
+    far, near = torch.autograd.grad(nn.functional.cross_entropy(logits, target), (first, logits))
+    flow = flow_of(export(module, x[:2]), vectors())
+    assert flow.decades_norm == pytest.approx(float(torch.log10(far.norm() / near.norm())), abs=1e-5)
+    assert flow.decades_rms == pytest.approx(flow.decades_norm - 0.5 * math.log10(24 / CLASSES), abs=1e-5)
+    assert flow.decades_per_layer == pytest.approx(flow.decades_rms / 3)
+    assert flow.trunk == ("layer-01", "layer-02", "layer-03")
+    assert flow.absent == {}
+
+
+def test_a_gradient_that_dies_on_the_way_is_infinitely_many_decades_down() -> None:
+    flow = flow_of(mlp(4, "Relu", he(), bias=-1000.0), vectors())
+    assert flow.decades_rms == flow.decades_norm == flow.transport_decades == -math.inf
+
+
+def test_a_trunk_that_is_too_short_has_no_flow_and_says_why() -> None:
+    flow = flow_of(written("(float[N,4] x) => (float[N,3] y)", "y = MatMul(x, W)", W=drawn(4, 3)), None)
+    assert flow.decades_rms is None
+    assert "fewer than 3 tensors" in flow.absent["decades_rms"]
+
+
+def test_decades_count_the_outputs_in_deviations_of_their_targets() -> None:
+    x = drawn(64, INPUTS)
+    y = drawn(64, 3, seed=1)
+    model = mlp(0, "Tanh", xavier(), sizes=[INPUTS, 16, 16, 3])
+    one, thousand = (flow_of(model, npz(x=x, target=(unit * y).astype(np.float32))) for unit in (1.0, 1000.0))
+    assert thousand.transport_decades == pytest.approx(one.transport_decades - 3, abs=1e-4)
+    assert output_unit(subject_of(model, npz(x=x, target=1000 * y))) == pytest.approx(1000 * math.sqrt(y.var(0).mean()))
+
+
+# ------------------------------------------------------------------ leverage
+
+
+def test_leverage_of_a_linear_layer_on_orthonormal_samples_is_the_norm_of_its_weight() -> None:
+    """|G|^2 = sum over samples of |v_b|^2 |x_b|^2 = N there."""
+    weight = drawn(16, 5)
+    model = written("(float[N,16] x) => (float[N,5] y)", "y = MatMul(x, W)", W=weight)
+    x = np.linalg.qr(drawn(16, 16, seed=3))[0].astype(np.float32)
+    flow = flow_of(model, npz(x=x, target=np.arange(16) % 5))
+    expected = math.log10(np.linalg.norm(weight))
+    assert flow.leverage_log10.least == flow.leverage_log10.largest == pytest.approx(expected, abs=1e-5)
+    assert [each.least for each in flow.leverage_by_seed] == pytest.approx([expected, expected], abs=1e-5)
+
+
+def test_several_cotangents_are_taken_together_by_their_mean_square() -> None:
+    seen = measured(mlp(4, "Tanh", xavier()), vectors())
+    first = [each.least for each in seen.flow.leverage_by_seed]
+    singles = [measure(subject_of(mlp(4, "Tanh", xavier()), vectors()), cotangents=(seed,)) for seed in SEEDS]
+    for place, stats in enumerate(seen.stats):
+        squares = [10 ** (2 * single.stats[place].leverage_log10) for single in singles]
+        assert 10 ** (2 * stats.leverage_log10) == pytest.approx(np.mean(squares), rel=1e-4)
+    assert first == pytest.approx([min(each.leverage_log10 for each in single.stats) for single in singles], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "expected"),
+    [
+        ([np.full(4, 3.0)], math.log10(10 * 6 / 2)),
+        ([np.full(4, 3.0), None], math.log10(10 * 6 / 2)),
+        ([np.full(4, 3.0), np.full(4, 0.0)], math.log10(10 * 6 / 2 / math.sqrt(2))),
+        ([np.zeros(4)], -math.inf),
+        ([None], None),
+        ([], None),
+    ],
+)
+def test_leverage_is_weight_times_gradient_over_the_root_of_the_samples(
+    gradients: list[np.ndarray | None], expected: float | None
+) -> None:
+    weight = summarize(torch.full((4,), 5.0))  # norm 10
+    seen = [None if each is None else summarize(torch.from_numpy(each)) for each in gradients]
+    assert leverage_log10(weight, seen, samples=4) == (None if expected is None else pytest.approx(expected))
+
+
+def test_a_weight_that_is_not_finite_has_no_number_for_leverage() -> None:
+    weight, gradient = summarize(torch.tensor([math.nan])), summarize(torch.tensor([1.0]))
+    assert not math.isfinite(leverage_log10(weight, [gradient], samples=1))
+    assert leverage_log10(Summary(), [gradient], samples=1) == -math.inf
+
+
+def test_the_slope_of_leverage_is_the_median_over_all_pairs_of_layers() -> None:
+    seen = measured(mlp(9, "Tanh", xavier(0.7)), vectors())
+    levers = [stats.leverage_log10 for stats in seen.stats]
+    slopes = [(levers[j] - levers[i]) / (j - i) for j in range(9) for i in range(j)]
+    assert seen.flow.leverage_decades_per_layer == pytest.approx(np.median(slopes), abs=1e-9)
+    assert flow_of(mlp(2, "Tanh", xavier()), vectors()).leverage_decades_per_layer is None
+
+
+# ------------------------------------------------------------------ how nonlinear
+
+
+def test_a_linear_network_with_one_output_has_coefficient_one_exactly() -> None:
+    model = mlp(0, "Identity", xavier(), sizes=[INPUTS, 16, 16, 1])
+    flow = flow_of(model, npz(x=drawn(64, INPUTS), target=drawn(64, 1, seed=1)))
+    assert flow.nonlinearity_by_seed == pytest.approx([1.0, 1.0], abs=1e-4)
+    assert flow.nonlinearity_coefficient == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_coefficient_of_a_square_follows_from_the_moments_of_its_input() -> None:
+    """f = (w x)^2 in one dimension: mean(f'^2) var(x) / var(f)."""
+    x = drawn(128, 1)
+    model = written(
+        "(float[N,1] x) => (float[N,1] y)", "h = MatMul(x, W) y = Mul(h, h)", W=np.full((1, 1), 0.5, np.float32)
+    )
+    slope = 2 * 0.5 * 0.5 * x
+    expected = math.sqrt(np.square(slope).mean() * x.var() / np.square(0.5 * x).var())
+    flow = flow_of(model, npz(x=x, target=drawn(128, 1, seed=1)))
+    assert flow.nonlinearity_coefficient == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_chaotic_network_has_a_larger_coefficient_than_an_ordered_one() -> None:
+    ordered, chaotic = (flow_of(mlp(12, "Tanh", xavier(gain)), vectors()) for gain in (0.9, 3.0))
+    assert chaotic.nonlinearity_coefficient > 3 * ordered.nonlinearity_coefficient
+    assert ordered.nonlinearity_coefficient == pytest.approx(1.0, abs=0.5)
+
+
+# ------------------------------------------------------------------ ends of the trunk
+
+
+def test_both_ends_are_told_as_numpy_tells_them() -> None:
+    module = seeded(Perceptron)
+    x, target = arrays(vectors())
+    x = x + 2
+    logits = module(torch.from_numpy(x)).detach().double().numpy()
+    flow = flow_of(export(module, torch.zeros(2, INPUTS)), npz(x=x, target=target))
+    spread = math.sqrt(logits.var(0).mean())
+    assert flow.input_rms == pytest.approx(np.sqrt(np.square(x).mean()), rel=1e-4)
+    assert flow.input_mean_over_std == pytest.approx(abs(x.mean()) / x.std(), rel=1e-4)
+    assert flow.logit_std_log10 == pytest.approx(math.log10(spread), abs=1e-4)
+    assert flow.blindness_log10 == pytest.approx(math.log10(spread / np.sqrt(np.square(logits).mean())), abs=1e-4)
+    assert flow.gain_log10 == pytest.approx(math.log10(spread / math.sqrt(x.var(0).mean())), abs=1e-4)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    rows = np.linalg.norm(shares - np.eye(CLASSES)[target], axis=1)
+    assert flow.head_gradient_log10 == pytest.approx(math.log10(np.sqrt(np.square(rows).mean())), abs=1e-4)
+
+
+def test_outputs_that_do_not_depend_on_the_sample_are_blind() -> None:
+    flow = flow_of(mlp(3, "Relu", he(), bias=-1000.0), vectors())
+    assert flow.gain_log10 == -math.inf
+    assert flow.logit_std_log10 == -math.inf
+    assert flow.blindness_log10 == -math.inf
+    assert flow.nonlinearity_by_seed == ()
+
+
+def test_one_sample_says_nothing_about_differences() -> None:
+    x, target = arrays(vectors())
+    flow = flow_of(mlp(3, "Relu", he()), npz(x=x[:1], target=target[:1]))
+    assert flow.gain_log10 is flow.blindness_log10 is flow.logit_std_log10 is flow.nonlinearity_coefficient is None
+    assert flow.decades_rms is not None
+
+
+def test_a_graph_s_own_loss_has_any_scale_and_no_gradient_at_its_head_is_told() -> None:
+    nodes = (
+        "h = MatMul(x, A) r = Relu(h) l = MatMul(r, B) s = Mul(l, l) m = ReduceMean<keepdims = 0>(s) loss = Mul(m, c)"
+    )
+    weights = {"A": drawn(4, 8), "B": drawn(8, 2)}
+    flows = [
+        flow_of(
+            written("(float[N,4] x) => (float loss)", nodes, **weights, c=np.float32(scale) * np.ones((), np.float32)),
+            npz(x=drawn(16, 4, seed=2)), loss="graph",
+        )
+        for scale in (1.0, 1e-8)
+    ]  # fmt: skip
+    assert [each.head_gradient_log10 for each in flows] == [None, None]
+    assert flows[1].decades_rms == pytest.approx(flows[0].decades_rms, abs=1e-4)
+    assert flows[1].absent == {}
+
+
+# ------------------------------------------------------------------ collapse, tokens, width
+
+
+def test_collapse_is_that_of_the_worst_layer() -> None:
+    """Layer two of the chain sees a constant beside the data, 1000 times larger."""
+    nodes = "a = MatMul(x, A) b = MatMul(a, B) c = Add(b, k) r = Tanh(a) y = Add(c, r)"
+    weights = {"A": np.eye(4, dtype=np.float32), "B": np.eye(4, dtype=np.float32), "k": np.full(4, 1000, np.float32)}
+    x = drawn(64, 4)
+    flow = flow_of(written("(float[N,4] x) => (float[N,4] y)", nodes, **weights), npz(x=x, target=drawn(64, 4, seed=1)))
+    wide = x.astype(np.float64) + 1000
+    assert flow.collapse_decades == pytest.approx(math.log10(wide.var(0).mean() / np.square(wide).mean()), abs=1e-3)
+
+
+class Segmented(nn.Module):
+    """Words, positions counted from the ids as RoBERTa counts them, and segments: most sentences have one alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.segments, self.positions = nn.Embedding(50, 16), nn.Embedding(2, 16), nn.Embedding(20, 16)
+        self.norm, self.head = nn.LayerNorm(16), nn.Linear(16, 5)
+
+    def forward(self, ids: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+        places = torch.cumsum((ids != 1).int(), 1)
+        read = self.words(ids) + self.segments(segments) + self.positions(places)
+        return self.head(torch.tanh(self.norm(read)).mean(1))
+
+
+def test_a_look_up_of_equal_ids_is_no_collapse() -> None:
+    ids = np.random.default_rng(0).integers(2, 50, (16, 12))
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            seeded(Segmented), (torch.from_numpy(ids), torch.zeros(16, 12, dtype=torch.int64)), file, dynamo=False,
+            input_names=["ids", "segments"],
+        )  # fmt: skip
+    flow = flow_of(file.getvalue(), npz(ids=ids, segments=np.zeros((16, 12), np.int64), target=np.arange(16) % 5))
+    assert flow.collapse_decades > -2
+
+
+def test_tokens_that_are_all_alike_are_infinitely_close() -> None:
+    def build() -> nn.Module:
+        module = Transformer(blocks=1)
+        nn.init.zeros_(module.positions)
+        return module
+
+    model = export(seeded(build), torch.zeros(2, 12, dtype=torch.int64))
+    ids = np.repeat(np.arange(16)[:, None], 12, axis=1)
+    alike = flow_of(model, npz(x=ids, target=np.arange(16) % 5))
+    mixed = flow_of(model, npz(x=np.random.default_rng(0).integers(0, 50, (16, 12)), target=np.arange(16) % 5))
+    assert alike.tokens_decades < -10
+    assert -1 < mixed.tokens_decades < 0
+    assert flow_of(mlp(3, "Relu", he()), vectors()).tokens_decades is None
+
+
+def test_the_sum_of_reciprocal_widths_is_over_hidden_layers() -> None:
+    """beta of Hanin 2018."""
+    flow = flow_of(mlp(0, "Relu", he(), sizes=[INPUTS, 8, 4, 16, CLASSES]), vectors())
+    assert flow.width_sum == pytest.approx(1 / 8 + 1 / 4 + 1 / 16)
+
+
+def test_where_paths_part_widths_are_not_summed_up() -> None:
+    nodes = "a = MatMul(x, A) b = MatMul(a, B) r = Relu(b) s = Add(a, r) y = MatMul(s, C)"
+    weights = {"A": drawn(4, 6), "B": drawn(6, 6, seed=1), "C": drawn(6, 3, seed=2)}
+    assert flow_of(written("(float[N,4] x) => (float[N,3] y)", nodes, **weights), None).width_sum is None
+    assert flow_of(mlp(1, "Relu", normal(0.1)), vectors()).width_sum is None

@@ -1,0 +1,65 @@
+"""Where NaN or infinity comes first, in graphs in which that is known."""
+
+import numpy as np
+import onnx.parser
+import pytest
+import torch
+from onnx import numpy_helper
+
+from analysis.facts import NonFinite
+from analysis.measure.non_finite import locate_non_finite
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject.preparation import Subject, prepare
+from tests.gallery import npz
+
+SAMPLES, WIDTH = 8, 4
+
+
+def subject_of(nodes: str, *, x: float = 1.0, target: np.ndarray | None = None, **weights: float) -> Subject:
+    """Matrices of one number, and a batch of ones (or another number)."""
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> net (float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{ {nodes} }}'
+    )
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.full((WIDTH, WIDTH), value, np.float32), name) for name, value in weights.items()
+    )
+    target = np.arange(SAMPLES) % WIDTH if target is None else target
+    batch = npz(x=np.full((SAMPLES, WIDTH), x, np.float32), target=target)
+    return prepare(check_model(model.SerializeToString()), batch, AnalysisOptions())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "x", "node", "value"),
+    [
+        ("[a] h = MatMul(x, A) [log] l = Log(h) [b] y = MatMul(l, A)", -1.0, "log", "l"),
+        ("[a] h = MatMul(x, A) [exp] e = Exp(h) [b] y = MatMul(e, A)", 100.0, "exp", "e"),
+        ("[a] h = MatMul(x, A) [root] r = Sqrt(h) n = Log(h) [sum] s = Add(r, n) y = MatMul(s, A)", -1.0, "root", "r"),
+        ("h = MatMul(x, A) n = Sub(h, h) q = Div(h, n) y = MatMul(q, A)", 1.0, "q", "q"),  # a node without a name
+    ],
+)
+def test_the_first_value_that_is_not_finite_is_named_with_its_node(nodes: str, x: float, node: str, value: str) -> None:
+    assert locate_non_finite(subject_of(nodes, x=x, A=1.0)) == NonFinite(stage="forward", node=node, value=value)
+
+
+def test_the_first_gradient_on_the_way_back_is_named_where_all_values_are_finite() -> None:
+    """d sqrt(h) / dh is infinite at 0: the gradient of h is the first that breaks."""
+    subject = subject_of("[zero] h = MatMul(x, Z) [root] r = Sqrt(h) [last] y = MatMul(r, A)", Z=0.0, A=1.0)
+    assert locate_non_finite(subject) == NonFinite(stage="backward", node="zero", value="h")
+
+
+def test_a_loss_that_breaks_on_finite_outputs_is_named_at_the_head() -> None:
+    """1e30 squared is no float32."""
+    target = np.random.default_rng(0).standard_normal((SAMPLES, WIDTH)).astype(np.float32)
+    subject = subject_of("[a] h = MatMul(x, A) [b] y = Tanh(h) ", A=1.0, target=target)
+    assert torch.isfinite(subject.loss(*subject.tensors()))
+    large = subject_of("[a] y = MatMul(x, A)", x=1e30, A=1.0, target=target)
+    assert not torch.isfinite(large.loss(*large.tensors()))
+    assert locate_non_finite(large).stage in {"loss", "backward"}
+
+
+def test_weights_hold_no_gradient_afterwards() -> None:
+    subject = subject_of("h = MatMul(x, A) r = Tanh(h) y = MatMul(r, B)", A=0.5, B=0.5)
+    found = locate_non_finite(subject)
+    assert (found.stage, found.value) == ("loss", "y")
+    assert all(weight.grad is None for weight in subject.converted.parameters())

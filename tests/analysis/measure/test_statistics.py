@@ -1,0 +1,193 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from analysis.measure.statistics import (
+    CHUNK,
+    FLAT_BELOW,
+    FLAT_BEYOND,
+    attention_statistics,
+    between_tokens_log10,
+    collapse_log10,
+    combine,
+    dead_fraction,
+    dot,
+    effective_rank,
+    near_dead_fraction,
+    saturated_fraction,
+    summarize,
+    underflow_fraction,
+)
+
+FINITE = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3), elements=st.floats(-1e4, 1e4, width=32))
+SLOPES = {
+    "Relu": torch.relu,
+    "Gelu": torch.nn.functional.gelu,
+    "Swish": torch.nn.functional.silu,
+    "HardSwish": torch.nn.functional.hardswish,
+    "Elu": torch.nn.functional.elu,
+    "Selu": torch.nn.functional.selu,
+    "Celu": torch.nn.functional.celu,
+    "Softplus": torch.nn.functional.softplus,
+    "Mish": torch.nn.functional.mish,
+    "Relu6": torch.nn.functional.relu6,
+    "Sigmoid": torch.sigmoid,
+    "Tanh": torch.tanh,
+    "Softsign": torch.nn.functional.softsign,
+    "HardSigmoid": lambda x: (0.2 * x + 0.5).clamp(0, 1),
+}
+
+
+def slope(activation: str, at: float) -> float:
+    x = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    SLOPES[activation](x).backward()
+    assert x.grad is not None
+    return abs(float(x.grad))
+
+
+@given(FINITE)
+def test_a_summary_equals_numpy_in_float64(array: np.ndarray) -> None:
+    wide, summary = array.astype(np.float64), summarize(torch.from_numpy(array))
+    assert summary.count == array.size
+    assert summary.total == pytest.approx(wide.sum(), rel=1e-4, abs=1e-2)
+    assert summary.norm == pytest.approx(np.linalg.norm(wide), rel=1e-5, abs=1e-30)
+    assert summary.max_abs == np.abs(array).max()
+    assert summary.zeros == (array == 0).sum()
+    assert summary.non_finite == 0
+
+
+def test_tensors_longer_than_a_chunk_are_summed_whole() -> None:
+    values = torch.randn(3 * CHUNK + 17, generator=torch.Generator().manual_seed(0))
+    summary = summarize(values)
+    assert summary.norm == pytest.approx(float(values.double().norm()), rel=1e-6)
+    assert summary.std == pytest.approx(float(values.double().std(correction=0)), rel=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e20, 1e37])
+def test_squares_neither_underflow_nor_overflow_in_float32(scale: float) -> None:
+    values = np.full(1000, scale, np.float32)
+    assert summarize(torch.from_numpy(values)).norm == pytest.approx(math.sqrt(1000) * float(values[0]), rel=1e-6)
+
+
+def test_non_finite_values_are_counted_and_keep_the_norm_non_finite() -> None:
+    summary = summarize(torch.tensor([1.0, math.nan, math.inf, -math.inf, 0.0]))
+    assert summary.non_finite == 3
+    assert not math.isfinite(summary.norm)
+    assert summary.zeros == 1
+
+
+def test_an_empty_tensor_has_no_norm() -> None:
+    assert summarize(torch.zeros(0)).norm == 0.0
+    assert summarize(torch.zeros(0)).rms == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_other_precisions_are_summed_too(dtype: torch.dtype) -> None:
+    values = torch.linspace(-1, 1, 101).to(dtype)
+    assert summarize(values).norm == pytest.approx(float(values.double().norm()), rel=1e-6)
+
+
+def test_several_tensors_count_as_one() -> None:
+    a, b = torch.arange(5.0), -torch.arange(7.0)
+    both = combine([summarize(a), summarize(b)])
+    whole = summarize(torch.cat([a, b]))
+    assert both.norm == pytest.approx(whole.norm)
+    assert (both.count, both.zeros, both.max_abs) == (whole.count, whole.zeros, whole.max_abs)
+
+
+def test_a_product_is_summed_in_float64() -> None:
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2 * CHUNK + 5, generator=generator), torch.randn(2 * CHUNK + 5, generator=generator)
+    assert dot(a, b) == pytest.approx(float(a.double() @ b.double()), rel=1e-4)
+
+
+def test_collapse_is_the_share_of_variance_between_samples() -> None:
+    # z = centre + noise: between-sample variance 1e-6, mean square 1.
+    random = np.random.default_rng(0)
+    z = torch.from_numpy((1.0 + 1e-3 * random.standard_normal((4096, 8))).astype(np.float32))
+    assert collapse_log10(z, 0) == pytest.approx(-6.0, abs=0.05)
+    assert collapse_log10(z.t().contiguous(), 1) == pytest.approx(-6.0, abs=0.05)
+
+
+def test_collapse_of_equal_samples_is_minus_infinity_and_of_one_sample_unknown() -> None:
+    assert collapse_log10(torch.ones(4, 3), 0) == -math.inf
+    assert collapse_log10(torch.ones(1, 3), 0) is None
+
+
+def test_a_unit_is_dead_when_no_observation_has_a_slope() -> None:
+    z = torch.tensor([[-1.0, 2.0, -3.0, -0.1], [-2.0, -1.0, 0.0, 0.1]])
+    assert dead_fraction(z, "Relu", 1) == 0.5
+    images = torch.stack([-torch.ones(2, 5, 5), torch.ones(2, 5, 5)], 1)
+    assert dead_fraction(images, "Relu", 1) == 0.5
+    assert dead_fraction(z, "LeakyRelu", 1) is None
+    assert dead_fraction(z, "Tanh", 1) is None
+
+
+def test_saturation_is_a_share_of_elements_of_two_sided_activations() -> None:
+    z = torch.tensor([0.0, 2.1, -2.3, 5.0])
+    assert saturated_fraction(z, "Tanh") == 0.5
+    assert saturated_fraction(z, "Sigmoid") == 0.25
+    assert saturated_fraction(z, "Relu") is None
+
+
+@pytest.mark.parametrize("activation", sorted(FLAT_BELOW.keys() & SLOPES.keys()))
+def test_below_the_flat_limit_a_one_sided_activation_has_under_five_percent_of_its_slope(activation: str) -> None:
+    steepest = max(slope(activation, at) for at in np.linspace(-6, 5.9, 400))
+    assert all(slope(activation, FLAT_BELOW[activation] - step) <= 0.05 * steepest for step in (0.01, 1.0, 5.0))
+
+
+@pytest.mark.parametrize("activation", FLAT_BEYOND)
+def test_beyond_the_flat_limit_a_two_sided_activation_has_under_five_percent_of_its_slope(activation: str) -> None:
+    limit, steepest = FLAT_BEYOND[activation], slope(activation, 0.01)
+    for sign in (-1, 1):
+        assert slope(activation, sign * (limit + 0.05)) <= 0.052 * steepest
+        assert slope(activation, sign * 0.9 * limit) > 0.05 * steepest
+
+
+def test_a_unit_is_nearly_dead_when_it_seldom_has_a_slope() -> None:
+    values = torch.full((200, 3), -1.0)
+    values[0, 0], values[:100, 1] = 1.0, 1.0
+    assert near_dead_fraction(values, "Relu", 1) == pytest.approx(2 / 3)
+    assert dead_fraction(values, "Relu", 1) == pytest.approx(1 / 3)
+
+
+def test_half_precision_flushes_what_is_under_its_smallest_number() -> None:
+    gradient = torch.tensor([0.0, 1e-8, -5e-8, 1e-7, 1.0])
+    assert underflow_fraction(gradient) == pytest.approx(2 / 4)
+    assert float(torch.tensor(2.9e-8).half()) == 0
+    assert underflow_fraction(torch.zeros(3)) == 0
+
+
+def test_uniform_attention_has_full_entropy_and_attention_to_one_key_none() -> None:
+    uniform, single = torch.zeros(2, 3, 4, 5), torch.zeros(2, 3, 4, 5)
+    single[..., 2] = 100.0
+    assert attention_statistics(uniform, -1) == (pytest.approx(1.0), pytest.approx(0.0))
+    share, deviation = attention_statistics(single, -1) or (1.0, 0.0)
+    assert share == pytest.approx(0.0, abs=1e-6)
+    assert deviation == pytest.approx(40.0)  # 100 on one of five keys
+
+
+def test_masked_keys_do_not_count() -> None:
+    scores = torch.zeros(1, 4, 4).masked_fill(torch.ones(4, 4).triu(1).bool(), -1e9)
+    assert attention_statistics(scores, -1) == (pytest.approx(1.0), pytest.approx(0.0))
+    assert attention_statistics(scores[:, :1], -1) is None  # one key leaves no choice
+
+
+def test_effective_rank_is_the_number_of_equal_directions() -> None:
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(0)))[0]
+    rows = basis[:4].repeat(10, 1)
+    assert effective_rank(rows, 1) == (pytest.approx(4.0, rel=1e-5), 16)
+    assert effective_rank(torch.ones(40, 16), 1) == (pytest.approx(1.0, rel=1e-6), 16)
+    assert effective_rank(torch.zeros(40, 16), 1) is None
+
+
+def test_tokens_collapse_when_they_are_equal_within_each_sample() -> None:
+    values = torch.randn(4, 1, 8, generator=torch.Generator().manual_seed(0)).expand(4, 6, 8)
+    assert between_tokens_log10(values) == -math.inf
+    assert (between_tokens_log10(torch.randn(4, 600, 8, generator=torch.Generator().manual_seed(0))) or 1) > -0.1
+    assert between_tokens_log10(torch.zeros(4, 8)) is None

@@ -1,0 +1,248 @@
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import onnx.parser
+import pytest
+import torch
+
+from analysis.convert import ops
+from analysis.errors import ConversionMismatch
+from analysis.facts import Parity, ParityStatus
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject.parity import _difference, _evaluate, check_parity
+from analysis.subject.preparation import Subject, prepare
+from tests.gallery import Draw, he, mlp, normal, npz, vectors, xavier
+
+
+def parity_of(model: bytes, batch: bytes | None = None) -> Parity:
+    return check_parity(prepare(check_model(model), batch or vectors(), AnalysisOptions()))
+
+
+def test_a_right_translation_is_equal() -> None:
+    parity = parity_of(mlp(6, "Relu", he()))
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+    assert parity.max_relative_error < 1e-5  # type: ignore[attr-defined]
+    assert parity.reference.startswith("onnxruntime ")  # type: ignore[attr-defined]
+
+
+def test_a_wrong_translation_is_refused_and_names_the_first_value_that_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "tanh", lambda x: torch.sinh(x).clamp(-1, 1))
+    assert ops.activation.tanh(torch.ones(())) == 1.0
+    with pytest.raises(ConversionMismatch) as refused:
+        parity_of(mlp(4, "Tanh", xavier()))
+    assert refused.value.where == "a0"
+
+
+def test_a_network_that_amplifies_rounding_is_ill_conditioned_and_goes_on() -> None:
+    # tanh with a gain of 12 over 25 layers: chaotic, so float32 rounding decides the output.
+    chaotic: Draw = xavier(12.0)
+    parity = parity_of(mlp(25, "Tanh", chaotic))
+    assert parity.status is ParityStatus.ILL_CONDITIONED  # type: ignore[attr-defined]
+    assert "rounding" in parity.detail  # type: ignore[attr-defined]
+
+
+def test_a_model_onnxruntime_cannot_run_is_unavailable() -> None:
+    old = onnx.load_model_from_string(mlp(3, "Relu", he()))
+    old.opset_import[0].version = 6
+    for node in old.graph.node:
+        if node.op_type == "Gemm":
+            node.attribute.append(onnx.helper.make_attribute("broadcast", 1))
+    parity = parity_of(old.SerializeToString())
+    assert parity.status is ParityStatus.UNAVAILABLE  # type: ignore[attr-defined]
+    assert "onnxruntime cannot run it" in parity.detail  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("activation", ["Elu", "Selu", "Celu"])
+def test_small_values_that_onnxruntime_rounds_near_one_are_no_wrong_translation(activation: str) -> None:
+    """Its kernel computes exp(x) - 1: of x = -1e-6 a tenth is lost."""
+    random = np.random.default_rng(0)
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> tiny (float[N,4] x) => (float[N,3] y)
+        {{ h = MatMul(x, W) a = {activation}(h) y = MatMul(a, V) }}"""
+    )
+    give(model, W=random.standard_normal((4, 8)), V=random.standard_normal((8, 3)))
+    batch = npz(x=1e-5 * random.standard_normal((16, 4)).astype(np.float32))
+    parity = parity_of(model.SerializeToString(), batch)
+    assert parity.status is ParityStatus.ILL_CONDITIONED
+    assert activation in parity.detail
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1e-4, 3e-5])
+def test_what_onnxruntime_rounds_near_one_may_grow_through_forty_layers(scale: float) -> None:
+    """Each ELU on its own is within the tolerance; torch's float32 is a hundred times nearer to float64."""
+    assert parity_of(deep_elu(0), npz(x=deep_input(0, scale))).status is ParityStatus.ILL_CONDITIONED
+
+
+SQUASHING = {
+    "Sigmoid": "a = Sigmoid(h)",
+    "Swish": "s = Sigmoid(h) a = Mul(h, s)",
+    "QuickGelu": "a = com.microsoft.QuickGelu(h)",
+}
+
+
+@pytest.mark.parametrize("activation", SQUASHING)
+@pytest.mark.parametrize("depth", [1, 6])
+def test_units_that_their_bias_turns_off_are_no_wrong_translation(activation: str, depth: int) -> None:
+    """onnxruntime computes a sigmoid as a fraction + 0.5: of 3e-4, at a bias of -8, five digits are left."""
+    parity = parity_of(stack(SQUASHING[activation], depth), npz(x=deep_input(0, 0.1)))
+    assert parity.status is ParityStatus.ILL_CONDITIONED
+
+
+@pytest.mark.parametrize("cell", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize(("weights", "bias"), [(0.1, -8.0), (0.0025, 0.0)])
+def test_gates_that_are_closed_or_cells_of_tiny_weights_are_no_wrong_translation(
+    cell: str, weights: float, bias: float
+) -> None:
+    parity = parity_of(recurrent(cell, weights, bias), npz(x=steps()))
+    assert parity.status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}
+
+
+def test_every_step_of_a_recurrent_node_rounds_small_states_near_one() -> None:
+    """Fifty steps of inputs of 3e-4: what each step loses, the next ones carry on."""
+    small = 3e-4 * np.random.default_rng(0).standard_normal((50, 32, 8)).astype(np.float32)
+    assert parity_of(recurrent("RNN", 0.25, 0.0, steps="T"), npz(x=small)).status is ParityStatus.ILL_CONDITIONED
+
+
+def test_values_too_small_for_float32_are_no_wrong_translation() -> None:
+    model = mlp(40, "Tanh", normal(0.01), width=64)
+    assert parity_of(model).status is ParityStatus.ILL_CONDITIONED
+
+
+def test_a_difference_that_does_not_recur_is_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = iter([1 + 2e-4])
+
+    def perturbed(subject: Subject, extra: Sequence[str], **how: bool) -> dict[str, np.ndarray]:
+        factor = next(once, 1.0)
+        return {name: value * factor for name, value in _evaluate(subject, extra, **how).items()}
+
+    monkeypatch.setattr("analysis.subject.parity._evaluate", perturbed)
+    found = parity_of(mlp(6, "Relu", he()))
+    assert found.status is ParityStatus.ILL_CONDITIONED
+    assert "second run" in found.detail
+
+
+def test_a_wrong_sigmoid_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    sigmoid = torch.sigmoid
+    monkeypatch.setattr(torch, "sigmoid", lambda x: sigmoid(x) * (1 + 2e-3))
+    with pytest.raises(ConversionMismatch):
+        parity_of(stack(SQUASHING["Sigmoid"], 6), npz(x=deep_input(0, 0.1)))
+
+
+def test_a_wrong_cell_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm = torch._VF.lstm
+    monkeypatch.setattr(torch._VF, "lstm", lambda *given: tuple(each * (1 + 2e-3) for each in lstm(*given)))
+    with pytest.raises(ConversionMismatch):
+        parity_of(recurrent("LSTM", 0.1, 0.0), npz(x=steps()))
+
+
+def steps() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((12, 32, 8)).astype(np.float32)
+
+
+def stack(activation: str, depth: int) -> bytes:
+    """Layers of 32 units whose bias is -8, and a head."""
+    random = np.random.default_rng(0)
+    layers = "".join(
+        f"h{place} = Gemm(a{place - 1}, W{place}, b) {numbered(activation, place)} " for place in range(1, depth + 1)
+    ).replace("a0", "x")
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17, "com.microsoft": 1]> off (float[N,32] x) => (float[N,3] y)
+        {{ {layers} y = MatMul(a{depth}, V) }}"""
+    )
+    weights = {f"W{place}": 0.2 * random.standard_normal((32, 32)) for place in range(1, depth + 1)}
+    give(model, **weights, V=random.standard_normal((32, 3)), b=np.full(32, -8.0))
+    return model.SerializeToString()
+
+
+def numbered(nodes: str, place: int) -> str:
+    """The values of one layer."""
+    return re.sub(r"\b([ahs])\b(?!\()", rf"\g<1>{place}", nodes)
+
+
+def recurrent(cell: str, weights: float, bias: float, steps: str = "12") -> bytes:
+    """Three layers of 16 units; the last step is read."""
+    random, gates = np.random.default_rng(0), {"LSTM": 4, "GRU": 3, "RNN": 1}[cell]
+    layers = "".join(
+        f"Y{place} = {cell} <hidden_size = 16> (x{place}, W{place}, R{place}, B) x{place + 1} = Squeeze(Y{place}, one) "
+        for place in range(3)
+    ).replace("(x0", "(x")
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> cells (float[{steps},N,8] x) => (float[N,3] y)
+        <int64[1] one = {{1}}, int64 last = {{-1}}>
+        {{ {layers} h = Gather <axis = 0> (x3, last) y = MatMul(h, V) }}"""
+    )
+    for place, size in enumerate((8, 16, 16)):
+        give(model, **{f"W{place}": weights * random.standard_normal((1, gates * 16, size))})
+        give(model, **{f"R{place}": weights * random.standard_normal((1, gates * 16, 16))})
+    give(model, B=np.full((1, 2 * gates * 16), bias / 2), V=random.standard_normal((16, 3)))
+    return model.SerializeToString()
+
+
+def give(model: onnx.ModelProto, **weights: np.ndarray) -> None:
+    """Initialisers."""
+    for name, values in weights.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values.astype(np.float32), name))
+
+
+def test_a_wrong_elu_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    elu = torch.nn.functional.elu
+    monkeypatch.setattr(torch.nn.functional, "elu", lambda x, *more, **how: elu(x, *more, **how) * (1 + 3e-4))
+    with pytest.raises(ConversionMismatch):
+        parity_of(deep_elu(0), npz(x=deep_input(0, 1e-3)))
+
+
+def deep_input(seed: int, scale: float) -> np.ndarray:
+    return scale * np.random.default_rng(seed).standard_normal((64, 32)).astype(np.float32)
+
+
+def deep_elu(seed: int) -> bytes:
+    return mlp(40, "Elu", he(), seed=seed, width=32)
+
+
+def test_what_was_mended_on_the_way_in_is_what_onnxruntime_runs() -> None:
+    weight = ", ".join(str(0.1 * place) for place in range(16))
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["": 17]> net (float[N,4] x) => (float[N,2] y)
+        <float[4,4] w = {{ {weight} }}> {{
+            h = MatMul (x, w)
+            a, b = Split <axis = 1, num_outputs = 2> (h)
+            y = Mul (a, b)
+        }}""")
+    batch = npz(x=np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32))
+    parity = parity_of(model.SerializeToString(), batch)
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "relative"),
+    [
+        ([1.0, 2.0], [1.0, 2.0], 0.0),
+        ([1.0, 2.0], [1.0, 4.0], 0.5),
+        ([np.nan, np.inf, 1.0], [np.nan, np.inf, 1.0], 0.0),
+        ([np.nan, 1.0], [1.0, 1.0], np.inf),
+        ([np.inf], [-np.inf], np.inf),
+        ([0.0], [0.0], 0.0),
+        ([], [], 0.0),
+    ],
+)
+def test_differences_are_over_the_scale_and_equal_non_finites_are_equal(
+    ours: list[float], theirs: list[float], relative: float
+) -> None:
+    assert _difference(np.array(ours), np.array(theirs))[1] == relative
+
+
+def test_outputs_of_another_shape_differ() -> None:
+    assert _difference(np.zeros(3), np.zeros(4)) == (np.inf, np.inf)
+
+
+def test_all_outputs_are_compared_and_integers_too() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    both (float[N,4] x) => (float[N,3] scores, int64[N,1] best) <float[4,3] W = {1,2,3,4,5,6,7,8,9,1,2,3}> {
+        scores = MatMul(x, W)
+        best = ArgMax <axis = 1> (scores)
+    }"""
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    parity = parity_of(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(8) % 3))
+    assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]

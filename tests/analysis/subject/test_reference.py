@@ -1,0 +1,141 @@
+"""What a graph leaves to chance is settled before it is compared."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+import torch
+from torch import nn
+
+from analysis.errors import ConversionMismatch
+from analysis.facts import ParityStatus
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject.describe import DROPOUT_OFF, SAME_NUMBERS, describe_model
+from analysis.subject.parity import check_parity
+from analysis.subject.preparation import Subject, prepare
+from analysis.subject.reference import compute, drawn_names, draws_inside
+from tests.gallery import npz, seeded
+
+SAMPLES, WIDTH = 64, 20
+
+
+def batch() -> bytes:
+    x = np.random.default_rng(0).standard_normal((SAMPLES, WIDTH)).astype(np.float32)
+    return npz(x=x, target=x)
+
+
+def exported(module: nn.Module, *, training: bool = True, current: bool = False) -> bytes:
+    """As somebody exports a network that is to be trained on."""
+    mode = torch.onnx.TrainingMode.TRAINING if training else torch.onnx.TrainingMode.PRESERVE
+    x, file = torch.zeros(SAMPLES, WIDTH), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if current:
+            torch.onnx.export(module, (x,), dynamo=True, verbose=False, input_names=["x"]).save(file)
+        else:
+            torch.onnx.export(
+                module, (x,), file, dynamo=False, opset_version=17, input_names=["x"], training=mode,
+                do_constant_folding=False,
+            )  # fmt: skip
+    return file.getvalue()
+
+
+def subject_of(model: bytes | Path) -> Subject:
+    return prepare(check_model(model), batch(), AnalysisOptions())
+
+
+class Variational(nn.Module):
+    """Kingma and Welling 2014: what is decoded is drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.mean, self.deviation = nn.Linear(WIDTH, 32), nn.Linear(32, 4), nn.Linear(32, 4)
+        self.decoder = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, WIDTH))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = torch.tanh(self.encoder(x))
+        mean = self.mean(hidden)
+        return self.decoder(mean + torch.exp(self.deviation(hidden) / 2) * torch.randn_like(mean))
+
+
+def dropping() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(WIDTH, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, WIDTH), nn.Dropout(0.1)
+    )
+
+
+@pytest.mark.parametrize("current", [False, True])
+@pytest.mark.parametrize(("build", "note"), [(Variational, SAME_NUMBERS), (dropping, DROPOUT_OFF)])
+def test_what_was_exported_for_training_is_compared_without_its_chance(
+    build: type[nn.Module], note: str, *, current: bool
+) -> None:
+    subject = subject_of(exported(seeded(build), current=current))
+    parity = check_parity(subject)
+    assert parity.status is ParityStatus.EQUAL
+    assert parity.max_relative_error is not None
+    assert parity.max_relative_error < 1e-5
+    assert note in describe_model(subject).notes
+
+
+def test_a_wrong_translation_shows_behind_random_numbers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = exported(seeded(Variational))
+    monkeypatch.setattr(torch, "tanh", lambda x: torch.sinh(x).clamp(-1, 1))
+    with pytest.raises(ConversionMismatch):
+        check_parity(subject_of(model))
+
+
+def test_stored_numbers_take_the_place_of_drawn_ones() -> None:
+    model = check_model(exported(seeded(Variational)))
+    (name,) = drawn_names(model)
+    x = np.random.default_rng(1).standard_normal((SAMPLES, WIDTH)).astype(np.float32)
+    zeros, ones = np.zeros((SAMPLES, 4), np.float32), np.ones((SAMPLES, 4), np.float32)
+    output = model.outputs[0].name
+    still, again, other = (compute(model, {"x": x}, {name: each}, [name]) for each in (zeros, zeros, ones))
+    np.testing.assert_array_equal(still[output], again[output])
+    np.testing.assert_array_equal(other[name], ones)
+    assert np.abs(still[output] - other[output]).max() > 0.01
+
+
+@pytest.mark.parametrize("chance", ["RandomNormalLike(b)", "Identity(b)"])
+def test_random_numbers_inside_a_body_leave_nothing_to_compare(chance: str) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    branched (float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{
+        b = MatMul(x, W) total = ReduceSum<keepdims = 0>(b) zero = Constant<value_float = 0.0>()
+        on = Greater(total, zero)
+        r = If(on) <then_branch = t () => (float[N,{WIDTH}] u) {{ u = {chance} }},
+                    else_branch = e () => (float[N,{WIDTH}] v) {{ v = Neg(b) }}>
+        y = Add(b, r)
+    }}"""
+    model = onnx.parser.parse_model(text)
+    weight = np.abs(np.random.default_rng(0).standard_normal((WIDTH, WIDTH))).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "W"))
+    x = np.abs(np.random.default_rng(0).standard_normal((SAMPLES, WIDTH))).astype(np.float32)
+    subject = prepare(check_model(model.SerializeToString()), npz(x=x, target=x), AnalysisOptions())
+    random = chance.startswith("Random")
+    parity = check_parity(subject)
+    assert draws_inside(subject.model) is random
+    assert parity.status is (ParityStatus.UNAVAILABLE if random else ParityStatus.EQUAL)
+    assert ("random" in parity.detail) is random
+
+
+def test_weights_beside_the_file_are_found_where_the_graph_is_edited(tmp_path: Path) -> None:
+    proto = onnx.load_model_from_string(exported(seeded(dropping)))
+    file = tmp_path / "model.onnx"
+    onnx.save_model(proto, file, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert check_parity(subject_of(file)).status is ParityStatus.EQUAL
+
+
+def test_a_function_that_draws_is_compared_as_it_is_written_out() -> None:
+    text = f"""<ir_version: 10, opset_import: ["" : 18, "own" : 1]>
+    noisy (float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{ h = MatMul(x, W) y = own.disturb(h) }}
+    <domain: "own", opset_import: ["" : 18]>
+    disturb (a) => (b) {{ r = RandomNormalLike(a) b = Add(a, r) }}"""
+    model = onnx.parser.parse_model(text)
+    weight = np.random.default_rng(0).standard_normal((WIDTH, WIDTH)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "W"))
+    assert check_parity(subject_of(model.SerializeToString())).status is ParityStatus.EQUAL
