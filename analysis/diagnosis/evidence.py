@@ -4,8 +4,6 @@ import math
 
 from analysis.report import Evidence
 
-# ------------------------------------------------------------------ evidence
-
 
 def below(value: float, threshold: float) -> Evidence:
     """Evidence in decades: how far a value lies under a threshold."""

@@ -7,8 +7,6 @@ from typing import Final
 from analysis.facts import Flow, Layer, LayerStats, Measurement
 from analysis.report import Evidence, Severity
 
-# ------------------------------------------------------------------ what the probe decides
-
 
 def learns(measurement: Measurement) -> bool:
     """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""

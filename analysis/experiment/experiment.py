@@ -36,7 +36,8 @@ from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, Cell, asked_for, variant_id
 from analysis.measure.passes import cotangent_seeds, measure
 from analysis.options import AnalysisOptions, Effort
-from analysis.subject.preparation import Subject, variant
+from analysis.subject.preparation import variant
+from analysis.subject.subject import Subject
 from analysis.training.trainer import Trainer, labels_are_readable
 
 KEPT: Final = "kept"

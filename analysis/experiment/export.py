@@ -23,7 +23,7 @@ from analysis.interventions.contract import Recipe
 from analysis.interventions.variants import asked_for, variant_id, without_steps
 from analysis.model.onnx_tools import assemble_proto, check_graph
 from analysis.model.weights import Array
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 METADATA: Final = "gradient_health."
 LARGEST_MESSAGE: Final = (1 << 31) - (1 << 20)

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 Watcher = Callable[[torch.Tensor], torch.Tensor | None]
 

@@ -5,8 +5,6 @@ from dataclasses import field
 
 from analysis.facts.kinds import fact
 
-# ------------------------------------------------------------------ one variant, one batch
-
 
 @fact
 class GradientStats:

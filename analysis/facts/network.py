@@ -5,9 +5,6 @@ from typing import Final
 
 from analysis.facts.kinds import fact
 
-# ------------------------------------------------------------------ the network
-
-
 MATRIX_ROLES: Final = frozenset({"weight", "recurrent_weight", "embedding"})
 """Roles whose tensors multiply; all others add, scale or start."""
 

@@ -5,9 +5,6 @@ from typing import Final
 
 from analysis.facts.kinds import fact
 
-# ------------------------------------------------------------------ treatments
-
-
 LEAST_UNIT_NORM: Final = 1e-3
 """Of a unit's weights in adaptive clipping, so that zeros can leave (Brock et al. 2021, equation 3)."""
 TINY_NORM: Final = 1e-6

@@ -12,7 +12,7 @@ from typing import Final
 from analysis.facts import Anatomy, Layer, LayerStats
 from analysis.graph.sources import gradient_inputs
 from analysis.model.nodes import captures
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 ALL_DEAD: Final = 0.99
 SIZES: Final = frozenset({"Shape", "Size"})

@@ -16,7 +16,8 @@ from analysis.measure.passes import cotangent, cotangent_seeds, measure
 from analysis.measure.per_sample import measure_sample_gradients
 from analysis.measure.taps import sample_axis
 from analysis.options import AnalysisOptions, Effort
-from analysis.subject.preparation import Subject, in_float64
+from analysis.subject.preparation import in_float64
+from analysis.subject.subject import Subject
 
 UNDERFLOW: Final = 1e-35
 """Gradients below this are at the end of float32: measure again in float64."""

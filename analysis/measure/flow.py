@@ -25,7 +25,7 @@ from analysis.graph.slots import RECURRENT
 from analysis.measure.statistics import Summary, summarize
 from analysis.measure.taps import Backward, Forward, sample_axis
 from analysis.options import LossName
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 CONVERGED: Final = 1e-6
 """dL/dlogits per sample below which the loss itself is flat and flow is read from pass B."""

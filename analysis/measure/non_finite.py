@@ -6,7 +6,7 @@ import torch
 
 from analysis.facts import NonFinite
 from analysis.model.nodes import label
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 Watcher = Callable[[torch.Tensor], None]
 

@@ -18,7 +18,7 @@ import torch
 from analysis.errors import NodeFailed
 from analysis.facts import Layer, SampleGradients
 from analysis.measure.statistics import combine, summarize
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 MOST: Final = 32
 """Samples that a backward pass each is spent on."""

@@ -31,7 +31,7 @@ from analysis.measure.statistics import (
     underflow_fraction,
 )
 from analysis.model.nodes import attributes_of, label
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 Watcher = Callable[[torch.Tensor], None]
 UNSCORED: Final = frozenset({"qk_matmul_output_mode", "softmax_precision"})

@@ -24,7 +24,7 @@ from analysis.measure.statistics import summarize
 from analysis.model.nodes import label
 from analysis.model.weights import Array
 from analysis.options import LossName
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
 
 Watcher = Callable[[torch.Tensor], None]
 LOOPS: Final = frozenset({"Loop", "Scan"})

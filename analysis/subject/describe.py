@@ -10,8 +10,8 @@ from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
 from analysis.model.checked import ValueSpec
 from analysis.model.nodes import all_nodes
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject
 from analysis.subject.reference import asks_for_dropout, drawn_names
+from analysis.subject.subject import Subject
 from analysis.version import VERSION
 
 DROPOUT_OFF: Final = "Dropout is off in measurement, also where the graph asks for training"

@@ -25,7 +25,8 @@ from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.subject import reference
-from analysis.subject.preparation import Subject, in_float64
+from analysis.subject.preparation import in_float64
+from analysis.subject.subject import Subject
 
 TOLERANCE: Final = 1e-4
 HALVES: Final = {TensorProto.FLOAT16: 2.0**-11, TensorProto.BFLOAT16: 2.0**-8}

@@ -1,81 +1,40 @@
 """A short real training: the question that statistics cannot answer.
 
-SGD with momentum at two learning rates and Adam, each from the same weights on the same minibatches. Many samples:
-minibatches test learning. One batch: it tests memorising. A run that is to answer "does it learn?" stops early once the
-loss is under half of chance; one that is to be ranked goes on to the end. Fifty steps cannot tell a slow network from
-one that does not learn: an optimiser that has not learnt by then is given four times as many, and has to come further.
-Where told to, a quarter of the samples is held out, and a run has learnt when the loss falls on those.
-The updates are written out here (torch.optim pulls in a compiler that costs a second and 70 MB per process); a test
-holds them to torch's. Weights are restored afterwards; running statistics are never touched.
+Each run of the grid starts from the same weights on the same minibatches. Many samples: minibatches test learning. One
+batch: it tests memorising. A run that is to answer "does it learn?" stops early once the loss is under half of chance;
+one that is to be ranked goes on to the end. Fifty steps cannot tell a slow network from one that does not learn: an
+optimiser that has not learnt by then is given four times as many, and has to come further. Where told to, a quarter of
+the samples is held out, and a run has learnt when the loss falls on those. Weights are restored afterwards; running
+statistics are never touched.
 
 Chance is the loss of the best constant prediction; all losses here are over chance.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
-import numpy as np
 import torch
 
-from analysis.facts import GradientStep, Outcome, Probe, ProbeKind, Run, StartEnd
+from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
 from analysis.measure.statistics import combine, summarize
 from analysis.options import OptimizerName
-from analysis.subject.preparation import Subject
+from analysis.subject.subject import Subject
+from analysis.training.grid import NO_STEP, STEPS, Training, minibatches_of
+from analysis.training.outcome import LATE, LEARNT, outcome_of
+from analysis.training.updates import MOMENTUM, Update, update_of
 
-ENOUGH_TO_LEARN: Final = 192  # samples
-STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
-MINIBATCH: Final = 64
-SMALL_MINIBATCH: Final = 32
 EARLY: Final = 0.5
 """Over chance: proven, no need to go on."""
-LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
-    (ProbeKind.LEARNING, OptimizerName.SGD): 0.7,
-    (ProbeKind.LEARNING, OptimizerName.ADAM): 0.8,
-    (ProbeKind.MEMORIZING, OptimizerName.SGD): 0.92,
-    (ProbeKind.MEMORIZING, OptimizerName.ADAM): 0.92,
-}
-PATIENCE: Final = 4
-"""Times as many steps for an optimiser that has not learnt from minibatches; of 11 networks that train in 200 steps and
-had not learnt in 50, all come under LATE, of those that do not train hardly any, though the samples repeat."""
-LATE: Final = 0.2
 EARLY_LATE: Final = 0.15
 """What EARLY is then: as far under, for the last minibatches may be easier than the rest."""
-CARRIED_OVER: Final = 0.7
-"""Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
 EVERY: Final = 10
 """Steps between two looks at the samples held out."""
-MOMENTUM: Final = 0.9
 SMOOTHED: Final = 5
 """Minibatches whose mean loss stops a run early."""
-DIVERGED: Final = 2.0
-"""Over chance and over the start: thrown away."""
-STALLED: Final = 0.99
-OSCILLATING_SHARE: Final = 0.4
-OSCILLATING_SWING: Final = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """One run of the grid."""
-
-    optimizer: OptimizerName
-    learning_rate: float
-
-
-GRID: Final = (
-    Training(OptimizerName.SGD, 0.1),
-    Training(OptimizerName.SGD, 0.01),
-    Training(OptimizerName.ADAM, 3e-3),
-)
-THOROUGH_GRID: Final = (*GRID, Training(OptimizerName.SGD, 0.001), Training(OptimizerName.ADAM, 3e-4))
-NO_STEP: Final = GradientStep()
-Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
-"""(weights, gradients): change the weights in place."""
 
 
 def probe(
@@ -110,7 +69,7 @@ def probe(
             prepare(seed)
         trained, held_out = split(subject.batch.size, seed) if hold_out else (list(range(subject.batch.size)), [])
         session = _Session(
-            subject, trained, held_out, list(_minibatches(trained, kind, seed, steps)), chance,
+            subject, trained, held_out, list(minibatches_of(trained, kind, seed, steps)), chance,
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
         )  # fmt: skip
         runs += [_run(session, recipe, kind, seed) for recipe in grid]
@@ -134,16 +93,6 @@ def with_patience(proof: Probe, longer: Probe) -> Probe:
     runs += went_on.values()
     best = [min(run.end for run in runs if run.seed == seed) for seed in {run.seed for run in runs}]
     return replace(proof, steps=longer.steps, late=True, runs=tuple(runs), best_loss_over_chance=max(best))
-
-
-def kind_for(samples: int) -> ProbeKind:
-    """What so many samples can show."""
-    return ProbeKind.LEARNING if samples >= ENOUGH_TO_LEARN else ProbeKind.MEMORIZING
-
-
-def passes(kind: ProbeKind, grid: Sequence[Training], seeds: Sequence[int]) -> int:
-    """Forward and backward passes a probe needs at most."""
-    return STEPS[kind] * len(grid) * len(seeds)
 
 
 @dataclass(frozen=True)
@@ -189,7 +138,7 @@ def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run
     start = [weight.detach().clone() for weight in weights]
     subject.converted.train(session.training)
     try:
-        curve, held_out = _train(session, weights, _update(recipe))
+        curve, held_out = _train(session, weights, update_of(recipe))
         moved = _moved(subject, start)
         norms = StartEnd(start=_norm(start), end=_norm(weights))
     finally:
@@ -201,7 +150,7 @@ def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run
         momentum=MOMENTUM if recipe.optimizer is OptimizerName.SGD else None,
         learning_rate=recipe.learning_rate,
         seed=seed,
-        outcome=_outcome(curve, held_out, LATE if session.late else LEARNT[kind, recipe.optimizer]),
+        outcome=outcome_of(curve, held_out, LATE if session.late else LEARNT[kind, recipe.optimizer]),
         curve=tuple(curve),
         held_out=tuple(held_out),
         weight_norm=norms,
@@ -240,93 +189,6 @@ def _loss(session: _Session, rows: Sequence[int]) -> float:
     """Over chance, of these samples."""
     with torch.no_grad():
         return float(session.subject.loss(*session.subject.tensors(rows))) / session.chance
-
-
-def _minibatches(rows: Sequence[int], kind: ProbeKind, seed: int, steps: int) -> Iterator[list[int]]:
-    """Rows of each step: the same ones when memorising, epochs of shuffled ones when learning."""
-    random, samples = np.random.default_rng((seed, 2)), len(rows)
-    size = min(
-        MINIBATCH if samples >= 2 * ENOUGH_TO_LEARN or kind is ProbeKind.MEMORIZING else SMALL_MINIBATCH, samples
-    )
-    if kind is ProbeKind.MEMORIZING:
-        chosen = list(rows) if samples <= size else sorted(random.permutation(rows)[:size].tolist())
-        for _ in range(steps):
-            yield chosen
-        return
-    pending: list[int] = []
-    for _ in range(steps):
-        if len(pending) < size:
-            pending = random.permutation(rows).tolist()
-        yield pending[:size]
-        pending = pending[size:]
-
-
-# ------------------------------------------------------------------ updates
-
-
-def _update(recipe: Training) -> Update:
-    if recipe.optimizer is OptimizerName.SGD:
-        return _momentum_update(recipe.learning_rate)
-    return _adam_update(recipe.learning_rate)
-
-
-def _momentum_update(rate: float) -> Update:
-    """V <- 0.9 v + g; w <- w - rate v (torch.optim.SGD)."""
-    velocity: list[torch.Tensor] = []
-
-    def update(weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
-        if not velocity:
-            velocity.extend(gradient.clone() for gradient in gradients)
-        else:
-            torch._foreach_mul_(velocity, MOMENTUM)
-            torch._foreach_add_(velocity, list(gradients))
-        torch._foreach_add_(list(weights), velocity, alpha=-rate)
-
-    return update
-
-
-def _adam_update(rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Update:
-    """Moments with bias correction (Kingma and Ba 2015, algorithm 1; torch.optim.Adam)."""
-    first: list[torch.Tensor] = []
-    second: list[torch.Tensor] = []
-    step = 0
-
-    def update(weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
-        nonlocal step
-        step += 1
-        grads = list(gradients)
-        if not first:
-            first.extend(torch.zeros_like(gradient) for gradient in grads)
-            second.extend(torch.zeros_like(gradient) for gradient in grads)
-        torch._foreach_lerp_(first, grads, 1 - beta1)
-        torch._foreach_mul_(second, beta2)
-        torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
-        scale = torch._foreach_sqrt(second)  # noqa: SLF001
-        torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
-        torch._foreach_add_(scale, epsilon)
-        torch._foreach_addcdiv_(list(weights), first, scale, -rate / (1 - beta1**step))
-
-    return update
-
-
-# ------------------------------------------------------------------ reading a run
-
-
-def _outcome(curve: Sequence[float], held_out: Sequence[float], learnt: float) -> Outcome:
-    """Learnt, or why not."""
-    start, end = curve[0], curve[-1]
-    if min(held_out, default=math.inf) < CARRIED_OVER:
-        return Outcome.LEARNT
-    if not all(map(math.isfinite, curve)) or (end > DIVERGED and end > DIVERGED * start):
-        return Outcome.DIVERGED
-    if held_out:
-        return Outcome.STALLED if min(held_out) > STALLED * min(held_out[0], 1.0) else Outcome.SLOW
-    if end < learnt:
-        return Outcome.LEARNT
-    rises = sum(later > earlier + OSCILLATING_SWING * abs(earlier) for earlier, later in pairwise(curve))
-    if rises >= OSCILLATING_SHARE * (len(curve) - 1):
-        return Outcome.OSCILLATING
-    return Outcome.STALLED if end > STALLED * min(start, 1.0) else Outcome.SLOW
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:

@@ -14,19 +14,9 @@ from analysis.clock import Clock
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions, Effort, OptimizerName
-from analysis.subject.preparation import Subject
-from analysis.training.probe import (
-    GRID,
-    NO_STEP,
-    PATIENCE,
-    STEPS,
-    THOROUGH_GRID,
-    Training,
-    kind_for,
-    passes,
-    probe,
-    with_patience,
-)
+from analysis.subject.subject import Subject
+from analysis.training.grid import GRID, NO_STEP, PATIENCE, STEPS, THOROUGH_GRID, Training, kind_for, passes
+from analysis.training.probe import probe, with_patience
 
 Prepare = Callable[[int], None]
 """(seed): set the weights that a training with this seed starts from."""

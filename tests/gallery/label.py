@@ -18,7 +18,8 @@ import torch
 
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare, uses_batch_statistics
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject, uses_batch_statistics
 from tests.gallery.exhibit import LABELS, Exhibit
 
 STEPS, MINIBATCH, LAST = 200, 64, 10

@@ -16,7 +16,8 @@ from analysis.interventions.contract import NormalizationSite, Recipe, UnitVaria
 from analysis.interventions.draws import Constant, Normal
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import export, mlp, npz, seeded, vectors, xavier
 
 CONTENT = mlp(4, "Tanh", xavier(), width=16)

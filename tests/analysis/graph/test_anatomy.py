@@ -20,7 +20,8 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report, Severity, Verdict
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, tokens, vectors
 
 OPTIONS = AnalysisOptions()

@@ -14,7 +14,8 @@ from analysis.interventions.variants import cell_of
 from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import export, seeded
 
 OPTIONS = AnalysisOptions()

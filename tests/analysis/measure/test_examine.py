@@ -15,7 +15,8 @@ from analysis.measure.examine import examine, shatter_cosine
 from analysis.measure.per_sample import BATCH_STATISTICS
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, npz, seeded, tokens, vectors, xavier
 
 EQUAL = Parity(reference="onnxruntime", status=ParityStatus.EQUAL)

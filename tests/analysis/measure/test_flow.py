@@ -17,7 +17,8 @@ from analysis.measure.passes import measure
 from analysis.measure.statistics import Summary, summarize
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, vectors, xavier
 
 SEEDS = (0, 1)

@@ -10,7 +10,8 @@ from analysis.facts import NonFinite
 from analysis.measure.non_finite import locate_non_finite
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import npz
 
 SAMPLES, WIDTH = 8, 4

@@ -12,10 +12,12 @@ from torch import nn
 
 from analysis.facts import Confidence, Measurement, Parity, ParityStatus
 from analysis.measure.examine import examine
-from analysis.measure.passes import IDLE, RUNNING, measure
+from analysis.measure.passes import measure
+from analysis.measure.reading import IDLE, RUNNING
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import ResidualNetwork, export, he, images, mlp, npz, vectors, xavier
 
 EQUAL = Parity(reference="onnxruntime", status=ParityStatus.EQUAL)

@@ -11,7 +11,8 @@ from analysis.facts import SampleGradients
 from analysis.measure.per_sample import BATCH_STATISTICS, measure_sample_gradients
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import export, npz
 
 SAMPLES = 96

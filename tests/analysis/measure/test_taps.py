@@ -14,7 +14,8 @@ from analysis.facts import Clip, ClipKind, Layer
 from analysis.measure.taps import Backward, Taps, sample_axis, unit_axis
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import CLASSES, INPUTS, export, mlp, npz, seeded, vectors, xavier
 
 VECTOR = torch.zeros(2, INPUTS)

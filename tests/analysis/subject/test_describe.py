@@ -12,7 +12,8 @@ from analysis.facts import ValueFacts
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.describe import FOLDED, describe_engine, describe_model
-from analysis.subject.preparation import Subject, in_float64, prepare
+from analysis.subject.preparation import in_float64, prepare
+from analysis.subject.subject import Subject
 from analysis.version import VERSION
 from tests.gallery import CLASSES, INPUTS, ResidualNetwork, export, he, images, mlp, seeded, vectors
 

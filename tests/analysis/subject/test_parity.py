@@ -12,7 +12,8 @@ from analysis.facts import Parity, ParityStatus
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.parity import _difference, _evaluate, check_parity
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
 from tests.gallery import Draw, he, mlp, normal, npz, vectors, xavier
 
 

@@ -11,7 +11,8 @@ from analysis.errors import BadBatch, BadOptions, NothingToTrain
 from analysis.facts import Provenance
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import in_float64, prepare, uses_batch_statistics, variant
+from analysis.subject.preparation import in_float64, prepare, variant
+from analysis.subject.subject import uses_batch_statistics
 from tests.gallery import CLASSES, INPUTS, ResidualNetwork, export, he, images, mlp, npz, seeded, vectors, xavier
 
 OPTIONS = AnalysisOptions()

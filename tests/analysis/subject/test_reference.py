@@ -17,8 +17,9 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.describe import DROPOUT_OFF, SAME_NUMBERS, describe_model
 from analysis.subject.parity import check_parity
-from analysis.subject.preparation import Subject, prepare
+from analysis.subject.preparation import prepare
 from analysis.subject.reference import compute, drawn_names, draws_inside
+from analysis.subject.subject import Subject
 from tests.gallery import npz, seeded
 
 SAMPLES, WIDTH = 64, 20

@@ -8,8 +8,12 @@ from analysis.facts import Outcome, ProbeKind
 from analysis.measure.readable import split
 from analysis.model import check_model
 from analysis.options import AnalysisOptions, OptimizerName
-from analysis.subject.preparation import Subject, prepare
-from analysis.training.probe import GRID, NO_STEP, Training, _minibatches, _outcome, _Session, _update, kind_for, probe
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
+from analysis.training.grid import GRID, NO_STEP, Training, kind_for, minibatches_of
+from analysis.training.outcome import outcome_of
+from analysis.training.probe import _Session, probe
+from analysis.training.updates import update_of
 from tests.gallery import he, mlp, vectors, xavier
 
 
@@ -29,7 +33,7 @@ def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
     shapes = [(3, 4), (5,), (2, 2, 2)]
     ours = [torch.randn(shape, generator=generator) for shape in shapes]
     theirs = [torch.nn.Parameter(weight.clone()) for weight in ours]
-    optimizer, update = truth(theirs), _update(training)  # type: ignore[operator]
+    optimizer, update = truth(theirs), update_of(training)  # type: ignore[operator]
     for _ in range(7):
         gradients = [torch.randn(shape, generator=generator) for shape in shapes]
         for weight, gradient in zip(theirs, gradients, strict=True):
@@ -99,7 +103,7 @@ def test_192_samples_test_learning_and_fewer_memorising() -> None:
 
 @pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
 def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(range(samples), ProbeKind.LEARNING, 0, 50))
+    minibatches = list(minibatches_of(range(samples), ProbeKind.LEARNING, 0, 50))
     assert len(minibatches) == 50
     assert all(len(set(rows)) == size for rows in minibatches)
     per_epoch = samples // size
@@ -109,7 +113,7 @@ def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size:
 
 @pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
 def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
-    minibatches = list(_minibatches(range(samples), ProbeKind.MEMORIZING, 0, 20))
+    minibatches = list(minibatches_of(range(samples), ProbeKind.MEMORIZING, 0, 20))
     assert len(minibatches) == 20
     assert all(rows == minibatches[0] for rows in minibatches)
     assert len(minibatches[0]) == size
@@ -128,7 +132,7 @@ def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
     ],
 )
 def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
-    assert _outcome(curve, [], 0.7) is outcome
+    assert outcome_of(curve, [], 0.7) is outcome
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
     ],
 )
 def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
-    assert _outcome([1.0, 0.5, 0.01], held_out, 0.7) is outcome
+    assert outcome_of([1.0, 0.5, 0.01], held_out, 0.7) is outcome
 
 
 @pytest.mark.parametrize(("late", "learnt"), [(False, 0.7), (True, 0.2)])
@@ -153,7 +157,7 @@ def test_a_run_that_stops_early_has_learnt_though_the_other_samples_are_a_third_
         training=False, to_the_end=False, late=late, step=NO_STEP, tick=int,
     )  # fmt: skip
     stops_at = next(loss / 100 for loss in range(100, 0, -1) if session.is_over([loss / 100] * 5, []))
-    assert _outcome([1.0, stops_at * 4 / 3], [], learnt) is Outcome.LEARNT
+    assert outcome_of([1.0, stops_at * 4 / 3], [], learnt) is Outcome.LEARNT
 
 
 def test_samples_held_out_are_not_trained_on() -> None:

@@ -1,0 +1,95 @@
+"""Subject: the module, its layers and trunk, its loss, and the batch as tensors."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from analysis.batch import Batch
+from analysis.batch.samples import select
+from analysis.convert import DifferentiableModel
+from analysis.convert.tensors import to_tensor
+from analysis.facts import Layer
+from analysis.graph.attention import AttentionSite
+from analysis.graph.sources import Sources
+from analysis.graph.trunk import Trunk
+from analysis.model import CheckedModel
+from analysis.model.weights import Array
+from analysis.subject.objective import Objective
+
+FEWEST_PER_CHANNEL: Final = 32
+"""Values per channel from which BatchNormalization may use the batch's own statistics."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What is measured, and on what."""
+
+    model: CheckedModel
+    sources: Sources
+    converted: DifferentiableModel
+    layers: tuple[Layer, ...]
+    trunk: Trunk
+    objective: Objective
+    batch: Batch
+    trained: bool
+    """The weights look trained."""
+    attention: tuple[AttentionSite, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.converted.parameters())).device
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What takes the place of float32."""
+        first = next(iter(self.converted.parameters())).dtype
+        return first if first is torch.float64 else torch.float32
+
+    def weights(self) -> dict[str, Array]:
+        """All initialisers, the trainable ones with their present values."""
+        present = {name: parameter.detach().cpu() for name, parameter in self.converted.initializers.items()}
+        return {
+            name: present[name].float().numpy() if name in present else array
+            for name, array in self.model.weights.items()
+        }
+
+    def tensors(self, rows: Sequence[int] | None = None) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+        """Inputs in graph order and targets, of all samples or some."""
+        inputs, targets = dict(self.batch.inputs), self.objective.targets
+        if rows is not None:
+            chosen = np.asarray(rows)
+            inputs, _ = select(self.batch, chosen)
+            if targets is not None and targets.ndim and targets.shape[0] == self.batch.size:
+                targets = targets[chosen]
+        tensors = [self._tensor(array) for array in inputs.values()]
+        return tensors, None if targets is None else self._tensor(targets)
+
+    def loss(self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None) -> torch.Tensor:
+        """The objective's loss."""
+        logits: list[torch.Tensor] = []
+        self.converted.observe(inputs, {self.objective.head.value: [logits.append]})
+        return self.objective.loss(logits[0], targets)
+
+    def _tensor(self, array: Array) -> torch.Tensor:
+        return to_tensor(np.ascontiguousarray(array), self.precision).to(self.device)
+
+
+def uses_batch_statistics(model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]) -> bool:
+    """Whether every BatchNormalization sees enough values per channel to work as in training."""
+    entering = [node.input[0] for node in model.nodes if node.op_type == "BatchNormalization"]
+    if not entering:
+        return False
+    counts: list[int] = []
+
+    def count(value: torch.Tensor) -> None:
+        counts.append(value.numel() // max(value.shape[1], 1))
+
+    converted.eval()
+    watchers: dict[str, list[Callable[[torch.Tensor], None]]] = {name: [count] for name in entering}
+    with torch.no_grad():
+        converted.observe(inputs, watchers)
+    return bool(counts) and min(counts) >= FEWEST_PER_CHANNEL
