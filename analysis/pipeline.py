@@ -1,6 +1,5 @@
 """The table of contents: bytes in, report out. The two rooms meet here and nowhere else."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from analysis.batch import Batch
@@ -8,17 +7,17 @@ from analysis.clock import Clock, Progress
 from analysis.diagnosis.advise import advise
 from analysis.diagnosis.assemble import assemble
 from analysis.diagnosis.causes import diagnose
-from analysis.diagnosis.policy import Policy, policy
-from analysis.diagnosis.rank import ROUNDS, SHORTLIST, SLOW, Trial, rank, score, shortlist
+from analysis.diagnosis.judge import Judge
+from analysis.diagnosis.policy import policy
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.verdict import verdict_of
-from analysis.experiment.experiment import Experiment, Measured
+from analysis.experiment.experiment import Experiment
 from analysis.experiment.export import Destination, export
 from analysis.interventions.variants import asked_for
 from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions, Effort
-from analysis.report import Finding, Remedy, Report, Verdict
+from analysis.report import Report, Verdict
 from analysis.subject.describe import describe_engine, describe_model
 from analysis.subject.parity import check_parity
 from analysis.subject.preparation import prepare
@@ -31,12 +30,14 @@ def analyze(
     batch: bytes | Path | Batch | None = None,
     options: AnalysisOptions = DEFAULT_OPTIONS,
     *,
+    models_dir: Path | None = None,
     models: Destination | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Analyse a model on a batch (a synthetic one where none is given).
 
-    `models`: where repaired models are written. Raises AnalysisError, see `analysis.errors`.
+    `models_dir`: where every measured variant that lives in a graph is written as `<variant id>.onnx`; `models` says
+    where and which. Raises AnalysisError, see `analysis.errors`.
     """
     clock, rules = Clock(options.budget_seconds, progress), policy(options)
     asked_for(options)  # what it refuses is refused before the work
@@ -53,65 +54,23 @@ def analyze(
         baseline = experiment.probe_baseline()
         advice = advise(baseline, experiment.probe_larger_rate(), options.weight_decay)
     findings = diagnose(baseline, rules)
-    verdict = verdict_of(baseline, findings)
+    verdict, judge = verdict_of(baseline, findings, rules), Judge(experiment, rules, findings)
     with clock.stage("experiment", 0.6):
-        cells = experiment.run_plan(cures=verdict is not Verdict.HEALTHY and options.effort is not Effort.QUICK)
+        experiment.run_plan(cures=verdict is not Verdict.HEALTHY and options.effort is not Effort.QUICK)
     with clock.stage("prove", 0.95):
-        remedies = _prove(experiment, shortlist(verdict, _judged(cells, rules)), rules, findings)
+        remedies = judge.remedies(experiment.prove_until(judge.hopeful(verdict), judge.proven, judge.furthest))
     with clock.stage("export", 1.0):
-        files = export(experiment, (remedy.variant for remedy in remedies), models)
+        wanted = [remedy.variant for remedy in remedies]
+        files = export(experiment.cells, experiment.structures, clock, wanted, models or Destination.of(models_dir))
     return assemble(
         engine=describe_engine(subject, options),
         model=describe_model(subject),
         baseline=baseline,
+        verdict=verdict,
         findings=findings,
         advice=advice,
-        rows=[Row(each.info, each.measurement, files.get(each.info.id)) for each in experiment.cells.values()],
+        rows=[Row(each.info, each.measurement, files.get(name)) for name, each in experiment.cells.items()],
         remedies=remedies,
         clock=clock,
         options=options,
     )
-
-
-def _prove(
-    experiment: Experiment, hopeful: Sequence[Trial], rules: Policy, findings: Sequence[Finding]
-) -> tuple[Remedy, ...]:
-    """A shortlist at a time, until the best remedy of one learns from minibatches, too.
-
-    Where no treatment learnt a batch in 20 steps, the two that came furthest may only be slow: they get minibatches, if
-    the unchanged model does not learn from them.
-    """
-    tried: list[str] = []
-    for start in range(0, min(len(hopeful), ROUNDS * SHORTLIST), SHORTLIST):
-        more = experiment.prove(trial.info.id for trial in hopeful[start : start + SHORTLIST])
-        tried += [each.info.id for each in more]
-        ranked = _rank(experiment, tried, rules, findings)
-        if not more or experiment.confirm(remedy.variant for remedy in ranked):
-            break
-    ranked = _rank(experiment, tried, rules, findings)
-    probe = experiment.baseline_measurement().probe
-    if not ranked and probe is not None and not probe.learns("sgd"):
-        furthest = sorted(_trials(experiment, tried, rules), key=score)[:SLOW]
-        experiment.confirm(trial.info.id for trial in furthest)
-        ranked = _rank(experiment, tried, rules, findings)
-    return ranked
-
-
-def _rank(
-    experiment: Experiment, tried: Sequence[str], rules: Policy, findings: Sequence[Finding]
-) -> tuple[Remedy, ...]:
-    trials = _trials(experiment, tried, rules)
-    return rank(experiment.baseline_measurement(), experiment.unchanged, trials, findings)
-
-
-def _trials(experiment: Experiment, tried: Sequence[str], rules: Policy) -> list[Trial]:
-    return _judged((experiment.cells[name] for name in tried), rules)
-
-
-def _judged(measured: Iterable[Measured], rules: Policy) -> list[Trial]:
-    """Measured variants with what the rules say of them."""
-    return [
-        Trial(each.info, each.measurement, diagnose(each.measurement, rules))
-        for each in measured
-        if each.measurement is not None and each.recipe is not None
-    ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from analysis.interventions.contract import Factor
+from analysis.facts import Factor
 from service.jobs import Job, State
 
 

@@ -8,12 +8,11 @@ from analysis.clock import Clock
 from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.effects import factor_effects, factor_interactions
 from analysis.diagnosis.rows import Row
-from analysis.diagnosis.verdict import verdict_of
 from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
-from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant
-from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, Overall
+from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant, Verdict
+from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, Overall, ParameterChoice, Structure
 from analysis.report.parts import Decades
 from analysis.version import VERSION
 
@@ -23,6 +22,7 @@ def assemble(
     engine: EngineFacts,
     model: ModelFacts,
     baseline: Measurement,
+    verdict: Verdict,
     findings: Sequence[Finding],
     advice: Sequence[Advice],
     rows: Sequence[Row],
@@ -31,7 +31,6 @@ def assemble(
     options: AnalysisOptions,
 ) -> Report:
     """The report."""
-    verdict = verdict_of(baseline, findings)
     findings = [_with_remedies(finding, remedies) for finding in findings]
     report = Report(
         schema_version=SCHEMA_VERSION,
@@ -77,8 +76,8 @@ def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Va
     return Variant(
         id=info.id,
         status=info.status,
-        structure=info.structure,
-        parameters=info.parameters,
+        structure=Structure(**_levels_of(Structure, info)),
+        parameters=ParameterChoice(**_levels_of(ParameterChoice, info), seed=info.seed),
         gradient_step=info.gradient_step,
         same_as=info.same_as,
         effect=info.effect,
@@ -97,6 +96,11 @@ def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Va
         non_finite=measurement.non_finite,
         absent=_absent(info, measurement),
     )
+
+
+def _levels_of(part: type[Structure | ParameterChoice], info: VariantInfo) -> dict[str, str]:
+    """The levels of the factors that a part of the report has a field for, by the factor's name."""
+    return {factor.value: level for factor, level in info.choices.items() if factor.value in part.__annotations__}
 
 
 def _not_among(layers: Sequence[Layer], others: Sequence[Layer]) -> tuple[str, ...]:

@@ -18,6 +18,10 @@ class Policy:
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By rule id, then by name."""
 
+    def limits(self, rule_id: str) -> Mapping[str, float]:
+        """The thresholds in force of a rule, by name."""
+        return {**BY_ID[rule_id].thresholds, **self.thresholds.get(rule_id, {})}
+
 
 EVERY_RULE: Final = Policy()
 

@@ -17,14 +17,6 @@ from analysis.facts.zones import zone
 from analysis.report import Finding, Remedy, Severity, Verdict
 from analysis.report.parts import Decades, Proof
 
-SHORTLIST: Final = 5
-"""Trained side by side."""
-SLOW: Final = 2
-"""Given minibatches where none learns a batch."""
-ROUNDS: Final = 3
-"""Shortlists, while no treatment learns from minibatches."""
-STEPS: Final = frozenset({"clip", "clip_value", "clip_adaptive", "decay"})
-"""Tokens that change nothing before training."""
 STATIC_WEIGHT: Final = 0.15
 PROVEN: Final = 0.9
 """A remedy's worst seed must fall under this share of what the unchanged model reaches."""
@@ -55,8 +47,8 @@ def shortlist(verdict: Verdict, trials: Iterable[Trial]) -> tuple[Trial, ...]:
         return ()
     hopeful = [trial for trial in trials if _is_hopeful(trial)]
     chosen: dict[str, Trial] = {}
-    for trial in sorted(hopeful, key=lambda trial: (static8(trial.measurement), _steps(trial), trial.info.id)):
-        chosen.setdefault(_untrained(trial), trial)
+    for trial in sorted(hopeful, key=lambda trial: (static8(trial.measurement), _comes_second(trial), trial.info.id)):
+        chosen.setdefault(trial.info.plain, trial)
     return tuple(chosen.values())
 
 
@@ -66,15 +58,12 @@ def _is_hopeful(trial: Trial) -> bool:
     return not red and memory(trial.measurement) > FORGOTTEN and trial.info.effect is not Effect.TRAINING_ONLY
 
 
-def _untrained(trial: Trial) -> str:
-    """The id without its gradient step."""
-    return "+".join(token for token in trial.info.id.split("+") if token not in STEPS)
+def _comes_second(trial: Trial) -> bool:
+    """Of a variant with a gradient step and the same without: whether it is the one that waits for the other.
 
-
-def _steps(trial: Trial) -> bool:
-    """Whether this one of the twins comes second."""
-    stepped = any(token in STEPS for token in trial.info.id.split("+"))
-    return stepped is not trial.measurement.recurrent
+    In recurrent networks, where steps explode, that is the plain one; elsewhere it is the one with the step.
+    """
+    return trial.info.has_step is not trial.measurement.recurrent
 
 
 def rank(
@@ -91,7 +80,7 @@ def rank(
         unchanged, trials = _under_sgd(unchanged), [_trial_under_sgd(trial) for trial in trials]
     before = {finding.rule for finding in known if finding.severity is Severity.ERROR}
     proven = [trial for trial in trials if _is_proven(trial, unchanged) and not _adds_error(trial, before)]
-    proven.sort(key=lambda trial: (not trial.info.learns, score(trial), len(trial.info.id.split("+")), trial.info.id))
+    proven.sort(key=lambda trial: (not trial.info.learns, score(trial), len(trial.info.choices), trial.info.id))
     return tuple(
         _remedy(place, trial, baseline, unchanged, _equivalent(trial, proven)) for place, trial in enumerate(proven, 1)
     )

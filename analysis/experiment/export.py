@@ -16,13 +16,16 @@ from typing import Final
 
 from onnx import ModelProto, helper, save_model
 
-from analysis.experiment.experiment import Experiment, Measured
+from analysis.clock import Clock
+from analysis.experiment.cells import Cells, Measured
 from analysis.experiment.replay import batch_statistics, drawn
+from analysis.experiment.structures import Structures
 from analysis.facts import Effect, ModelFile
 from analysis.interventions.contract import Recipe
-from analysis.interventions.variants import asked_for, variant_id, without_steps
+from analysis.interventions.variants import asked_for, variant_id
 from analysis.model.onnx_tools import assemble_proto, check_graph
 from analysis.model.weights import Array
+from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 
 METADATA: Final = "gradient_health."
@@ -40,42 +43,53 @@ class Destination:
     room: int = sys.maxsize
     """Bytes that all files may take together, remedies first."""
 
+    @classmethod
+    def of(cls, models_dir: Path | None) -> "Destination | None":
+        """Everything that was measured, in this folder; nothing without one."""
+        return None if models_dir is None else cls(models_dir)
 
-def export(experiment: Experiment, remedies: Iterable[str], to: Destination | None) -> dict[str, ModelFile]:
-    """Write the models that belong there, each whole or not at all; the file of each variant that has one."""
+
+def export(
+    cells: Cells, structures: Structures, clock: Clock, remedies: Iterable[str], to: Destination | None
+) -> dict[str, ModelFile]:
+    """Write the models that belong there, each whole or not at all; the file of each variant that has one.
+
+    `remedies`: ids of the variants that come first.
+    """
+    options = structures.options
     if to is None:
         return {}
     to.folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, ModelFile] = {}
     room = to.room
-    for name in _wanted(experiment, remedies, proven_only=to.proven_only):
-        measured = experiment.cells[name]
+    for name in _wanted(cells, options, remedies, proven_only=to.proven_only):
+        measured = cells[name]
         assert measured.recipe is not None
-        proto = to_proto(experiment.subject_of(measured.recipe), measured.recipe, _metadata(experiment, measured))
+        proto = to_proto(structures.subject_of(measured.recipe), measured.recipe, _metadata(measured, options.seed))
         size = proto.ByteSize()
         if size > room:
-            experiment.clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
+            clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
             continue
         room -= size
         written[name] = ModelFile(href=f"variants/{name}/model.onnx", sha256=_write(proto, to.folder / f"{name}.onnx"))
-    return {name: written[file] for name in experiment.cells if (file := _file_of(experiment, name)) in written}
+    return {name: written[file] for name in cells if (file := _file_of(cells, name)) in written}
 
 
-def _wanted(experiment: Experiment, remedies: Iterable[str], *, proven_only: bool) -> Iterator[str]:
+def _wanted(cells: Cells, options: AnalysisOptions, remedies: Iterable[str], *, proven_only: bool) -> Iterator[str]:
     """Variants whose models are written, the most wanted first, none twice."""
-    asked = [variant_id(cell) for cell in asked_for(experiment.options)]
-    wanted = [*remedies, *asked, *([] if proven_only else experiment.cells)]
-    files = (_file_of(experiment, name) for name in dict.fromkeys(wanted) if name in experiment.cells)
+    asked = [variant_id(cell) for cell in asked_for(options)]
+    wanted = [*remedies, *asked, *([] if proven_only else cells)]
+    files = (_file_of(cells, name) for name in dict.fromkeys(wanted) if name in cells)
     yield from dict.fromkeys(file for file in files if file is not None)
 
 
-def _file_of(experiment: Experiment, name: str) -> str | None:
+def _file_of(cells: Cells, name: str) -> str | None:
     """The variant whose graph this one shares, or itself; None where there is no graph or nothing was measured."""
-    measured = experiment.cells[name]
+    measured = cells[name]
     if measured.recipe is None or measured.measurement is None or measured.info.effect is Effect.TRAINING_ONLY:
         return None
-    plain = without_steps(name)
-    known = experiment.cells.get(plain)
+    plain = measured.info.plain
+    known = cells.get(plain)
     return plain if known is not None and known.measurement is not None else name
 
 
@@ -94,12 +108,12 @@ def to_proto(subject: Subject, recipe: Recipe, metadata: dict[str, str]) -> Mode
     return proto
 
 
-def _metadata(experiment: Experiment, measured: Measured) -> dict[str, str]:
+def _metadata(measured: Measured, seed: int) -> dict[str, str]:
     assert measured.recipe is not None
     return {
         "variant": measured.info.id,
         "recipe": measured.info.recipe,
-        "seed": str(experiment.options.seed),
+        "seed": str(seed),
         "source_sha256": measured.recipe.model.sha256,
     }
 

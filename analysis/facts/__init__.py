@@ -32,22 +32,26 @@ from analysis.facts.network import (
 )
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 from analysis.facts.training import LargerRate, Probe, Run, StartEnd
-from analysis.facts.variants import ModelFile, ParameterChoice, Structure, VariantInfo
+from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
+    "KEPT",
     "LEAST_UNIT_NORM",
     "MATRIX_ROLES",
+    "STEP_FACTORS",
     "TINY_NORM",
     "ActivationGradient",
     "ActivationStats",
     "Anatomy",
     "AttentionStats",
     "BatchFacts",
+    "Choices",
     "Clip",
     "ClipKind",
     "Confidence",
     "Effect",
     "EngineFacts",
+    "Factor",
     "Flow",
     "GradientStats",
     "GradientStep",
@@ -60,7 +64,6 @@ __all__ = [
     "ModelFile",
     "NonFinite",
     "Outcome",
-    "ParameterChoice",
     "ParameterCount",
     "ParameterInfo",
     "Parity",
@@ -73,7 +76,6 @@ __all__ = [
     "SampleGradients",
     "StartEnd",
     "Status",
-    "Structure",
     "TimeProfile",
     "ValueFacts",
     "VariantInfo",

@@ -1,27 +1,35 @@
 """The choices that make a variant of the model."""
 
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
 from analysis.facts.kinds import Effect, Status, fact
 from analysis.facts.steps import GradientStep
 
-
-@fact
-class Structure:
-    """Choices that edit the graph."""
-
-    input: str = "kept"
-    activation: str = "kept"
-    normalization: str = "kept"
-    residual: str = "kept"
-    attention: str = "kept"
+KEPT: Final = "kept"
+"""The level of a factor that a variant leaves as it is in the unchanged model."""
 
 
-@fact
-class ParameterChoice:
-    """Choices that redraw weights."""
+class Factor(StrEnum):
+    """What a treatment chooses; a variant's id names its choices in this order."""
 
-    initialization: str = "kept"
-    branch_ends: str = "kept"
-    seed: int | None = None
+    INPUT = "input"
+    ACTIVATION = "activation"
+    NORMALIZATION = "normalization"
+    RESIDUAL = "residual"
+    ATTENTION = "attention"
+    INITIALIZATION = "initialization"
+    BRANCH_ENDS = "branch_ends"
+    CLIP = "clip"
+    DECAY = "decay"
+
+
+STEP_FACTORS: Final = frozenset({Factor.CLIP, Factor.DECAY})
+"""Those that choose a gradient step: they change nothing before training."""
+
+Choices = Mapping[Factor, str]
+"""The level of every factor that is not kept, in the order of the factors."""
 
 
 @fact
@@ -29,10 +37,12 @@ class VariantInfo:
     """One cell of the experiment."""
 
     id: str
-    """Tokens joined by `+`: input, activation, normalization, residual, attention, initialization, branch ends, clip,
-    decay; or `baseline`."""
-    structure: Structure
-    parameters: ParameterChoice
+    """Tokens of the treatments joined by `+`, in the order of the factors; or `baseline`."""
+    plain: str
+    """The id of the same network without its gradient step."""
+    choices: Choices
+    seed: int | None = None
+    """Of the first draw; None where nothing is drawn."""
     gradient_step: GradientStep
     status: Status
     effect: Effect | None = None
@@ -49,6 +59,11 @@ class VariantInfo:
     """What to do, in words."""
     learns: bool | None = None
     """Whether it also learnt from minibatches, under 0.2 of chance in 200 steps; None where it was not asked."""
+
+    @property
+    def has_step(self) -> bool:
+        """Whether it clips or decays."""
+        return self.id != self.plain
 
 
 @fact

@@ -7,28 +7,13 @@ until it is measured, and what is exported is what was measured.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from analysis.facts import Effect, GradientStep, Layer, Measurement
+from analysis.facts import Effect, Factor, GradientStep, Layer, Measurement
 from analysis.graph.attention import AttentionSite
 from analysis.graph.sources import Sources
 from analysis.interventions.draws import Draw
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
-
-
-class Factor(StrEnum):
-    """What a treatment chooses; a variant's id names its choices in this order."""
-
-    INPUT = "input"
-    ACTIVATION = "activation"
-    NORMALIZATION = "normalization"
-    RESIDUAL = "residual"
-    ATTENTION = "attention"
-    INITIALIZATION = "initialization"
-    BRANCH_ENDS = "branch_ends"
-    CLIP = "clip"
-    DECAY = "decay"
 
 
 @dataclass(frozen=True, slots=True)

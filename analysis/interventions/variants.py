@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from analysis.errors import BadOptions
-from analysis.interventions.contract import Factor, Treatment
+from analysis.facts import STEP_FACTORS, Factor
+from analysis.interventions.contract import Treatment
 from analysis.interventions.shelf import BY_TOKEN
 from analysis.options import AnalysisOptions
 
@@ -41,10 +42,9 @@ def variant_id(cell: Iterable[Treatment]) -> str:
     return "+".join(each.token for each in sorted(cell, key=_place)) or BASELINE
 
 
-def without_steps(name: str) -> str:
-    """The id of the same network without its gradient step."""
-    steps = {Factor.CLIP, Factor.DECAY}
-    return "+".join(token for token in name.split("+") if token == BASELINE or BY_TOKEN[token].factor not in steps)
+def plain_cell(cell: Cell) -> Cell:
+    """The same network without its gradient step."""
+    return tuple(each for each in cell if each.factor not in STEP_FACTORS)
 
 
 def _place(treatment: Treatment) -> int:

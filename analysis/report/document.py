@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from analysis.facts import (
+    KEPT,
     Anatomy,
     AttentionStats,
     Effect,
@@ -23,14 +24,13 @@ from analysis.facts import (
     ModelFacts,
     ModelFile,
     NonFinite,
-    ParameterChoice,
     Parity,
     Probe,
     SampleGradients,
     Status,
-    Structure,
     TimeProfile,
 )
+from analysis.facts.kinds import fact
 from analysis.report.parts import Advice, Decades, Finding, Part, Remedy, Verdict
 
 SCHEMA_VERSION: Final = "1.0"
@@ -44,6 +44,26 @@ class BatchInfo(Part):
     provenance: str
     targets: str
     notes: tuple[str, ...]
+
+
+@fact
+class Structure:
+    """Choices that edit the graph."""
+
+    input: str = KEPT
+    activation: str = KEPT
+    normalization: str = KEPT
+    residual: str = KEPT
+    attention: str = KEPT
+
+
+@fact
+class ParameterChoice:
+    """Choices that redraw weights."""
+
+    initialization: str = KEPT
+    branch_ends: str = KEPT
+    seed: int | None = None
 
 
 class Overall(Part):

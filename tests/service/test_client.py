@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 
 from analysis.experiment.export import Destination
-from analysis.interventions.variants import without_steps
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
@@ -25,6 +24,7 @@ from service.problems import ProblemError, problem
 from service.settings import Settings
 from service.store import now
 from tests.gallery import he, mlp, vectors, xavier
+from tests.variant_ids import without_steps
 
 NOWHERE = "http://127.0.0.1:1"
 """Port 1 is reserved and closed."""

@@ -11,8 +11,8 @@ nothing. Training only. Source: Pascanu, Mikolov and Bengio 2013; Brock et al. 2
 from functools import partial
 from typing import Final
 
-from analysis.facts import Clip, ClipKind, Effect, GradientStep
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Clip, ClipKind, Effect, Factor, GradientStep
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
 
 ADAPTIVE_SHARE: Final = 0.01

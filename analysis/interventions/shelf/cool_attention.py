@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect
+from analysis.facts import Effect, Factor
 from analysis.graph.attention import find_product
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.sites import dtype_of
 from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel

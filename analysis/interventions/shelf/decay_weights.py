@@ -9,8 +9,8 @@ only the effective learning rate. Costs nothing. Training only. Source: Krogh an
 
 from typing import Final
 
-from analysis.facts import Effect, GradientStep
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, Factor, GradientStep
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.model import CheckedModel
 
 

@@ -10,7 +10,8 @@ Rectified Linear Units).
 from dataclasses import replace
 from typing import Final
 
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Factor
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Draw, Identity, Layout, Normal
 from analysis.interventions.kit.cells import with_cells
 from analysis.interventions.kit.redraw import WeightSite, redraw, xavier

@@ -17,10 +17,10 @@ from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Layer
+from analysis.facts import Effect, Factor, Layer
 from analysis.graph.activations import TRANSPARENT
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, Factor, NormalizationSite, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NormalizationSite, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.layer_norm import EPSILON, insert_layer_norm
 from analysis.interventions.kit.sites import dtype_of, hidden_activations, is_normalized
 from analysis.interventions.kit.surgery import Editor

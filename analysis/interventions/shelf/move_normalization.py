@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from onnx import NodeProto
 
-from analysis.facts import Effect
+from analysis.facts import Effect, Factor
 from analysis.graph.families import NORMALIZATIONS
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.layer_norm import insert_layer_norm
 from analysis.interventions.kit.sites import values_before
 from analysis.interventions.kit.surgery import Editor

@@ -16,8 +16,8 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from analysis.facts import Layer
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Factor, Layer
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Draw, GateBias, Scaled
 from analysis.interventions.kit.cells import with_cells
 from analysis.interventions.kit.redraw import GATES, draw_orthogonal, redraw

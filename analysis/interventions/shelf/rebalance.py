@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.facts import Effect, Layer
+from analysis.facts import Effect, Factor, Layer
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Draw, Scaled
 from analysis.model import CheckedModel
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Factor
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Draw, Normal, Uniform
 from analysis.interventions.kit.redraw import WeightSite, he, he_fan_out, redraw, xavier, xavier_gain
 from analysis.model import CheckedModel

@@ -8,8 +8,8 @@ and shift go with it. Changes the function. Source: Yang et al. 2019; Zhang, Dau
 
 from typing import Final
 
-from analysis.facts import Effect
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, Factor
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 

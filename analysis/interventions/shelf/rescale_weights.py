@@ -7,10 +7,10 @@ beside an activation swap. Changes the function, destroys nothing. Source: He et
 
 from typing import Final
 
-from analysis.facts import Effect
+from analysis.facts import Effect, Factor
 from analysis.graph.families import LINEAR
 from analysis.graph.fans import gain
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Draw, Scaled
 from analysis.model import CheckedModel
 

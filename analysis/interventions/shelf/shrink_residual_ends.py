@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Layer, is_matrix
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, Factor, Layer, is_matrix
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.draws import Constant, Draw, Scaled
 from analysis.interventions.kit.sites import BranchEnd, branch_ends
 from analysis.model import CheckedModel

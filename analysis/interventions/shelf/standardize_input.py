@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, Factor
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 from analysis.model.weights import Array

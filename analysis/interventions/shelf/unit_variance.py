@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Final
 
+from analysis.facts import Factor
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment, UnitVariance
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment, UnitVariance
 from analysis.interventions.kit.redraw import draw_orthogonal, redraw
 from analysis.model import CheckedModel
 

@@ -11,9 +11,9 @@ Balduzzi et al. 2017.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from analysis.facts import Effect
+from analysis.facts import Effect, Factor
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, Factor, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
 from analysis.interventions.kit.surgery import Editor
 from analysis.model import CheckedModel
 

@@ -9,16 +9,15 @@ from analysis.diagnosis.assemble import assemble
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.rank import Trial, rank
 from analysis.diagnosis.rows import Row
+from analysis.diagnosis.verdict import verdict_of
 from analysis.facts import (
     Effect,
     EngineFacts,
     GradientStep,
     Measurement,
     ModelFacts,
-    ParameterChoice,
     ParameterCount,
     Status,
-    Structure,
     VariantInfo,
 )
 from analysis.options import AnalysisOptions, parse_options
@@ -26,7 +25,7 @@ from analysis.report import Report
 from tests.analysis.diagnosis.builders import FAILS, measurement
 
 BASELINE = VariantInfo(
-    id="baseline", structure=Structure(), parameters=ParameterChoice(), gradient_step=GradientStep(),
+    id="baseline", plain="baseline", choices={}, gradient_step=GradientStep(),
     status=Status.MEASURED, effect=Effect.PRESERVES_OUTPUT,
 )  # fmt: skip
 ENGINE = EngineFacts(
@@ -60,6 +59,7 @@ def report_of(
         engine=ENGINE,
         model=replace(MODEL, name=name),
         baseline=baseline,
+        verdict=verdict_of(baseline, findings),
         findings=findings,
         advice=advise(baseline, None, 0.01),
         rows=[

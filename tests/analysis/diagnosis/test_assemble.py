@@ -4,20 +4,11 @@ import pytest
 
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.effects import factor_effects, factor_interactions
+from analysis.diagnosis.policy import policy
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.verdict import verdict_of
-from analysis.facts import (
-    Clip,
-    ClipKind,
-    Effect,
-    Flow,
-    GradientStep,
-    ParameterChoice,
-    Range,
-    Status,
-    Structure,
-    VariantInfo,
-)
+from analysis.facts import KEPT, Effect, Factor, Flow, GradientStep, Range, Status, VariantInfo
+from analysis.options import AnalysisOptions
 from analysis.report import Severity, Verdict
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.trials import error
@@ -52,12 +43,27 @@ def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None
     assert verdict_of(split, (error("GH101"),)) is Verdict.UNHEALTHY
 
 
+def test_the_thresholds_in_force_decide_whether_cotangents_agree() -> None:
+    weak, weaker = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
+    split = measurement(flow=flow(-4.0, leverage_by_seed=(weak, weaker)))
+    looser = policy(AnalysisOptions(thresholds={"GH101.leverage_log10": -0.1}))
+    stricter = policy(AnalysisOptions(thresholds={"GH101.leverage_log10": -3.0}))
+    assert [verdict_of(split, (), rules) for rules in (looser, stricter)] == [Verdict.AT_RISK, Verdict.AT_RISK]
+    strong, stronger = Range(least=0.0, largest=2.5), Range(least=0.0, largest=6.0)
+    split = measurement(flow=flow(4.0, leverage_by_seed=(strong, stronger), input_rms=1.0))
+    assert verdict_of(split, ()) is Verdict.INCONCLUSIVE
+    between = policy(AnalysisOptions(thresholds={"GH102.leverage_log10": 7.0}))
+    assert verdict_of(split, (), between) is Verdict.AT_RISK
+
+
 def row(rms: float | None, *, activation: str = "kept", initialization: str = "kept", clip: bool = False) -> Row:
+    clipping = "global_norm" if clip else KEPT
+    chosen = {Factor.ACTIVATION: activation, Factor.INITIALIZATION: initialization, Factor.CLIP: clipping}
     info = VariantInfo(
         id="x",
-        structure=Structure(activation=activation),
-        parameters=ParameterChoice(initialization=initialization),
-        gradient_step=GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=1.0) if clip else None),
+        plain="x",
+        choices={factor: level for factor, level in chosen.items() if level != KEPT},
+        gradient_step=GradientStep(),
         status=Status.MEASURED if rms is not None else Status.NOT_APPLICABLE,
         effect=Effect.CHANGES_FUNCTION,
     )

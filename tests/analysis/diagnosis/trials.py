@@ -1,26 +1,17 @@
 """Measured variants made of plain numbers, as ranking sees them."""
 
 from analysis.diagnosis.rank import Trial
-from analysis.facts import (
-    Confidence,
-    Effect,
-    GradientStep,
-    Measurement,
-    ParameterChoice,
-    Probe,
-    Status,
-    Structure,
-    VariantInfo,
-)
+from analysis.facts import Choices, Confidence, Effect, Factor, GradientStep, Measurement, Probe, Status, VariantInfo
 from analysis.report import Finding, Severity
 from tests.analysis.diagnosis.builders import probe, run
+from tests.variant_ids import STEPS, without_steps
 
 
 def trial(name: str, patient: Measurement, findings: tuple[Finding, ...] = (), *, destructive: bool = False) -> Trial:
     info = VariantInfo(
         id=name,
-        structure=Structure(),
-        parameters=ParameterChoice(),
+        plain=without_steps(name),
+        choices=_choices(name),
         gradient_step=GradientStep(),
         status=Status.MEASURED,
         effect=Effect.CHANGES_FUNCTION,
@@ -29,6 +20,13 @@ def trial(name: str, patient: Measurement, findings: tuple[Finding, ...] = (), *
         recipe="Do it.",
     )
     return Trial(info, patient, findings)
+
+
+def _choices(name: str) -> Choices:
+    """Gradient steps as what they are, every other token as the next factor."""
+    tokens = name.split("+")
+    steps = {Factor.DECAY if token == "decay" else Factor.CLIP: token for token in tokens if token in STEPS}
+    return {**dict(zip(Factor, (token for token in tokens if token not in STEPS), strict=False)), **steps}
 
 
 def trained(*ends: float) -> Probe:

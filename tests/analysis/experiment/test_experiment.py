@@ -53,10 +53,12 @@ def test_a_gradient_step_beside_a_redraw_costs_nothing_more() -> None:
 
 def test_weights_are_their_own_again_after_the_factorial_and_the_proofs() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
-    before = {name: weight.detach().clone() for name, weight in cells.baseline.converted.initializers.items()}
+    before = {
+        name: weight.detach().clone() for name, weight in cells.structures.unchanged.converted.initializers.items()
+    }
     cells.run_plan(cures=False)
-    cells.prove(["he", "relu+batch_norm+xavier"])
-    for name, weight in cells.baseline.converted.initializers.items():
+    cells.proving.prove(["he", "relu+batch_norm+xavier"])
+    for name, weight in cells.structures.unchanged.converted.initializers.items():
         assert torch.equal(weight, before[name])
 
 
@@ -67,8 +69,8 @@ def test_he_and_xavier_share_their_noise() -> None:
     values = []
     for recipe in recipes:
         assert recipe is not None
-        with drawn(cells.baseline, recipe, 0):
-            values.append(cells.baseline.converted.initializers["w1"].detach().clone())
+        with drawn(cells.structures.unchanged, recipe, 0):
+            values.append(cells.structures.unchanged.converted.initializers["w1"].detach().clone())
     ratio = values[0] / values[1]
     assert torch.allclose(ratio, ratio.mean(), rtol=1e-4)
 
@@ -80,8 +82,8 @@ def test_another_seed_draws_other_weights() -> None:
     assert recipe is not None
     drawn_weights = []
     for seed in (0, 1):
-        draw(cells.baseline, recipe, seed)
-        drawn_weights.append(cells.baseline.converted.initializers["w1"].detach().clone())
+        draw(cells.structures.unchanged, recipe, seed)
+        drawn_weights.append(cells.structures.unchanged.converted.initializers["w1"].detach().clone())
     assert not torch.allclose(drawn_weights[0], drawn_weights[1])
 
 
@@ -90,7 +92,7 @@ def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> Non
     cells.run_plan(cures=False)
     recipe = cells.cells["batch_norm"].recipe
     assert recipe is not None
-    subject = cells.subject_of(recipe)
+    subject = cells.structures.subject_of(recipe)
     found = batch_statistics(subject, recipe.sites)
     inputs, _ = subject.tensors()
     weight, bias = (np.array(subject.model.weights[name]) for name in ("w0", "b0"))
@@ -102,8 +104,9 @@ def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> Non
 
 def test_a_spent_budget_leaves_cells_out_and_says_so() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()), clock=Clock(-1.0, None))
-    assert cells.run_plan(cures=False) == []
-    assert cells.prove(["he"]) == []
+    cells.run_plan(cures=False)
+    assert list(cells.cells) == ["baseline"]
+    assert cells.proving.prove(["he"]) == []
     assert cells.clock.cut
     assert ("variant he", "budget_seconds reached") in cells.clock.left_out
 
@@ -112,7 +115,7 @@ def test_quick_effort_trains_nothing() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()), options=AnalysisOptions(effort="quick"))  # type: ignore[arg-type]
     assert cells.probe_baseline().probe is None
     cells.run_plan(cures=False)
-    assert cells.prove(["he"]) == []
+    assert cells.proving.prove(["he"]) == []
     assert ("training of treatments", "effort is quick") in cells.clock.left_out
 
 
@@ -126,7 +129,7 @@ def test_layers_are_told_how_far_they_moved_in_the_best_run() -> None:
 def test_a_proof_draws_anew_for_every_seed() -> None:
     cells = experiment(mlp(4, "Tanh", xavier()))
     cells.run_plan(cures=False)
-    (proven,) = cells.prove(["he"])
+    (proven,) = cells.proving.prove(["he"])
     assert proven.info.replicates == 3
     assert proven.measurement is not None
     assert proven.measurement.probe is not None
@@ -148,7 +151,7 @@ def test_recurrent_networks_get_initialisations_and_no_swaps() -> None:
 def test_trained_weights_make_a_redraw_destructive() -> None:
     untrained = experiment(mlp(3, "Tanh", xavier()))
     trained = experiment(mlp(3, "Tanh", xavier()))
-    trained.baseline = replace(trained.baseline, trained=True)
+    trained.structures.unchanged = replace(trained.structures.unchanged, trained=True)
     for cells, expected in ((untrained, False), (trained, True)):
         cells.run_plan(cures=False)
         assert cells.cells["he"].info.destructive is expected
@@ -159,29 +162,29 @@ def test_a_proven_treatment_has_to_learn_from_minibatches_too() -> None:
     cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
     cells.probe_baseline()
     cells.run_plan(cures=False)
-    cells.prove(["xavier", "relu+batch_norm+he"])
-    assert cells.confirm(["xavier", "relu+batch_norm+he"])
+    cells.proving.prove(["xavier", "relu+batch_norm+he"])
+    assert cells.proving.confirm(["xavier", "relu+batch_norm+he"])
     assert cells.cells["xavier"].info.learns is False
     assert cells.cells["relu+batch_norm+he"].info.learns is True
-    assert not cells.confirm(["xavier"])
+    assert not cells.proving.confirm(["xavier"])
 
 
 def test_with_few_samples_nobody_asks_whether_a_treatment_learns() -> None:
     cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(64))
     cells.probe_baseline()
     cells.run_plan(cures=False)
-    cells.prove(["relu+batch_norm+he"])
-    assert cells.confirm(["relu+batch_norm+he"])
+    cells.proving.prove(["relu+batch_norm+he"])
+    assert cells.proving.confirm(["relu+batch_norm+he"])
     assert cells.cells["relu+batch_norm+he"].info.learns is None
 
 
 def test_a_budget_that_ends_in_the_middle_of_the_proofs_keeps_what_was_proven(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
     cells.run_plan(cures=False)
-    before = [weight.detach().clone() for weight in cells.baseline.converted.initializers.values()]
+    before = [weight.detach().clone() for weight in cells.structures.unchanged.converted.initializers.values()]
     out_of_time_after(cells, 9 * 20 + 3 * 20 + 5, monkeypatch)  # the unchanged model, one treatment, and a little
-    tried = cells.prove(["relu+batch_norm+he", "xavier"])
+    tried = cells.proving.prove(["relu+batch_norm+he", "xavier"])
     assert [each.info.id for each in tried] == ["relu+batch_norm+he"]
     assert ("training of xavier", BUDGET_REACHED) in cells.clock.left_out
-    for weight, own in zip(cells.baseline.converted.initializers.values(), before, strict=True):
+    for weight, own in zip(cells.structures.unchanged.converted.initializers.values(), before, strict=True):
         torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)

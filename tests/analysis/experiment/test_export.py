@@ -11,11 +11,11 @@ import torch
 import analysis.experiment.export
 from analysis.convert import convert
 from analysis.experiment.export import Destination
-from analysis.interventions.variants import without_steps
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier
+from tests.variant_ids import without_steps
 
 QUICK = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
 MODELS = {

@@ -32,7 +32,7 @@ def experiment(model: CheckedModel | bytes, batch: bytes | None = None) -> Exper
 
 def composed(name: str, model: CheckedModel | bytes, batch: bytes | None = None) -> tuple[Recipe, Subject]:
     """The recipe of a variant and the structure it is for."""
-    found = experiment(model, batch).compose(cell_of(name))
+    found = experiment(model, batch).structures.compose(cell_of(name))
     assert not isinstance(found, NotApplicable), found.reason
     return found
 
@@ -43,7 +43,7 @@ def applied(name: str, model: CheckedModel | bytes, batch: bytes | None = None) 
 
 def refused(name: str, model: CheckedModel | bytes, batch: bytes | None = None) -> str:
     """Why a variant does not apply."""
-    found = experiment(model, batch).compose(cell_of(name))
+    found = experiment(model, batch).structures.compose(cell_of(name))
     assert isinstance(found, NotApplicable), found
     return found.reason
 

@@ -133,10 +133,10 @@ def test_a_budget_that_ends_in_the_middle_of_the_probe_ends_it_and_is_said(
     ticks: int, what: str, steps: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
-    before = [weight.detach().clone() for weight in cells.baseline.converted.initializers.values()]
+    before = [weight.detach().clone() for weight in cells.structures.unchanged.converted.initializers.values()]
     out_of_time_after(cells, ticks, monkeypatch)
     proof = cells.probe_baseline().probe
     assert (None if proof is None else (proof.steps, proof.unfinished)) == (None if steps is None else (steps, True))
     assert cells.clock.left_out == [(what, BUDGET_REACHED)]
-    for weight, own in zip(cells.baseline.converted.initializers.values(), before, strict=True):
+    for weight, own in zip(cells.structures.unchanged.converted.initializers.values(), before, strict=True):
         torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)

@@ -12,7 +12,6 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.interventions.variants import without_steps
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.html import render_html
@@ -27,6 +26,7 @@ from tests.analysis.comparison.small_reports import found, small_report
 from tests.analysis.text_models import text_model
 from tests.gallery import he, mlp, npz, vectors, xavier
 from tests.service.test_client import Bridge, client_of
+from tests.variant_ids import without_steps
 
 HEALTHY, SICK = mlp(3, "Relu", he(), width=16), mlp(12, "Sigmoid", xavier(), width=16)
 NOWHERE = "http://127.0.0.1:1"

@@ -34,4 +34,4 @@ def test_clipping_and_decay_go_together() -> None:
     found = applied("clip+decay", mlp(3, "Relu", he()))
     assert found.gradient_step.clip is not None
     assert found.gradient_step.weight_decay == 0.01
-    assert cells.baseline.model.sha256 == found.model.sha256
+    assert cells.structures.unchanged.model.sha256 == found.model.sha256

@@ -83,7 +83,7 @@ def test_the_signal_keeps_its_size_through_a_deep_relu_network() -> None:
     model = mlp(12, "Relu", xavier(), width=512)
     cells = experiment(model, vectors(512))
     weights = {name: torch.from_numpy(values) for name, values in drawn("he", model, vectors(512)).items()}
-    x = cells.baseline.tensors()[0][0]
+    x = cells.structures.unchanged.tensors()[0][0]
     first = x.square().mean()
     for layer in range(11):
         z = x @ weights[f"w{layer}"].T

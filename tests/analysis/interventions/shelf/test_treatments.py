@@ -89,13 +89,13 @@ def _feeds(session: onnxruntime.InferenceSession, batch: bytes | None) -> dict[s
 def test_effects_are_as_declared_and_attention_cells_and_the_upload_stay(name: str) -> None:
     source, batch = _made(name)
     cells = experiment(source, batch)
-    unchanged = cells.baseline.model
+    unchanged = cells.structures.unchanged.model
     before = unchanged.proto.SerializeToString(deterministic=True)
-    inputs, _ = cells.baseline.tensors()
+    inputs, _ = cells.structures.unchanged.tensors()
     with torch.no_grad():
-        expected = cells.baseline.converted.eval()(*inputs)[0]
+        expected = cells.structures.unchanged.converted.eval()(*inputs)[0]
     for token in BY_TOKEN:
-        found = cells.compose(cell_of(token))
+        found = cells.structures.compose(cell_of(token))
         if isinstance(found, NotApplicable):
             assert found.reason
             continue

@@ -1,0 +1,161 @@
+"""Treatments put to the proof: a shortlist at a time, until one of them holds.
+
+A batch that was memorised in a few steps ranks treatments, and is no promise: the best ones are trained from
+minibatches, too. What the trainings come to is judged by whoever asks; here variants are known by their ids.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from analysis.clock import Clock
+from analysis.experiment.cells import Cells, Measured, joined_probes, with_probe
+from analysis.experiment.measuring import Measuring
+from analysis.experiment.replay import draw, drawn
+from analysis.facts import Probe, ProbeKind
+from analysis.measure.passes import cotangent_seeds
+from analysis.training.trainer import Trainer
+
+SHORTLIST: Final = 5
+"""Trained side by side."""
+ROUNDS: Final = 3
+"""Shortlists, while no treatment learns from minibatches."""
+SLOW: Final = 2
+"""Given minibatches where none learns a batch."""
+HOPELESS: Final = 2.0
+"""A treatment whose first seed ends this many times over the best one's gets no further seeds."""
+WITHIN_REACH: Final = 0.1
+"""Over chance: the best one's counts for no less, so that good treatments beside an excellent one get their seeds."""
+Ranked = Callable[[Sequence[str]], Sequence[str]]
+"""Ids of variants that were trained -> those to look at, the most promising first."""
+
+
+@dataclass(eq=False)
+class Proving:
+    """The trainings of treatments in one analysis."""
+
+    measuring: Measuring
+    trainer: Trainer
+    clock: Clock
+    unchanged: Probe | None = field(default=None, init=False)
+    """The unchanged model in the training that treatments are put to."""
+
+    @property
+    def cells(self) -> Cells:
+        """What was measured so far."""
+        return self.measuring.cells
+
+    def prove_until(self, hopeful: Sequence[str], proven: Ranked, furthest: Ranked) -> tuple[str, ...]:
+        """Train the hopeful, a shortlist at a time, until the best proven one of them learns from minibatches, too.
+
+        Where no treatment learnt a batch, those that came furthest may only be slow: they get minibatches, if the
+        unchanged model does not learn from them. Returns the ids of those that were trained.
+        """
+        tried: list[str] = []
+        for start in range(0, min(len(hopeful), ROUNDS * SHORTLIST), SHORTLIST):
+            more = self.prove(hopeful[start : start + SHORTLIST])
+            tried += [each.info.id for each in more]
+            if not more or self.confirm(proven(tried)):
+                break
+        probe = self.cells.baseline.probe
+        if probe is not None and not probe.learns("sgd") and not proven(tried):
+            self.confirm(furthest(tried)[:SLOW])
+        return tuple(tried)
+
+    def prove(self, wanted: Sequence[str]) -> list[Measured]:
+        """Train these variants, after the unchanged model in the same training.
+
+        All with one seed first; those that look hopeless beside the best get no further ones.
+        """
+        if not wanted or not self.trainer.may_train("training of treatments"):
+            return []
+        first, others = self.trainer.seeds[:1], self.trainer.seeds[1:]
+        if self.unchanged is None:
+            self.unchanged = self._train_unchanged()
+        if self.unchanged is None:
+            return []
+        tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
+        for name in self._worth_more_seeds(tried):
+            if self.clock.allows(f"further seeds of {name}"):
+                self._try(name, others, len(wanted), len(wanted))
+        return [self.cells[name] for name in tried]
+
+    def confirm(self, ranked: Iterable[str]) -> bool:
+        """Train proven variants from minibatches, best first, until one learns; says whether to stop looking.
+
+        With the draw that is exported; where there are too few samples to test learning, nothing is asked, nor where
+        the proof was one of learning.
+        """
+        names = [name for name in ranked if self.cells[name].info.learns is None]
+        if self.unchanged is not None and self.unchanged.held_out:
+            return bool(names)
+        if self.trainer.kind is not ProbeKind.LEARNING:
+            return True
+        for done, name in enumerate(names):
+            self.clock.between("prove", 0.6, 0.95, done, len(names))
+            learns = self.clock.finished(f"training of {name} from minibatches", partial(self._learns, name))
+            if learns is None:
+                return True
+            cell = self.cells[name]
+            self.cells.put(replace(cell, info=replace(cell.info, learns=learns)))
+            if learns:
+                return True
+        return False
+
+    def _worth_more_seeds(self, tried: Sequence[str]) -> list[str]:
+        """Those whose first seed is not hopeless beside the best one's."""
+        losses = {name: self._loss(name) for name in tried}
+        limit = HOPELESS * max(min(losses.values(), default=0.0), WITHIN_REACH)
+        return [name for name in tried if losses[name] <= limit]
+
+    def _loss(self, name: str) -> float:
+        probe = self.cells.measurement(name).probe
+        assert probe is not None
+        return probe.best_loss_over_chance
+
+    def _train_unchanged(self) -> Probe | None:
+        """As treatments will be; where samples are held out, its own probe has asked already."""
+        measurement, subject = self.cells.baseline, self.measuring.structures.unchanged
+        if measurement.probe is not None and measurement.probe.held_out:
+            return measurement.probe
+        train = partial(self.trainer.prove, subject, self.trainer.seeds, measurement)
+        return self.clock.finished("training of treatments", train)
+
+    def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
+        self.clock.between("prove", 0.6, 0.95, done, of)
+        proved = self.clock.finished(f"training of {name}", partial(self._prove, name, seeds))
+        if proved is not None:
+            self.cells.put(proved)
+        return proved is not None
+
+    def _prove(self, name: str, seeds: Sequence[int]) -> Measured:
+        """Measure with pass B and train: every seed draws anew where the recipe draws."""
+        recipe, before, options = self.cells[name].recipe, self.cells.measurement(name), self.measuring.options
+        assert recipe is not None
+        subject = self.measuring.structures.subject_of(recipe)
+        with drawn(subject, recipe, options.seed):
+            measurement = before
+            if not before.cotangents:
+                measurement = self.measuring.measured(subject, recipe, cotangent_seeds(options))
+            proof = self.trainer.prove(
+                subject, seeds, measurement, partial(draw, subject, recipe), recipe.gradient_step
+            )
+        whole = proof if before.probe is None else joined_probes(before.probe, proof)
+        replicates = len({run.seed for run in whole.runs})
+        info = replace(self.cells[name].info, replicates=replicates)
+        return Measured(info, with_probe(measurement, whole), recipe)
+
+    def _learns(self, name: str) -> bool:
+        """With the draw that is exported."""
+        recipe, unchanged = self.cells[name].recipe, self.cells.baseline.probe
+        assert recipe is not None
+        subject = self.measuring.structures.subject_of(recipe)
+        with drawn(subject, recipe, self.measuring.options.seed):
+            return self.trainer.learns(
+                subject,
+                self.cells.measurement(name),
+                partial(draw, subject, recipe),
+                recipe.gradient_step,
+                sgd_alone=unchanged is not None and unchanged.fails_sgd_alone,
+            )
