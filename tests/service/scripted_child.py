@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from analysis.errors import UnsupportedOp
 from service.protocol import Assignment, Broken, Done, Progress, Refused
-from service.sandbox import confine
+from service.sandbox import Confinement, confine
 
 GO = "go"
 """The file that tells a waiting child to go on; it lies in its folder, where the child is."""
@@ -25,6 +25,14 @@ def run_child(assignment: Assignment | None, pipe: Connection) -> None:
     confine(assignment.confinement)
     pipe.send(Progress("probe", 0.25))
     SCRIPTS[assignment.options](pipe)
+
+
+def busy(limits: Confinement) -> None:
+    """Computes and never looks around."""
+    confine(limits)
+    Path("pid").write_text(str(os.getpid()))
+    while True:
+        sum(range(1000))
 
 
 def report(pipe: Connection, content: bytes = b"report") -> None:

@@ -5,11 +5,7 @@ import hashlib
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -17,120 +13,29 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
-from fastapi import FastAPI
 
 from analysis.interventions import BY_TOKEN
 from analysis.options import parse_options
-from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import LeftOut, ModelFile, Report, Verdict
 from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app
-from service.context import Context
-from service.jobs import Job, State
+from service.jobs import State
 from service.problems import Problem, problem
 from service.settings import Settings
 from service.store import now
-from tests.gallery import he, mlp, vectors, xavier
-
-MODEL, BATCH = b"\x08\x08 bytes that the API never parses", b"PK a batch"
-FILES = {"model": ("network.onnx", MODEL), "batch": ("batch.npz", BATCH)}
-WITHOUT_WAITING = {"Prefer": "respond-async"}
-UNSUPPORTED = problem("unsupported-operator", HTTPStatus.UNPROCESSABLE_ENTITY, "Det", where="node 'det'").model_dump()
-
-
-@pytest.fixture(scope="session")
-def healthy() -> Report:
-    return analyze(mlp(3, "Relu", he(), width=16), vectors(), parse_options({"effort": "quick"}))
-
-
-@pytest.fixture(scope="session")
-def sick() -> Report:
-    return analyze(mlp(12, "Sigmoid", xavier(), width=16), vectors(), parse_options({"effort": "quick"}))
-
-
-@dataclass(frozen=True)
-class Service:
-    """An application and the worker's side of its data folder."""
-
-    app: FastAPI
-
-    @property
-    def context(self) -> Context:
-        return self.app.state.context
-
-    async def exchange(self, method: str, path: str, **how: Any) -> httpx.Response:
-        transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, **how)
-
-    def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
-        return asyncio.run(self.exchange(method, path, **how))
-
-    def get(self, path: str) -> httpx.Response:
-        return self.ask("GET", path)
-
-    def submit(self, query: str = "", **how: Any) -> httpx.Response:
-        return self.ask("POST", f"/v1/analyses{query}", **({"files": FILES, "headers": WITHOUT_WAITING} | how))
-
-    def claim(self) -> Job:
-        job = self.context.store.claim("worker", now())
-        assert job is not None
-        return job
-
-    def succeed(self, report: Report, job: Job | None = None) -> Job:
-        """The next job ends with this report."""
-        job, blob = job or self.claim(), self.context.objects.put(report.to_json())
-        assert self.context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
-        return job
-
-    def fail(self, state: State = State.FAILED, error: dict[str, Any] | None = UNSUPPORTED) -> Job:
-        job = self.claim()
-        assert self.context.store.finish(job, state, now(), error=error)
-        return job
-
-    @contextmanager
-    def worker(self, report: Report) -> Iterator[None]:
-        """Ends one job as soon as it is there."""
-        over = threading.Event()
-
-        def work() -> None:
-            while not over.wait(0.02):
-                if (job := self.context.store.claim("worker", now())) is not None:
-                    self.succeed(report, job)
-                    return
-
-        with ThreadPoolExecutor(1) as pool:
-            working = pool.submit(work)
-            try:
-                yield
-            finally:
-                over.set()
-            working.result()
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0))
-    yield Service(app)
-    app.state.context.store.close()
-
-
-def problem_in(response: httpx.Response, status: HTTPStatus, code: str) -> Problem:
-    assert response.headers["content-type"] == "application/problem+json"
-    body = Problem.model_validate(response.json())
-    assert (response.status_code, body.status, body.code) == (status, status, code)
-    return body
-
-
-def job_of(response: httpx.Response) -> str:
-    return response.headers["location"].removeprefix("/v1/analyses/")
-
-
-def stored_files(service: Service) -> int:
-    return sum(path.is_file() for path in service.context.objects.folder.rglob("*"))
-
+from tests.service.application import (
+    BATCH,
+    FILES,
+    MODEL,
+    UNSUPPORTED,
+    WITHOUT_WAITING,
+    Service,
+    job_of,
+    problem_in,
+    stored_files,
+)
 
 # ------------------------------------------------------------------ submission
 

@@ -1,6 +1,5 @@
 """The client against the real application, over a bridge instead of a socket."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,37 +17,17 @@ from analysis.pipeline import analyze
 from analysis.plan import without_steps
 from analysis.report import Report
 from service.app import create_app
-from service.client import TIMEOUT, Client
+from service.client import Client
 from service.context import Context
 from service.jobs import Job, State
 from service.problems import ProblemError, problem
 from service.settings import Settings
 from service.store import now
 from tests.gallery import he, mlp, vectors, xavier
+from tests.service.application import Bridge, client_of
 
 NOWHERE = "http://127.0.0.1:1"
 """Port 1 is reserved and closed."""
-
-
-class Bridge(httpx.BaseTransport):
-    """From a synchronous client to an ASGI application."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return asyncio.run(self.forward(request))
-
-    async def forward(self, request: httpx.Request) -> httpx.Response:
-        forwarded = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
-        response = await httpx.ASGITransport(self.app).handle_async_request(forwarded)
-        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
-
-
-def client_of(transport: httpx.BaseTransport) -> Client:
-    client = Client("http://test/")
-    client._http = httpx.Client(transport=transport, base_url="http://test", timeout=TIMEOUT)
-    return client
 
 
 def answering(response: httpx.Response) -> Client:

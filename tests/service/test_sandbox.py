@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from service.sandbox import KEPT_ENVIRONMENT, Confinement, confine
+from tests.service.bench import lives, wait_until
 
 GIB = 1 << 30
 SECRET = "GRADIENT_HEALTH_DATABASE_URL"
@@ -173,21 +173,13 @@ SUPERVISOR = """
 import multiprocessing, sys, time
 from pathlib import Path
 from service.sandbox import Confinement
-from tests.service.test_sandbox import busy
+from tests.service.scripted_child import busy
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     limits = Confinement(Path(sys.argv[1]), 1 << 30, 100, 1 << 20)
     context.Process(target=busy, args=(limits,), daemon=True).start()
     time.sleep(60)
 """
-
-
-def busy(limits: Confinement) -> None:
-    """Computes and never looks around."""
-    confine(limits)
-    Path("pid").write_text(str(os.getpid()))
-    while True:
-        sum(range(1000))
 
 
 @pytest.mark.server
@@ -198,24 +190,8 @@ def test_a_child_does_not_outlive_its_supervisor(limits: Confinement, tmp_path: 
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen([sys.executable, script, limits.folder], env=environment) as supervisor:
         pid = limits.folder / "pid"
-        wait_until(lambda: pid.exists() and pid.read_text() != "", 30)
+        wait_until(lambda: pid.exists() and pid.read_text() != "")
         child = int(pid.read_text())
         assert lives(child)
         supervisor.send_signal(number)
-    wait_until(lambda: not lives(child), 2)
-
-
-def lives(pid: int) -> bool:
-    """A zombie does not."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+    wait_until(lambda: not lives(child), seconds=2)

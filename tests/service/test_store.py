@@ -1,94 +1,29 @@
 """The job table, on SQLite always and on PostgreSQL where one answers (mark `server`)."""
 
 import dataclasses
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from service.jobs import MAX_ATTEMPTS, Job, Request, State, new_id
 from service.store import ALIVE, LEASE, Store
+from tests.service.small_jobs import NOW, SECOND, claimed, found, small_job
 
-NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
 AFTER_LEASE = LEASE + SECOND
 LOST = {"code": "worker-lost", "detail": "the worker vanished"}
-POSTGRES = os.environ.get("GRADIENT_HEALTH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
-REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
-
-
-def job(number: int = 0, **fields: Any) -> Job:
-    """The job submitted `number` seconds after NOW."""
-    request = Request("a" * 64, "model.onnx", "b" * 64, '{"seed":0}', fields.pop("digest", "d" * 64))
-    return Job(id=new_id(), request=request, created=NOW + number * SECOND, **fields)
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    """A schema of its own, dropped afterwards."""
-    engine = create_engine(POSTGRES, connect_args={"connect_timeout": 5})
-    schema = f"gradient_health_test_{uuid.uuid4().hex}"
-    try:
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
-    except OperationalError as error:
-        if REQUIRED:
-            pytest.fail(f"no PostgreSQL at {POSTGRES}: {error}")
-        pytest.skip(f"no PostgreSQL at {POSTGRES}, see GRADIENT_HEALTH_TEST_POSTGRES")
-    try:
-        yield f"{POSTGRES}?options=-csearch_path%3D{schema}"
-    finally:
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-        engine.dispose()
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/jobs.sqlite" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
-
-
-@pytest.fixture
-def stores(url: str) -> Iterator[list[Store]]:
-    """Four nodes on one database."""
-    opened = [Store(url) for _ in range(4)]
-    yield opened
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    with closing(Store(url)) as opened:
-        yield opened
-
-
-def claimed(store: Store, at: datetime = NOW, owner: str = "worker") -> Job:
-    claim = store.claim(owner, at)
-    assert claim is not None
-    return claim
-
-
-def found(store: Store, which: Job) -> Job:
-    row = store.get(which.id, which.tenant)
-    assert row is not None
-    return row
 
 
 # ------------------------------------------------------------------ clients
@@ -109,7 +44,7 @@ def test_what_was_never_submitted_is_not_there(store: Store) -> None:
 
 
 def test_a_tenant_sees_its_own_jobs_only(store: Store) -> None:
-    given = job(tenant="first", idempotency_key="key")
+    given = small_job(tenant="first", idempotency_key="key")
     store.submit(given)
     assert store.get(given.id, "first") == store.by_key("key", "first") == store.rejoinable("d" * 64, "first") == given
     for other in ("second", "default", ""):
@@ -119,22 +54,22 @@ def test_a_tenant_sees_its_own_jobs_only(store: Store) -> None:
 
 
 def test_an_idempotency_key_names_one_job_of_a_tenant(store: Store) -> None:
-    first = job(tenant="first", idempotency_key="key")
+    first = small_job(tenant="first", idempotency_key="key")
     store.submit(first)
     with pytest.raises(IntegrityError):
-        store.submit(job(1, tenant="first", idempotency_key="key"))
-    store.submit(job(2, tenant="second", idempotency_key="key"))
+        store.submit(small_job(1, tenant="first", idempotency_key="key"))
+    store.submit(small_job(2, tenant="second", idempotency_key="key"))
     assert store.by_key("key", "first") == first
 
 
 def test_jobs_without_a_key_do_not_clash(store: Store) -> None:
-    store.submit(job())
-    store.submit(job(1))
+    store.submit(small_job())
+    store.submit(small_job(1))
     assert claimed(store).id != claimed(store).id
 
 
 def test_the_newest_job_for_the_same_question_is_rejoined(store: Store) -> None:
-    older, newer, other = job(0), job(1), job(2, digest="e" * 64)
+    older, newer, other = small_job(0), small_job(1), small_job(2, digest="e" * 64)
     for each in (newer, older, other):
         store.submit(each)
     assert store.rejoinable("d" * 64) == newer
@@ -142,7 +77,7 @@ def test_the_newest_job_for_the_same_question_is_rejoined(store: Store) -> None:
 
 @pytest.mark.parametrize("end", [State.FAILED, State.EXPIRED, State.CANCELLED])
 def test_a_job_that_failed_is_not_rejoined(store: Store, end: State) -> None:
-    older, newer = job(0), job(1)
+    older, newer = small_job(0), small_job(1)
     store.submit(newer)
     assert store.finish(claimed(store), end, NOW)
     assert store.rejoinable("d" * 64) is None
@@ -151,7 +86,7 @@ def test_a_job_that_failed_is_not_rejoined(store: Store, end: State) -> None:
 
 
 def test_a_job_is_rejoined_while_it_waits_runs_and_has_succeeded(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     states = [store.rejoinable("d" * 64)]
     running = claimed(store)
     states.append(store.rejoinable("d" * 64))
@@ -162,7 +97,7 @@ def test_a_job_is_rejoined_while_it_waits_runs_and_has_succeeded(store: Store) -
 
 def test_times_are_aware_and_the_same_instants_whatever_zone_they_came_in(store: Store) -> None:
     far_east = timezone(timedelta(hours=9))
-    given = dataclasses.replace(job(), created=NOW.astimezone(far_east))
+    given = dataclasses.replace(small_job(), created=NOW.astimezone(far_east))
     store.submit(given)
     running = claimed(store, (NOW + SECOND).astimezone(far_east))
     store.finish(running, State.SUCCEEDED, (NOW + 2 * SECOND).astimezone(far_east))
@@ -176,7 +111,7 @@ def test_times_are_aware_and_the_same_instants_whatever_zone_they_came_in(store:
 
 
 def test_claiming_raises_fence_and_attempt_and_sets_a_lease(store: Store) -> None:
-    given = job()
+    given = small_job()
     store.submit(given)
     claim = claimed(store, owner="me")
     assert claim == found(store, given)
@@ -186,7 +121,7 @@ def test_claiming_raises_fence_and_attempt_and_sets_a_lease(store: Store) -> Non
 
 
 def test_the_oldest_job_is_claimed_first_and_each_once(store: Store) -> None:
-    jobs = [job(number) for number in range(5)]
+    jobs = [small_job(number) for number in range(5)]
     for each in (jobs[3], jobs[0], jobs[4], jobs[1], jobs[2]):
         store.submit(each)
     assert [claimed(store).id for _ in jobs] == [each.id for each in jobs]
@@ -202,7 +137,7 @@ def test_two_claimers_never_get_the_same_job(stores: list[Store]) -> None:
         together.wait(10)  # nobody takes them all before the others begin
         return [*filter(None, [first]), *claim_the_rest(store)]
 
-    submitted = [job(number) for number in range(120)]
+    submitted = [small_job(number) for number in range(120)]
     for each in submitted:
         stores[0].submit(each)
     with ThreadPoolExecutor(len(stores)) as pool:
@@ -222,7 +157,7 @@ def claim_the_rest(store: Store) -> list[Job]:
 
 
 def test_keeping_renews_the_lease_and_notes_progress(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     claim = claimed(store)
     assert store.keep(claim, NOW + 20 * SECOND, "probe", 0.35)
     kept = found(store, claim)
@@ -231,7 +166,7 @@ def test_keeping_renews_the_lease_and_notes_progress(store: Store) -> None:
 
 
 def test_a_finished_job_has_its_report_and_is_claimed_no_more(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     claim = claimed(store)
     assert store.finish(claim, State.SUCCEEDED, NOW + SECOND, report="f" * 64)
     ended = found(store, claim)
@@ -241,7 +176,7 @@ def test_a_finished_job_has_its_report_and_is_claimed_no_more(store: Store) -> N
 
 
 def test_a_failed_job_keeps_its_problem(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     problem = {"code": "unsupported-operator", "detail": "«Det» has no conversion", "status": 422, "instance": None}
     store.finish(claimed(store), State.FAILED, NOW, error=problem)
     row = store.rejoinable("d" * 64)
@@ -254,7 +189,7 @@ def test_a_failed_job_keeps_its_problem(store: Store) -> None:
 
 
 def test_a_job_ends_once(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     claim = claimed(store)
     assert store.finish(claim, State.SUCCEEDED, NOW, report="1" * 64)
     ended = found(store, claim)
@@ -266,7 +201,7 @@ def test_a_job_ends_once(store: Store) -> None:
 
 
 def test_a_worker_whose_lease_was_over_cannot_report_into_the_next_attempt(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     late = claimed(store)
     assert store.reap(NOW + AFTER_LEASE, LOST) == 1
     for moment in ("requeued", "claimed again"):
@@ -282,14 +217,14 @@ def test_a_worker_whose_lease_was_over_cannot_report_into_the_next_attempt(store
 
 
 def test_the_first_start_is_kept_over_attempts(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     claimed(store)
     store.reap(NOW + AFTER_LEASE, LOST)
     assert claimed(store, NOW + AFTER_LEASE).started == NOW
 
 
 def test_reaping_leaves_a_live_lease_alone(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     claim = claimed(store)
     assert store.reap(NOW + LEASE - SECOND, LOST) == 0
     assert found(store, claim) == claim
@@ -297,7 +232,7 @@ def test_reaping_leaves_a_live_lease_alone(store: Store) -> None:
 
 def test_reaping_requeues_what_a_lost_worker_held_and_nothing_else(store: Store) -> None:
     for number in range(4):
-        store.submit(job(number))
+        store.submit(small_job(number))
     lost, done, alive = claimed(store), claimed(store), claimed(store, NOW + LEASE)
     store.finish(done, State.SUCCEEDED, NOW)
     assert store.reap(NOW + AFTER_LEASE, LOST) == 1
@@ -310,7 +245,7 @@ def test_reaping_requeues_what_a_lost_worker_held_and_nothing_else(store: Store)
 
 
 def test_a_job_lost_at_every_attempt_fails_with_the_given_problem(store: Store) -> None:
-    store.submit(job())
+    store.submit(small_job())
     at = NOW
     for attempt in range(1, MAX_ATTEMPTS + 1):
         claim = claimed(store, at)
@@ -323,8 +258,8 @@ def test_a_job_lost_at_every_attempt_fails_with_the_given_problem(store: Store) 
 
 
 def test_a_restarted_worker_takes_back_its_own_jobs_at_once(store: Store) -> None:
-    store.submit(job())
-    store.submit(job(1))
+    store.submit(small_job())
+    store.submit(small_job(1))
     mine, other = claimed(store, owner="me"), claimed(store, owner="other")
     assert store.reap(NOW, LOST, owner="me") == 1
     assert found(store, mine).state is State.QUEUED
@@ -333,7 +268,7 @@ def test_a_restarted_worker_takes_back_its_own_jobs_at_once(store: Store) -> Non
 
 def test_two_reapers_count_a_loss_once(stores: list[Store]) -> None:
     for number in range(20):
-        stores[0].submit(job(number))
+        stores[0].submit(small_job(number))
         claimed(stores[0])
     with ThreadPoolExecutor(len(stores)) as pool:
         counts = list(pool.map(lambda store: store.reap(NOW + AFTER_LEASE, LOST), stores))
@@ -341,7 +276,7 @@ def test_two_reapers_count_a_loss_once(stores: list[Store]) -> None:
 
 
 def test_a_released_job_is_as_if_never_claimed_but_for_the_fence(store: Store) -> None:
-    given = job()
+    given = small_job()
     store.submit(given)
     claim = claimed(store)
     assert store.release(claim)
@@ -364,7 +299,7 @@ def test_a_worker_is_known_while_it_is_seen(store: Store) -> None:
 
 def test_a_worker_of_a_deep_folder_has_room_for_its_name(store: Store) -> None:
     owner = "host:/" + "deep/" * 100
-    store.submit(job())
+    store.submit(small_job())
     store.seen(owner, NOW, ready=True)
     assert store.workers(NOW) == {owner: True}
     assert claimed(store, owner=owner).owner == owner
@@ -380,7 +315,7 @@ def test_stores_that_open_a_new_database_together_all_succeed(url: str) -> None:
     def submit(number: int) -> Job:
         together.wait(10)
         with closing(Store(url)) as store:
-            store.submit(given := job(number))
+            store.submit(given := small_job(number))
         return given
 
     with ThreadPoolExecutor(8) as pool:
@@ -390,7 +325,7 @@ def test_stores_that_open_a_new_database_together_all_succeed(url: str) -> None:
 
 
 def test_writers_wait_for_each_other(store: Store) -> None:
-    jobs = [job(number) for number in range(64)]
+    jobs = [small_job(number) for number in range(64)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(store.submit, jobs))
     assert len(claim_the_rest(store)) == 64
@@ -399,14 +334,8 @@ def test_writers_wait_for_each_other(store: Store) -> None:
 # ------------------------------------------------------------------ SQLite
 
 
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store(f"sqlite:///{tmp_path}/jobs.sqlite")) as opened:
-        yield opened
-
-
 def test_sqlite_keeps_a_log_and_flushes_it_on_every_connection(sqlite: Store, tmp_path: Path) -> None:
-    sqlite.submit(job())
+    sqlite.submit(small_job())
     with sqlite.engine.connect() as first, sqlite.engine.connect().execution_options(reading=True) as second:
         for connection in (first, second):
             pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")]
@@ -421,14 +350,14 @@ def test_a_store_waits_for_whoever_else_is_opening_the_database(tmp_path: Path) 
         release = threading.Timer(0.2, other.execute, ("COMMIT",))
         release.start()
         with closing(Store(f"sqlite:///{path}")) as store:
-            store.submit(given := job())
+            store.submit(given := small_job())
             assert found(store, given) == given
         release.join()
 
 
 def test_a_job_survives_kill_9_right_after_it_was_submitted(sqlite: Store) -> None:
     script = (
-        "import os, signal; from tests.service.test_store import Store, job; given = job();"
+        "import os, signal; from tests.service.small_jobs import Store, small_job; given = small_job();"
         f"Store({str(sqlite.engine.url)!r}).submit(given);"
         "print(given.id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -438,7 +367,7 @@ def test_a_job_survives_kill_9_right_after_it_was_submitted(sqlite: Store) -> No
 
 
 def test_readers_do_not_wait_for_a_writer(sqlite: Store) -> None:
-    given = job()
+    given = small_job()
     sqlite.submit(given)
     with sqlite.engine.begin() as writing:
         writing.execute(text("UPDATE jobs SET stage = 'unseen'"))
@@ -486,7 +415,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule()
     def submit(self) -> None:
-        given = job(len(self.rows))
+        given = small_job(len(self.rows))
         self.store.submit(given)
         self.rows[given.id] = Row()
 

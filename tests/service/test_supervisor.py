@@ -1,32 +1,24 @@
 """The supervisor, with children that follow a script instead of loading torch; acceptance tests have real ones."""
 
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import service.supervisor
-from service.jobs import MAX_ATTEMPTS, Job, Request, State, new_id
+from service.jobs import MAX_ATTEMPTS, Job, State
 from service.problems import problem_of
 from service.settings import Settings
 from service.store import LEASE, Store, now
-from service.supervisor import BUG, LARGEST_REPORT, LOST, Supervisor
+from service.supervisor import BUG, LARGEST_REPORT, LOST
 from tests.service import scripted_child
+from tests.service.bench import SECONDS, Bench, child_of, lives, process, wait_until
 from tests.service.scripted_child import GO, REFUSAL
 
-SECONDS = 60.0
-"""Patience with a busy machine."""
 AFTER_LEASE = LEASE + timedelta(seconds=1)
 
 
@@ -36,83 +28,11 @@ def _scripted_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", lambda *_: None)
 
 
-@dataclass(frozen=True)
-class Bench:
-    """A data folder, and the client's view of its table."""
-
-    folder: Path
-    store: Store
-
-    def supervisor(self, **settings: Any) -> Supervisor:
-        return Supervisor(Settings(data_dir=self.folder, **settings))
-
-    @contextmanager
-    def serving(self, **settings: Any) -> Iterator[Supervisor]:
-        """A supervisor at work, stopped at the end."""
-        supervisor = self.supervisor(**settings)
-        thread = threading.Thread(target=supervisor.serve)
-        thread.start()
-        try:
-            yield supervisor
-        finally:
-            supervisor.stopping.set()
-            thread.join(SECONDS)
-            supervisor.store.close()
-        assert not thread.is_alive()
-
-    def submit(self, script: str) -> Job:
-        request = Request("a" * 64, "model.onnx", "b" * 64, script, "d" * 64)
-        job = Job(id=new_id(), request=request, created=now())
-        self.store.submit(job)
-        return job
-
-    def find(self, job: Job) -> Job:
-        row = self.store.get(job.id)
-        assert row is not None
-        return row
-
-    def until(self, job: Job, is_so: Callable[[Job], bool]) -> Job:
-        wait_until(lambda: is_so(self.find(job)))
-        return self.find(job)
-
-    def until_end(self, job: Job) -> Job:
-        return self.until(job, lambda row: row.state.is_end)
-
-    def until_probe(self, job: Job, attempt: int = 1) -> Job:
-        """The job, once its child has begun."""
-        return self.until(job, lambda row: (row.stage, row.attempt) == ("probe", attempt))
-
-    def work(self) -> list[str]:
-        return sorted(path.name for path in (self.folder / "work").iterdir())
-
-    def stored(self) -> list[bytes]:
-        return [path.read_bytes() for path in (self.folder / "objects").rglob("*") if path.is_file()]
-
-    def tell(self, job: Job) -> None:
-        """A waiting child goes on."""
-        (self.folder / "work" / f"{job.id}.{self.find(job).fence}" / GO).touch()
-
-
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
     folder = Settings(data_dir=tmp_path / "data").prepare().data_dir
     with closing(Store(Settings(data_dir=folder).database)) as store:
         yield Bench(folder, store)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-
-
-def lives(pid: int | None) -> bool:
-    """A zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 # ------------------------------------------------------------------ ends
@@ -363,40 +283,6 @@ def test_a_child_is_told_where_its_files_are_and_what_it_may_use(bench: Bench) -
 
 
 # ------------------------------------------------------------------ real processes
-
-
-MAIN = """
-from multiprocessing.context import ForkServerContext
-import service.supervisor
-from tests.service.scripted_child import run_child
-service.supervisor.run_child = run_child
-ForkServerContext.set_forkserver_preload = lambda *_: None
-service.supervisor.main()
-"""
-
-
-@contextmanager
-def process(bench: Bench) -> Iterator["subprocess.Popen[bytes]"]:
-    """`python -m service.supervisor` with scripted children, killed at the end."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
-    environment |= {"GRADIENT_HEALTH_DATA_DIR": str(bench.folder), "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, env=environment) as started:
-        try:
-            yield started
-        finally:
-            started.kill()
-
-
-def child_of(bench: Bench, job: Job) -> int:
-    """The process that works in the folder of a running job."""
-    folder = bench.folder.resolve() / "work" / f"{job.id}.{job.fence}"
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if (entry / "cwd").readlink() == folder:
-                return int(entry.name)
-        except OSError:  # gone, or somebody else's
-            continue
-    raise AssertionError(f"nobody works in {folder}")
 
 
 @pytest.mark.server

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -24,9 +25,8 @@ from service.problems import Problem
 from service.settings import Settings
 from service.store import now
 from tests.analysis.small_reports import found, small_report
-from tests.analysis.test_pipeline import text_model
 from tests.gallery import he, mlp, npz, vectors, xavier
-from tests.service.test_client import Bridge, client_of
+from tests.service.application import Bridge, client_of
 
 HEALTHY, SICK = mlp(3, "Relu", he(), width=16), mlp(12, "Sigmoid", xavier(), width=16)
 NOWHERE = "http://127.0.0.1:1"
@@ -218,7 +218,9 @@ def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
 ) -> None:
     (tmp_path / "wrong.npz").write_bytes(npz(x=np.zeros((4, 31), np.float32)))
     strange = "(float[N,2] x) => (float[N,2] y) <float[2,2] W = {1,2,3,4}> { h = MatMul(x, W) [strange] y = Det(h) }"
-    (tmp_path / "strange.onnx").write_bytes(text_model(strange))
+    header = '<ir_version: 8, opset_import: ["" : 17]> test'
+    model = onnx.parser.parse_model(f"{header} {strange}")
+    (tmp_path / "strange.onnx").write_bytes(model.SerializeToString())
     message = refused(*arguments)
     for word in words:
         assert word in message

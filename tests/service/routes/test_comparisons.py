@@ -21,7 +21,7 @@ from service.jobs import State
 from service.settings import Settings
 from tests.analysis.small_reports import excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier
-from tests.service.test_app import UNSUPPORTED, Service, job_of, problem_in
+from tests.service.application import UNSUPPORTED, Service, job_of, problem_in
 
 HEALTHY, SICK = small_report(), small_report("unhealthy", found("GH101", "error", "layer-1", flow=1.0))
 RISK = small_report("at_risk", found("GH303", "warning", spread=1.0))
