@@ -10,12 +10,12 @@ from starlette.exceptions import HTTPException
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service import problems
-from service.context import Context
-from service.objects import Objects
+from service.api.context import Context
+from service.api.routes import analyses, catalogue, comparisons, health
+from service.jobs.store import Store
+from service.objects.folder import Objects
 from service.problems import ProblemError
-from service.routes import analyses, catalogue, comparisons, health
 from service.settings import Settings
-from service.store import Store
 
 Runner = Callable[[Settings], AbstractContextManager[None]]
 DESCRIPTION = "Measures how gradients travel through an ONNX model, says what is wrong, and proves which cure helps."

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from analysis.interventions._base import Factor
-from service.jobs import Job, State
+from service.jobs.job import Job, State
 
 
 class ProgressView(BaseModel):

@@ -23,7 +23,7 @@ from analysis.pipeline import analyze
 from analysis.render.text import render_text
 from analysis.report import Severity
 from analysis.rules import RULES, policy
-from service.configuration import find_configuration
+from service.cli._configuration import find_configuration
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +33,7 @@ SHELVES = (
     "analysis/interventions",
     "analysis/render",
     "analysis/ops",
-    "service/routes",
+    "service/api/routes",
     "service/cli",
 )
 ALLOWED_NEIGHBOURS = {
@@ -59,7 +59,7 @@ def loaded_by(statement: str) -> set[str]:
     "module",
     [
         "service.app",
-        "service.supervisor",
+        "service.worker.supervisor",
         "service.client",
         "analysis.rules",
         "analysis.render.html",

@@ -26,9 +26,9 @@ from analysis.render.html import render_html
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.rules import policy
+from service.cli._configuration import find_configuration, read_configuration
 from service.cli._files import read_report, write_all
 from service.client import Client
-from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
 
 

@@ -23,7 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from analysis.comparison import Comparison
 from analysis.report import Report, Verdict
-from service.objects import PART
+from service.objects.folder import PART
 from service.problems import Problem
 from tests.acceptance.conftest import SECONDS, Service, kill, serving, wait_until
 from tests.gallery import INPUTS, he, mlp, npz, vectors, xavier

@@ -13,11 +13,11 @@ import httpx
 from fastapi import FastAPI
 
 from analysis.report import Report
+from service.api.context import Context
 from service.client import TIMEOUT, Client
-from service.context import Context
-from service.jobs import Job, State
+from service.jobs.job import Job, State
+from service.jobs.store import now
 from service.problems import Problem, problem
-from service.store import now
 
 MODEL, BATCH = b"\x08\x08 bytes that the API never parses", b"PK a batch"
 FILES = {"model": ("network.onnx", MODEL), "batch": ("batch.npz", BATCH)}

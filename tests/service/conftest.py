@@ -14,8 +14,8 @@ from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
 from service.app import create_app
+from service.jobs.store import Store
 from service.settings import Settings
-from service.store import Store
 from tests.gallery import he, mlp, vectors, xavier
 from tests.service.application import Service
 

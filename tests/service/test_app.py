@@ -21,10 +21,10 @@ from analysis.report import LeftOut, ModelFile, Report, Verdict
 from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app
-from service.jobs import State
+from service.jobs.job import State
+from service.jobs.store import now
 from service.problems import Problem, problem
 from service.settings import Settings
-from service.store import now
 from tests.service.application import (
     BATCH,
     FILES,
@@ -721,7 +721,7 @@ def test_answers_are_as_documented(service: Service, document: dict[str, Any], h
 # ------------------------------------------------------------------ weight
 
 
-@pytest.mark.parametrize("module", ["service.app", "service.supervisor", "service.cli", "service.client"])
+@pytest.mark.parametrize("module", ["service.app", "service.worker.supervisor", "service.cli", "service.client"])
 def test_only_children_load_the_laboratory(module: str) -> None:
     script = f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))"
     output = subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.PIPE).stdout

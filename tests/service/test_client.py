@@ -16,13 +16,13 @@ from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
 from analysis.plan import without_steps
 from analysis.report import Report
+from service.api.context import Context
 from service.app import create_app
 from service.client import Client
-from service.context import Context
-from service.jobs import Job, State
+from service.jobs.job import Job, State
+from service.jobs.store import now
 from service.problems import ProblemError, problem
 from service.settings import Settings
-from service.store import now
 from tests.gallery import he, mlp, vectors, xavier
 from tests.service.application import Bridge, client_of
 

@@ -20,10 +20,10 @@ from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
-from service.jobs import State
+from service.jobs.job import State
+from service.jobs.store import now
 from service.problems import Problem
 from service.settings import Settings
-from service.store import now
 from tests.analysis.small_reports import found, small_report
 from tests.gallery import he, mlp, npz, vectors, xavier
 from tests.service.application import Bridge, client_of

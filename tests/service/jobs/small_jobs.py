@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from service.jobs import Job, Request, new_id
-from service.store import Store
+from service.jobs.job import Job, Request, new_id
+from service.jobs.store import Store
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from analysis.errors import BadOptions
-from service.configuration import find_configuration, read_configuration
+from service.cli._configuration import find_configuration, read_configuration
 
 
 def test_the_nearest_file_counts_and_the_own_one_before_the_shared_one(tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.jobs import Job, Request, new_id
+from service.jobs.job import Job, Request, new_id
+from service.jobs.store import Store, now
 from service.settings import Settings
-from service.store import Store, now
-from service.supervisor import Supervisor
-from tests.service.scripted_child import GO
+from service.worker.supervisor import Supervisor
+from tests.service.worker.scripted_child import GO
 
 SECONDS = 60.0
 """Patience with a busy machine."""
@@ -80,19 +80,19 @@ class Bench:
 
 MAIN = """
 from multiprocessing.context import ForkServerContext
-import service.supervisor
-from tests.service.scripted_child import run_child
-service.supervisor.run_child = run_child
+import service.worker.supervisor
+from tests.service.worker.scripted_child import run_child
+service.worker.supervisor.run_child = run_child
 ForkServerContext.set_forkserver_preload = lambda *_: None
-service.supervisor.main()
+service.worker.supervisor.main()
 """
 
 
 @contextmanager
 def process(bench: Bench) -> Iterator["subprocess.Popen[bytes]"]:
-    """`python -m service.supervisor` with scripted children, killed at the end."""
+    """`python -m service.worker.supervisor` with scripted children, killed at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
-    environment |= {"GRADIENT_HEALTH_DATA_DIR": str(bench.folder), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment |= {"GRADIENT_HEALTH_DATA_DIR": str(bench.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, env=environment) as started:
         try:
             yield started

@@ -5,8 +5,8 @@ from typing import Annotated, Final
 
 from fastapi import Query
 
-from service.context import Context
-from service.jobs import Job
+from service.api.context import Context
+from service.jobs.job import Job
 from service.problems import PROBLEM, Problem, problem, refusal
 from service.schemas import job_path
 

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from analysis.errors import AnalysisError
-from service.sandbox import Confinement
+from service.worker.sandbox import Confinement
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ Message = Progress | Done | Refused | Broken
 
 def run_child(assignment: Assignment | None, pipe: Connection) -> None:
     """First function of a child: the work, or with no assignment a sign of life."""
-    from service import child  # noqa: PLC0415 - loaded already in the fork server, never in the supervisor
+    from service.worker import child  # noqa: PLC0415 - loaded already in the fork server, never in the supervisor
 
     if assignment is None:
         pipe.send(Progress("ready", 1.0))

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from service.sandbox import KEPT_ENVIRONMENT, Confinement, confine
-from tests.service.bench import lives, wait_until
+from service.worker.sandbox import KEPT_ENVIRONMENT, Confinement, confine
+from tests.service.worker.bench import lives, wait_until
 
 GIB = 1 << 30
 SECRET = "GRADIENT_HEALTH_DATABASE_URL"
@@ -172,8 +172,8 @@ def test_limits_cannot_be_raised_again(limits: Confinement) -> None:
 SUPERVISOR = """
 import multiprocessing, sys, time
 from pathlib import Path
-from service.sandbox import Confinement
-from tests.service.scripted_child import busy
+from service.worker.sandbox import Confinement
+from tests.service.worker.scripted_child import busy
 if __name__ == "__main__":
     context = multiprocessing.get_context("forkserver")
     limits = Confinement(Path(sys.argv[1]), 1 << 30, 100, 1 << 20)
@@ -187,7 +187,7 @@ if __name__ == "__main__":
 def test_a_child_does_not_outlive_its_supervisor(limits: Confinement, tmp_path: Path, number: int) -> None:
     script = tmp_path / "supervisor.py"
     script.write_text(SUPERVISOR)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, script, limits.folder], env=environment) as supervisor:
         pid = limits.folder / "pid"
         wait_until(lambda: pid.exists() and pid.read_text() != "")

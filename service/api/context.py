@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from service.objects import Objects
+from service.intake.multipart import UploadLimits
+from service.jobs.store import Store
+from service.objects.folder import Objects
 from service.settings import Settings
-from service.store import Store
-from service.uploads import UploadLimits
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import UnsupportedOp
-from service.protocol import Assignment, Broken, Done, Progress, Refused
-from service.sandbox import Confinement, confine
+from service.worker.protocol import Assignment, Broken, Done, Progress, Refused
+from service.worker.sandbox import Confinement, confine
 
 GO = "go"
 """The file that tells a waiting child to go on; it lies in its folder, where the child is."""
@@ -18,7 +18,7 @@ REFUSAL = UnsupportedOp("Det has no conversion", where="node 'det'", hint="simpl
 
 
 def run_child(assignment: Assignment | None, pipe: Connection) -> None:
-    """In the place of `service.protocol.run_child`."""
+    """In the place of `service.worker.protocol.run_child`."""
     if assignment is None:
         pipe.send(Progress("ready", 1.0))
         return

@@ -17,7 +17,7 @@ from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
 from service.app import create_app
-from service.jobs import State
+from service.jobs.job import State
 from service.settings import Settings
 from tests.analysis.small_reports import excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier

@@ -9,8 +9,8 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
-from service.context import Context, context_of
-from service.store import now
+from service.api.context import Context, context_of
+from service.jobs.store import now
 
 router = APIRouter(tags=["health"])
 

@@ -18,9 +18,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from service.jobs import MAX_ATTEMPTS, Job, Request, State, new_id
-from service.store import ALIVE, LEASE, Store
-from tests.service.small_jobs import NOW, SECOND, claimed, found, small_job
+from service.jobs.job import MAX_ATTEMPTS, Job, Request, State, new_id
+from service.jobs.store import ALIVE, LEASE, Store
+from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
 AFTER_LEASE = LEASE + SECOND
 LOST = {"code": "worker-lost", "detail": "the worker vanished"}
@@ -357,7 +357,7 @@ def test_a_store_waits_for_whoever_else_is_opening_the_database(tmp_path: Path) 
 
 def test_a_job_survives_kill_9_right_after_it_was_submitted(sqlite: Store) -> None:
     script = (
-        "import os, signal; from tests.service.small_jobs import Store, small_job; given = small_job();"
+        "import os, signal; from tests.service.jobs.small_jobs import Store, small_job; given = small_job();"
         f"Store({str(sqlite.engine.url)!r}).submit(given);"
         "print(given.id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )

@@ -1,8 +1,8 @@
 """Claims jobs, starts a child for each, watches it, and writes the one result that counts.
 
-Run as `python -m service.supervisor`; one per data folder (a lock says so). It stops when its standard input closes:
-whoever started it holds the other end, so it never outlives the service. Children come from a fork server that has
-torch loaded, and die with the supervisor.
+Run as `python -m service.worker.supervisor`; one per data folder (a lock says so). It stops when its standard input
+closes: whoever started it holds the other end, so it never outlives the service. Children come from a fork server that
+has torch loaded, and die with the supervisor.
 """
 
 import fcntl
@@ -22,19 +22,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from service.jobs import Job, State
-from service.objects import Objects
+from service.jobs.job import Job, State
+from service.jobs.store import Store, now
+from service.objects.folder import Objects
 from service.problems import problem, problem_of
-from service.protocol import Assignment, Broken, Done, Message, Progress, Refused, run_child
-from service.sandbox import Confinement
 from service.settings import Settings
-from service.store import Store, now
+from service.worker.protocol import Assignment, Broken, Done, Message, Progress, Refused, run_child
+from service.worker.sandbox import Confinement
 
 POLL_SECONDS: Final = 0.05
 HEARTBEAT: Final = timedelta(seconds=5)
 LARGEST_REPORT: Final = 1 << 30
 GRACE_SECONDS: Final = 5.0
-PRELOADED: Final = ["service.child", "service.supervisor"]
+PRELOADED: Final = ["service.worker.child", "service.worker.supervisor"]
 """The second because a child imports the main module of its parent: half a second each, were it not there already."""
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from service.api.answers import HTML, JSON, preferred
 from service.problems import ProblemError
-from service.reports import HTML, JSON, preferred
 
 
 @pytest.mark.parametrize(

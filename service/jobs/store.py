@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Engine
 from sqlalchemy.types import TypeDecorator
 
-from service.jobs import DEFAULT_TENANT, Job, Request, State, after_loss
+from service.jobs.job import DEFAULT_TENANT, Job, Request, State, after_loss
 
 LEASE: Final = timedelta(seconds=30)
 ALIVE: Final = timedelta(seconds=15)

@@ -11,9 +11,9 @@ import pytest
 
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
-from service.objects import Objects
+from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.objects.folder import Objects
 from service.problems import ProblemError
-from service.uploads import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
 
 BOUNDARY = "------limit-of-parts"
 HEADERS = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}

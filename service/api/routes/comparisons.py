@@ -13,11 +13,9 @@ from analysis.comparison import Comparison
 from analysis.errors import BadReport
 from analysis.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.gate import Gate
-from service.context import Context, context_of
-from service.jobs import State
-from service.problems import PROBLEM, ProblemError, refusal
-from service.reports import VERDICT_HEADER
-from service.routes._jobs import (
+from service.api.answers import VERDICT_HEADER
+from service.api.context import Context, context_of
+from service.api.waiting import (
     ANY_OTHER,
     FailOn,
     come_back,
@@ -25,7 +23,9 @@ from service.routes._jobs import (
     stored_problem,
     unfinished,
 )
-from service.uploads import receive_json
+from service.intake.multipart import receive_json
+from service.jobs.job import State
+from service.problems import PROBLEM, ProblemError, refusal
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 SIDES: Final = ("old", "new")

@@ -16,12 +16,9 @@ from sqlalchemy.exc import IntegrityError
 from analysis.gate import Gate
 from analysis.report import ModelFile, Report
 from analysis.version import VERSION
-from service.context import Context, context_of
-from service.jobs import Job, State, new_id
-from service.jobs import Request as Question
-from service.problems import PROBLEM, ProblemError, refusal
-from service.reports import HTML, JSON, VARY, answer, preferred
-from service.routes._jobs import (
+from service.api.answers import HTML, JSON, VARY, answer, preferred
+from service.api.context import Context, context_of
+from service.api.waiting import (
     ANY_OTHER,
     RETRY_SECONDS,
     FailOn,
@@ -30,9 +27,12 @@ from service.routes._jobs import (
     stored_problem,
     unfinished,
 )
+from service.intake.multipart import Upload, receive
+from service.jobs.job import Job, State, new_id
+from service.jobs.job import Request as Question
+from service.jobs.store import now
+from service.problems import PROBLEM, ProblemError, refusal
 from service.schemas import JobView, job_path, view
-from service.store import now
-from service.uploads import Upload, receive
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 POLL_SECONDS: Final = 0.05

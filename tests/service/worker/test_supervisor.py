@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-import service.supervisor
-from service.jobs import MAX_ATTEMPTS, Job, State
+import service.worker.supervisor
+from service.jobs.job import MAX_ATTEMPTS, Job, State
+from service.jobs.store import LEASE, Store, now
 from service.problems import problem_of
 from service.settings import Settings
-from service.store import LEASE, Store, now
-from service.supervisor import BUG, LARGEST_REPORT, LOST
-from tests.service import scripted_child
-from tests.service.bench import SECONDS, Bench, child_of, lives, process, wait_until
-from tests.service.scripted_child import GO, REFUSAL
+from service.worker.supervisor import BUG, LARGEST_REPORT, LOST
+from tests.service.worker import scripted_child
+from tests.service.worker.bench import SECONDS, Bench, child_of, lives, process, wait_until
+from tests.service.worker.scripted_child import GO, REFUSAL
 
 AFTER_LEASE = LEASE + timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
 def _scripted_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.supervisor, "run_child", scripted_child.run_child)
+    monkeypatch.setattr(service.worker.supervisor, "run_child", scripted_child.run_child)
     monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", lambda *_: None)
 
 
@@ -104,7 +104,7 @@ def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
 def test_a_job_over_its_deadline_expires_and_its_child_dies(
     bench: Bench, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.supervisor, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(service.worker.supervisor, "GRACE_SECONDS", 0.1)
     with bench.serving(max_job_seconds=1.5) as supervisor:
         job = bench.submit(script)
         wait_until(lambda: len(supervisor.running) == 1)
@@ -126,7 +126,9 @@ def test_a_job_over_its_deadline_expires_and_its_child_dies(
 def test_a_result_with_a_stale_fence_is_dropped(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service.supervisor, "HEARTBEAT", timedelta(hours=1))  # it will not ask whether it is still its
+    monkeypatch.setattr(
+        service.worker.supervisor, "HEARTBEAT", timedelta(hours=1)
+    )  # it will not ask whether it is still its
     with bench.serving() as supervisor:
         job = bench.until_probe(bench.submit("report_when_told"))
         other = taken_over(bench)
@@ -145,7 +147,7 @@ def test_a_child_whose_job_was_taken_over_is_stopped(
         job = bench.until_probe(bench.submit("hang"))
         pid = supervisor.running[0].process.pid
         other = taken_over(bench)
-        monkeypatch.setattr(service.supervisor, "HEARTBEAT", timedelta(0))
+        monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
         wait_until(lambda: bench.work() == [] and supervisor.running == [])
         assert not lives(pid)
         assert bench.find(job) == other
@@ -161,7 +163,7 @@ def taken_over(bench: Bench) -> Job:
 
 
 def test_a_running_job_is_kept_without_news_of_progress(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.supervisor, "HEARTBEAT", timedelta(0))
+    monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
     with bench.serving():
         running = bench.until_probe(bench.submit("hang"))
         bench.until(running, lambda row: bool(running.lease_until and row.lease_until > running.lease_until))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.jobs import MAX_ATTEMPTS, Job, Request, State, after_loss, new_id
+from service.jobs.job import MAX_ATTEMPTS, Job, Request, State, after_loss, new_id
 
 ENDS = {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED}
 

@@ -17,8 +17,8 @@ from analysis.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from service.protocol import Assignment, Broken, Done, Progress, Refused
-from service.sandbox import confine
+from service.worker.protocol import Assignment, Broken, Done, Progress, Refused
+from service.worker.sandbox import confine
 
 REPORT: Final = "report.json"
 MODELS: Final = "models"

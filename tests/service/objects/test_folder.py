@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.objects import Blob, Objects
+from service.objects.folder import Blob, Objects
 
 CONTENT = b"weights" * 1000
 
@@ -156,8 +156,8 @@ def test_what_was_never_stored_is_not_found(objects: Objects) -> None:
 def test_what_a_killed_process_left_is_swept_away_and_nothing_else(objects: Objects) -> None:
     kept = objects.put(CONTENT)
     script = (
-        "import os, sys, pathlib, service.objects;"
-        "service.objects.Objects(pathlib.Path(sys.argv[1])).writer().write(b'half'); os.kill(os.getpid(), 9)"
+        "import os, sys, pathlib, service.objects.folder;"
+        "service.objects.folder.Objects(pathlib.Path(sys.argv[1])).writer().write(b'half'); os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", script, objects.folder], check=False)
     assert len(files(objects)) == 2

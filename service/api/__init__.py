@@ -1,0 +1,1 @@
+"""HTTP: translation and nothing else. Open `routes` first."""

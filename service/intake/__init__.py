@@ -1,0 +1,1 @@
+"""What arrives, on its way to becoming a job: open `multipart` first."""

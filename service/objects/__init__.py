@@ -1,0 +1,1 @@
+"""Uploads, reports and repaired models, by sha256: open `folder` first."""

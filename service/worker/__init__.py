@@ -1,0 +1,1 @@
+"""One confined child per job: open `supervisor` first, then `child`."""
