@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
-from service import problems
+from service.api import handlers
 from service.api.context import Context
 from service.api.routes import analyses, catalogue, comparisons, health
 from service.jobs.store import Store
@@ -41,9 +41,9 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.context = context
     for routes in (analyses, comparisons, catalogue, health):
         app.include_router(routes.router)
-    app.add_exception_handler(ProblemError, problems.answer_problem)
-    app.add_exception_handler(AnalysisError, problems.answer_analysis_error)
-    app.add_exception_handler(HTTPException, problems.answer_http_error)
-    app.add_exception_handler(RequestValidationError, problems.answer_validation_error)
-    app.add_exception_handler(Exception, problems.answer_bug)
+    app.add_exception_handler(ProblemError, handlers.answer_problem)
+    app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
+    app.add_exception_handler(HTTPException, handlers.answer_http_error)
+    app.add_exception_handler(RequestValidationError, handlers.answer_validation_error)
+    app.add_exception_handler(Exception, handlers.answer_bug)
     return app

@@ -7,14 +7,13 @@ from fastapi import Query
 
 from service.api.context import Context
 from service.jobs.job import Job
-from service.problems import PROBLEM, Problem, problem, refusal
+from service.problems import Problem, problem, refusal
 from service.schemas import job_path
 
 RETRY_SECONDS: Final = 2
 FailOn = Annotated[
     str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
 ]
-ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}
 
 
 def find_job(context: Context, job_id: str, where: str = "") -> Job:

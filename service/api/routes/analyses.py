@@ -18,8 +18,8 @@ from analysis.report import ModelFile, Report
 from analysis.version import VERSION
 from service.api.answers import HTML, JSON, VARY, answer, preferred
 from service.api.context import Context, context_of
+from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.waiting import (
-    ANY_OTHER,
     RETRY_SECONDS,
     FailOn,
     come_back,
@@ -31,7 +31,7 @@ from service.intake.multipart import Upload, receive
 from service.jobs.job import Job, State, new_id
 from service.jobs.job import Request as Question
 from service.jobs.store import now
-from service.problems import PROBLEM, ProblemError, refusal
+from service.problems import ProblemError, refusal
 from service.schemas import JobView, job_path, view
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])

@@ -14,7 +14,8 @@ from analysis.options import AnalysisOptions
 from analysis.report import report_schema
 from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
-from service.problems import PROBLEM, refusal
+from service.api.handlers import PROBLEM
+from service.problems import refusal
 from service.schemas import InterventionView, RuleView
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])

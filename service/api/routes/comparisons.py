@@ -15,8 +15,8 @@ from analysis.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.gate import Gate
 from service.api.answers import VERDICT_HEADER
 from service.api.context import Context, context_of
+from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.waiting import (
-    ANY_OTHER,
     FailOn,
     come_back,
     find_job,
@@ -25,7 +25,7 @@ from service.api.waiting import (
 )
 from service.intake.multipart import receive_json
 from service.jobs.job import State
-from service.problems import PROBLEM, ProblemError, refusal
+from service.problems import ProblemError, refusal
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
 SIDES: Final = ("old", "new")
