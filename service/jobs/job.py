@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -71,6 +71,11 @@ class Job:
     error: Mapping[str, Any] | None = None
     """The problem a failed job ended with."""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def now() -> datetime:
+    """The time, aware."""
+    return datetime.now(UTC)
 
 
 def new_id() -> str:

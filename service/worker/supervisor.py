@@ -22,8 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from service.jobs.job import Job, State
-from service.jobs.store import Store, now
+from service.jobs.job import Job, State, now
+from service.jobs.store import Store
 from service.objects.folder import Objects
 from service.problems import problem, problem_of
 from service.settings import Settings

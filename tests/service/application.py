@@ -15,8 +15,7 @@ from fastapi import FastAPI
 from analysis.report import Report
 from service.api.context import Context
 from service.client import TIMEOUT, Client
-from service.jobs.job import Job, State
-from service.jobs.store import now
+from service.jobs.job import Job, State, now
 from service.problems import Problem, problem
 
 MODEL, BATCH = b"\x08\x08 bytes that the API never parses", b"PK a batch"

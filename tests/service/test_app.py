@@ -21,8 +21,7 @@ from analysis.report import LeftOut, ModelFile, Report, Verdict
 from analysis.rules import RULES
 from analysis.version import VERSION
 from service.app import create_app
-from service.jobs.job import State
-from service.jobs.store import now
+from service.jobs.job import State, now
 from service.problems import Problem, problem
 from service.settings import Settings
 from tests.service.application import (

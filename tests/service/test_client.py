@@ -19,8 +19,7 @@ from analysis.report import Report
 from service.api.context import Context
 from service.app import create_app
 from service.client import Client
-from service.jobs.job import Job, State
-from service.jobs.store import now
+from service.jobs.job import Job, State, now
 from service.problems import ProblemError, problem
 from service.settings import Settings
 from tests.gallery import he, mlp, vectors, xavier

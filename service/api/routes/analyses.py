@@ -28,9 +28,8 @@ from service.api.waiting import (
     unfinished,
 )
 from service.intake.multipart import Upload, receive
-from service.jobs.job import Job, State, new_id
+from service.jobs.job import Job, State, new_id, now
 from service.jobs.job import Request as Question
-from service.jobs.store import now
 from service.problems import ProblemError, refusal
 from service.schemas import JobView, job_path, view
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
 from service.api.context import Context, context_of
-from service.jobs.store import now
+from service.jobs.job import now
 
 router = APIRouter(tags=["health"])
 

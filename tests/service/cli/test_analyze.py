@@ -20,8 +20,7 @@ from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
-from service.jobs.job import State
-from service.jobs.store import now
+from service.jobs.job import State, now
 from service.problems import Problem
 from service.settings import Settings
 from tests.analysis.small_reports import found, small_report

@@ -1,15 +1,10 @@
 """The job table, on SQLite always and on PostgreSQL where one answers (mark `server`)."""
 
 import dataclasses
-import signal
-import sqlite3
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from datetime import datetime
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -18,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from service.jobs.job import MAX_ATTEMPTS, Job, Request, State, new_id
+from service.jobs.job import MAX_ATTEMPTS, Job, State, new_id
 from service.jobs.store import ALIVE, LEASE, Store
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
@@ -27,13 +22,6 @@ LOST = {"code": "worker-lost", "detail": "the worker vanished"}
 
 
 # ------------------------------------------------------------------ clients
-
-
-def test_a_submitted_job_reads_back_as_it_was(store: Store) -> None:
-    request = Request("a" * 64, 'modèle "模型".onnx', None, '{"freeze":["é*"]}', "d" * 64)
-    given = Job(new_id(), request, NOW, idempotency_key="k" * 255, labels={"größe": "ünï", "empty": ""})
-    store.submit(given)
-    assert store.get(given.id) == given
 
 
 def test_what_was_never_submitted_is_not_there(store: Store) -> None:
@@ -93,18 +81,6 @@ def test_a_job_is_rejoined_while_it_waits_runs_and_has_succeeded(store: Store) -
     store.finish(running, State.SUCCEEDED, NOW, report="f" * 64)
     states.append(store.rejoinable("d" * 64))
     assert [each and each.state for each in states] == [State.QUEUED, State.RUNNING, State.SUCCEEDED]
-
-
-def test_times_are_aware_and_the_same_instants_whatever_zone_they_came_in(store: Store) -> None:
-    far_east = timezone(timedelta(hours=9))
-    given = dataclasses.replace(small_job(), created=NOW.astimezone(far_east))
-    store.submit(given)
-    running = claimed(store, (NOW + SECOND).astimezone(far_east))
-    store.finish(running, State.SUCCEEDED, (NOW + 2 * SECOND).astimezone(far_east))
-    ended = found(store, given)
-    assert (ended.created, ended.started, ended.finished) == (NOW, NOW + SECOND, NOW + 2 * SECOND)
-    assert running.lease_until == NOW + SECOND + LEASE
-    assert all(time.utcoffset() == timedelta(0) for time in (ended.created, ended.started, ended.finished) if time)
 
 
 # ------------------------------------------------------------------ workers
@@ -297,14 +273,6 @@ def test_a_worker_is_known_while_it_is_seen(store: Store) -> None:
     assert store.workers(NOW + ALIVE + SECOND) == {}
 
 
-def test_a_worker_of_a_deep_folder_has_room_for_its_name(store: Store) -> None:
-    owner = "host:/" + "deep/" * 100
-    store.submit(small_job())
-    store.seen(owner, NOW, ready=True)
-    assert store.workers(NOW) == {owner: True}
-    assert claimed(store, owner=owner).owner == owner
-
-
 def test_a_database_that_answers_can_be_pinged(store: Store) -> None:
     store.ping()
 
@@ -329,50 +297,6 @@ def test_writers_wait_for_each_other(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(store.submit, jobs))
     assert len(claim_the_rest(store)) == 64
-
-
-# ------------------------------------------------------------------ SQLite
-
-
-def test_sqlite_keeps_a_log_and_flushes_it_on_every_connection(sqlite: Store, tmp_path: Path) -> None:
-    sqlite.submit(small_job())
-    with sqlite.engine.connect() as first, sqlite.engine.connect().execution_options(reading=True) as second:
-        for connection in (first, second):
-            pragmas = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")]
-            assert pragmas == ["wal", 2]  # 2 is FULL, https://sqlite.org/pragma.html#pragma_synchronous
-    assert (tmp_path / "jobs.sqlite-wal").exists()
-
-
-def test_a_store_waits_for_whoever_else_is_opening_the_database(tmp_path: Path) -> None:
-    path = tmp_path / "jobs.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
-        other.execute("BEGIN IMMEDIATE")  # SQLite answers "locked" at once to who would change the mode meanwhile
-        release = threading.Timer(0.2, other.execute, ("COMMIT",))
-        release.start()
-        with closing(Store(f"sqlite:///{path}")) as store:
-            store.submit(given := small_job())
-            assert found(store, given) == given
-        release.join()
-
-
-def test_a_job_survives_kill_9_right_after_it_was_submitted(sqlite: Store) -> None:
-    script = (
-        "import os, signal; from tests.service.jobs.small_jobs import Store, small_job; given = small_job();"
-        f"Store({str(sqlite.engine.url)!r}).submit(given);"
-        "print(given.id, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    died = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=False)
-    assert died.returncode == -signal.SIGKILL
-    assert claimed(sqlite).id == died.stdout.strip()
-
-
-def test_readers_do_not_wait_for_a_writer(sqlite: Store) -> None:
-    given = small_job()
-    sqlite.submit(given)
-    with sqlite.engine.begin() as writing:
-        writing.execute(text("UPDATE jobs SET stage = 'unseen'"))
-        assert found(sqlite, given).stage == "queued"
-    assert found(sqlite, given).stage == "unseen"
 
 
 # ------------------------------------------------------------------ any order of events

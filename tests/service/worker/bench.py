@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.jobs.job import Job, Request, new_id
-from service.jobs.store import Store, now
+from service.jobs.job import Job, Request, new_id, now
+from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.supervisor import Supervisor
 from tests.service.worker.scripted_child import GO

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import service.worker.supervisor
-from service.jobs.job import MAX_ATTEMPTS, Job, State
-from service.jobs.store import LEASE, Store, now
+from service.jobs.job import MAX_ATTEMPTS, Job, State, now
+from service.jobs.store import LEASE, Store
 from service.problems import problem_of
 from service.settings import Settings
 from service.worker.supervisor import BUG, LARGEST_REPORT, LOST
