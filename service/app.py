@@ -13,7 +13,7 @@ from service.api import handlers
 from service.api.context import Context
 from service.api.routes import analyses, catalogue, comparisons, health
 from service.jobs.store import Store
-from service.objects.folder import Objects
+from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 from service.settings import Settings
 
@@ -29,7 +29,7 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    context = Context(settings, Store(settings.database), Objects(settings.objects_dir))
+    context = Context(settings, Store(settings.database), ObjectFolder(settings.objects_dir))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from service.intake.multipart import UploadLimits
 from service.jobs.store import Store
-from service.objects.folder import Objects
+from service.objects.blob import Objects
 from service.settings import Settings
 
 

@@ -18,7 +18,7 @@ from analysis.errors import NotOnnx
 from analysis.options import AnalysisOptions, parse_options
 from analysis.plan import asked_for
 from analysis.rules import policy
-from service.objects.folder import Blob, BlobWriter, Objects
+from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
 if TYPE_CHECKING:

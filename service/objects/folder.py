@@ -1,31 +1,22 @@
-"""Uploads, reports and repaired models, by sha256, in a folder.
-
-Written whole or not at all, and durable when `put` or `take` returns.
-"""
+"""Blobs in a folder: `ab/abcdef...`."""
 
 import fcntl
 import hashlib
 import os
 import tempfile
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
+
+from service.objects.blob import Blob
 
 PART: Final = ".part"
 CHUNK: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A stored object."""
-
-    sha256: str
-    size: int
-
-
-class Objects:
-    """A folder of blobs: `ab/abcdef...`."""
+class ObjectFolder:
+    """Uploads, reports and repaired models, as `service.objects.blob.Objects` promises them."""
 
     def __init__(self, folder: Path) -> None:
         """The folder exists."""
@@ -52,6 +43,11 @@ class Objects:
         """Read a blob."""
         return self.path(sha256).read_bytes()
 
+    @contextmanager
+    def local(self, sha256: str) -> Iterator[Path]:
+        """The file itself."""
+        yield self.path(sha256)
+
     def sweep(self) -> None:
         """Remove what killed processes left half written; a file somebody still writes is locked."""
         for path in self.folder.glob(f"*{PART}"):
@@ -59,15 +55,15 @@ class Objects:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
-    def writer(self) -> "BlobWriter":
+    def writer(self) -> "FolderWriter":
         """Store a stream."""
-        return BlobWriter(self)
+        return FolderWriter(self)
 
 
-class BlobWriter:
+class FolderWriter:
     """Receives a stream; nothing remains unless it is committed."""
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: ObjectFolder) -> None:
         """A temporary file beside the blobs."""
         self._objects = objects
         descriptor, name = tempfile.mkstemp(dir=objects.folder, suffix=PART)

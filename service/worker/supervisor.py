@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -24,7 +25,8 @@ from typing import Any, Final, Self
 
 from service.jobs.job import Job, State, now
 from service.jobs.store import Store
-from service.objects.folder import Objects
+from service.objects.blob import Objects
+from service.objects.folder import ObjectFolder
 from service.problems import problem, problem_of
 from service.settings import Settings
 from service.worker.protocol import Assignment, Broken, Done, Message, Progress, Refused, run_child
@@ -57,6 +59,7 @@ class Running:
     process: ForkServerProcess
     pipe: Connection
     folder: Path
+    paths: ExitStack
     deadline: datetime
     progress: Progress = field(default_factory=lambda: Progress("starting", 0.0))
     reported: Progress | None = None
@@ -71,7 +74,7 @@ class Supervisor:
         self.settings = settings.prepare()
         self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
         self.store = Store(settings.database)
-        self.objects = Objects(settings.objects_dir)
+        self.objects: Objects = ObjectFolder(settings.objects_dir)
         self.context: ForkServerContext = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
         self.running: list[Running] = []
@@ -125,19 +128,23 @@ class Supervisor:
     def _start(self, job: Job) -> Running:
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
         folder.mkdir()
+        paths = ExitStack()
+        assignment = self._assignment(job, folder, paths)
         receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=run_child, args=(self._assignment(job, folder), sender), daemon=True)
+        process = self.context.Process(target=run_child, args=(assignment, sender), daemon=True)
         process.start()
         sender.close()
         deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
-        return Running(job, process, receiver, folder, deadline)
+        return Running(job, process, receiver, folder, paths, deadline)
 
-    def _assignment(self, job: Job, folder: Path) -> Assignment:
+    def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
+        """What a child is told; its files can be read until `paths` is closed."""
         request, settings = job.request, self.settings
+        batch = request.batch_sha256
         return Assignment(
-            model=self.objects.path(request.model_sha256),
+            model=paths.enter_context(self.objects.local(request.model_sha256)),
             model_name=request.model_name,
-            batch=None if request.batch_sha256 is None else self.objects.path(request.batch_sha256),
+            batch=None if batch is None else paths.enter_context(self.objects.local(batch)),
             options=request.options,
             models_bytes=settings.max_models_bytes,
             confinement=Confinement(
@@ -203,6 +210,7 @@ class Supervisor:
     def _clean(self, child: Running) -> None:
         self._kill(child)
         child.pipe.close()
+        child.paths.close()
         shutil.rmtree(child.folder, ignore_errors=True)
         self.running.remove(child)
 

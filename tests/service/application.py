@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,6 +30,11 @@ class Service:
     """An application and the worker's side of its data folder."""
 
     app: FastAPI
+
+    @property
+    def folder(self) -> Path:
+        """Where the blobs are."""
+        return self.context.settings.objects_dir
 
     @property
     def context(self) -> Context:
@@ -117,4 +123,4 @@ def job_of(response: httpx.Response) -> str:
 
 
 def stored_files(service: Service) -> int:
-    return sum(path.is_file() for path in service.context.objects.folder.rglob("*"))
+    return sum(path.is_file() for path in service.folder.rglob("*"))

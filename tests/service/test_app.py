@@ -585,7 +585,7 @@ def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
 
 def test_lost_storage_is_unready(service: Service) -> None:
     service.context.store.seen("worker", now(), ready=True)
-    service.context.objects.folder.rmdir()
+    service.folder.rmdir()
     response = service.get("/readyz")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert response.json()["checks"]["storage"] == "not writable"

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,6 +13,7 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from sqlalchemy.exc import IntegrityError
+from starlette.background import BackgroundTask
 
 from analysis.gate import Gate
 from analysis.report import ModelFile, Report
@@ -178,7 +180,10 @@ async def get_variant_model(
     if if_none_match is not None and file.sha256 in if_none_match:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     name = f"{Path(job.request.model_name).stem}.{variant}.onnx"
-    return FileResponse(context.objects.path(file.sha256), headers=headers, media_type=ONNX, filename=name)
+    reading = ExitStack()
+    path = reading.enter_context(context.objects.local(file.sha256))
+    done = BackgroundTask(reading.close)
+    return FileResponse(path, headers=headers, media_type=ONNX, filename=name, background=done)
 
 
 # ------------------------------------------------------------------ submission

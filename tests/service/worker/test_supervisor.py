@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -273,7 +273,7 @@ def test_a_supervisor_is_ready_once_its_fork_server_is(bench: Bench, monkeypatch
 
 def test_a_child_is_told_where_its_files_are_and_what_it_may_use(bench: Bench) -> None:
     supervisor = bench.supervisor(max_job_seconds=100, max_job_memory_bytes=3 << 30, max_models_bytes=5000)
-    assignment = supervisor._assignment(bench.submit("script"), bench.folder)
+    assignment = supervisor._assignment(bench.submit("script"), bench.folder, ExitStack())
     supervisor.store.close()
     objects = bench.folder / "objects"
     assert (assignment.model, assignment.batch) == (objects / "aa" / ("a" * 64), objects / "bb" / ("b" * 64))
