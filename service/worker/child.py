@@ -17,7 +17,7 @@ from analysis.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from service.worker.protocol import Assignment, Broken, Done, Progress, Refused
+from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import confine
 
 REPORT: Final = "report.json"
@@ -46,7 +46,7 @@ def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connectio
         assignment.batch,
         parse_options(assignment.options),
         models=Destination(folder / MODELS, room=assignment.models_bytes),
-        progress=lambda stage, fraction: pipe.send(Progress(stage, fraction)),
+        progress=lambda stage, fraction: pipe.send(Reached(stage, fraction)),
     )
     engine = dataclasses.replace(report.engine, sandbox=sandbox)
     (folder / REPORT).write_bytes(report.model_copy(update={"engine": engine}).to_json())

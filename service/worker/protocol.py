@@ -1,10 +1,9 @@
-"""What supervisor and child say to each other, and how a child gets from the one to the other.
+"""What supervisor and child say to each other: data only.
 
 Light on purpose: the supervisor never loads torch, the fork server has it loaded before the first child starts.
 """
 
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from analysis.errors import AnalysisError
@@ -24,7 +23,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Reached:
     """How far it is."""
 
     stage: str
@@ -53,14 +52,12 @@ class Broken:
     kind: str
 
 
-Message = Progress | Done | Refused | Broken
+@dataclass(frozen=True, slots=True)
+class Died:
+    """It ended without a word; what is left of it is its exit code, negative for a signal."""
+
+    exit_code: int
 
 
-def run_child(assignment: Assignment | None, pipe: Connection) -> None:
-    """First function of a child: the work, or with no assignment a sign of life."""
-    from service.worker import child  # noqa: PLC0415 - loaded already in the fork server, never in the supervisor
-
-    if assignment is None:
-        pipe.send(Progress("ready", 1.0))
-    else:
-        child.run(assignment, pipe)
+Ending = Done | Refused | Broken | Died
+Message = Reached | Done | Refused | Broken

@@ -1,68 +1,46 @@
 """Claims jobs, starts a child for each, watches it, and writes the one result that counts.
 
-Run as `python -m service.worker.supervisor`; one per data folder (a lock says so). It stops when its standard input
-closes: whoever started it holds the other end, so it never outlives the service. Children come from a fork server that
-has torch loaded, and die with the supervisor.
+One per data folder (`lock`), run as `python -m service.worker`. The row is the truth: what a child says is written with
+the fence of its claim, and thrown away where the job has been claimed again meanwhile.
 """
 
-import fcntl
 import logging
-import multiprocessing
-import os
 import shutil
-import signal
 import socket
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from http import HTTPStatus
-from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final
 
 from service.jobs.job import Job, State, now
 from service.jobs.store import Store
 from service.objects.blob import Objects
 from service.objects.folder import ObjectFolder
-from service.problems import problem, problem_of
 from service.settings import Settings
-from service.worker.protocol import Assignment, Broken, Done, Message, Progress, Refused, run_child
+from service.worker.children import Child, ForkServer, end, listen, wait_for_news
+from service.worker.endings import LOST, StoredProblem, failure, overdue
+from service.worker.protocol import Assignment, Done, Ending, Reached
 from service.worker.sandbox import Confinement
 
-POLL_SECONDS: Final = 0.05
+TICK_SECONDS: Final = 0.05
+"""So long nobody looks for new jobs and stops."""
 HEARTBEAT: Final = timedelta(seconds=5)
 LARGEST_REPORT: Final = 1 << 30
-GRACE_SECONDS: Final = 5.0
-PRELOADED: Final = ["service.worker.child", "service.worker.supervisor"]
-"""The second because a child imports the main module of its parent: half a second each, were it not there already."""
 log = logging.getLogger(__name__)
-
-LOST: Final = problem(
-    "worker-lost",
-    HTTPStatus.INTERNAL_SERVER_ERROR,
-    "the worker vanished during every attempt",
-    hint="the model may exceed the machine; see /readyz and the logs",
-).model_dump()
-BUG: Final = problem(
-    "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error ended the analysis; it was logged"
-).model_dump()
 
 
 @dataclass(slots=True)
 class Running:
-    """A child at work."""
+    """A job and the child that works on it."""
 
     job: Job
-    process: ForkServerProcess
-    pipe: Connection
-    folder: Path
+    child: Child
     paths: ExitStack
+    """Holds the files it reads."""
     deadline: datetime
-    progress: Progress = field(default_factory=lambda: Progress("starting", 0.0))
-    reported: Progress | None = None
+    reported: Reached | None = None
     renewed: datetime = field(default_factory=now)
 
 
@@ -75,8 +53,7 @@ class Supervisor:
         self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
         self.store = Store(settings.database)
         self.objects: Objects = ObjectFolder(settings.objects_dir)
-        self.context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOADED)
+        self.fork_server = ForkServer()
         self.running: list[Running] = []
         self.stopping = threading.Event()
         self._seen = datetime.min.replace(tzinfo=now().tzinfo)
@@ -84,37 +61,41 @@ class Supervisor:
 
     def serve(self) -> None:
         """Until told to stop; running jobs are given back then."""
+        self._clear()
+        self.store.seen(self.owner, now(), ready=False)
+        self.fork_server.warm_up()
+        self._ready = True
+        while not self.stopping.is_set():
+            self._beat()
+            for run in list(self.running):
+                self._watch(run)
+            if not self._claim():
+                self._rest()
+        for run in list(self.running):
+            self._drop(run)
+            self.store.release(run.job)
+
+    def _clear(self) -> None:
+        """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
         self.store.reap(now(), LOST, owner=self.owner)
         shutil.rmtree(self.settings.work_dir, ignore_errors=True)
         self.settings.work_dir.mkdir(parents=True)
         self.objects.sweep()
-        self.store.seen(self.owner, now(), ready=False)
-        self._warm_up()
-        while not self.stopping.is_set():
-            self._beat()
-            for child in list(self.running):
-                self._watch(child)
-            if not self._claim():
-                self._listen()
-        for child in list(self.running):
-            self._clean(child)
-            self.store.release(child.job)
-
-    def _warm_up(self) -> None:
-        """Start the fork server before the first job has to wait for it."""
-        receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=run_child, args=(None, sender))
-        process.start()
-        sender.close()
-        receiver.recv()
-        process.join()
-        self._ready = True
 
     def _beat(self) -> None:
         if now() - self._seen > HEARTBEAT:
             self._seen = now()
             self.store.seen(self.owner, self._seen, ready=self._ready)
             self.store.reap(self._seen, LOST)
+
+    def _rest(self) -> None:
+        """Wait for a message, but never long."""
+        if self.running:
+            wait_for_news([run.child for run in self.running], TICK_SECONDS)
+        else:
+            self.stopping.wait(TICK_SECONDS)
+
+    # -------------------------------------------------------------- starts
 
     def _claim(self) -> bool:
         """Start the next job if there is one and a slot for it."""
@@ -127,15 +108,10 @@ class Supervisor:
 
     def _start(self, job: Job) -> Running:
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
-        folder.mkdir()
         paths = ExitStack()
-        assignment = self._assignment(job, folder, paths)
-        receiver, sender = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=run_child, args=(assignment, sender), daemon=True)
-        process.start()
-        sender.close()
+        child = self.fork_server.start(self._assignment(job, folder, paths))
         deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
-        return Running(job, process, receiver, folder, paths, deadline)
+        return Running(job, child, paths, deadline)
 
     def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
         """What a child is told; its files can be read until `paths` is closed."""
@@ -155,126 +131,43 @@ class Supervisor:
             ),
         )
 
-    def _listen(self) -> None:
-        """Wait for a message, but never long."""
-        pipes = [child.pipe for child in self.running]
-        if pipes:
-            multiprocessing.connection.wait(pipes, POLL_SECONDS)
-        else:
-            self.stopping.wait(POLL_SECONDS)
+    # -------------------------------------------------------------- ends
 
-    def _watch(self, child: Running) -> None:
-        while child.pipe.poll():
-            try:
-                message = child.pipe.recv()
-            except (EOFError, OSError):  # OSError: it died in the middle of a message
-                self._end(child, State.FAILED, error=_death(child))
-                return
-            if self._hear(child, message):
-                return
-        if now() > child.deadline:
-            self._end(child, State.EXPIRED, error=_expired(self.settings.max_job_seconds))
-        elif not self._renew(child):
-            log.warning("job %s was taken over", child.job.id)
-            self._clean(child)
+    def _watch(self, run: Running) -> None:
+        ending = listen(run.child)
+        if ending is not None:
+            self._conclude(run, ending)
+        elif now() > run.deadline:
+            self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
+        elif not self._renew(run):
+            log.warning("job %s was taken over", run.job.id)
+            self._drop(run)
 
-    def _hear(self, child: Running, message: Message) -> bool:
-        """React to a message; True when the child has ended."""
-        if isinstance(message, Progress):
-            child.progress = message
-            return False
-        if isinstance(message, Done):
-            for path in sorted(message.models.glob("*.onnx")):
-                self.objects.take(path)
-            self._end(child, State.SUCCEEDED, report=self.objects.take(message.report).sha256)
-        elif isinstance(message, Refused):
-            self._end(child, State.FAILED, error=problem_of(message.error).model_dump())
-        elif isinstance(message, Broken):
-            self._end(child, State.FAILED, error=BUG)
-        return True
-
-    def _renew(self, child: Running) -> bool:
+    def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""
-        if child.progress is child.reported and now() - child.renewed < HEARTBEAT:
+        reached = run.child.reached
+        if reached is run.reported and now() - run.renewed < HEARTBEAT:
             return True
-        child.reported, child.renewed = child.progress, now()
-        return self.store.keep(child.job, child.renewed, child.progress.stage, child.progress.fraction)
+        run.reported, run.renewed = reached, now()
+        return self.store.keep(run.job, run.renewed, reached.stage, reached.fraction)
 
-    def _end(
-        self, child: Running, state: State, *, report: str | None = None, error: dict[str, Any] | None = None
+    def _conclude(self, run: Running, ending: Ending) -> None:
+        """Keep what the child left, then say how the job ended."""
+        if isinstance(ending, Done):
+            for path in sorted(ending.models.glob("*.onnx")):
+                self.objects.take(path)
+            self._finish(run, State.SUCCEEDED, report=self.objects.take(ending.report).sha256)
+        else:
+            self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
+
+    def _finish(
+        self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None
     ) -> None:
-        if not self.store.finish(child.job, state, now(), report=report, error=error):
-            log.warning("the result of job %s came too late", child.job.id)
-        self._clean(child)
+        if not self.store.finish(run.job, state, now(), report=report, error=error):
+            log.warning("the result of job %s came too late", run.job.id)
+        self._drop(run)
 
-    def _clean(self, child: Running) -> None:
-        self._kill(child)
-        child.pipe.close()
-        child.paths.close()
-        shutil.rmtree(child.folder, ignore_errors=True)
-        self.running.remove(child)
-
-    def _kill(self, child: Running) -> None:
-        child.process.join(timeout=0.2)
-        if child.process.is_alive():
-            child.process.terminate()
-            child.process.join(timeout=GRACE_SECONDS)
-        if child.process.is_alive():
-            child.process.kill()
-            child.process.join()
-
-
-def _death(child: Running) -> dict[str, Any]:
-    """A child that ended without a word."""
-    child.process.join(timeout=GRACE_SECONDS)
-    code = child.process.exitcode or 0
-    cause = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    detail = f"the analysis died of {cause} in stage {child.progress.stage!r}"
-    hint = "it may have run out of memory: send a smaller batch"
-    return problem("worker-crashed", HTTPStatus.INTERNAL_SERVER_ERROR, detail, hint=hint).model_dump()
-
-
-def _expired(seconds: float) -> dict[str, Any]:
-    detail = f"the analysis took longer than {seconds:g} s"
-    hint = "use options.effort=quick or a smaller batch"
-    return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
-
-
-class Lock:
-    """One supervisor per data folder."""
-
-    def __init__(self, folder: Path) -> None:
-        """Not yet held."""
-        self._descriptor = os.open(folder / "supervisor.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-
-    def __enter__(self) -> Self:
-        """Wait for a predecessor that is still ending."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go."""
-        os.close(self._descriptor)
-
-
-def main() -> None:
-    """Serve until standard input closes or a signal comes."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    settings = Settings().prepare()
-    with Lock(settings.data_dir):
-        supervisor = Supervisor(settings)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: supervisor.stopping.set())
-        threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
-        supervisor.serve()
-
-
-def _stop_with_parent(supervisor: Supervisor) -> None:
-    """Not through sys.stdin, whose lock this thread would still hold when the interpreter ends."""
-    while os.read(0, 1):
-        pass
-    supervisor.stopping.set()
-
-
-if __name__ == "__main__":
-    main()
+    def _drop(self, run: Running) -> None:
+        end(run.child)
+        run.paths.close()
+        self.running.remove(run)

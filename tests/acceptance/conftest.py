@@ -110,7 +110,7 @@ class Service:
         return found
 
     def supervisor(self) -> int:
-        (pid,) = self.processes("-m\0service.worker.supervisor")
+        (pid,) = self.processes("-m\0service.worker\0")
         return pid
 
     def child(self, job_id: str) -> int | None:

@@ -80,17 +80,18 @@ class Bench:
 
 MAIN = """
 from multiprocessing.context import ForkServerContext
-import service.worker.supervisor
+import service.worker.children
+from service.worker.__main__ import main
 from tests.service.worker.scripted_child import run_child
-service.worker.supervisor.run_child = run_child
+service.worker.children.run_child = run_child
 ForkServerContext.set_forkserver_preload = lambda *_: None
-service.worker.supervisor.main()
+main()
 """
 
 
 @contextmanager
 def process(bench: Bench) -> Iterator["subprocess.Popen[bytes]"]:
-    """`python -m service.worker.supervisor` with scripted children, killed at the end."""
+    """`python -m service.worker` with scripted children, killed at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
     environment |= {"GRADIENT_HEALTH_DATA_DIR": str(bench.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
     with subprocess.Popen([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, env=environment) as started:

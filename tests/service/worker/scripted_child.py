@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import UnsupportedOp
-from service.worker.protocol import Assignment, Broken, Done, Progress, Refused
+from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import Confinement, confine
 
 GO = "go"
@@ -18,12 +18,12 @@ REFUSAL = UnsupportedOp("Det has no conversion", where="node 'det'", hint="simpl
 
 
 def run_child(assignment: Assignment | None, pipe: Connection) -> None:
-    """In the place of `service.worker.protocol.run_child`."""
+    """In the place of `service.worker.launch.run_child`."""
     if assignment is None:
-        pipe.send(Progress("ready", 1.0))
+        pipe.send(Reached("ready", 1.0))
         return
     confine(assignment.confinement)
-    pipe.send(Progress("probe", 0.25))
+    pipe.send(Reached("probe", 0.25))
     SCRIPTS[assignment.options](pipe)
 
 
@@ -68,7 +68,7 @@ def hang(_: Connection) -> NoReturn:
 
 def hang_for_good(pipe: Connection) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe.send(Progress("deaf", 0.5))
+    pipe.send(Reached("deaf", 0.5))
     hang(pipe)
 
 

@@ -1,21 +1,19 @@
 """The supervisor, with children that follow a script instead of loading torch; acceptance tests have real ones."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import timedelta
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 
+import service.worker.children
 import service.worker.supervisor
 from service.jobs.job import MAX_ATTEMPTS, Job, State, now
-from service.jobs.store import LEASE, Store
+from service.jobs.store import LEASE
 from service.problems import problem_of
-from service.settings import Settings
-from service.worker.supervisor import BUG, LARGEST_REPORT, LOST
-from tests.service.worker import scripted_child
+from service.worker.endings import BUG, LOST
+from service.worker.supervisor import LARGEST_REPORT
 from tests.service.worker.bench import SECONDS, Bench, child_of, lives, process, wait_until
 from tests.service.worker.scripted_child import GO, REFUSAL
 
@@ -23,16 +21,8 @@ AFTER_LEASE = LEASE + timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
-def _scripted_children(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.worker.supervisor, "run_child", scripted_child.run_child)
-    monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", lambda *_: None)
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    folder = Settings(data_dir=tmp_path / "data").prepare().data_dir
-    with closing(Store(Settings(data_dir=folder).database)) as store:
-        yield Bench(folder, store)
+def _scripted(scripted_children: None) -> None:
+    """No child loads torch."""
 
 
 # ------------------------------------------------------------------ ends
@@ -104,11 +94,11 @@ def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
 def test_a_job_over_its_deadline_expires_and_its_child_dies(
     bench: Bench, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.worker.supervisor, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(service.worker.children, "GRACE_SECONDS", 0.1)
     with bench.serving(max_job_seconds=1.5) as supervisor:
         job = bench.submit(script)
         wait_until(lambda: len(supervisor.running) == 1)
-        pid = supervisor.running[0].process.pid
+        pid = supervisor.running[0].child.process.pid
         expired = bench.until_end(job)
         assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
         assert not lives(pid)
@@ -145,7 +135,7 @@ def test_a_child_whose_job_was_taken_over_is_stopped(
 ) -> None:
     with bench.serving() as supervisor:
         job = bench.until_probe(bench.submit("hang"))
-        pid = supervisor.running[0].process.pid
+        pid = supervisor.running[0].child.process.pid
         other = taken_over(bench)
         monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
         wait_until(lambda: bench.work() == [] and supervisor.running == [])
@@ -213,7 +203,7 @@ def test_two_slots_run_the_two_oldest_jobs_side_by_side(bench: Bench) -> None:
         first, second, third = (bench.submit("report_when_told") for _ in range(3))
         bench.until_probe(first)
         bench.until_probe(second)
-        pids = {child.process.pid for child in supervisor.running}
+        pids = {run.child.process.pid for run in supervisor.running}
         assert len(pids) == 2
         assert all(map(lives, pids))
         assert [bench.find(job).state for job in (first, second, third)] == ["running", "running", "queued"]
@@ -241,7 +231,7 @@ def test_one_crash_leaves_the_neighbour_alone(bench: Bench) -> None:
 def test_a_stop_gives_running_jobs_back_as_if_never_claimed(bench: Bench) -> None:
     with bench.serving(job_slots=2) as supervisor:
         jobs = [bench.until_probe(bench.submit("hang")) for _ in range(2)]
-        pids = [child.process.pid for child in supervisor.running]
+        pids = [run.child.process.pid for run in supervisor.running]
     for job in jobs:
         released = bench.find(job)
         assert (released.state, released.attempt, released.fence) == (State.QUEUED, 0, 1)
