@@ -10,8 +10,8 @@ from starlette.exceptions import HTTPException
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service.api import handlers
-from service.api.context import Context
-from service.api.routes import analyses, catalogue, comparisons, health
+from service.api.context import Parts
+from service.api.routes import analyses, catalogue, comparisons, health, variants
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
@@ -29,17 +29,17 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    context = Context(settings, Store(settings.database), ObjectFolder(settings.objects_dir))
+    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with runner(settings):
             yield
-        context.store.close()
+        parts.store.close()
 
     app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
-    app.state.context = context
-    for routes in (analyses, comparisons, catalogue, health):
+    app.state.parts = parts
+    for routes in (analyses, variants, comparisons, catalogue, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)

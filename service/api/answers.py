@@ -1,39 +1,29 @@
-"""A stored report as an answer: JSON or a page, as the client prefers, through the gate, each with its own ETag."""
+"""A stored report as a response: through the gate, each form with its own ETag; or the problem in its place."""
 
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Annotated, Final
 
+from fastapi import Query
 from fastapi.responses import Response
 
 from analysis.gate import Gate
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import Report
-from service.problems import ProblemError, problem
+from service.api.accept import HTML, JSON
+from service.jobs.job import Job, State
+from service.objects.blob import Objects
+from service.problems import Problem, ProblemError, problem
 
-JSON: Final = "application/json"
-HTML: Final = "text/html"
-OFFERED: Final = (JSON, HTML)
 VERDICT_HEADER: Final = "Gradient-Health-Verdict"
-VARY: Final = {"Vary": "Accept"}
-RANGE: Final = re.compile(r"\s*([\w!#$&^.+*-]+)/([\w!#$&^.+*-]+)\s*((?:;.*)?)", re.ASCII)
-QUALITY: Final = re.compile(r";\s*q\s*=\s*([^;\s]*)\s*(?:;|$)", re.IGNORECASE)
-WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
+FailOn = Annotated[
+    str | None, Query(description="Gate: info, warning or error, with or without `,inconclusive`", examples=["error"])
+]
 
 
-def preferred(accept: Iterable[str]) -> str:
-    """The form that a client's Accept headers like best (RFC 9110, 12.5.1); JSON where they like both alike.
-
-    Raises ProblemError where they refuse both.
-    """
-    ranges = [each for header in accept for each in _ranges(header)]
-    chosen = max(OFFERED, key=lambda offer: _quality(offer, ranges)) if ranges else JSON
-    if ranges and not _quality(chosen, ranges):
-        detail = f"a report is {' or '.join(OFFERED)}, and this request accepts neither"
-        raise ProblemError(problem("not-acceptable", HTTPStatus.NOT_ACCEPTABLE, detail, where="Accept"), VARY)
-    return chosen
+def gate_of(fail_on: str | None) -> Gate | None:
+    """What a request asks reports to pass. Raises BadOptions."""
+    return None if fail_on is None else Gate.parse(fail_on)
 
 
 def answer(content: bytes, report: Report, gate: Gate | None, kind: str = JSON, known: str = "") -> Response:
@@ -53,25 +43,25 @@ def answer(content: bytes, report: Report, gate: Gate | None, kind: str = JSON, 
     return Response(content, status, headers, "text/html; charset=utf-8" if kind == HTML else JSON)
 
 
-def _ranges(header: str) -> Iterator[tuple[str, str, float]]:
-    """(type, subtype, quality); what is no media range counts for nothing."""
-    for each in header.split(","):
-        match = RANGE.fullmatch(each)
-        if match is None:
-            continue
-        stated = QUALITY.search(match[3])
-        if stated is None or WEIGHT.fullmatch(stated[1]):
-            yield match[1].lower(), match[2].lower(), 1.0 if stated is None else float(stated[1])
+def answer_end(objects: Objects, job: Job, gate: Gate | None, kind: str = JSON, known: str = "") -> Response:
+    """The report of a job that succeeded, through the gate; raises the problem of any other."""
+    content, report = stored_report(objects, job)
+    return answer(content, report, gate, kind, known)
 
 
-def _quality(offer: str, ranges: Sequence[tuple[str, str, float]]) -> float:
-    """What the most specific range that covers an offer says; 0: not accepted."""
-    main, sub = offer.split("/")
-    for wanted in ((main, sub), (main, "*"), ("*", "*")):
-        qualities = [quality for *named, quality in ranges if tuple(named) == wanted]
-        if qualities:
-            return max(qualities)
-    return 0.0
+def stored_report(objects: Objects, job: Job) -> tuple[bytes, Report]:
+    """Of a job that succeeded; raises the problem of any other."""
+    if job.state is not State.SUCCEEDED or job.report_sha256 is None:
+        raise ProblemError(stored_problem(job))
+    content = objects.get(job.report_sha256)
+    return content, Report.from_json(content)
+
+
+def stored_problem(job: Job) -> Problem:
+    """What a job without a report ended with."""
+    if job.error is not None:
+        return Problem.model_validate(job.error)
+    return problem("job-cancelled", HTTPStatus.GONE, "the analysis was cancelled")
 
 
 def _names(known: str, tag: str) -> bool:

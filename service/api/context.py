@@ -1,4 +1,4 @@
-"""What routes need: made once by the app, found on every request."""
+"""What routes are given: the parts of the service, made once by the app, and who asks."""
 
 import threading
 from dataclasses import dataclass, field
@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from service.intake.multipart import UploadLimits
+from service.jobs.job import DEFAULT_TENANT
 from service.jobs.store import Store
 from service.objects.blob import Objects
 from service.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Context:
+class Parts:
     """The parts of a running service."""
 
     settings: Settings
@@ -28,8 +29,13 @@ class Context:
         return UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, settings.idle_upload_seconds)
 
 
-def context_of(request: Request) -> Context:
-    """The context of the app a request came to."""
-    context = request.app.state.context
-    assert isinstance(context, Context)
-    return context
+def parts_of(request: Request) -> Parts:
+    """The parts of the app a request came to."""
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts)
+    return parts
+
+
+def tenant_of(request: Request) -> str:
+    """Whose jobs a request may see: as long as there are no keys, everybody's are the same."""
+    return DEFAULT_TENANT

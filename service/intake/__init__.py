@@ -1,1 +1,1 @@
-"""What arrives, on its way to becoming a job: open `multipart` first."""
+"""What arrives becomes a job: open `multipart` for how bytes reach storage, `submission` for what becomes of them."""

@@ -38,7 +38,7 @@ DEFAULT_TENANT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Question:
     """What was asked for; the digest names it."""
 
     model_sha256: str
@@ -54,7 +54,7 @@ class Job:
     """A row of the job table."""
 
     id: str
-    request: Request
+    question: Question
     created: datetime
     state: State = State.QUEUED
     tenant: str = DEFAULT_TENANT

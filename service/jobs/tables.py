@@ -6,7 +6,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Float, Index, Integer, Row, String, Table, Text
 
 from service.database import METADATA, Utc
-from service.jobs.job import Job, Request, State
+from service.jobs.job import Job, Question, State
 
 JOBS: Final = Table(
     "jobs",
@@ -47,7 +47,7 @@ WORKERS: Final = Table(
 
 def row_of(job: Job) -> dict[str, Any]:
     """The columns of a job that waits."""
-    request = job.request
+    question = job.question
     return {
         "id": job.id,
         "tenant": job.tenant,
@@ -57,11 +57,11 @@ def row_of(job: Job) -> dict[str, Any]:
         "created": job.created,
         "stage": job.stage,
         "fraction": job.fraction,
-        "model_sha256": request.model_sha256,
-        "model_name": request.model_name,
-        "batch_sha256": request.batch_sha256,
-        "options": request.options,
-        "digest": request.digest,
+        "model_sha256": question.model_sha256,
+        "model_name": question.model_name,
+        "batch_sha256": question.batch_sha256,
+        "options": question.options,
+        "digest": question.digest,
         "idempotency_key": job.idempotency_key,
         "labels": json.dumps(dict(job.labels)),
     }
@@ -69,10 +69,10 @@ def row_of(job: Job) -> dict[str, Any]:
 
 def job_of(row: Row[Any]) -> Job:
     """The job in a row."""
-    request = Request(row.model_sha256, row.model_name, row.batch_sha256, row.options, row.digest)
+    question = Question(row.model_sha256, row.model_name, row.batch_sha256, row.options, row.digest)
     return Job(
         id=row.id,
-        request=request,
+        question=question,
         created=row.created,
         state=State(row.state),
         tenant=row.tenant,

@@ -115,13 +115,13 @@ class Supervisor:
 
     def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
         """What a child is told; its files can be read until `paths` is closed."""
-        request, settings = job.request, self.settings
-        batch = request.batch_sha256
+        question, settings = job.question, self.settings
+        batch = question.batch_sha256
         return Assignment(
-            model=paths.enter_context(self.objects.local(request.model_sha256)),
-            model_name=request.model_name,
+            model=paths.enter_context(self.objects.local(question.model_sha256)),
+            model_name=question.model_name,
             batch=None if batch is None else paths.enter_context(self.objects.local(batch)),
-            options=request.options,
+            options=question.options,
             models_bytes=settings.max_models_bytes,
             confinement=Confinement(
                 folder=folder,

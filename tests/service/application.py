@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI
 
 from analysis.report import Report
-from service.api.context import Context
+from service.api.context import Parts
 from service.client import TIMEOUT, Client
 from service.jobs.job import Job, State, now
 from service.problems import Problem, problem
@@ -34,11 +34,11 @@ class Service:
     @property
     def folder(self) -> Path:
         """Where the blobs are."""
-        return self.context.settings.objects_dir
+        return self.parts.settings.objects_dir
 
     @property
-    def context(self) -> Context:
-        return self.app.state.context
+    def parts(self) -> Parts:
+        return self.app.state.parts
 
     async def exchange(self, method: str, path: str, **how: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
@@ -55,19 +55,19 @@ class Service:
         return self.ask("POST", f"/v1/analyses{query}", **({"files": FILES, "headers": WITHOUT_WAITING} | how))
 
     def claim(self) -> Job:
-        job = self.context.store.claim("worker", now())
+        job = self.parts.store.claim("worker", now())
         assert job is not None
         return job
 
     def succeed(self, report: Report, job: Job | None = None) -> Job:
         """The next job ends with this report."""
-        job, blob = job or self.claim(), self.context.objects.put(report.to_json())
-        assert self.context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+        job, blob = job or self.claim(), self.parts.objects.put(report.to_json())
+        assert self.parts.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
         return job
 
     def fail(self, state: State = State.FAILED, error: dict[str, Any] | None = UNSUPPORTED) -> Job:
         job = self.claim()
-        assert self.context.store.finish(job, state, now(), error=error)
+        assert self.parts.store.finish(job, state, now(), error=error)
         return job
 
     @contextmanager
@@ -77,7 +77,7 @@ class Service:
 
         def work() -> None:
             while not over.wait(0.02):
-                if (job := self.context.store.claim("worker", now())) is not None:
+                if (job := self.parts.store.claim("worker", now())) is not None:
                     self.succeed(report, job)
                     return
 

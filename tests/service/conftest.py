@@ -37,7 +37,7 @@ def sick() -> Report:
 def service(tmp_path: Path) -> Iterator[Service]:
     app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0))
     yield Service(app)
-    app.state.context.store.close()
+    app.state.parts.store.close()
 
 
 @pytest.fixture

@@ -55,19 +55,19 @@ def test_a_submission_is_accepted_with_the_way_to_its_result(service: Service) -
 
 def test_what_was_uploaded_is_what_the_worker_finds(service: Service) -> None:
     service.submit(data={"options": '{"seed": 7}'})
-    request = service.claim().request
-    assert service.context.objects.get(request.model_sha256) == MODEL
-    assert service.context.objects.get(request.batch_sha256 or "") == BATCH
-    assert request.model_name == "network.onnx"
-    assert parse_options(request.options) == parse_options({"seed": 7})
+    question = service.claim().question
+    assert service.parts.objects.get(question.model_sha256) == MODEL
+    assert service.parts.objects.get(question.batch_sha256 or "") == BATCH
+    assert question.model_name == "network.onnx"
+    assert parse_options(question.options) == parse_options({"seed": 7})
 
 
 def test_a_model_without_a_batch_and_a_name_is_accepted(service: Service) -> None:
     body = b'--x\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + MODEL + b"\r\n--x--\r\n"
     headers = WITHOUT_WAITING | {"Content-Type": "multipart/form-data; boundary=x"}
     assert service.ask("POST", "/v1/analyses", content=body, headers=headers).status_code == HTTPStatus.ACCEPTED
-    request = service.claim().request
-    assert (request.batch_sha256, request.model_name) == (None, "model.onnx")
+    question = service.claim().question
+    assert (question.batch_sha256, question.model_name) == (None, "model.onnx")
 
 
 def test_a_preference_to_be_answered_at_once_is_applied_and_said(service: Service) -> None:
@@ -104,7 +104,7 @@ def test_a_preference_to_wait_ends_as_soon_as_the_report_is_there(service: Servi
 
 
 def test_nobody_is_kept_waiting_by_a_server_that_stops(service: Service) -> None:
-    service.context.stopping.set()
+    service.parts.stopping.set()
     for query, status in (
         ("?wait=60", HTTPStatus.ACCEPTED),
         ("?wait=60&fail_on=error", HTTPStatus.SERVICE_UNAVAILABLE),
@@ -120,7 +120,7 @@ def test_nobody_waits_longer_than_the_operator_allows(tmp_path: Path) -> None:
         response, seconds = asyncio.run(timed(Service(app).exchange("POST", "/v1/analyses", files=FILES, **how)))
         assert response.status_code == HTTPStatus.ACCEPTED
         assert seconds < 10
-    app.state.context.store.close()
+    app.state.parts.store.close()
 
 
 def test_by_default_a_submission_waits_and_answers_with_exactly_the_stored_report(
@@ -136,7 +136,7 @@ def test_by_default_a_submission_waits_and_answers_with_exactly_the_stored_repor
     assert response.headers["gradient-health-verdict"] == "healthy"
     assert "preference-applied" not in response.headers
     assert service.get(response.headers["location"] + "/report").content == response.content
-    app.state.context.store.close()
+    app.state.parts.store.close()
 
 
 def test_an_unknown_preference_is_ignored(service: Service) -> None:
@@ -203,7 +203,7 @@ def test_a_form_over_the_limit_is_refused_and_nothing_is_kept(tmp_path: Path) ->
     app = create_app(Settings(data_dir=tmp_path, max_upload_bytes=10))
     problem_in(Service(app).submit(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload-too-large")
     assert stored_files(Service(app)) == 0
-    app.state.context.store.close()
+    app.state.parts.store.close()
 
 
 def test_a_wait_that_is_no_number_is_refused(service: Service) -> None:
@@ -226,7 +226,7 @@ def test_a_gate_answers_503_until_there_is_a_verdict_and_rejoins_the_same_job(
     passed = service.submit("?fail_on=error")
     assert (passed.status_code, passed.content) == (HTTPStatus.OK, healthy.to_json())
     assert job_of(passed) == job_of(first)
-    assert service.context.store.claim("worker", now()) is None
+    assert service.parts.store.claim("worker", now()) is None
 
 
 def test_a_report_that_fails_the_gate_is_422_with_the_report_itself(service: Service, sick: Report) -> None:
@@ -284,7 +284,7 @@ def test_a_gate_waits_as_long_as_it_is_told(service: Service, sick: Report) -> N
 
 def test_a_job_tells_how_far_it_is(service: Service) -> None:
     path = service.submit().headers["location"]
-    service.context.store.keep(service.claim(), now(), "probe", 0.34567)
+    service.parts.store.keep(service.claim(), now(), "probe", 0.34567)
     job = service.get(path).json()
     assert (job["state"], job["progress"]) == ("running", {"stage": "probe", "fraction": 0.346})
     assert job["created"] <= job["started"]
@@ -330,7 +330,7 @@ def with_model(report: Report, content: bytes, variant: str = "relu+he", sha256:
 
 def test_a_repaired_model_is_downloaded_under_the_link_of_the_report(service: Service, sick: Report) -> None:
     job_id, content = job_of(service.submit()), b"an ONNX model"
-    service.context.objects.put(content)
+    service.parts.objects.put(content)
     report = with_model(sick, content)
     service.succeed(report)
     for name in ("relu+he", "relu+he+clip"):
@@ -421,7 +421,7 @@ def test_a_job_nobody_submitted_has_no_state(service: Service) -> None:
 
 def test_jobs_of_another_tenant_are_not_found(service: Service) -> None:
     path = service.submit().headers["location"]
-    with service.context.store.engine.begin() as connection:
+    with service.parts.store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET tenant = 'other'")
     problem_in(service.get(path), HTTPStatus.NOT_FOUND, "not-found")
     problem_in(service.get(f"{path}/report"), HTTPStatus.NOT_FOUND, "not-found")
@@ -505,7 +505,7 @@ def test_a_key_rejoins_the_job_it_was_first_used_for(service: Service, healthy: 
     third = service.submit(headers=headers)
     assert (third.status_code, third.content) == (HTTPStatus.OK, healthy.to_json())
     assert job_of(third) == job_of(first)
-    assert service.context.store.claim("worker", now()) is None
+    assert service.parts.store.claim("worker", now()) is None
 
 
 @pytest.mark.parametrize(
@@ -560,7 +560,7 @@ def test_the_process_answers(service: Service) -> None:
 
 
 def test_readiness_names_what_is_missing(service: Service) -> None:
-    store = service.context.store
+    store = service.parts.store
 
     def readiness() -> tuple[int, str, dict[str, str]]:
         response = service.get("/readyz")
@@ -575,7 +575,7 @@ def test_readiness_names_what_is_missing(service: Service) -> None:
 
 
 def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
-    with service.context.store.engine.begin() as connection:
+    with service.parts.store.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE workers")
     response = service.get("/readyz")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -584,7 +584,7 @@ def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
 
 
 def test_lost_storage_is_unready(service: Service) -> None:
-    service.context.store.seen("worker", now(), ready=True)
+    service.parts.store.seen("worker", now(), ready=True)
     service.folder.rmdir()
     response = service.get("/readyz")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -636,7 +636,7 @@ def test_every_treatment_has_a_page_and_the_token_that_options_name_it_by(servic
 def test_options_that_name_no_rule_are_refused_before_a_job_is_made(service: Service) -> None:
     refused = service.submit(data={"options": '{"select": ["GH999"]}'})
     assert problem_in(refused, HTTPStatus.BAD_REQUEST, "bad-options").where == "options.select"
-    assert service.context.store.claim("worker", now()) is None
+    assert service.parts.store.claim("worker", now()) is None
 
 
 # ------------------------------------------------------------------ OpenAPI

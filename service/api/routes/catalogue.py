@@ -1,24 +1,52 @@
 """What the service knows: rules and treatments with their pages, the schemas of reports, comparisons and options."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from analysis.comparison import comparison_schema
 from analysis.interventions import BY_TOKEN, INTERVENTIONS
-from analysis.interventions._base import Treatment
+from analysis.interventions._base import Factor, Treatment
 from analysis.options import AnalysisOptions
 from analysis.report import report_schema
 from analysis.rules import RULES, find_rule
 from analysis.rules._base import Rule
 from service.api.handlers import PROBLEM
 from service.problems import refusal
-from service.schemas import InterventionView, RuleView
 
 router = APIRouter(prefix="/v1", tags=["catalogue"])
+
+
+class RuleView(BaseModel):
+    """An illness that is looked for."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    message: str
+    thresholds: Mapping[str, float]
+    """Defaults; `options.thresholds` sets others."""
+    page: str
+    """Markdown: what it detects, why it matters, how it is measured, when it is wrong, remedies, references."""
+
+
+class InterventionView(BaseModel):
+    """A treatment that is tried."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: str
+    """Its part of a variant's id, and what `options.variants` and `options.without` name it by."""
+    factor: Factor
+    """What it chooses; a variant chooses each factor once."""
+    title: str
+    page: str
+    """Markdown: what it does, when it applies, what it changes, sources."""
 
 
 @router.get("/schema/report", operation_id="report_schema", summary="JSON Schema of the report")

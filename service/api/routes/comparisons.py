@@ -13,16 +13,10 @@ from analysis.comparison import Comparison
 from analysis.errors import BadReport
 from analysis.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.gate import Gate
-from service.api.answers import VERDICT_HEADER
-from service.api.context import Context, context_of
+from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_problem
+from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
-from service.api.waiting import (
-    FailOn,
-    come_back,
-    find_job,
-    stored_problem,
-    unfinished,
-)
+from service.api.waiting import find_job, not_yet
 from service.intake.multipart import receive_json
 from service.jobs.job import State
 from service.problems import ProblemError, refusal
@@ -40,7 +34,7 @@ SIDE: Final[dict[str, Any]] = {
         },
     ]
 }
-REQUEST_BODY: Final = {
+PAIR: Final = {
     "required": True,
     "content": {
         "application/json": {
@@ -92,22 +86,21 @@ REQUEST_BODY: Final = {
         503: PROBLEM | {"description": "With fail_on: an analysis has not finished yet, try again"},
         "default": ANY_OTHER,
     },
-    openapi_extra={"requestBody": REQUEST_BODY},
+    openapi_extra={"requestBody": PAIR},
 )
 async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
     """Layers matched, findings gained, lost, worsened, eased and moved; with `fail_on` a regression answers 422."""
-    context = context_of(request)
-    gate = None if fail_on is None else Gate.parse(fail_on)
-    limits = (context.settings.max_comparison_bytes, context.settings.idle_upload_seconds)
+    parts, gate = parts_of(request), gate_of(fail_on)
+    limits = (parts.settings.max_comparison_bytes, parts.settings.idle_upload_seconds)
     content = await receive_json(request.headers, request.stream(), *limits)
-    comparison = await run_sync(_compare, context, content, gate)
+    comparison = await run_sync(_compare, parts, tenant_of(request), content, gate)
     failed = gate is not None and comparison.regression
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
     headers = {VERDICT_HEADER: comparison.verdict.new.value}
     return Response(comparison.to_json(), status, headers, "application/json")
 
 
-def _compare(context: Context, content: bytes, gate: Gate | None) -> Comparison:
+def _compare(parts: Parts, tenant: str, content: bytes, gate: Gate | None) -> Comparison:
     try:
         body = from_json(content)
     except ValueError as error:
@@ -116,19 +109,18 @@ def _compare(context: Context, content: bytes, gate: Gate | None) -> Comparison:
         raise BadReport("the body must be a JSON object", hint=HINT)
     for field in [*(side for side in SIDES if side not in body), *(name for name in body if name not in SIDES)]:
         raise BadReport("field required" if field in SIDES else "unknown field", where=field[:100], hint=HINT)
-    old, new = (_side(context, side, body[side], gate) for side in SIDES)
+    old, new = (_side(parts, tenant, side, body[side], gated=gate is not None) for side in SIDES)
     return compare(old, new, gate or Gate())
 
 
-def _side(context: Context, side: str, given: object, gate: Gate | None) -> Excerpt:
+def _side(parts: Parts, tenant: str, side: str, given: object, *, gated: bool) -> Excerpt:
     """A report that was sent, or that of the analysis that was named."""
     if not isinstance(given, str):
         return parse_excerpt(given, side)
-    job = find_job(context, given, side)
+    job = find_job(parts.store, tenant, given, side)
     if not job.state.is_end:
-        status = HTTPStatus.CONFLICT if gate is None else HTTPStatus.SERVICE_UNAVAILABLE
-        raise ProblemError(unfinished(job, status).model_copy(update={"where": side}), come_back(job))
+        raise not_yet(job, gated=gated, where=side)
     if job.state is not State.SUCCEEDED or job.report_sha256 is None:
         told = stored_problem(job)
         raise ProblemError(told.model_copy(update={"where": f"{side}: {told.where}" if told.where else side}))
-    return read_excerpt(context.objects.get(job.report_sha256), side)
+    return read_excerpt(parts.objects.get(job.report_sha256), side)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
-from service.api.context import Context, context_of
+from service.api.context import Parts, parts_of
 from service.jobs.job import now
 
 router = APIRouter(tags=["health"])
@@ -24,18 +24,18 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", operation_id="readyz", summary="Whether analyses can run", responses={503: {}})
 async def readyz(request: Request) -> JSONResponse:
     """Database, storage and workers, each with its state."""
-    checks = await run_sync(_checks, context_of(request))
+    checks = await run_sync(_checks, parts_of(request))
     ready = all(state == "ok" for state in checks.values())
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status)
 
 
-def _checks(context: Context) -> dict[str, str]:
-    writable = os.access(context.settings.objects_dir, os.W_OK)
+def _checks(parts: Parts) -> dict[str, str]:
+    writable = os.access(parts.settings.objects_dir, os.W_OK)
     checks = {"storage": "ok" if writable else "not writable"}
     try:
-        context.store.ping()
-        workers = context.store.workers(now())
+        parts.store.ping()
+        workers = parts.store.workers(now())
     except SQLAlchemyError as error:
         return {**checks, "database": type(error).__name__, "workers": "unknown"}
     state = "ok" if any(workers.values()) else "starting" if workers else "none"

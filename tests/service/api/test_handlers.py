@@ -37,7 +37,7 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
         return size * ratio
 
     yield made
-    made.state.context.store.close()
+    made.state.parts.store.close()
 
 
 def ask(app: FastAPI, method: str, path: str) -> httpx.Response:

@@ -357,13 +357,13 @@ class Server(Bridge):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(create_app(Settings(data_dir=folder)))
-        self.context = self.app.state.context
+        self.parts = self.app.state.parts
         self.end: dict[str, Any] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = super().handle_request(request)
         if request.method == "POST":
-            self.context.store.finish(self.context.store.claim("worker", now()), now=now(), **self.end)
+            self.parts.store.finish(self.parts.store.claim("worker", now()), now=now(), **self.end)
         return response
 
 
@@ -377,7 +377,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server(tmp_path / "data")
     reach(monkeypatch, made)
     yield made
-    made.context.store.close()
+    made.parts.store.close()
 
 
 @pytest.mark.parametrize("address", [NOWHERE, "https://127.0.0.1:1/", "localhost:1", "ftp://127.0.0.1/", ""])
@@ -412,7 +412,7 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
     server: Server, tmp_path: Path, model: bytes, code: int
 ) -> None:
     report = analyze(model, vectors(), parse_options({"effort": "quick"}))
-    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    server.end = {"state": State.SUCCEEDED, "report": server.parts.objects.put(report.to_json()).sha256}
     files = ("--json", "report.json", "--html", "report.html")
     outcome = run("healthy.onnx", "batch.npz", "--server", "http://test", *files)
     assert (outcome.exit_code, outcome.stderr) == (code, "")
@@ -428,7 +428,7 @@ def test_a_baseline_counts_for_a_report_from_the_server_too(
     quick = parse_options({"effort": "quick"})
     (tmp_path / "old.json").write_bytes(analyze(model, vectors(), quick).to_json())
     report = analyze(SICK, vectors(), quick)
-    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    server.end = {"state": State.SUCCEEDED, "report": server.parts.objects.put(report.to_json()).sha256}
     outcome = run("sick.onnx", "batch.npz", "--server", "http://test", "--baseline", "old.json")
     assert (outcome.exit_code, outcome.stderr) == (code, "")
     accepted = 0 if code else len(report.findings)

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service.jobs.job import MAX_ATTEMPTS, Job, Request, State, after_loss, new_id
+from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, after_loss, new_id
 
 ENDS = {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED}
 
 
 def job(**fields: object) -> Job:
-    request = Request("a" * 64, "model.onnx", None, "{}", "d" * 64)
-    return dataclasses.replace(Job(id=new_id(), request=request, created=datetime.now(UTC)), **fields)
+    question = Question("a" * 64, "model.onnx", None, "{}", "d" * 64)
+    return dataclasses.replace(Job(id=new_id(), question=question, created=datetime.now(UTC)), **fields)
 
 
 @pytest.mark.parametrize("state", State)

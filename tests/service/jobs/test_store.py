@@ -93,7 +93,7 @@ def test_claiming_raises_fence_and_attempt_and_sets_a_lease(store: Store) -> Non
     assert claim == found(store, given)
     assert (claim.state, claim.owner, claim.attempt, claim.fence) == (State.RUNNING, "me", 1, 1)
     assert (claim.lease_until, claim.started) == (NOW + LEASE, NOW)
-    assert claim.request == given.request
+    assert claim.question == given.question
 
 
 def test_the_oldest_job_is_claimed_first_and_each_once(store: Store) -> None:

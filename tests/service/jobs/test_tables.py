@@ -3,14 +3,14 @@
 import dataclasses
 from datetime import timedelta, timezone
 
-from service.jobs.job import Job, Request, State, new_id
+from service.jobs.job import Job, Question, State, new_id
 from service.jobs.store import LEASE, Store
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
 
 def test_a_submitted_job_reads_back_as_it_was(store: Store) -> None:
-    request = Request("a" * 64, 'modèle "模型".onnx', None, '{"freeze":["é*"]}', "d" * 64)
-    given = Job(new_id(), request, NOW, idempotency_key="k" * 255, labels={"größe": "ünï", "empty": ""})
+    question = Question("a" * 64, 'modèle "模型".onnx', None, '{"freeze":["é*"]}', "d" * 64)
+    given = Job(new_id(), question, NOW, idempotency_key="k" * 255, labels={"größe": "ünï", "empty": ""})
     store.submit(given)
     assert store.get(given.id) == given
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service.jobs.job import Job, Request, new_id, now
+from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.supervisor import Supervisor
@@ -46,8 +46,8 @@ class Bench:
         assert not thread.is_alive()
 
     def submit(self, script: str) -> Job:
-        request = Request("a" * 64, "model.onnx", "b" * 64, script, "d" * 64)
-        job = Job(id=new_id(), request=request, created=now())
+        question = Question("a" * 64, "model.onnx", "b" * 64, script, "d" * 64)
+        job = Job(id=new_id(), question=question, created=now())
         self.store.submit(job)
         return job
 

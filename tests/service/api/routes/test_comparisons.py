@@ -33,7 +33,7 @@ PATH = "/v1/comparisons"
 def service(tmp_path: Path) -> Iterator[Service]:
     app = create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0, max_comparison_bytes=1 << 20))
     yield Service(app)
-    app.state.context.store.close()
+    app.state.parts.store.close()
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_an_analysis_nobody_submitted_is_not_found(service: Service, job_id: str
 def test_an_analysis_of_another_tenant_is_not_found(service: Service, reports: tuple[Report, Report]) -> None:
     job_id = ended(service, reports[0])
     assert ask(service, job_id, SICK).status_code == HTTPStatus.OK
-    with service.context.store.engine.begin() as connection:
+    with service.parts.store.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET tenant = 'other'")
     problem_in(ask(service, job_id, SICK), HTTPStatus.NOT_FOUND, "not-found")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.api.answers import HTML, JSON, preferred
+from service.api.accept import HTML, JSON, preferred
 from service.problems import ProblemError
 
 
