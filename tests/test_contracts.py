@@ -72,6 +72,11 @@ def test_the_web_process_the_supervisor_and_the_clinic_never_load_torch(module: 
     assert not loaded_by(f"import {module}") & {"torch", "onnxruntime", *(["onnx"] if clinic else [])}
 
 
+@pytest.mark.parametrize("module", ["service.worker.__main__", "service.client", "service.runners.embedded"])
+def test_the_supervisor_and_clients_load_no_web_framework_and_no_graphs(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {"fastapi", "starlette", "torch", "onnxruntime", "onnx"}
+
+
 def test_the_laboratory_loads_neither_a_compiler_nor_an_exporter() -> None:
     assert not loaded_by("import analysis.pipeline") & {"torch._dynamo", "onnxscript"}
 
@@ -103,6 +108,18 @@ def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> 
     mapped = {path for path in SOURCES if path in linked or any(folder in linked for folder in path.parents)}
     forgotten = [path.relative_to(ROOT) for path in SOURCES if path not in mapped and not path.name.startswith("__")]
     assert not forgotten
+
+
+def test_every_file_of_the_service_has_its_tests_and_every_test_file_its_source() -> None:
+    sources = {path.relative_to(ROOT / "service") for path in (ROOT / "service").rglob("*.py")}
+    expected = {path.with_name(f"test_{path.name.removeprefix('_')}") for path in sources if path.name[:2] != "__"}
+    tests = {path.relative_to(ROOT / "tests/service") for path in (ROOT / "tests/service").rglob("test_*.py")}
+    assert tests == expected
+
+
+def test_no_test_file_of_the_service_imports_another() -> None:
+    for path in (ROOT / "tests/service").rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[-1].startswith("test_")], path
 
 
 def test_the_table_of_operators_is_fresh() -> None:
