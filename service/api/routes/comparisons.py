@@ -34,7 +34,7 @@ SIDE: Final[dict[str, Any]] = {
         },
     ]
 }
-PAIR: Final = {
+COMPARISON_BODY: Final = {
     "required": True,
     "content": {
         "application/json": {
@@ -86,7 +86,7 @@ PAIR: Final = {
         503: PROBLEM | {"description": "With fail_on: an analysis has not finished yet, try again"},
         "default": ANY_OTHER,
     },
-    openapi_extra={"requestBody": PAIR},
+    openapi_extra={"requestBody": COMPARISON_BODY},
 )
 async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
     """Layers matched, findings gained, lost, worsened, eased and moved; with `fail_on` a regression answers 422."""

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from service.cli import _pages
-from service.cli._pages import BAD_INPUT, print_page, refuse
+from service.cli._pages import print_page, refuse
 
 PAGE = "## Why\nA **bold** claim."
 
@@ -23,5 +23,5 @@ def test_a_reader_gets_it_rendered(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_what_is_no_page_is_told_where_the_list_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert refuse("magic", "treatment", "interventions").exit_code == BAD_INPUT
+    assert refuse("magic", "treatment", "interventions").exit_code == 2
     assert capsys.readouterr().err == "error: magic: no such treatment (gradient-health interventions lists them)\n"

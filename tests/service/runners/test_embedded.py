@@ -2,8 +2,6 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ import pytest
 from service.runners import embedded
 from service.runners.embedded import embedded_supervisor
 from service.settings import Settings
+from tests.service.worker.bench import wait_until
 
 PROGRAM = """
 import json, os, sys
@@ -34,13 +33,6 @@ def _program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program.chmod(0o700)
     monkeypatch.setattr(embedded.sys, "executable", str(program))
     monkeypatch.setattr(embedded, "RESTART_SECONDS", 0.05)
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 def test_it_lives_as_long_as_the_service_and_is_told_the_settings(tmp_path: Path) -> None:
