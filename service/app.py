@@ -9,13 +9,13 @@ from starlette.exceptions import HTTPException
 
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
-from service import problems
-from service.context import Context
-from service.objects import Objects
+from service.api import handlers
+from service.api.context import Parts
+from service.api.routes import analyses, catalogue, comparisons, health, variants
+from service.jobs.store import Store
+from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
-from service.routes import analyses, catalogue, comparisons, health
 from service.settings import Settings
-from service.store import Store
 
 Runner = Callable[[Settings], AbstractContextManager[None]]
 DESCRIPTION = "Measures how gradients travel through an ONNX model, says what is wrong, and proves which cure helps."
@@ -29,21 +29,21 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    context = Context(settings, Store(settings.database), Objects(settings.objects_dir))
+    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with runner(settings):
             yield
-        context.store.close()
+        parts.store.close()
 
     app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
-    app.state.context = context
-    for routes in (analyses, comparisons, catalogue, health):
+    app.state.parts = parts
+    for routes in (analyses, variants, comparisons, catalogue, health):
         app.include_router(routes.router)
-    app.add_exception_handler(ProblemError, problems.answer_problem)
-    app.add_exception_handler(AnalysisError, problems.answer_analysis_error)
-    app.add_exception_handler(HTTPException, problems.answer_http_error)
-    app.add_exception_handler(RequestValidationError, problems.answer_validation_error)
-    app.add_exception_handler(Exception, problems.answer_bug)
+    app.add_exception_handler(ProblemError, handlers.answer_problem)
+    app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
+    app.add_exception_handler(HTTPException, handlers.answer_http_error)
+    app.add_exception_handler(RequestValidationError, handlers.answer_validation_error)
+    app.add_exception_handler(Exception, handlers.answer_bug)
     return app

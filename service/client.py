@@ -16,7 +16,8 @@ from analysis.report import Report
 from service.problems import Problem, ProblemError, refusal
 from service.schemas import JobView
 
-POLL_SECONDS: Final = 0.1
+ASK_SECONDS: Final = 0.1
+"""How often a client that follows its job asks how far it is."""
 TIMEOUT: Final = httpx.Timeout(30.0, write=300.0)
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -44,7 +45,7 @@ class Client:
         while not job.state.is_end:
             if progress is not None:
                 progress(job.progress.stage, job.progress.fraction)
-            time.sleep(POLL_SECONDS)
+            time.sleep(ASK_SECONDS)
             job = self.job(job.id)
         report = self.report(job.id)
         if models is not None:

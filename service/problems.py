@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problems: one table from error to HTTP status.
+"""Errors as RFC 9457 problems: one table from error to status, read by whoever answers, over HTTP or not.
 
 A problem says what (`detail`), where (`where`: node, tensor or field) and the way out (`hint`); `type` and `code` are
 stable. A failed job stores its problem, and POST and GET answer with it alike.
@@ -6,10 +6,8 @@ stable. A failed job stores its problem, and POST and GET answer with it alike.
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from fastapi import Request
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
 from analysis import errors
@@ -55,10 +53,6 @@ class Problem(BaseModel):
     instance: str | None = None
 
 
-PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-"""How OpenAPI describes a response with a problem."""
-
-
 class ProblemError(Exception):
     """Raised in the service to answer with a problem."""
 
@@ -101,44 +95,3 @@ def problem_of(error: errors.AnalysisError) -> Problem:
         where=error.where,
         hint=error.hint,
     )
-
-
-def answer(body: Problem, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The HTTP response."""
-    return JSONResponse(body.model_dump(exclude_none=True), body.status, dict(headers or {}), MEDIA_TYPE)
-
-
-def answer_problem(request: Request, error: Exception) -> JSONResponse:
-    """Handler of ProblemError."""
-    assert isinstance(error, ProblemError)
-    return answer(error.problem.model_copy(update={"instance": request.url.path}), error.headers)
-
-
-def answer_analysis_error(request: Request, error: Exception) -> JSONResponse:
-    """Handler of the library's errors, where the web process itself meets one."""
-    assert isinstance(error, errors.AnalysisError)
-    return answer(problem_of(error).model_copy(update={"instance": request.url.path}))
-
-
-def answer_http_error(request: Request, error: Exception) -> JSONResponse:
-    """Handler of unknown paths and methods."""
-    status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
-    code = status.phrase.lower().replace(" ", "-")
-    detail = f"{request.method} {request.url.path}: {status.phrase.lower()}"
-    body = problem(code, status, detail, hint="see /openapi.json for what there is")
-    return answer(body.model_copy(update={"instance": request.url.path}), getattr(error, "headers", None))
-
-
-def answer_validation_error(request: Request, error: Exception) -> JSONResponse:
-    """Handler of query and header values that do not parse."""
-    complaints: list[dict[str, Any]] = getattr(error, "errors", list)()
-    where = ", ".join(".".join(str(part) for part in complaint["loc"][1:]) for complaint in complaints)
-    detail = "; ".join(complaint["msg"] for complaint in complaints)
-    body = problem("bad-request", HTTPStatus.BAD_REQUEST, detail, where=where)
-    return answer(body.model_copy(update={"instance": request.url.path}))
-
-
-def answer_bug(request: Request, error: Exception) -> JSONResponse:
-    """Handler of everything else: no traceback leaves the process."""
-    body = problem("internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error occurred; it was logged")
-    return answer(body.model_copy(update={"instance": request.url.path}))

@@ -1,4 +1,4 @@
-"""What the API says besides reports: a job, its links, and which gate a verdict has to pass."""
+"""What the API says besides reports, and its clients read: a job and its links."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,8 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from analysis.facts import Factor
-from service.jobs import Job, State
+from service.jobs.job import Job, State
 
 
 class ProgressView(BaseModel):
@@ -70,31 +69,3 @@ def view(job: Job) -> JobView:
         error=job.error,
         links={"self": path, "report": f"{path}/report"},
     )
-
-
-class RuleView(BaseModel):
-    """An illness that is looked for."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    name: str
-    message: str
-    thresholds: Mapping[str, float]
-    """Defaults; `options.thresholds` sets others."""
-    page: str
-    """Markdown: what it detects, why it matters, how it is measured, when it is wrong, remedies, references."""
-
-
-class InterventionView(BaseModel):
-    """A treatment that is tried."""
-
-    model_config = ConfigDict(frozen=True)
-
-    token: str
-    """Its part of a variant's id, and what `options.variants` and `options.without` name it by."""
-    factor: Factor
-    """What it chooses; a variant chooses each factor once."""
-    title: str
-    page: str
-    """Markdown: what it does, when it applies, what it changes, sources."""

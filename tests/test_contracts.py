@@ -24,7 +24,7 @@ from analysis.pipeline import analyze
 from analysis.render.text import render_text
 from analysis.report import Severity
 from analysis.report.gate import Gate
-from service.configuration import find_configuration
+from service.cli._configuration import find_configuration
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,7 @@ SHELVES = (
     "analysis/interventions/shelf",
     "analysis/render",
     "analysis/convert/ops",
-    "service/routes",
+    "service/api/routes",
     "service/cli",
 )
 ALLOWED_NEIGHBOURS = {
@@ -62,7 +62,7 @@ def loaded_by(statement: str) -> set[str]:
     "module",
     [
         "service.app",
-        "service.supervisor",
+        "service.worker.supervisor",
         "service.client",
         "analysis.diagnosis.rules",
         "analysis.render.html",
@@ -73,6 +73,11 @@ def loaded_by(statement: str) -> set[str]:
 def test_the_web_process_the_supervisor_and_the_clinic_never_load_torch(module: str) -> None:
     clinic = module.startswith("analysis")  # the catalogue of treatments, which the service shows, reads graphs
     assert not loaded_by(f"import {module}") & {"torch", "onnxruntime", *(["onnx"] if clinic else [])}
+
+
+@pytest.mark.parametrize("module", ["service.worker.__main__", "service.client", "service.runners.embedded"])
+def test_the_supervisor_and_clients_load_no_web_framework_and_no_graphs(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {"fastapi", "starlette", "torch", "onnxruntime", "onnx"}
 
 
 def test_the_laboratory_loads_neither_a_compiler_nor_an_exporter() -> None:
@@ -106,6 +111,18 @@ def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> 
     mapped = {path for path in SOURCES if path in linked or any(folder in linked for folder in path.parents)}
     forgotten = [path.relative_to(ROOT) for path in SOURCES if path not in mapped and not path.name.startswith("__")]
     assert not forgotten
+
+
+def test_every_file_of_the_service_has_its_tests_and_every_test_file_its_source() -> None:
+    sources = {path.relative_to(ROOT / "service") for path in (ROOT / "service").rglob("*.py")}
+    expected = {path.with_name(f"test_{path.name.removeprefix('_')}") for path in sources if path.name[:2] != "__"}
+    tests = {path.relative_to(ROOT / "tests/service") for path in (ROOT / "tests/service").rglob("test_*.py")}
+    assert tests == expected
+
+
+def test_no_test_file_of_the_service_imports_another() -> None:
+    for path in (ROOT / "tests/service").rglob("*.py"):
+        assert not [name for name in imports(path) if name.split(".")[-1].startswith("test_")], path
 
 
 def test_the_table_of_operators_is_fresh() -> None:

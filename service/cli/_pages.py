@@ -4,7 +4,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-BAD_INPUT = 2
+from service.cli._exits import ExitCode
 
 
 def print_page(page: str) -> None:
@@ -19,4 +19,4 @@ def print_page(page: str) -> None:
 def refuse(name: str, kind: str, command: str) -> typer.Exit:
     """Say that there is no such page, and where the list is."""
     typer.echo(f"error: {name}: no such {kind} (gradient-health {command} lists them)", err=True)
-    return typer.Exit(BAD_INPUT)
+    return typer.Exit(ExitCode.BAD_INPUT)

@@ -7,7 +7,6 @@ error.
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,19 +25,11 @@ from analysis.render.html import render_html
 from analysis.render.text import render_text
 from analysis.report import Report
 from analysis.report.gate import Gate
+from service.cli._configuration import find_configuration, read_configuration
+from service.cli._exits import ExitCode
 from service.cli._files import read_report, write_all
 from service.client import Client
-from service.configuration import find_configuration, read_configuration
 from service.problems import Problem, ProblemError, problem_of
-
-
-class ExitCode(IntEnum):
-    """What a pipeline sees."""
-
-    HEALTHY = 0
-    FINDINGS = 1
-    BAD_INPUT = 2
-    SERVICE_ERROR = 3
 
 
 def analyze(
@@ -107,7 +98,7 @@ def analyze(
         comparison = compare(known, report, gate)
         typer.echo("\n" + render_baseline(comparison, str(baseline)), nl=False)
         failed = fails_beyond(comparison, gate)
-    raise typer.Exit(ExitCode.FINDINGS if failed else ExitCode.HEALTHY)
+    raise typer.Exit(ExitCode.FAILED if failed else ExitCode.PASSED)
 
 
 def _configuration(path: Path | None) -> dict[str, Any]:

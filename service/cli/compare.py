@@ -3,7 +3,6 @@
 Exit codes: 0 no regression, 1 regression, 2 bad input.
 """
 
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +12,8 @@ from analysis.comparison.compare import compare as compare_reports
 from analysis.errors import AnalysisError
 from analysis.render.comparison import render_comparison
 from analysis.report.gate import Gate
+from service.cli._exits import ExitCode
 from service.cli._files import read_report, write_whole
-
-
-class ExitCode(IntEnum):
-    """What a pipeline sees."""
-
-    NO_REGRESSION = 0
-    REGRESSION = 1
-    BAD_INPUT = 2
 
 
 def compare(
@@ -45,4 +37,4 @@ def compare(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(ExitCode.BAD_INPUT) from error
     typer.echo(render_comparison(comparison), nl=False)
-    raise typer.Exit(ExitCode.REGRESSION if comparison.regression else ExitCode.NO_REGRESSION)
+    raise typer.Exit(ExitCode.FAILED if comparison.regression else ExitCode.PASSED)

@@ -38,7 +38,7 @@ def serve(
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
     config = uvicorn.Config(app, log_level="info", access_log=False)
-    _Server(config, app.state.context.stopping).run(sockets=[listener])
+    _Server(config, app.state.parts.stopping).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -46,7 +46,7 @@ def _keep(environment: Mapping[str, str], stopping: threading.Event) -> None:
 
 def _supervise(environment: Mapping[str, str], stopping: threading.Event) -> int:
     """The exit code of one supervisor, which ended by itself or because it was told to."""
-    command = [sys.executable, "-m", "service.supervisor"]
+    command = [sys.executable, "-m", "service.worker"]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, stdin=subprocess.PIPE, env=environment
     ) as process:

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from service.jobs import Job
+from service.jobs.job import Job
+from service.jobs.store import Store
 from service.settings import Settings
-from service.store import Store
 
 SECONDS = 60.0
 """Patience with a busy machine."""
@@ -110,7 +110,7 @@ class Service:
         return found
 
     def supervisor(self) -> int:
-        (pid,) = self.processes("-m\0service.supervisor")
+        (pid,) = self.processes("-m\0service.worker\0")
         return pid
 
     def child(self, job_id: str) -> int | None:

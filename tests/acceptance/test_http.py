@@ -19,11 +19,11 @@ import httpx
 import numpy as np
 import onnx
 import pytest
+from analysis.comparison.document.document import Comparison
 from onnx import TensorProto, helper, numpy_helper
 
-from analysis.comparison.document import Comparison
 from analysis.report import Report, Verdict
-from service.objects import PART
+from service.objects.folder import PART
 from service.problems import Problem
 from tests.acceptance.conftest import SECONDS, Service, kill, serving, wait_until
 from tests.gallery import INPUTS, he, mlp, npz, vectors, xavier

@@ -14,7 +14,7 @@ def first_operation(pipe: Connection) -> None:
 
 def main() -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["service.child"])
+    context.set_forkserver_preload(["service.worker.child"])
     taken = []
     for _ in range(5):
         receiver, sender = context.Pipe(duplex=False)

@@ -1,6 +1,5 @@
 """The client against the real application, over a bridge instead of a socket."""
 
-import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,39 +15,18 @@ from analysis.experiment.export import Destination
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
+from service.api.context import Parts
 from service.app import create_app
-from service.client import TIMEOUT, Client
-from service.context import Context
-from service.jobs import Job, State
+from service.client import Client
+from service.jobs.job import Job, State, now
 from service.problems import ProblemError, problem
 from service.settings import Settings
-from service.store import now
 from tests.gallery import he, mlp, vectors, xavier
+from tests.service.application import Bridge, client_of
 from tests.variant_ids import without_steps
 
 NOWHERE = "http://127.0.0.1:1"
 """Port 1 is reserved and closed."""
-
-
-class Bridge(httpx.BaseTransport):
-    """From a synchronous client to an ASGI application."""
-
-    def __init__(self, app: FastAPI) -> None:
-        self.app = app
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return asyncio.run(self.forward(request))
-
-    async def forward(self, request: httpx.Request) -> httpx.Response:
-        forwarded = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
-        response = await httpx.ASGITransport(self.app).handle_async_request(forwarded)
-        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
-
-
-def client_of(transport: httpx.BaseTransport) -> Client:
-    client = Client("http://test/")
-    client._http = httpx.Client(transport=transport, base_url="http://test", timeout=TIMEOUT)
-    return client
 
 
 def answering(response: httpx.Response) -> Client:
@@ -59,7 +37,7 @@ def answering(response: httpx.Response) -> Client:
 def app(tmp_path: Path) -> Iterator[FastAPI]:
     made = create_app(Settings(data_dir=tmp_path / "data"))
     yield made
-    made.state.context.store.close()
+    made.state.parts.store.close()
 
 
 @pytest.fixture
@@ -81,14 +59,14 @@ def report() -> Report:
 
 
 @contextmanager
-def worker(app: FastAPI, work: Callable[[Context, Job], object]) -> Iterator[None]:
+def worker(app: FastAPI, work: Callable[[Parts, Job], object]) -> Iterator[None]:
     """Does the next job in the background."""
-    context, over = app.state.context, threading.Event()
+    parts, over = app.state.parts, threading.Event()
 
     def claim() -> None:
         while not over.wait(0.02):
-            if (job := context.store.claim("worker", now())) is not None:
-                work(context, job)
+            if (job := parts.store.claim("worker", now())) is not None:
+                work(parts, job)
                 return
 
     with ThreadPoolExecutor(1) as pool:
@@ -104,26 +82,26 @@ def test_what_is_submitted_arrives_as_it_was(app: FastAPI, client: Client, files
     model, batch = files
     job = client.submit(model, batch, AnalysisOptions(seed=7, effort=Effort.QUICK))
     assert job.state is State.QUEUED
-    context = app.state.context
-    request = context.store.claim("worker", now()).request
-    assert request.model_name == "network.onnx"
-    assert context.objects.get(request.model_sha256) == model.read_bytes()
-    assert context.objects.get(request.batch_sha256) == batch.read_bytes()
-    assert parse_options(request.options) == AnalysisOptions(seed=7, effort=Effort.QUICK)
+    parts = app.state.parts
+    question = parts.store.claim("worker", now()).question
+    assert question.model_name == "network.onnx"
+    assert parts.objects.get(question.model_sha256) == model.read_bytes()
+    assert parts.objects.get(question.batch_sha256) == batch.read_bytes()
+    assert parse_options(question.options) == AnalysisOptions(seed=7, effort=Effort.QUICK)
 
 
 def test_a_model_alone_may_be_submitted(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
     client.submit(files[0])
-    request = app.state.context.store.claim("worker", now()).request
-    assert request.batch_sha256 is None
-    assert parse_options(request.options) == AnalysisOptions()
+    question = app.state.parts.store.claim("worker", now()).question
+    assert question.batch_sha256 is None
+    assert parse_options(question.options) == AnalysisOptions()
 
 
 def test_submitting_does_not_wait(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
     """The application's default is to wait for 30 s."""
     job = client.submit(files[0])
     assert client.job(job.id).state is State.QUEUED
-    app.state.context.store.claim("worker", now())
+    app.state.parts.store.claim("worker", now())
     assert client.job(job.id).state is State.RUNNING
 
 
@@ -138,11 +116,11 @@ def test_an_analysis_is_followed_to_its_report(
         if stage == "probe":
             told.set()
 
-    def work(context: Context, job: Job) -> None:
-        context.store.keep(job, now(), "probe", 0.5)
+    def work(parts: Parts, job: Job) -> None:
+        parts.store.keep(job, now(), "probe", 0.5)
         assert told.wait(10)
-        blob = context.objects.put(report.to_json())
-        context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+        blob = parts.objects.put(report.to_json())
+        parts.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
 
     with worker(app, work):
         assert client.analyze(*files, progress=progress) == report
@@ -156,11 +134,11 @@ def test_models_of_remedies_and_of_what_was_asked_for_are_fetched_whole(
     sick = analyze(mlp(12, "Sigmoid", xavier()), vectors(), options, models=Destination(made))
     best = sick.remedies[0].variant
 
-    def work(context: Context, job: Job) -> None:
+    def work(parts: Parts, job: Job) -> None:
         for path in made.iterdir():
-            context.objects.take(path)
-        blob = context.objects.put(sick.to_json())
-        context.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
+            parts.objects.take(path)
+        blob = parts.objects.put(sick.to_json())
+        parts.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
 
     with worker(app, work):
         client.analyze(*files, options, models=tmp_path / "fetched")
@@ -173,8 +151,8 @@ def test_models_of_remedies_and_of_what_was_asked_for_are_fetched_whole(
 def test_a_failed_analysis_raises_its_problem(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
     stored = problem("unsupported-operator", HTTPStatus.UNPROCESSABLE_ENTITY, "Det", where="node 'det'", hint="export")
 
-    def work(context: Context, job: Job) -> None:
-        context.store.finish(job, State.FAILED, now(), error=stored.model_dump())
+    def work(parts: Parts, job: Job) -> None:
+        parts.store.finish(job, State.FAILED, now(), error=stored.model_dump())
 
     with worker(app, work), pytest.raises(ProblemError) as failed:
         client.analyze(*files)
@@ -203,7 +181,7 @@ def test_a_report_that_is_not_there_yet_raises_its_problem(client: Client, files
 
 def test_the_service_is_ready_when_it_says_so(app: FastAPI, client: Client) -> None:
     assert not client.ready()
-    app.state.context.store.seen("worker", now(), ready=True)
+    app.state.parts.store.seen("worker", now(), ready=True)
     assert client.ready()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -18,14 +19,12 @@ from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
-from service.jobs import State
+from service.jobs.job import State, now
 from service.problems import Problem
 from service.settings import Settings
-from service.store import now
 from tests.analysis.comparison.small_reports import found, small_report
-from tests.analysis.text_models import text_model
 from tests.gallery import he, mlp, npz, vectors, xavier
-from tests.service.test_client import Bridge, client_of
+from tests.service.application import Bridge, client_of
 from tests.variant_ids import without_steps
 
 HEALTHY, SICK = mlp(3, "Relu", he(), width=16), mlp(12, "Sigmoid", xavier(), width=16)
@@ -218,7 +217,9 @@ def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
 ) -> None:
     (tmp_path / "wrong.npz").write_bytes(npz(x=np.zeros((4, 31), np.float32)))
     strange = "(float[N,2] x) => (float[N,2] y) <float[2,2] W = {1,2,3,4}> { h = MatMul(x, W) [strange] y = Det(h) }"
-    (tmp_path / "strange.onnx").write_bytes(text_model(strange))
+    header = '<ir_version: 8, opset_import: ["" : 17]> test'
+    model = onnx.parser.parse_model(f"{header} {strange}")
+    (tmp_path / "strange.onnx").write_bytes(model.SerializeToString())
     message = refused(*arguments)
     for word in words:
         assert word in message
@@ -356,13 +357,13 @@ class Server(Bridge):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(create_app(Settings(data_dir=folder)))
-        self.context = self.app.state.context
+        self.parts = self.app.state.parts
         self.end: dict[str, Any] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = super().handle_request(request)
         if request.method == "POST":
-            self.context.store.finish(self.context.store.claim("worker", now()), now=now(), **self.end)
+            self.parts.store.finish(self.parts.store.claim("worker", now()), now=now(), **self.end)
         return response
 
 
@@ -376,7 +377,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     made = Server(tmp_path / "data")
     reach(monkeypatch, made)
     yield made
-    made.context.store.close()
+    made.parts.store.close()
 
 
 @pytest.mark.parametrize("address", [NOWHERE, "https://127.0.0.1:1/", "localhost:1", "ftp://127.0.0.1/", ""])
@@ -411,7 +412,7 @@ def test_a_report_from_the_server_is_printed_and_judged_like_one_from_here(
     server: Server, tmp_path: Path, model: bytes, code: int
 ) -> None:
     report = analyze(model, vectors(), parse_options({"effort": "quick"}))
-    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    server.end = {"state": State.SUCCEEDED, "report": server.parts.objects.put(report.to_json()).sha256}
     files = ("--json", "report.json", "--html", "report.html")
     outcome = run("healthy.onnx", "batch.npz", "--server", "http://test", *files)
     assert (outcome.exit_code, outcome.stderr) == (code, "")
@@ -427,7 +428,7 @@ def test_a_baseline_counts_for_a_report_from_the_server_too(
     quick = parse_options({"effort": "quick"})
     (tmp_path / "old.json").write_bytes(analyze(model, vectors(), quick).to_json())
     report = analyze(SICK, vectors(), quick)
-    server.end = {"state": State.SUCCEEDED, "report": server.context.objects.put(report.to_json()).sha256}
+    server.end = {"state": State.SUCCEEDED, "report": server.parts.objects.put(report.to_json()).sha256}
     outcome = run("sick.onnx", "batch.npz", "--server", "http://test", "--baseline", "old.json")
     assert (outcome.exit_code, outcome.stderr) == (code, "")
     accepted = 0 if code else len(report.findings)

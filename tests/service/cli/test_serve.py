@@ -36,10 +36,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
     seen: list[Any] = []
 
     def run(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
-        context = server.config.app.state.context
-        seen.extend((context.settings, sockets[0].getsockname()))
+        parts = server.config.app.state.parts
+        seen.extend((parts.settings, sockets[0].getsockname()))
         sockets[0].close()
-        context.store.close()
+        parts.store.close()
 
     monkeypatch.setattr(uvicorn.Server, "run", run)
     return seen

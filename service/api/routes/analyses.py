@@ -1,0 +1,146 @@
+"""Analyses: submit a model and a batch, wait, ask, fetch the report."""
+
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, Response
+
+from analysis.report import Report
+from analysis.report.gate import Gate
+from service.api.accept import HTML, VARY, preferred
+from service.api.answers import FailOn, answer_end, gate_of
+from service.api.context import Parts, parts_of, tenant_of
+from service.api.handlers import ANY_OTHER, PROBLEM
+from service.api.waiting import RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
+from service.intake.multipart import receive
+from service.intake.submission import submit
+from service.jobs.job import Job
+from service.schemas import JobView, job_path, view
+
+router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+UPLOAD_FORM: Final = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["model"],
+                "properties": {
+                    "model": {"type": "string", "format": "binary", "description": "an ONNX model"},
+                    "batch": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "npz, npy, safetensors, TensorProto or Open Inference JSON; without it a batch "
+                        "is made up",
+                    },
+                    "options": {"type": "string", "description": "JSON, see /v1/schema/options"},
+                },
+            },
+            "example": {"model": "(bytes of model.onnx)", "batch": "(bytes of batch.npz)", "options": '{"seed": 0}'},
+        }
+    },
+}
+
+
+@router.post(
+    "",
+    operation_id="analyze",
+    summary="Analyse a model",
+    response_model=Report,
+    responses={
+        202: {"model": JobView, "description": "Not finished yet: poll Location"},
+        400: PROBLEM | {"description": "The model, batch or options are refused"},
+        408: PROBLEM | {"description": "The upload stalled"},
+        413: PROBLEM | {"description": "Too large"},
+        415: PROBLEM | {"description": "Not multipart/form-data"},
+        422: PROBLEM
+        | {
+            "model": Report,
+            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
+            "Idempotency-Key used for another request",
+        },
+        503: PROBLEM | {"description": "With fail_on: no verdict yet, try again at Location"},
+        "default": ANY_OTHER,
+    },
+    openapi_extra={"requestBody": UPLOAD_FORM},
+)
+async def analyze(
+    request: Request,
+    fail_on: FailOn = None,
+    wait: Wait = None,
+    prefer: Annotated[str | None, Header()] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+) -> Response:
+    """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
+    parts, gate = parts_of(request), gate_of(fail_on)
+    upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
+    whose = partial(submit, store=parts.store, tenant=tenant_of(request))
+    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None))
+    seconds, applied = patience(parts.settings, wait, prefer)
+    job = await wait_for(parts, job, seconds)
+    return _answer_submission(parts, job, gate, applied)
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_analysis",
+    summary="A job",
+    response_model=JobView,
+    responses={404: PROBLEM, "default": ANY_OTHER},
+)
+async def get_analysis(request: Request, job_id: str) -> JobView:
+    """State and progress."""
+    return view(await run_sync(find_job, parts_of(request).store, tenant_of(request), job_id))
+
+
+@router.get(
+    "/{job_id}/report",
+    operation_id="get_report",
+    summary="The report alone, as JSON or as a page",
+    response_model=Report,
+    responses={
+        200: {"content": {HTML: {"schema": {"type": "string"}}}, "description": "The report, as JSON or as a page"},
+        304: {"description": "If-None-Match names what would be sent"},
+        400: PROBLEM | {"description": "The query is refused"},
+        404: PROBLEM,
+        406: PROBLEM | {"description": "Neither JSON nor HTML is accepted"},
+        409: PROBLEM | {"description": "Not finished yet"},
+        422: PROBLEM | {"model": Report, "description": "With fail_on: the report fails the gate"},
+        503: PROBLEM | {"description": "With fail_on: no verdict yet"},
+        "default": ANY_OTHER,
+    },
+)
+async def get_report(
+    request: Request,
+    job_id: str,
+    fail_on: FailOn = None,
+    wait: Wait = None,
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """The report of a finished job: JSON, or with `Accept: text/html` a page. A failed job answers with its problem."""
+    parts, gate = parts_of(request), gate_of(fail_on)
+    kind = preferred(request.headers.getlist("accept"))
+    job = await run_sync(find_job, parts.store, tenant_of(request), job_id)
+    job = await wait_for(parts, job, min(wait or 0.0, parts.settings.max_wait_seconds))
+    if not job.state.is_end:
+        raise not_yet(job, gated=gate is not None)
+    response = await run_sync(answer_end, parts.objects, job, gate, kind, if_none_match)
+    response.headers.update(VARY)
+    return response
+
+
+def _answer_submission(parts: Parts, job: Job, gate: Gate | None, applied: str | None) -> Response:
+    headers = {} if applied is None else {"Preference-Applied": applied}
+    headers |= {"Location": job_path(job.id), "Link": f'<{job_path(job.id)}>; rel="monitor"'}
+    if job.state.is_end:
+        response = answer_end(parts.objects, job, gate)
+    elif gate is not None:
+        raise not_yet(job, gated=True, headers=headers)
+    else:
+        body = view(job).model_dump(mode="json")
+        response = JSONResponse(body, HTTPStatus.ACCEPTED, {"Retry-After": str(RETRY_SECONDS)})
+    response.headers.update(headers)
+    return response

@@ -1,0 +1,42 @@
+"""Whether the process lives, and whether it can do its work."""
+
+import os
+from http import HTTPStatus
+
+from anyio.to_thread import run_sync
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+
+from analysis.version import VERSION
+from service.api.context import Parts, parts_of
+from service.jobs.job import now
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", operation_id="healthz", summary="Whether the process answers")
+async def healthz() -> dict[str, str]:
+    """Always ok: whoever reads this has an answer."""
+    return {"status": "ok", "version": VERSION}
+
+
+@router.get("/readyz", operation_id="readyz", summary="Whether analyses can run", responses={503: {}})
+async def readyz(request: Request) -> JSONResponse:
+    """Database, storage and workers, each with its state."""
+    checks = await run_sync(_checks, parts_of(request))
+    ready = all(state == "ok" for state in checks.values())
+    status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status)
+
+
+def _checks(parts: Parts) -> dict[str, str]:
+    writable = os.access(parts.settings.objects_dir, os.W_OK)
+    checks = {"storage": "ok" if writable else "not writable"}
+    try:
+        parts.store.ping()
+        workers = parts.store.workers(now())
+    except SQLAlchemyError as error:
+        return {**checks, "database": type(error).__name__, "workers": "unknown"}
+    state = "ok" if any(workers.values()) else "starting" if workers else "none"
+    return {**checks, "database": "ok", "workers": state}

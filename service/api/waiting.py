@@ -1,0 +1,60 @@
+"""How long a request waits for its job, and what is said of one that has not ended."""
+
+import math
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Final
+
+import anyio
+from anyio.to_thread import run_sync
+from fastapi import Query
+
+from service.api.context import Parts
+from service.jobs.job import Job
+from service.jobs.store import Store
+from service.problems import ProblemError, problem, refusal
+from service.schemas import job_path
+from service.settings import Settings
+
+RETRY_SECONDS: Final = 2
+LOOK_SECONDS: Final = 0.05
+"""How often a request that waits looks at its job."""
+WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
+Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
+
+
+def find_job(store: Store, tenant: str, job_id: str, where: str = "") -> Job:
+    """A job of this tenant. Raises ProblemError: 404."""
+    job = store.get(job_id, tenant)
+    if job is None:
+        raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such analysis", where=where or job_id[:100])
+    return job
+
+
+def patience(settings: Settings, wait: float | None, prefer: str | None) -> tuple[float, str | None]:
+    """Seconds to wait, and the preference that was applied (RFC 7240)."""
+    if prefer is not None and "respond-async" in prefer:
+        return 0.0, "respond-async"
+    stated = WAIT.search(prefer or "")
+    if stated is not None:
+        seconds = min(float(stated[1]), settings.max_wait_seconds)
+        return seconds, f"wait={math.floor(seconds)}"
+    return min(settings.default_wait_seconds if wait is None else wait, settings.max_wait_seconds), None
+
+
+async def wait_for(parts: Parts, job: Job, seconds: float) -> Job:
+    """The job, as soon as it, the patience or the server has ended."""
+    deadline = anyio.current_time() + seconds
+    while not (job.state.is_end or parts.stopping.is_set()) and anyio.current_time() < deadline:
+        await anyio.sleep(LOOK_SECONDS)
+        job = await run_sync(find_job, parts.store, job.tenant, job.id)
+    return job
+
+
+def not_yet(job: Job, *, gated: bool, where: str = "", headers: Mapping[str, str] | None = None) -> ProblemError:
+    """What is raised in place of a report that is not there yet: 409, and 503 where a gate waits for its verdict."""
+    status = HTTPStatus.SERVICE_UNAVAILABLE if gated else HTTPStatus.CONFLICT
+    detail = f"the analysis is {job.state.value}: {job.stage}, {job.fraction:.0%} done"
+    told = problem("not-finished", status, detail, where=where, hint="ask again after Retry-After seconds")
+    return ProblemError(told, {**(headers or {}), "Retry-After": str(RETRY_SECONDS), "Location": job_path(job.id)})

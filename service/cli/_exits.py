@@ -1,0 +1,15 @@
+"""What a pipeline sees of a command that has ended."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The same for all commands."""
+
+    PASSED = 0
+    """Healthy, no regression."""
+    FAILED = 1
+    """Findings at or over the gate, a regression."""
+    BAD_INPUT = 2
+    """The click library's own code for wrong usage, too."""
+    SERVICE_ERROR = 3

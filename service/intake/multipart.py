@@ -1,0 +1,222 @@
+"""A multipart body, straight from the socket into the object store: flat memory, sha256 on the way, capped.
+
+Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused. Small
+JSON bodies are received here, too, under the same conditions.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from analysis.diagnosis.policy import policy
+from analysis.errors import NotOnnx
+from analysis.interventions.variants import asked_for
+from analysis.options import AnalysisOptions, parse_options
+from service.objects.blob import Blob, BlobWriter, Objects
+from service.problems import ProblemError, refusal
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+FILES: Final = frozenset({"model", "batch"})
+TEXTS: Final = frozenset({"options"})
+MULTIPART_OVERHEAD: Final = 1 << 20
+LONGEST_HEADER: Final = 8 << 10
+
+
+@dataclass(slots=True)
+class Upload:
+    """What arrived."""
+
+    blobs: dict[str, Blob] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    """Last part of the file names sent, printable."""
+    options: AnalysisOptions = field(default_factory=AnalysisOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Bytes and seconds."""
+
+    total: int
+    options: int
+    idle_seconds: float
+
+
+async def receive(
+    headers: Mapping[str, str], body: AsyncIterator[bytes], objects: Objects, limits: UploadLimits
+) -> Upload:
+    """Store the files of a request; nothing of a refused one is kept.
+
+    Raises ProblemError: 400 malformed, 408 idle, 413 too large, 415 not multipart. Raises BadOptions, NotOnnx.
+    """
+    kind, parameters = parse_options_header(headers.get("content-type", ""))
+    boundary = parameters.get(b"boundary")
+    if kind != b"multipart/form-data" or not boundary:
+        raise refusal(
+            "unsupported-media-type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"expected multipart/form-data, given {kind.decode(errors='replace') or 'nothing'}",
+            hint="curl -F model=@model.onnx -F batch=@batch.npz",
+        )
+    if int(headers.get("content-length") or 0) > limits.total + MULTIPART_OVERHEAD:
+        raise _too_large(limits.total)
+    allowed = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
+    with _Receiver(objects, limits) as receiver:
+        try:
+            parser = MultipartParser(boundary, receiver.callbacks())
+            async for chunk in _impatient(body, limits.idle_seconds):
+                allowed -= len(chunk)
+                if allowed < 0:
+                    raise _too_large(limits.total)
+                parser.write(chunk)
+            parser.finalize()
+        except FormParserError as error:
+            raise _malformed(f"the multipart body is malformed: {error}") from error
+        return receiver.finish()
+
+
+async def receive_json(
+    headers: Mapping[str, str], body: AsyncIterator[bytes], limit: int, idle_seconds: float
+) -> bytes:
+    """A JSON body in memory, not parsed.
+
+    Raises ProblemError: 408 idle, 413 too large, 415 not JSON.
+    """
+    kind, _ = parse_options_header(headers.get("content-type", ""))
+    if kind != b"application/json":
+        raise refusal(
+            "unsupported-media-type",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"expected application/json, given {kind.decode(errors='replace') or 'nothing'}",
+            hint="curl --json @body.json",
+        )
+    if int(headers.get("content-length") or 0) > limit:
+        raise _too_large(limit)
+    received = bytearray()
+    async for chunk in _impatient(body, idle_seconds):
+        received += chunk
+        if len(received) > limit:
+            raise _too_large(limit)
+    return bytes(received)
+
+
+async def _impatient(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The body, as long as the client goes on sending."""
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(body), seconds)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise refusal("upload-idle", HTTPStatus.REQUEST_TIMEOUT, f"nothing arrived for {seconds:g} s") from error
+
+
+class _Receiver:
+    """Callbacks of the parser, and the files they fill."""
+
+    def __init__(self, objects: Objects, limits: UploadLimits) -> None:
+        self._objects = objects
+        self._limits = limits
+        self._stack = ExitStack()
+        self._writers: dict[str, BlobWriter] = {}
+        self._upload = Upload()
+        self._text: bytearray | None = None
+        self._part: str | None = None
+        self._header = bytearray()
+        self._value = bytearray()
+        self._disposition = b""
+        self._received = 0
+        self._ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """What the parser calls."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._extend(self._header, data[start:end]),
+            "on_header_value": lambda data, start, end: self._extend(self._value, data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open,
+            "on_part_data": lambda data, start, end: self._data(data[start:end]),
+            "on_end": self._end,
+        }
+
+    def finish(self) -> Upload:
+        """Everything committed."""
+        if not self._ended:
+            raise _malformed("the multipart body is cut short")
+        if "model" not in self._writers:
+            raise _malformed("the part 'model' is missing", where="model", hint="curl -F model=@model.onnx")
+        if self._writers["model"].size == 0:
+            raise NotOnnx("the model is empty", where="model", hint="send the bytes of an .onnx file")
+        self._upload.options = parse_options(bytes(self._text or b""))
+        policy(self._upload.options)  # what these refuse is refused now, not by a job
+        asked_for(self._upload.options)
+        self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
+        return self._upload
+
+    def _begin(self) -> None:
+        self._part, self._disposition = None, b""
+
+    def _extend(self, header: bytearray, piece: bytes) -> None:
+        header.extend(piece)
+        if len(header) > LONGEST_HEADER:
+            raise _malformed("a part has an overlong header")
+
+    def _end_header(self) -> None:
+        if bytes(self._header).lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._header.clear()
+        self._value.clear()
+
+    def _open(self) -> None:
+        _, parameters = parse_options_header(self._disposition)
+        name = parameters.get(b"name", b"").decode(errors="replace")
+        if name not in FILES | TEXTS:
+            raise _malformed(f"unknown part {name!r}", where=name, hint="parts are model, batch and options")
+        if name in self._writers or (name in TEXTS and self._text is not None):
+            raise _malformed(f"the part {name!r} was sent twice", where=name)
+        self._part = name
+        if name in FILES:
+            self._writers[name] = self._stack.enter_context(self._objects.writer())
+            filename = parameters.get(b"filename", b"").decode(errors="replace")
+            filename = "".join(filter(str.isprintable, filename))
+            self._upload.names[name] = filename.replace("\\", "/").rsplit("/", 1)[-1][:255]
+        else:
+            self._text = bytearray()
+
+    def _data(self, chunk: bytes) -> None:
+        self._received += len(chunk)
+        if self._received > self._limits.total:
+            raise _too_large(self._limits.total)
+        if self._part in FILES:
+            self._writers[self._part].write(chunk)
+        elif self._text is not None:
+            self._text.extend(chunk)
+            if len(self._text) > self._limits.options:
+                raise _too_large(self._limits.options)
+
+    def _end(self) -> None:
+        self._ended = True
+
+
+def _malformed(detail: str, *, where: str = "", hint: str = "") -> ProblemError:
+    return refusal("bad-request", HTTPStatus.BAD_REQUEST, detail, where=where, hint=hint)
+
+
+def _too_large(allowed: int) -> ProblemError:
+    return refusal(
+        "upload-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than the {allowed} bytes that are allowed"
+    )

@@ -1,0 +1,78 @@
+"""What arrived becomes a job: a new one, or the one that the same question already has.
+
+The digest names a question: bytes, options and the version that answers. An idempotency key names one job of a tenant
+and is used for one question; a gate rejoins any job for its question that has not failed, so that asking again is
+waiting.
+"""
+
+import hashlib
+from collections.abc import Callable
+from http import HTTPStatus
+
+from sqlalchemy.exc import IntegrityError
+
+from analysis.version import VERSION
+from service.intake.multipart import Upload
+from service.jobs.job import Job, Question, new_id, now
+from service.jobs.store import Store
+from service.problems import refusal
+
+Quota = Callable[[str], None]
+"""Raises ProblemError where a tenant may have no further job."""
+
+
+def unlimited(tenant: str) -> None:
+    """Everybody may have as many as they like."""
+
+
+def submit(
+    upload: Upload,
+    *,
+    store: Store,
+    tenant: str,
+    key: str | None = None,
+    rejoin: bool = False,
+    quota: Quota = unlimited,
+) -> Job:
+    """The job for this upload; with `rejoin` any that is under way or succeeded will do.
+
+    Raises ProblemError: 422 for a key that was used for another question, and what the quota says.
+    """
+    question = question_of(upload)
+    known = _known(question, store, tenant, key, rejoin=rejoin)
+    if known is not None:
+        return known
+    quota(tenant)
+    job = Job(id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key)
+    try:
+        store.submit(job)
+    except IntegrityError:  # a request with the same key was a moment faster: it is known now
+        return submit(upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota)
+    return job
+
+
+def question_of(upload: Upload) -> Question:
+    """What an upload asks for."""
+    model, batch = upload.blobs["model"].sha256, upload.blobs.get("batch")
+    options = upload.options.model_dump_json()
+    parts = (model, "" if batch is None else batch.sha256, options, VERSION)
+    return Question(
+        model_sha256=model,
+        model_name=upload.names.get("model") or "model.onnx",
+        batch_sha256=None if batch is None else batch.sha256,
+        options=options,
+        digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+    )
+
+
+def _known(question: Question, store: Store, tenant: str, key: str | None, *, rejoin: bool) -> Job | None:
+    known = None if key is None else store.by_key(key, tenant)
+    if known is not None and known.question.digest != question.digest:
+        raise refusal(
+            "idempotency-key-reuse",
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "this Idempotency-Key was used for another request",
+            where="Idempotency-Key",
+            hint="use a new key for a new question",
+        )
+    return known or (store.rejoinable(question.digest, tenant) if rejoin else None)

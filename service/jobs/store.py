@@ -1,0 +1,143 @@
+"""The job table: what clients and workers may do to a row.
+
+Submitting is durable when it returns. A claim is one transaction that raises the fence and sets a lease; progress and
+ends carry the fence and change nothing when it is stale.
+"""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import select, update
+
+from service.database import create_tables, open_engine, reading, writing
+from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss
+from service.jobs.tables import JOBS, WORKERS, job_of, row_of
+
+LEASE: Final = timedelta(seconds=30)
+ALIVE: Final = timedelta(seconds=15)
+"""A worker that has not been seen for so long is gone."""
+
+
+class Store:
+    """The table behind one URL."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, and make the tables where there are none."""
+        self.engine = open_engine(url)
+        create_tables(self.engine)
+
+    # -------------------------------------------------------------- clients
+
+    def submit(self, job: Job) -> None:
+        """Insert a queued job; durable when this returns."""
+        with writing(self.engine) as connection:
+            connection.execute(JOBS.insert().values(**row_of(job)))
+
+    def get(self, job_id: str, tenant: str = DEFAULT_TENANT) -> Job | None:
+        """A job of this tenant."""
+        if "\0" in job_id:  # PostgreSQL would refuse the question
+            return None
+        return self._find(JOBS.c.id == job_id, JOBS.c.tenant == tenant)
+
+    def by_key(self, key: str, tenant: str = DEFAULT_TENANT) -> Job | None:
+        """The job of an idempotency key."""
+        return self._find(JOBS.c.idempotency_key == key, JOBS.c.tenant == tenant)
+
+    def rejoinable(self, digest: str, tenant: str = DEFAULT_TENANT) -> Job | None:
+        """The newest job for the same bytes and options that is under way or succeeded."""
+        states = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
+        return self._find(JOBS.c.digest == digest, JOBS.c.tenant == tenant, JOBS.c.state.in_(states))
+
+    # -------------------------------------------------------------- workers
+
+    def claim(self, owner: str, now: datetime) -> Job | None:
+        """Take the oldest queued job: fence and attempt raised, lease set."""
+        oldest = select(JOBS).where(JOBS.c.state == State.QUEUED).order_by(JOBS.c.created, JOBS.c.id).limit(1)
+        with writing(self.engine) as connection:
+            row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            change = {
+                "state": State.RUNNING,
+                "owner": owner,
+                "attempt": row.attempt + 1,
+                "fence": row.fence + 1,
+                "lease_until": now + LEASE,
+                "started": row.started or now,
+                "stage": "starting",
+            }
+            connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(**change))
+        return self.get(row.id, row.tenant)
+
+    def keep(self, job: Job, now: datetime, stage: str, fraction: float) -> bool:
+        """Renew the lease and note progress; False: the job is no longer this worker's."""
+        return self._change(job, lease_until=now + LEASE, stage=stage, fraction=fraction)
+
+    def finish(
+        self, job: Job, state: State, now: datetime, *, report: str | None = None, error: dict[str, Any] | None = None
+    ) -> bool:
+        """End a running job; False: it is no longer this worker's, and nothing changed."""
+        return self._change(
+            job,
+            state=state,
+            finished=now,
+            lease_until=None,
+            report_sha256=report,
+            error=None if error is None else json.dumps(error),
+            stage=state.value,
+            fraction=1.0,
+        )
+
+    def release(self, job: Job) -> bool:
+        """Give a running job back, as if it had not been claimed; the fence stays raised."""
+        return self._change(
+            job, state=State.QUEUED, owner=None, lease_until=None, attempt=job.attempt - 1, stage="queued", fraction=0.0
+        )
+
+    def reap(self, now: datetime, lost: dict[str, Any], owner: str | None = None) -> int:
+        """Requeue or fail running jobs whose lease is over (or whose owner was this one); how many."""
+        gone = JOBS.c.lease_until < now if owner is None else JOBS.c.owner == owner
+        with reading(self.engine) as connection:
+            rows = connection.execute(select(JOBS).where(JOBS.c.state == State.RUNNING, gone)).all()
+        return sum(self._lose(job_of(row), now, lost) for row in rows)
+
+    def seen(self, owner: str, now: datetime, *, ready: bool) -> None:
+        """Note that a worker lives."""
+        with writing(self.engine) as connection:
+            connection.execute(WORKERS.delete().where(WORKERS.c.owner == owner))
+            connection.execute(WORKERS.insert().values(owner=owner, seen=now, ready=int(ready)))
+
+    def workers(self, now: datetime) -> dict[str, bool]:
+        """Living workers, and whether each is ready to compute."""
+        alive = select(WORKERS).where(WORKERS.c.seen > now - ALIVE)
+        with reading(self.engine) as connection:
+            return {row.owner: bool(row.ready) for row in connection.execute(alive)}
+
+    def ping(self) -> None:
+        """Raises where the database does not answer."""
+        with reading(self.engine) as connection:
+            connection.execute(select(1))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    # -------------------------------------------------------------- inside
+
+    def _lose(self, job: Job, now: datetime, lost: dict[str, Any]) -> bool:
+        state = after_loss(job)
+        if state is State.FAILED:
+            return self.finish(job, state, now, error=lost)
+        return self._change(job, state=state, owner=None, lease_until=None, stage="queued", fraction=0.0)
+
+    def _change(self, job: Job, **values: Any) -> bool:
+        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING)
+        with writing(self.engine) as connection:
+            return bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
+
+    def _find(self, *conditions: Any) -> Job | None:
+        newest = select(JOBS).where(*conditions).order_by(JOBS.c.created.desc()).limit(1)
+        with reading(self.engine) as connection:
+            row = connection.execute(newest).first()
+        return None if row is None else job_of(row)

@@ -1,0 +1,91 @@
+"""The tables of jobs and workers: their columns, and a row as a job."""
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import Column, Float, Index, Integer, Row, String, Table, Text
+
+from service.database import METADATA, Utc
+from service.jobs.job import Job, Question, State
+
+JOBS: Final = Table(
+    "jobs",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(100), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("owner", Text),  # host and folder: no bound
+    Column("lease_until", Utc),
+    Column("created", Utc, nullable=False),
+    Column("started", Utc),
+    Column("finished", Utc),
+    Column("stage", String(100), nullable=False),
+    Column("fraction", Float, nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("model_name", Text, nullable=False),
+    Column("batch_sha256", String(64)),
+    Column("options", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("report_sha256", String(64)),
+    Column("error", Text),
+    Column("labels", Text, nullable=False),
+    Index("jobs_to_claim", "state", "created"),
+    Index("jobs_by_digest", "tenant", "digest"),
+    Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
+)
+WORKERS: Final = Table(
+    "workers",
+    METADATA,
+    Column("owner", Text, primary_key=True),
+    Column("seen", Utc, nullable=False),
+    Column("ready", Integer, nullable=False),
+)
+
+
+def row_of(job: Job) -> dict[str, Any]:
+    """The columns of a job that waits."""
+    question = job.question
+    return {
+        "id": job.id,
+        "tenant": job.tenant,
+        "state": job.state,
+        "attempt": job.attempt,
+        "fence": job.fence,
+        "created": job.created,
+        "stage": job.stage,
+        "fraction": job.fraction,
+        "model_sha256": question.model_sha256,
+        "model_name": question.model_name,
+        "batch_sha256": question.batch_sha256,
+        "options": question.options,
+        "digest": question.digest,
+        "idempotency_key": job.idempotency_key,
+        "labels": json.dumps(dict(job.labels)),
+    }
+
+
+def job_of(row: Row[Any]) -> Job:
+    """The job in a row."""
+    question = Question(row.model_sha256, row.model_name, row.batch_sha256, row.options, row.digest)
+    return Job(
+        id=row.id,
+        question=question,
+        created=row.created,
+        state=State(row.state),
+        tenant=row.tenant,
+        attempt=row.attempt,
+        fence=row.fence,
+        owner=row.owner,
+        lease_until=row.lease_until,
+        started=row.started,
+        finished=row.finished,
+        stage=row.stage,
+        fraction=row.fraction,
+        idempotency_key=row.idempotency_key,
+        report_sha256=row.report_sha256,
+        error=None if row.error is None else json.loads(row.error),
+        labels=json.loads(row.labels),
+    )

@@ -1,0 +1,59 @@
+"""What is stored, and what a place for it promises; `folder` is the first of these places.
+
+A blob is named by the sha256 of its content, written whole or not at all, and durable when `put`, `take` or `commit`
+returns.
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A stored object."""
+
+    sha256: str
+    size: int
+
+
+class BlobWriter(Protocol):
+    """Receives a stream; nothing remains unless it is committed before the context ends."""
+
+    size: int
+    """Bytes so far."""
+
+    def write(self, chunk: bytes) -> None:
+        """Append."""
+
+    def commit(self) -> Blob:
+        """Keep what was written, under its sha256."""
+
+    def __enter__(self) -> Self:
+        """The writer."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of what was not committed."""
+
+
+class Objects(Protocol):
+    """A place for blobs."""
+
+    def put(self, content: bytes) -> Blob:
+        """Store bytes."""
+
+    def take(self, path: Path) -> Blob:
+        """Store a file that a job child left; raises OSError where it is a link, which might lead anywhere."""
+
+    def writer(self) -> BlobWriter:
+        """Store a stream."""
+
+    def get(self, sha256: str) -> bytes:
+        """Read a blob; raises FileNotFoundError where there is none."""
+
+    def local(self, sha256: str) -> AbstractContextManager[Path]:
+        """A file with the content of a blob, to be read until the context ends."""
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""

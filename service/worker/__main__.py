@@ -1,0 +1,37 @@
+"""`python -m service.worker`: the supervisor of a data folder, until it is told to stop.
+
+It stops on a signal, and when its standard input closes: whoever started it holds the other end, so it never outlives
+the service.
+"""
+
+import logging
+import os
+import signal
+import threading
+
+from service.settings import Settings
+from service.worker.lock import Lock
+from service.worker.supervisor import Supervisor
+
+
+def main() -> None:
+    """Serve until standard input closes or a signal comes."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings().prepare()
+    with Lock(settings.data_dir):
+        supervisor = Supervisor(settings)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: supervisor.stopping.set())
+        threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
+        supervisor.serve()
+
+
+def _stop_with_parent(supervisor: Supervisor) -> None:
+    """Not through sys.stdin, whose lock this thread would still hold when the interpreter ends."""
+    while os.read(0, 1):
+        pass
+    supervisor.stopping.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The job child: runs the library on one request and tells its supervisor, over a pipe, how far it is and how it ended.
+
+Imported once by the fork server, so that a child starts with torch in place (milliseconds instead of seconds). Besides
+`service.cli.analyze` this is the only part of the service that imports the laboratory.
+"""
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Final
+
+import torch
+
+from analysis.errors import AnalysisError
+from analysis.experiment.export import Destination
+from analysis.model import check_model
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
+from service.worker.sandbox import confine
+
+REPORT: Final = "report.json"
+MODELS: Final = "models"
+log = logging.getLogger(__name__)
+
+
+def run(assignment: Assignment, pipe: Connection) -> None:
+    """Do it, and say how it ended."""
+    try:
+        sandbox = confine(assignment.confinement)
+        pipe.send(_analyze(assignment, sandbox, pipe))
+    except AnalysisError as error:
+        pipe.send(Refused(error))
+    except Exception as error:
+        log.exception("an analysis failed")
+        pipe.send(Broken(type(error).__name__))
+
+
+def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Done:
+    torch.set_num_threads(1)
+    model = dataclasses.replace(check_model(assignment.model), name=assignment.model_name)
+    folder = assignment.confinement.folder
+    report = analyze(
+        model,
+        assignment.batch,
+        parse_options(assignment.options),
+        models=Destination(folder / MODELS, room=assignment.models_bytes),
+        progress=lambda stage, fraction: pipe.send(Reached(stage, fraction)),
+    )
+    engine = dataclasses.replace(report.engine, sandbox=sandbox)
+    (folder / REPORT).write_bytes(report.model_copy(update={"engine": engine}).to_json())
+    return Done(folder / REPORT, folder / MODELS)

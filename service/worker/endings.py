@@ -1,0 +1,44 @@
+"""The problems a job can end with, as they are stored."""
+
+import signal
+from http import HTTPStatus
+from typing import Any, Final
+
+from service.problems import problem, problem_of
+from service.worker.protocol import Broken, Died, Refused
+
+StoredProblem = dict[str, Any]
+LOST: Final[StoredProblem] = problem(
+    "worker-lost",
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the worker vanished during every attempt",
+    hint="the model may exceed the machine; see /readyz and the logs",
+).model_dump()
+BUG: Final[StoredProblem] = problem(
+    "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error ended the analysis; it was logged"
+).model_dump()
+
+
+def failure(ending: Refused | Broken | Died, stage: str) -> StoredProblem:
+    """Of a child that ended in this stage without a report."""
+    match ending:
+        case Refused(error):
+            return problem_of(error).model_dump()
+        case Broken():
+            return BUG
+        case Died(exit_code):
+            return _crash(exit_code, stage)
+
+
+def overdue(seconds: float) -> StoredProblem:
+    """Of an analysis that took longer than it may."""
+    detail = f"the analysis took longer than {seconds:g} s"
+    hint = "use options.effort=quick or a smaller batch"
+    return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
+
+
+def _crash(exit_code: int, stage: str) -> StoredProblem:
+    cause = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
+    detail = f"the analysis died of {cause} in stage {stage!r}"
+    hint = "it may have run out of memory: send a smaller batch"
+    return problem("worker-crashed", HTTPStatus.INTERNAL_SERVER_ERROR, detail, hint=hint).model_dump()

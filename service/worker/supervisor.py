@@ -1,0 +1,173 @@
+"""Claims jobs, starts a child for each, watches it, and writes the one result that counts.
+
+One per data folder (`lock`), run as `python -m service.worker`. The row is the truth: what a child says is written with
+the fence of its claim, and thrown away where the job has been claimed again meanwhile.
+"""
+
+import logging
+import shutil
+import socket
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from service.jobs.job import Job, State, now
+from service.jobs.store import Store
+from service.objects.blob import Objects
+from service.objects.folder import ObjectFolder
+from service.settings import Settings
+from service.worker.children import Child, ForkServer, end, listen, wait_for_news
+from service.worker.endings import LOST, StoredProblem, failure, overdue
+from service.worker.protocol import Assignment, Done, Ending, Reached
+from service.worker.sandbox import Confinement
+
+TICK_SECONDS: Final = 0.05
+"""So long nobody looks for new jobs and stops."""
+HEARTBEAT: Final = timedelta(seconds=5)
+LARGEST_REPORT: Final = 1 << 30
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Running:
+    """A job and the child that works on it."""
+
+    job: Job
+    child: Child
+    paths: ExitStack
+    """Holds the files it reads."""
+    deadline: datetime
+    reported: Reached | None = None
+    renewed: datetime = field(default_factory=now)
+
+
+class Supervisor:
+    """One per data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Nothing runs yet."""
+        self.settings = settings.prepare()
+        self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
+        self.store = Store(settings.database)
+        self.objects: Objects = ObjectFolder(settings.objects_dir)
+        self.fork_server = ForkServer()
+        self.running: list[Running] = []
+        self.stopping = threading.Event()
+        self._seen = datetime.min.replace(tzinfo=now().tzinfo)
+        self._ready = False
+
+    def serve(self) -> None:
+        """Until told to stop; running jobs are given back then."""
+        self._clear()
+        self.store.seen(self.owner, now(), ready=False)
+        self.fork_server.warm_up()
+        self._ready = True
+        while not self.stopping.is_set():
+            self._beat()
+            for run in list(self.running):
+                self._watch(run)
+            if not self._claim():
+                self._rest()
+        for run in list(self.running):
+            self._drop(run)
+            self.store.release(run.job)
+
+    def _clear(self) -> None:
+        """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
+        self.store.reap(now(), LOST, owner=self.owner)
+        shutil.rmtree(self.settings.work_dir, ignore_errors=True)
+        self.settings.work_dir.mkdir(parents=True)
+        self.objects.sweep()
+
+    def _beat(self) -> None:
+        if now() - self._seen > HEARTBEAT:
+            self._seen = now()
+            self.store.seen(self.owner, self._seen, ready=self._ready)
+            self.store.reap(self._seen, LOST)
+
+    def _rest(self) -> None:
+        """Wait for a message, but never long."""
+        if self.running:
+            wait_for_news([run.child for run in self.running], TICK_SECONDS)
+        else:
+            self.stopping.wait(TICK_SECONDS)
+
+    # -------------------------------------------------------------- starts
+
+    def _claim(self) -> bool:
+        """Start the next job if there is one and a slot for it."""
+        if len(self.running) >= self.settings.job_slots:
+            return False
+        job = self.store.claim(self.owner, now())
+        if job is not None:
+            self.running.append(self._start(job))
+        return job is not None
+
+    def _start(self, job: Job) -> Running:
+        folder = self.settings.work_dir / f"{job.id}.{job.fence}"
+        paths = ExitStack()
+        child = self.fork_server.start(self._assignment(job, folder, paths))
+        deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
+        return Running(job, child, paths, deadline)
+
+    def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
+        """What a child is told; its files can be read until `paths` is closed."""
+        question, settings = job.question, self.settings
+        batch = question.batch_sha256
+        return Assignment(
+            model=paths.enter_context(self.objects.local(question.model_sha256)),
+            model_name=question.model_name,
+            batch=None if batch is None else paths.enter_context(self.objects.local(batch)),
+            options=question.options,
+            models_bytes=settings.max_models_bytes,
+            confinement=Confinement(
+                folder=folder,
+                memory_bytes=settings.max_job_memory_bytes,
+                cpu_seconds=int(settings.max_job_seconds) + 60,
+                file_bytes=LARGEST_REPORT + settings.max_models_bytes,
+            ),
+        )
+
+    # -------------------------------------------------------------- ends
+
+    def _watch(self, run: Running) -> None:
+        ending = listen(run.child)
+        if ending is not None:
+            self._conclude(run, ending)
+        elif now() > run.deadline:
+            self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
+        elif not self._renew(run):
+            log.warning("job %s was taken over", run.job.id)
+            self._drop(run)
+
+    def _renew(self, run: Running) -> bool:
+        """Keep the lease and write progress where it changed; False: the job is no longer ours."""
+        reached = run.child.reached
+        if reached is run.reported and now() - run.renewed < HEARTBEAT:
+            return True
+        run.reported, run.renewed = reached, now()
+        return self.store.keep(run.job, run.renewed, reached.stage, reached.fraction)
+
+    def _conclude(self, run: Running, ending: Ending) -> None:
+        """Keep what the child left, then say how the job ended."""
+        if isinstance(ending, Done):
+            for path in sorted(ending.models.glob("*.onnx")):
+                self.objects.take(path)
+            self._finish(run, State.SUCCEEDED, report=self.objects.take(ending.report).sha256)
+        else:
+            self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
+
+    def _finish(
+        self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None
+    ) -> None:
+        if not self.store.finish(run.job, state, now(), report=report, error=error):
+            log.warning("the result of job %s came too late", run.job.id)
+        self._drop(run)
+
+    def _drop(self, run: Running) -> None:
+        end(run.child)
+        run.paths.close()
+        self.running.remove(run)

@@ -1,0 +1,44 @@
+"""Whether the process lives, and what it lacks."""
+
+from http import HTTPStatus
+
+from analysis.version import VERSION
+from service.jobs.job import now
+from tests.service.application import Service
+
+
+def test_the_process_answers(service: Service) -> None:
+    response = service.get("/healthz")
+    assert (response.status_code, response.json()) == (HTTPStatus.OK, {"status": "ok", "version": VERSION})
+
+
+def test_readiness_names_what_is_missing(service: Service) -> None:
+    store = service.parts.store
+
+    def readiness() -> tuple[int, str, dict[str, str]]:
+        response = service.get("/readyz")
+        return response.status_code, response.json()["status"], response.json()["checks"]
+
+    fine = {"storage": "ok", "database": "ok"}
+    assert readiness() == (503, "unavailable", fine | {"workers": "none"})
+    store.seen("worker", now(), ready=False)
+    assert readiness() == (503, "unavailable", fine | {"workers": "starting"})
+    store.seen("worker", now(), ready=True)
+    assert readiness() == (200, "ok", fine | {"workers": "ok"})
+
+
+def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
+    with service.parts.store.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE workers")
+    response = service.get("/readyz")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.json()["checks"]["database"] != "ok"
+    assert service.get("/healthz").status_code == HTTPStatus.OK
+
+
+def test_lost_storage_is_unready(service: Service) -> None:
+    service.parts.store.seen("worker", now(), ready=True)
+    service.folder.rmdir()
+    response = service.get("/readyz")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert response.json()["checks"]["storage"] == "not writable"

@@ -1,0 +1,340 @@
+"""Multipart bodies, cut into chunks anywhere, and everything that is refused on the way in."""
+
+import asyncio
+import hashlib
+import itertools
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import BadOptions, NotOnnx
+from analysis.options import AnalysisOptions
+from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.objects.folder import ObjectFolder
+from service.problems import ProblemError
+
+BOUNDARY = "------limit-of-parts"
+HEADERS = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+LIMITS = UploadLimits(total=100_000, options=200, idle_seconds=5.0)
+MODEL = b"\x08\x08 a model \r\n--" + BOUNDARY[:-1].encode() + b"\r\n-\r\n--" + bytes(range(256)) + b"\r\n"
+BATCH = b"PK\x03\x04\r\r\n\n--"
+OPTIONS = b'{"seed": 7}'
+
+
+def part(name: str, content: bytes, filename: str | None = "file") -> bytes:
+    file = "" if filename is None else f'; filename="{filename}"'
+    return raw_part(f'Content-Disposition: form-data; name="{name}"{file}\r\n'.encode(), content)
+
+
+def raw_part(headers: bytes, content: bytes) -> bytes:
+    return f"--{BOUNDARY}\r\n".encode() + headers + b"\r\n" + content + b"\r\n"
+
+
+PARTS = {
+    "model": part("model", MODEL, "network.onnx"),
+    "batch": part("batch", BATCH, "batch.npz"),
+    "options": part("options", OPTIONS, None),
+}
+END = f"--{BOUNDARY}--\r\n".encode()
+BODY = b"".join(PARTS.values()) + END
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> ObjectFolder:
+    return ObjectFolder(tmp_path)
+
+
+def files(objects: ObjectFolder) -> list[Path]:
+    return [path for path in objects.folder.rglob("*") if path.is_file()]
+
+
+async def chunked(body: bytes, size: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+def upload(
+    objects: ObjectFolder,
+    body: bytes | AsyncIterator[bytes],
+    *,
+    size: int = 1 << 16,
+    headers: Mapping[str, str] = HEADERS,
+    limits: UploadLimits = LIMITS,
+) -> Upload:
+    stream = chunked(body, size) if isinstance(body, bytes) else body
+    return asyncio.run(receive(headers, stream, objects, limits))
+
+
+def refused(objects: ObjectFolder, body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
+    """What the client is told; nothing was kept."""
+    with pytest.raises(ProblemError) as refusal:
+        upload(objects, body, **how)
+    problem = refusal.value.problem
+    assert problem.status == status, problem
+    assert files(objects) == []
+    return f"{problem.code} {problem.where}: {problem.detail} ({problem.hint})"
+
+
+# ------------------------------------------------------------------ what is accepted
+
+
+@pytest.mark.parametrize("size", [1, 7, len(BODY)], ids=["bytes", "sevens", "whole"])
+@pytest.mark.parametrize("order", list(itertools.permutations(PARTS)), ids="-".join)
+def test_parts_arrive_in_any_order_and_in_chunks_of_any_size(
+    objects: ObjectFolder, order: tuple[str, ...], size: int
+) -> None:
+    received = upload(objects, b"".join(PARTS[name] for name in order) + END, size=size)
+    for name, content in {"model": MODEL, "batch": BATCH}.items():
+        assert received.blobs[name].sha256 == hashlib.sha256(content).hexdigest()
+        assert received.blobs[name].size == len(content)
+        assert objects.get(received.blobs[name].sha256) == content
+    assert received.names == {"model": "network.onnx", "batch": "batch.npz"}
+    assert received.options == AnalysisOptions(seed=7)
+    assert len(files(objects)) == 2
+
+
+def test_a_body_may_be_cut_in_two_at_every_byte(objects: ObjectFolder) -> None:
+    async def halves(cut: int) -> AsyncIterator[bytes]:
+        yield BODY[:cut]
+        yield b""
+        yield BODY[cut:]
+
+    whole = upload(objects, BODY)
+    for cut in range(len(BODY)):
+        assert upload(objects, halves(cut)) == whole, cut
+
+
+def test_a_model_alone_is_enough(objects: ObjectFolder) -> None:
+    received = upload(objects, PARTS["model"] + END)
+    assert set(received.blobs) == {"model"}
+    assert received.options == AnalysisOptions()
+
+
+def test_an_empty_batch_is_for_the_analysis_to_judge(objects: ObjectFolder) -> None:
+    assert upload(objects, PARTS["model"] + part("batch", b"") + END).blobs["batch"].size == 0
+
+
+def test_model_and_batch_may_be_the_same_bytes(objects: ObjectFolder) -> None:
+    received = upload(objects, part("model", MODEL) + part("batch", MODEL) + END)
+    assert received.blobs["model"] == received.blobs["batch"]
+    assert len(files(objects)) == 1
+
+
+def test_other_headers_of_a_part_and_their_case_do_not_matter(objects: ObjectFolder) -> None:
+    headers = b'content-TYPE: application/octet-stream\r\nCONTENT-disposition: form-data; name="model"\r\nX-Mine: 1\r\n'
+    received = upload(objects, raw_part(headers, MODEL) + END)
+    assert objects.get(received.blobs["model"].sha256) == MODEL
+
+
+def test_exactly_the_limit_is_accepted_and_one_byte_more_is_not(objects: ObjectFolder) -> None:
+    exact, one_more = (part("model", b"x" * size) + END for size in (1000, 1001))
+    limits = UploadLimits(total=1000, options=10, idle_seconds=5.0)
+    refused(objects, one_more, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limits=limits)
+    assert upload(objects, exact, limits=limits).blobs["model"].size == 1000
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("network.onnx", "network.onnx"),
+        ("../../etc/passwd", "passwd"),
+        ("/abs/olute.onnx", "olute.onnx"),
+        ("C:\\models\\mine.onnx", "mine.onnx"),
+        ("mixed\\and/slashed.onnx", "slashed.onnx"),
+        ("a %22quoted%22 name.onnx", "a %22quoted%22 name.onnx"),
+        ('an \\"escaped\\" name.onnx', 'an "escaped" name.onnx'),
+        ("semi;colon=.onnx", "semi;colon=.onnx"),
+        ("modèle-模型-🧠.onnx", "modèle-模型-🧠.onnx"),
+        ("x" * 1000, "x" * 255),
+        ("folder/", ""),
+        ("", ""),
+    ],
+)
+def test_of_a_file_name_the_last_part_is_kept(objects: ObjectFolder, sent: str, kept: str) -> None:
+    assert upload(objects, part("model", MODEL, sent) + END).names["model"] == kept
+
+
+@pytest.mark.parametrize("control", ["\x1b[31m", "\0", "\u202e", "\x7f", "\x9b"])
+def test_a_file_name_cannot_speak_to_a_terminal(objects: ObjectFolder, control: str) -> None:
+    name = upload(objects, part("model", MODEL, f"a{control}b.onnx") + END).names["model"]
+    assert name.isprintable()
+    assert (name[0], name[-6:]) == ("a", "b.onnx")
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (PARTS["batch"] + PARTS["options"] + END, ["model", "missing"]),
+        (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "model, batch and options"]),
+        (PARTS["model"] + part("Model", b"w") + END, ["Model", "unknown"]),
+        (PARTS["model"] + raw_part(b"Content-Disposition: form-data\r\n", b"w") + END, ["unknown"]),
+        (PARTS["model"] + raw_part(b"X-Other: 1\r\n", b"w") + END, ["unknown"]),
+        (PARTS["model"] + PARTS["batch"] + PARTS["model"] + END, ["model", "twice"]),
+        (PARTS["batch"] + PARTS["batch"] + PARTS["model"] + END, ["batch", "twice"]),
+        (PARTS["options"] + PARTS["options"] + PARTS["model"] + END, ["options", "twice"]),
+        (part("options", b"", None) + PARTS["options"] + PARTS["model"] + END, ["options", "twice"]),
+        (END, ["model", "missing"]),
+        (b"", ["cut short"]),
+        (b"not a multipart body at all", ["malformed"]),
+        (BODY.replace(b"Content-Disposition:", b"Content Disposition "), ["malformed"]),
+    ],
+    ids=[
+        "no model", "unknown part", "other case", "no name", "no disposition", "two models",
+        "two batches", "two options", "two options, one empty", "no parts", "nothing", "noise", "broken header",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", [1, 1 << 16], ids=["bytes", "whole"])
+def test_a_wrong_form_is_refused_by_name_and_leaves_nothing(
+    objects: ObjectFolder, body: bytes, words: list[str], size: int
+) -> None:
+    message = refused(objects, body, HTTPStatus.BAD_REQUEST, size=size)
+    for word in words:
+        assert word in message
+
+
+def test_an_empty_model_is_refused_as_any_file_that_is_none_and_leaves_nothing(objects: ObjectFolder) -> None:
+    with pytest.raises(NotOnnx, match="the model is empty"):
+        upload(objects, part("model", b"") + END)
+    assert files(objects) == []
+
+
+def test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing(objects: ObjectFolder) -> None:
+    for length in range(len(BODY) - len("\r\n")):
+        refused(objects, BODY[:length], HTTPStatus.BAD_REQUEST)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "application/json", "application/octet-stream", "application/x-www-form-urlencoded",
+        "multipart/mixed; boundary=x", "multipart/form-data", "multipart/form-data; boundary=", "",
+    ],
+)  # fmt: skip
+def test_anything_but_multipart_is_refused_with_the_command_that_works(objects: ObjectFolder, kind: str) -> None:
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    assert "curl -F model=@" in refused(objects, BODY, status, headers={"content-type": kind})
+
+
+def test_a_request_without_a_content_type_is_refused(objects: ObjectFolder) -> None:
+    refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={})
+
+
+def test_an_overlong_boundary_is_refused(objects: ObjectFolder) -> None:
+    headers = {"content-type": f"multipart/form-data; boundary={'b' * 5000}"}
+    refused(objects, BODY, HTTPStatus.BAD_REQUEST, headers=headers)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 20])
+@pytest.mark.parametrize("overlong", ["name", "value", "many"])
+def test_overlong_part_headers_are_refused(objects: ObjectFolder, overlong: str, size: int) -> None:
+    long = b"x" * 10_000
+    headers = {"name": long + b": 1\r\n", "value": b"X-Long: " + long + b"\r\n", "many": b"X-Many: 1\r\n" * 1000}
+    disposition = b'Content-Disposition: form-data; name="model"\r\n'
+    body = raw_part(headers[overlong] + disposition, MODEL) + END
+    refused(objects, body, HTTPStatus.BAD_REQUEST, size=size)
+
+
+def test_a_length_over_the_limit_is_refused_before_a_byte_is_read(objects: ObjectFolder) -> None:
+    async def untouched() -> AsyncIterator[bytes]:
+        pytest.fail("read")
+        yield b""
+
+    headers = HEADERS | {"content-length": str(LIMITS.total + MULTIPART_OVERHEAD + 1)}
+    message = refused(objects, untouched(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert "upload-too-large" in message
+    assert str(LIMITS.total) in message
+
+
+@pytest.mark.parametrize("claimed", [None, "10"])
+def test_bytes_over_the_limit_are_refused_as_they_come_whatever_length_was_claimed(
+    objects: ObjectFolder, claimed: str | None
+) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield part("model", b"x" * 100)[: -len("\r\n")]
+        while True:
+            sent += 1000
+            yield b"x" * 1000
+
+    headers = HEADERS if claimed is None else HEADERS | {"content-length": claimed}
+    refused(objects, endless(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert sent <= LIMITS.total + 1000
+
+
+def test_model_and_batch_share_the_limit(objects: ObjectFolder) -> None:
+    half = b"x" * (LIMITS.total // 2 + 1)
+    body = part("model", half) + part("batch", half) + END
+    refused(objects, body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, size=1000)
+
+
+@pytest.mark.parametrize(("start", "noise"), [(b"", b"\r\n" * 5000), (BODY, b"x" * 10_000)], ids=["before", "after"])
+def test_bytes_outside_of_the_parts_count_too(objects: ObjectFolder, start: bytes, noise: bytes) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield start
+        for _ in range(10 * MULTIPART_OVERHEAD // len(noise)):
+            yield noise
+        pytest.fail("read ten times the limit")
+
+    refused(objects, endless(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_options_too_long_are_refused(objects: ObjectFolder, size: int) -> None:
+    body = PARTS["model"] + part("options", b" " * (LIMITS.options + 1), None) + END
+    message = refused(objects, body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, size=size)
+    assert str(LIMITS.options) in message
+
+
+@pytest.mark.parametrize("options", [b"{", b"[]", b"\xff", b'{"unknown": 1}', b'{"seed": -1}', b'{"seed": NaN}'])
+def test_bad_options_are_refused_and_leave_nothing(objects: ObjectFolder, options: bytes) -> None:
+    with pytest.raises(BadOptions, match="options"):
+        upload(objects, PARTS["model"] + part("options", options, None) + END)
+    assert files(objects) == []
+
+
+def test_a_client_that_falls_silent_is_refused(objects: ObjectFolder) -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        yield BODY[:100]
+        await asyncio.sleep(60)
+
+    message = refused(objects, silent(), HTTPStatus.REQUEST_TIMEOUT, limits=UploadLimits(100_000, 200, 0.05))
+    assert "upload-idle" in message
+    assert "0.05" in message
+
+
+def test_a_slow_client_that_goes_on_sending_is_served(objects: ObjectFolder) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        for start in range(0, len(BODY), 100):
+            await asyncio.sleep(0.05)
+            yield BODY[start : start + 100]
+
+    received = upload(objects, slow(), limits=UploadLimits(100_000, 200, 0.3))
+    assert objects.get(received.blobs["model"].sha256) == MODEL
+
+
+def test_a_client_that_hangs_up_leaves_nothing(objects: ObjectFolder) -> None:
+    class HungUpError(Exception):
+        pass
+
+    async def hanging_up() -> AsyncIterator[bytes]:
+        yield BODY[:300]
+        raise HungUpError
+
+    with pytest.raises(HungUpError):
+        upload(objects, hanging_up())
+    assert files(objects) == []
+
+
+def test_a_refused_upload_keeps_what_others_sent_before(objects: ObjectFolder) -> None:
+    kept = upload(objects, PARTS["model"] + END).blobs["model"]
+    with pytest.raises(ProblemError):
+        upload(objects, PARTS["model"] + part("weights", b"w") + END)
+    assert objects.get(kept.sha256) == MODEL
+    assert len(files(objects)) == 1

@@ -1,0 +1,108 @@
+"""Children that follow scripts: started, listened to, ended; no job and no table is needed."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import service.worker.children
+from service.worker.children import Child, ForkServer, end, listen, wait_for_news
+from service.worker.protocol import Assignment, Broken, Died, Done, Ending, Reached, Refused
+from service.worker.sandbox import Confinement
+from tests.service.worker.bench import SECONDS, lives, wait_until
+from tests.service.worker.scripted_child import GO
+
+Start = Callable[[str], Child]
+
+
+@pytest.fixture
+def start(scripted_children: None, tmp_path: Path) -> Iterator[Start]:
+    """Starts a child with a script; all have ended afterwards."""
+    fork_server, started = ForkServer(), []
+
+    def start_one(script: str) -> Child:
+        limits = Confinement(tmp_path / f"{len(started)}", 4 << 30, 1000, 1 << 20)
+        started.append(fork_server.start(Assignment(tmp_path, "model.onnx", None, script, 0, limits)))
+        return started[-1]
+
+    yield start_one
+    for child in started:
+        if child.process.is_alive():
+            end(child)
+
+
+def ending_of(child: Child) -> Ending:
+    """What it ends with."""
+    heard: list[Ending] = []
+
+    def ended() -> bool:
+        wait_for_news([child], 0.1)
+        heard.extend(filter(None, [listen(child)]))
+        return bool(heard)
+
+    wait_until(ended)
+    return heard[0]
+
+
+def test_a_child_starts_in_a_folder_of_its_own_and_its_stage_is_noted(start: Start) -> None:
+    child = start("report_when_told")
+    assert child.reached == Reached("starting", 0.0)
+    assert child.folder.is_dir()
+    wait_until(lambda: listen(child) is None and child.reached == Reached("probe", 0.25))
+    (child.folder / GO).touch()
+    done = ending_of(child)
+    assert done == Done(child.folder / "report.json", child.folder / "models")
+    end(child)
+    assert not lives(child.process.pid)
+    assert not child.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        ("hit_a_bug", Broken("ZeroDivisionError")),
+        ("SIGKILL", Died(-9)),
+        ("exit_silently", Died(3)),
+        ("die_in_mid_message", Died(-9)),
+    ],
+)
+def test_every_end_is_heard(start: Start, script: str, ending: Ending) -> None:
+    child = start(script)
+    assert ending_of(child) == ending
+    assert child.reached == Reached("probe", 0.25)
+
+
+def test_a_refusal_arrives_with_its_parts(start: Start) -> None:
+    refused = ending_of(start("refuse"))
+    assert isinstance(refused, Refused)
+    assert (refused.error.where, refused.error.hint) == ("node 'det'", "simplify the graph")
+
+
+def test_the_first_end_counts_and_what_follows_is_not_heard(start: Start) -> None:
+    assert isinstance(ending_of(start("report_and_go_on")), Done)
+
+
+@pytest.mark.parametrize("script", ["hang", "hang_for_good"])
+def test_a_child_that_does_not_leave_is_made_to(start: Start, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.worker.children, "GRACE_SECONDS", 0.1)
+    child, stage = start(script), "deaf" if script == "hang_for_good" else "probe"
+    wait_until(lambda: listen(child) is None and child.reached.stage == stage)
+    end(child)
+    assert not lives(child.process.pid)
+
+
+def test_nobody_waits_longer_for_news_than_told(start: Start) -> None:
+    child = start("hang")
+    wait_until(lambda: listen(child) is None and child.reached.stage == "probe")
+    wait_for_news([child], 0.01)
+    assert listen(child) is None
+
+
+def test_a_fork_server_is_warm_once_a_child_has_given_a_sign_of_life(scripted_children: None) -> None:
+    ForkServer().warm_up()
+
+
+def test_children_are_told_of_in_time(start: Start) -> None:
+    child = start("report")
+    wait_for_news([child], SECONDS)
+    assert child.pipe.poll()

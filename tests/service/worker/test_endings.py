@@ -1,0 +1,42 @@
+"""The problems a job can end with."""
+
+import pytest
+
+from service.problems import Problem, problem_of
+from service.worker.endings import BUG, LOST, StoredProblem, failure, overdue
+from service.worker.protocol import Broken, Died, Refused
+from tests.service.worker.scripted_child import REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "cause"),
+    [(-9, "signal SIGKILL"), (-11, "signal SIGSEGV"), (-24, "signal SIGXCPU"), (3, "exit code 3")],
+)
+def test_a_death_names_its_cause_and_the_stage(exit_code: int, cause: str) -> None:
+    told = failure(Died(exit_code), "probe")
+    assert (told["code"], told["status"]) == ("worker-crashed", 500)
+    assert told["detail"] == f"the analysis died of {cause} in stage 'probe'"
+
+
+def test_a_refusal_is_told_in_the_words_of_the_library() -> None:
+    assert failure(Refused(REFUSAL), "model") == problem_of(REFUSAL).model_dump()
+
+
+def test_a_bug_is_not_shown_to_clients() -> None:
+    assert failure(Broken("ZeroDivisionError"), "probe") == BUG
+    assert "ZeroDivisionError" not in str(BUG)
+
+
+def test_what_took_too_long_is_told_how_long_that_is() -> None:
+    assert (overdue(1.5)["code"], overdue(1.5)["status"]) == ("job-expired", 422)
+    assert "1.5 s" in overdue(1.5)["detail"]
+
+
+@pytest.mark.parametrize("stored", [LOST, BUG, overdue(900.0), failure(Died(-9), "probe")])
+def test_what_is_stored_is_a_problem_that_can_be_answered(stored: StoredProblem) -> None:
+    assert Problem.model_validate(stored).model_dump() == stored
+
+
+@pytest.mark.parametrize("stored", [LOST, overdue(900.0), failure(Died(-9), "probe")])
+def test_who_can_do_something_is_told_what(stored: StoredProblem) -> None:
+    assert stored["hint"]

@@ -1,0 +1,333 @@
+"""The supervisor, with children that follow a script instead of loading torch; acceptance tests have real ones."""
+
+import signal
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import service.worker.children
+import service.worker.supervisor
+from service.jobs.job import MAX_ATTEMPTS, Job, State, now
+from service.jobs.store import LEASE
+from service.problems import problem_of
+from service.worker.endings import BUG, LOST
+from service.worker.supervisor import LARGEST_REPORT
+from tests.service.worker.bench import SECONDS, Bench, child_of, lives, process, wait_until
+from tests.service.worker.scripted_child import GO, REFUSAL
+
+AFTER_LEASE = LEASE + timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def _scripted(scripted_children: None) -> None:
+    """No child loads torch."""
+
+
+# ------------------------------------------------------------------ ends
+
+
+def test_a_job_is_claimed_its_progress_noted_and_its_report_stored(bench: Bench) -> None:
+    with bench.serving() as supervisor:
+        job = bench.submit("report_when_told")
+        running = bench.until_probe(job)
+        assert (running.state, running.owner, running.attempt) == (State.RUNNING, supervisor.owner, 1)
+        assert (running.stage, running.fraction) == ("probe", 0.25)
+        assert bench.work() == [f"{job.id}.1"]
+        bench.tell(job)
+        ended = bench.until_end(job)
+        wait_until(lambda: bench.work() == [])
+    assert (ended.state, ended.fraction, ended.error) == (State.SUCCEEDED, 1.0, None)
+    assert supervisor.objects.get(ended.report_sha256 or "") == f"report of {job.id}.1".encode()
+
+
+def test_what_a_child_says_after_its_end_changes_nothing(bench: Bench) -> None:
+    with bench.serving():
+        ended = bench.until_end(bench.submit("report_and_go_on"))
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+        assert bench.find(ended) == ended
+    assert (ended.state, ended.error) == (State.SUCCEEDED, None)
+    assert bench.stored() == [b"report"]
+
+
+@pytest.mark.parametrize(
+    ("script", "cause"),
+    [
+        ("SIGKILL", "signal SIGKILL"),
+        ("SIGSEGV", "signal SIGSEGV"),
+        ("SIGXCPU", "signal SIGXCPU"),
+        ("exit_silently", "exit code 3"),
+        ("die_in_mid_message", "signal SIGKILL"),
+    ],
+)
+def test_a_child_that_dies_fails_its_job_with_the_cause_named_and_no_other(
+    bench: Bench, script: str, cause: str
+) -> None:
+    with bench.serving():
+        failed = bench.until_end(bench.submit(script))
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+    assert failed.state is State.FAILED
+    assert failed.error is not None
+    assert (failed.error["code"], failed.error["status"]) == ("worker-crashed", 500)
+    assert cause in failed.error["detail"]
+    assert "stage 'probe'" in failed.error["detail"]
+    assert failed.error["hint"]
+    assert (bench.work(), bench.stored()) == ([], [b"report"])
+
+
+def test_a_refused_model_ends_with_the_problem_of_the_library(bench: Bench) -> None:
+    with bench.serving():
+        failed = bench.until_end(bench.submit("refuse"))
+    assert (failed.state, failed.error) == (State.FAILED, problem_of(REFUSAL).model_dump())
+    assert bench.work() == []
+
+
+def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
+    with bench.serving():
+        failed = bench.until_end(bench.submit("hit_a_bug"))
+    assert (failed.state, failed.error) == (State.FAILED, BUG)
+    assert "ZeroDivisionError" not in str(failed.error)
+
+
+@pytest.mark.parametrize("script", ["hang", "hang_for_good"])
+def test_a_job_over_its_deadline_expires_and_its_child_dies(
+    bench: Bench, script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.worker.children, "GRACE_SECONDS", 0.1)
+    with bench.serving(max_job_seconds=1.5) as supervisor:
+        job = bench.submit(script)
+        wait_until(lambda: len(supervisor.running) == 1)
+        pid = supervisor.running[0].child.process.pid
+        expired = bench.until_end(job)
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+        assert not lives(pid)
+    assert expired.state is State.EXPIRED
+    assert expired.error is not None
+    assert (expired.error["code"], expired.error["status"]) == ("job-expired", 422)
+    assert "1.5 s" in expired.error["detail"]
+    assert expired.error["hint"]
+    assert bench.work() == []
+
+
+# ------------------------------------------------------------------ fences and leases
+
+
+def test_a_result_with_a_stale_fence_is_dropped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        service.worker.supervisor, "HEARTBEAT", timedelta(hours=1)
+    )  # it will not ask whether it is still its
+    with bench.serving() as supervisor:
+        job = bench.until_probe(bench.submit("report_when_told"))
+        other = taken_over(bench)
+        (bench.folder / "work" / f"{job.id}.1" / GO).touch()
+        wait_until(lambda: bench.work() == [] and supervisor.running == [])
+        assert bench.find(job) == other
+    assert (other.state, other.owner, other.fence, other.report_sha256) == (State.RUNNING, "other", 2, None)
+    assert bench.store.finish(other, State.SUCCEEDED, now(), report="f" * 64)
+    assert f"the result of job {job.id} came too late" in caplog.messages
+
+
+def test_a_child_whose_job_was_taken_over_is_stopped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with bench.serving() as supervisor:
+        job = bench.until_probe(bench.submit("hang"))
+        pid = supervisor.running[0].child.process.pid
+        other = taken_over(bench)
+        monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
+        wait_until(lambda: bench.work() == [] and supervisor.running == [])
+        assert not lives(pid)
+        assert bench.find(job) == other
+    assert f"job {job.id} was taken over" in caplog.messages
+
+
+def taken_over(bench: Bench) -> Job:
+    """The running job, reaped and claimed by another worker."""
+    assert bench.store.reap(now() + AFTER_LEASE, LOST) == 1
+    claim = bench.store.claim("other", now())
+    assert claim is not None
+    return claim
+
+
+def test_a_running_job_is_kept_without_news_of_progress(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
+    with bench.serving():
+        running = bench.until_probe(bench.submit("hang"))
+        bench.until(running, lambda row: bool(running.lease_until and row.lease_until > running.lease_until))
+
+
+def test_a_restarted_supervisor_takes_its_jobs_up_again_at_once(bench: Bench) -> None:
+    job = bench.submit("report")
+    supervisor = bench.supervisor()
+    bench.store.claim(supervisor.owner, now())  # and was killed
+    (bench.folder / "work" / f"{job.id}.1").mkdir()
+    supervisor.store.close()
+    with bench.serving():
+        ended = bench.until_end(job)
+    assert (ended.state, ended.attempt, ended.fence) == (State.SUCCEEDED, 2, 2)
+    assert bench.work() == []
+
+
+def test_the_job_of_a_worker_that_vanished_elsewhere_is_taken_up_when_its_lease_is_over(bench: Bench) -> None:
+    lost, kept = bench.submit("report"), bench.submit("report")
+    bench.store.claim("other", now() - AFTER_LEASE)
+    bench.store.claim("another", now())
+    with bench.serving():
+        assert bench.until_end(lost).attempt == 2
+    assert (bench.find(kept).state, bench.find(kept).owner) == (State.RUNNING, "another")
+
+
+def test_a_job_that_lost_its_worker_at_every_attempt_fails(bench: Bench) -> None:
+    job = bench.submit("report")
+    supervisor = bench.supervisor()
+    for _ in range(MAX_ATTEMPTS - 1):
+        bench.store.claim(supervisor.owner, now())
+        bench.store.reap(now(), LOST, owner=supervisor.owner)
+    bench.store.claim(supervisor.owner, now())
+    supervisor.store.close()
+    with bench.serving():
+        failed = bench.until_end(job)
+    assert (failed.state, failed.attempt, failed.error) == (State.FAILED, MAX_ATTEMPTS, LOST)
+    assert LOST["code"] == "worker-lost"
+    assert LOST["hint"]
+
+
+# ------------------------------------------------------------------ slots
+
+
+def test_two_slots_run_the_two_oldest_jobs_side_by_side(bench: Bench) -> None:
+    with bench.serving(job_slots=2) as supervisor:
+        first, second, third = (bench.submit("report_when_told") for _ in range(3))
+        bench.until_probe(first)
+        bench.until_probe(second)
+        pids = {run.child.process.pid for run in supervisor.running}
+        assert len(pids) == 2
+        assert all(map(lives, pids))
+        assert [bench.find(job).state for job in (first, second, third)] == ["running", "running", "queued"]
+        bench.tell(second)
+        assert bench.until_end(second).state is State.SUCCEEDED
+        bench.until_probe(third)
+        assert bench.find(first).state is State.RUNNING
+        for job in (first, third):
+            bench.tell(job)
+            assert bench.until_end(job).state is State.SUCCEEDED
+
+
+def test_one_crash_leaves_the_neighbour_alone(bench: Bench) -> None:
+    with bench.serving(job_slots=2):
+        neighbour = bench.until_probe(bench.submit("report_when_told"))
+        assert bench.until_end(bench.submit("SIGKILL")).state is State.FAILED
+        bench.tell(neighbour)
+        ended = bench.until_end(neighbour)
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
+
+
+# ------------------------------------------------------------------ start and stop
+
+
+def test_a_stop_gives_running_jobs_back_as_if_never_claimed(bench: Bench) -> None:
+    with bench.serving(job_slots=2) as supervisor:
+        jobs = [bench.until_probe(bench.submit("hang")) for _ in range(2)]
+        pids = [run.child.process.pid for run in supervisor.running]
+    for job in jobs:
+        released = bench.find(job)
+        assert (released.state, released.attempt, released.fence) == (State.QUEUED, 0, 1)
+        assert (released.owner, released.lease_until, released.stage) == (None, None, "queued")
+    assert not any(map(lives, pids))
+    assert bench.work() == []
+
+
+def test_a_start_clears_what_a_killed_predecessor_left(bench: Bench) -> None:
+    left = bench.folder / "work" / "job.1"
+    left.mkdir()
+    (left / "report.json").write_bytes(b'{"half')
+    with bench.serving() as supervisor:
+        wait_until(lambda: bench.store.workers(now()) == {supervisor.owner: True})
+        assert bench.work() == []
+
+
+def test_a_supervisor_is_ready_once_its_fork_server_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor = bench.supervisor()
+    supervisor.store.seen(supervisor.owner, now(), ready=True)  # by a predecessor
+    noted: list[bool] = []
+    monkeypatch.setattr(supervisor.store, "seen", lambda *_, ready: noted.append(ready))
+    supervisor.stopping.set()
+    supervisor.serve()
+    supervisor._beat()
+    supervisor.store.close()
+    assert noted == [False, True]
+
+
+def test_a_child_is_told_where_its_files_are_and_what_it_may_use(bench: Bench) -> None:
+    supervisor = bench.supervisor(max_job_seconds=100, max_job_memory_bytes=3 << 30, max_models_bytes=5000)
+    assignment = supervisor._assignment(bench.submit("script"), bench.folder, ExitStack())
+    supervisor.store.close()
+    objects = bench.folder / "objects"
+    assert (assignment.model, assignment.batch) == (objects / "aa" / ("a" * 64), objects / "bb" / ("b" * 64))
+    assert (assignment.model_name, assignment.options) == ("model.onnx", "script")
+    limits = assignment.confinement
+    assert (limits.folder, limits.memory_bytes) == (bench.folder, 3 << 30)
+    assert (assignment.models_bytes, limits.file_bytes) == (5000, LARGEST_REPORT + 5000)
+    assert limits.cpu_seconds > 100  # wall clock ends it first, with a better explanation
+
+
+# ------------------------------------------------------------------ real processes
+
+
+@pytest.mark.server
+def test_kill_9_loses_nothing_and_the_next_supervisor_of_the_folder_waits_its_turn(bench: Bench) -> None:
+    job = bench.submit("report_when_told")
+    with process(bench) as first, process(bench) as second:
+        running = bench.until_probe(job)
+        child = child_of(bench, running)
+        wait_until(lambda: waits_for_lock(first.pid) or waits_for_lock(second.pid))
+        holder = second if waits_for_lock(first.pid) else first
+        holder.kill()
+        bench.until_probe(job, attempt=2)
+        wait_until(lambda: not lives(child))
+        bench.tell(job)
+        ended = bench.until_end(job)
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 2)
+    assert bench.stored() == [f"report of {job.id}.2".encode()]
+
+
+def waits_for_lock(pid: int) -> bool:
+    """Whether a process is blocked in flock (man 5 proc_locks)."""
+    waiting = (line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+    return any(str(pid) in words for words in waiting)
+
+
+@pytest.mark.server
+def test_a_job_whose_supervisor_is_killed_at_every_attempt_ends_as_lost(bench: Bench) -> None:
+    job = bench.submit("hang")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        with process(bench) as supervisor:
+            bench.until_probe(job, attempt)
+            supervisor.kill()
+    with process(bench):
+        failed = bench.until_end(job)
+        healthy = bench.until_end(bench.submit("report"))
+    assert (failed.state, failed.error) == (State.FAILED, LOST)
+    assert healthy.state is State.SUCCEEDED
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "its parent is gone"])
+def test_a_supervisor_that_is_stopped_gives_its_job_back_and_leaves_no_process(bench: Bench, how: str) -> None:
+    job = bench.submit("hang")
+    with process(bench) as supervisor:
+        running = bench.until_probe(job)
+        child = child_of(bench, running)
+        if how in signal.Signals.__members__:
+            supervisor.send_signal(signal.Signals[how])
+        else:
+            assert supervisor.stdin is not None
+            supervisor.stdin.close()
+        assert supervisor.wait(SECONDS) == 0
+    assert not lives(child)
+    released = bench.find(job)
+    assert (released.state, released.attempt, released.owner) == (State.QUEUED, 0, None)
+    assert bench.work() == []
