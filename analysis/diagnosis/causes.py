@@ -1,29 +1,12 @@
 """All findings of a measurement, and which of them explains which."""
 
 from collections.abc import Iterable, Mapping
-from typing import Final
 
+from analysis.diagnosis.contract import Place
 from analysis.diagnosis.policy import EVERY_RULE, Policy
+from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Measurement
 from analysis.report import Finding, Severity
-
-PRECEDENCE: Final = (
-    ("GH106",),
-    ("GH601",),
-    ("GH305",),
-    ("GH501",),
-    ("GH302",),
-    ("GH301", "GH306"),
-    ("GH201", "GH202", "GH207"),
-    ("GH101", "GH102", "GH103", "GH401", "GH402"),
-    ("GH303", "GH304"),
-    ("GH104", "GH203", "GH204", "GH205", "GH206"),
-    ("GH107", "GH108"),
-    ("GH105",),
-)
-"""Causes before consequences: a finding is explained by those in earlier groups that are as serious."""
-ROOTS: Final = frozenset({"GH301", "GH302", "GH305", "GH306", "GH501"})
-"""How the network was made or fed: a warning of these explains an error, too."""
 
 
 def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Finding, ...]:
@@ -35,13 +18,13 @@ def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Fin
 
 
 def _causes(finding: Finding, found: Iterable[Finding]) -> frozenset[str]:
-    """Earlier in precedence and as serious, or made so; a remark neither has nor is a cause."""
+    """At earlier places and as serious, or roots; a remark neither has nor is a cause."""
     if finding.severity is Severity.INFO:
         return frozenset()
     serious = [other for other in found if other.severity is not Severity.INFO]
-    earlier = [other for other in serious if _group(other.rule) < _group(finding.rule)]
+    earlier = [other for other in serious if _place(other) < _place(finding)]
     return frozenset(
-        other.rule for other in earlier if other.rule in ROOTS or other.severity.rank >= finding.severity.rank
+        other.rule for other in earlier if _place(other).is_root or other.severity.rank >= finding.severity.rank
     )
 
 
@@ -50,5 +33,5 @@ def _roots(causes: frozenset[str], of: Mapping[str, frozenset[str]]) -> tuple[st
     return tuple(sorted(cause for cause in causes if of[cause].isdisjoint(causes)))
 
 
-def _group(rule_id: str) -> int:
-    return next((place for place, group in enumerate(PRECEDENCE) if rule_id in group), len(PRECEDENCE))
+def _place(finding: Finding) -> Place:
+    return BY_ID[finding.rule].place

@@ -8,6 +8,7 @@ drafts; identity, message and the cap on confidence are added here, so that no r
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from analysis.facts import Confidence, Measurement
@@ -23,6 +24,46 @@ HEADINGS: Final = (
     "References",
 )
 """Every rule page has these, in this order."""
+
+
+class Place(IntEnum):
+    """Where an illness stands between cause and consequence: those at earlier places explain it.
+
+    A finding is explained by findings at earlier places that are as serious. How the network was fed, read and made
+    (`is_root`) explains a worse finding, too.
+    """
+
+    NUMBERS = 0
+    """NaN or infinity: no other number means anything."""
+    GRADIENT = 1
+    """No gradient arrives at all."""
+    INPUT = 2
+    """What the network is fed."""
+    LOSS = 3
+    """How its output is read."""
+    SYMMETRY = 4
+    """Units that were made alike."""
+    MAKING = 5
+    """How its weights were drawn and its layers laid out."""
+    UNITS = 6
+    """Units and attentions that let nothing through."""
+    TRANSPORT = 7
+    """What becomes of gradients on their way."""
+    BALANCE = 8
+    """How layers compare with each other."""
+    SIGNAL = 9
+    """What the outputs still tell of the inputs."""
+    MOTION = 10
+    """How a training goes."""
+    OUTCOME = 11
+    """What a training comes to."""
+    ASIDE = 12
+    """Explains nothing."""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether a warning from here explains an error."""
+        return Place.INPUT <= self <= Place.MAKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +94,7 @@ class Rule:
     detect: Detector
     thresholds: Limits
     """Defaults."""
+    place: Place
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:
@@ -80,11 +122,13 @@ class Rule:
             )
 
 
-def rule(rule_id: str, name: str, message: str, **thresholds: float) -> Callable[[Detector], Rule]:
+def rule(
+    rule_id: str, name: str, message: str, *, place: Place = Place.ASIDE, **thresholds: float
+) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds)
+        return Rule(rule_id, name, message, page, detect, thresholds, place)
 
     return build

@@ -37,7 +37,7 @@ Normalization); Poole et al. 2016.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above, over
 from analysis.diagnosis.readings import amber, has_bounded_states, is_borderline, nonlinearity, reach_log10, settled
 from analysis.facts import Measurement
@@ -50,6 +50,7 @@ LEVERAGE_LOG10: Final = 3.0  # over the RMS of the input
 
 @rule(
     "GH103", "chaotic-gradient", "The gradient changes so fast with the input that no step can follow it.",
+    place=Place.TRANSPORT,
     nonlinearity=LIMIT, nonlinearity_inflated=LIMIT_INFLATED, nonlinearity_error=ERROR, leverage_log10=LEVERAGE_LOG10,
 )  # fmt: skip
 def chaotic_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

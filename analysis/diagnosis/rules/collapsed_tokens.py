@@ -28,7 +28,7 @@ Dong, Cordonnier and Loukas 2021 (Attention is not all you need: pure attention 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below
 from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
@@ -36,7 +36,13 @@ from analysis.facts import Measurement
 TOKENS_DECADES: Final = -12.0
 
 
-@rule("GH205", "collapsed-tokens", "All tokens of a sample have become the same.", tokens_decades=TOKENS_DECADES)
+@rule(
+    "GH205",
+    "collapsed-tokens",
+    "All tokens of a sample have become the same.",
+    place=Place.SIGNAL,
+    tokens_decades=TOKENS_DECADES,
+)
 def collapsed_tokens(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The least between-token share on the trunk."""
     share = measurement.flow.tokens_decades

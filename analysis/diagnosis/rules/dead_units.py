@@ -32,7 +32,7 @@ Lu et al. 2019 (Dying ReLU and Initialization); Maas et al. 2013 (LeakyReLU).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over
 from analysis.diagnosis.readings import amber, layers_with_stats, settled
 from analysis.facts import Confidence, Measurement
@@ -45,7 +45,7 @@ ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is exclude
 
 
 @rule(
-    "GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.",
+    "GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.", place=Place.UNITS,
     dead_fraction=MANY, dead_fraction_error=MOST,
 )  # fmt: skip
 def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

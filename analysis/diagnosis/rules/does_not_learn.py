@@ -41,7 +41,7 @@ Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for T
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.facts import Confidence, Measurement, Probe, ProbeKind, Provenance
 from analysis.report import Evidence, Severity
 
@@ -50,7 +50,9 @@ CARRIED_OVER: Final = 0.7
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 
-@rule("GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.")
+@rule(
+    "GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.", place=Place.OUTCOME
+)
 def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """No run learns: error; only Adam, or targets nobody sent: warning."""
     probe = measurement.probe

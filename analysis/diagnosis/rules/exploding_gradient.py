@@ -39,7 +39,7 @@ Pascanu, Mikolov and Bengio 2013; Philipp and Carbonell 2018. Thresholds: 825 ne
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above, over
 from analysis.diagnosis.readings import (
     amber,
@@ -65,6 +65,7 @@ SCALE_DECADES: Final = 3.0  # spread of update ratios that explains flow without
     "GH102",
     "exploding-gradient",
     "The gradient grows on its way back until a training step destroys the weights.",
+    place=Place.TRANSPORT,
     flow_decades=EXPLODING_DECADES,
     leverage_log10=LEVERAGE_LOG10,
     leverage_far_log10=LEVERAGE_FAR_LOG10,

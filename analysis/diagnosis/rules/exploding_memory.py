@@ -31,7 +31,7 @@ Pascanu, Mikolov and Bengio 2013 (On the difficulty of training recurrent neural
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above
 from analysis.diagnosis.readings import STATE_GROWTH_DECADES, has_bounded_states, settled, state_growth
 from analysis.facts import Measurement
@@ -40,7 +40,11 @@ GROWTH_DECADES: Final = 3.0
 
 
 @rule(
-    "GH402", "exploding-memory", "The gradient grows with every step back through time.", growth_decades=GROWTH_DECADES
+    "GH402",
+    "exploding-memory",
+    "The gradient grows with every step back through time.",
+    place=Place.TRANSPORT,
+    growth_decades=GROWTH_DECADES,
 )
 def exploding_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The chain that grows most."""

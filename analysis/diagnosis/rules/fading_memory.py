@@ -35,7 +35,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below, under
 from analysis.diagnosis.readings import amber, settled
 from analysis.facts import Measurement, TimeProfile
@@ -47,7 +47,7 @@ LOST_DECADES: Final = -3.0  # over the whole sequence: worth a remark
 
 
 @rule(
-    "GH401", "fading-memory", "The loss does not reach back to the step that decides the label.",
+    "GH401", "fading-memory", "The loss does not reach back to the step that decides the label.", place=Place.TRANSPORT,
     memory_decades=MEMORY_DECADES, memory_decades_error=MEMORY_ERROR, growth_decades=LOST_DECADES, required_horizon=0,
 )  # fmt: skip
 def fading_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -27,7 +27,7 @@ Thresholds: 603 networks trained for this project.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below
 from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
@@ -36,7 +36,13 @@ LOGIT_STD_LOG10: Final = -2.5
 CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
 
 
-@rule("GH206", "flat-output", "The logits hardly differ between samples.", logit_std_log10=LOGIT_STD_LOG10)
+@rule(
+    "GH206",
+    "flat-output",
+    "The logits hardly differ between samples.",
+    place=Place.SIGNAL,
+    logit_std_log10=LOGIT_STD_LOG10,
+)
 def flat_output(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Standard deviation over samples."""
     deviation = measurement.flow.logit_std_log10

@@ -32,7 +32,7 @@ Schoenholz et al. 2017 (Deep Information Propagation); Poole et al. 2016.
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below
 from analysis.diagnosis.readings import amber, is_borderline, settled
 from analysis.facts import Measurement
@@ -44,7 +44,7 @@ FEWEST_SAMPLES: Final = 8
 
 
 @rule(
-    "GH203", "input-blind", "The output is nearly the same for all inputs.",
+    "GH203", "input-blind", "The output is nearly the same for all inputs.", place=Place.SIGNAL,
     blindness_log10=BLINDNESS_LOG10, collapse_decades=COLLAPSE_DECADES, collapse_decades_error=COLLAPSE_ERROR,
 )  # fmt: skip
 def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -28,7 +28,7 @@ LeCun et al. 1998 (Efficient BackProp, section 4.3).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import LARGEST_INPUT_RMS, amber
 from analysis.facts import Measurement, is_matrix
@@ -38,7 +38,7 @@ OFF_CENTRE: Final = 3.0
 
 
 @rule(
-    "GH305", "input-scale", "The inputs are far from the unit scale that the first layer expects.",
+    "GH305", "input-scale", "The inputs are far from the unit scale that the first layer expects.", place=Place.INPUT,
     least_rms=LEAST_RMS, largest_rms=LARGEST_INPUT_RMS, mean_over_std=OFF_CENTRE,
 )  # fmt: skip
 def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

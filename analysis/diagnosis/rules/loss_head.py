@@ -33,7 +33,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above
 from analysis.diagnosis.readings import amber, loss_over_chance
 from analysis.facts import Measurement
@@ -43,7 +43,9 @@ LOSS_DECADES: Final = 1.5
 CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
 
 
-@rule("GH501", "loss-head", "The output does not fit the loss.", loss_over_chance_decades=LOSS_DECADES)
+@rule(
+    "GH501", "loss-head", "The output does not fit the loss.", place=Place.LOSS, loss_over_chance_decades=LOSS_DECADES
+)
 def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """What the graph shows, and how far over chance the loss starts."""
     anatomy, ratio = measurement.anatomy, loss_over_chance(measurement)

@@ -27,7 +27,7 @@ Hanin 2018 (Which Neural Net Architectures Give Rise to Exploding and Vanishing 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over
 from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
@@ -38,7 +38,7 @@ WIDTH_SUM_REMARK: Final = 2.0
 
 
 @rule(
-    "GH306", "narrow-deep", "The network is too deep for its width.",
+    "GH306", "narrow-deep", "The network is too deep for its width.", place=Place.MAKING,
     width_sum=WIDTH_SUM, width_sum_remark=WIDTH_SUM_REMARK,
 )  # fmt: skip
 def narrow_deep(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -29,13 +29,13 @@ Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.
 
 from collections.abc import Iterator
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import layers_with_stats, settled
 from analysis.facts import LayerStats, Measurement
 from analysis.report import Evidence, Severity
 
 
-@rule("GH601", "no-gradient", "This weight receives no gradient and will never change.")
+@rule("GH601", "no-gradient", "This weight receives no gradient and will never change.", place=Place.GRADIENT)
 def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Error where it happens on the trunk, warning in a branch."""
     silent = [

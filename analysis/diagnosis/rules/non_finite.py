@@ -27,12 +27,12 @@ Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.
 
 from collections.abc import Iterator
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
 
 
-@rule("GH106", "non-finite", "NaN or infinity appears in the forward or backward pass.")
+@rule("GH106", "non-finite", "NaN or infinity appears in the forward or backward pass.", place=Place.NUMBERS)
 def non_finite(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Any non-finite loss, gradient or layer output."""
     if measurement.non_finite is None:

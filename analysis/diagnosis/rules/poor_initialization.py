@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import amber, layers_with_stats
 from analysis.facts import Measurement, Zone
 from analysis.facts.zones import zone
@@ -48,6 +48,7 @@ FEWEST: Final = 3  # layers that depth can compound
 
 @rule(
     "GH301", "poor-initialization", "The size of the weights does not fit the activations behind them.",
+    place=Place.MAKING,
     gain_decades=GAIN_DECADES, gain_decades_remark=GAIN_REMARK,
 )  # fmt: skip
 def poor_initialization(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -29,7 +29,7 @@ Roy and Vetterli 2007 (effective rank); Schoenholz et al. 2017; Daneshmand et al
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import under
 from analysis.diagnosis.readings import amber, layers_with_stats
 from analysis.facts import ActivationStats, Measurement
@@ -39,7 +39,7 @@ COLLAPSE_DECADES: Final = -2.0  # cosine between samples over 0.99
 
 
 @rule(
-    "GH204", "rank-collapse", "All outputs of this layer point the same way.",
+    "GH204", "rank-collapse", "All outputs of this layer point the same way.", place=Place.SIGNAL,
     rank_share=RANK_SHARE, collapse_decades=COLLAPSE_DECADES,
 )  # fmt: skip
 def rank_collapse(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

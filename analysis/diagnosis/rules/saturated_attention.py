@@ -28,7 +28,7 @@ Zhai et al. 2023 (attention entropy collapse); Dehghani et al. 2023 (normalised 
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement
@@ -39,6 +39,7 @@ SCORE_STD: Final = 6.3
 
 @rule(
     "GH207", "saturated-attention", "Attention looks at one key only and passes no gradient to queries and keys.",
+    place=Place.UNITS,
     entropy_share=ENTROPY_SHARE, score_std=SCORE_STD,
 )  # fmt: skip
 def saturated_attention(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

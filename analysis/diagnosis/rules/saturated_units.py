@@ -31,7 +31,7 @@ Glorot and Bengio 2010; Rakitianskaia and Engelbrecht 2015 (measuring saturation
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below, over
 from analysis.diagnosis.readings import amber, has_large_input, is_borderline, least_leverage, settled
 from analysis.facts import Measurement
@@ -44,7 +44,7 @@ LEVERAGE_LOG10: Final = -1.0  # healthy networks stay over -0.1
 
 
 @rule(
-    "GH202", "saturated-units", "Activations of this layer sit where their curve is flat.",
+    "GH202", "saturated-units", "Activations of this layer sit where their curve is flat.", place=Place.UNITS,
     saturated_fraction=MANY, saturated_fraction_error=MOST, flow_decades=VANISHING_DECADES,
     leverage_log10=LEVERAGE_LOG10,
 )  # fmt: skip

@@ -28,7 +28,7 @@ You, Gitman and Ginsburg 2017 (LARS); Brock et al. 2021 (adaptive gradient clipp
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above
 from analysis.diagnosis.readings import amber, is_converged, ratio_spread, trunk_ratios
 from analysis.facts import Measurement
@@ -39,7 +39,7 @@ SPREAD_LARGE: Final = 5.0
 
 
 @rule(
-    "GH303", "scale-imbalance", "No one learning rate fits all layers.",
+    "GH303", "scale-imbalance", "No one learning rate fits all layers.", place=Place.BALANCE,
     spread_decades=SPREAD_DECADES, spread_decades_large=SPREAD_LARGE,
 )  # fmt: skip
 def scale_imbalance(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -30,7 +30,7 @@ Balduzzi et al. 2017 (The Shattered Gradients Problem).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over
 from analysis.diagnosis.readings import amber, nonlinearity
 from analysis.facts import Measurement
@@ -42,6 +42,7 @@ NONLINEARITY: Final = 10.0
 
 @rule(
     "GH104", "shattered-gradient", "Gradients of neighbouring inputs have nothing to do with each other.",
+    place=Place.SIGNAL,
     shatter_cosine=COSINE, nonlinearity=NONLINEARITY,
 )  # fmt: skip
 def shattered_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -29,7 +29,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below
 from analysis.diagnosis.readings import amber
 from analysis.facts import Measurement, Run, is_matrix
@@ -39,7 +39,11 @@ FEWEST: Final = 3  # layers on the trunk
 
 
 @rule(
-    "GH107", "stalled-early-layers", "The first layers hardly move while later ones train.", moved_decades=MOVED_DECADES
+    "GH107",
+    "stalled-early-layers",
+    "The first layers hardly move while later ones train.",
+    place=Place.MOTION,
+    moved_decades=MOVED_DECADES,
 )
 def stalled_early_layers(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The first third of the trunk against its farthest layer."""

@@ -31,7 +31,7 @@ Goodfellow, Bengio and Courville 2016, section 8.4 (breaking symmetry).
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import amber, has_large_input, layers_with_stats, settled
 from analysis.facts import Flow, Measurement
 from analysis.facts.zones import EXPLODING_DECADES, VANISHING_DECADES
@@ -41,7 +41,7 @@ DUPLICATES: Final = 0.2
 
 
 @rule(
-    "GH302", "symmetric-units", "Units of this layer are equal and can never become different.",
+    "GH302", "symmetric-units", "Units of this layer are equal and can never become different.", place=Place.SYMMETRY,
     duplicate_fraction=DUPLICATES,
 )  # fmt: skip
 def symmetric_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -32,7 +32,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import learns
 from analysis.facts import Measurement, Outcome, Run
 from analysis.report import Evidence, Severity
@@ -42,7 +42,13 @@ LARGE_RATE: Final = 0.1
 UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
 
 
-@rule("GH108", "unstable-training", "Training oscillates or diverges at this learning rate.", weight_growth=GROWTH)
+@rule(
+    "GH108",
+    "unstable-training",
+    "Training oscillates or diverges at this learning rate.",
+    place=Place.MOTION,
+    weight_growth=GROWTH,
+)
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The user's own rate, or all rates, or the large one only."""
     runs = () if measurement.probe is None else measurement.probe.runs

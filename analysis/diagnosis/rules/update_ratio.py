@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import amber, is_converged, trunk_ratios
 from analysis.facts import Measurement
@@ -46,7 +46,7 @@ LEAST_WITHOUT_RATE: Final = 1e-3
 
 
 @rule(
-    "GH304", "update-ratio", "A training step is of the wrong size for these weights.",
+    "GH304", "update-ratio", "A training step is of the wrong size for these weights.", place=Place.BALANCE,
     least=LEAST, largest=LARGEST, least_usual=LEAST_USUAL, largest_usual=LARGEST_USUAL,
     least_without_rate=LEAST_WITHOUT_RATE,
 )  # fmt: skip

@@ -44,7 +44,7 @@ Hochreiter 1991; Glorot and Bengio 2010; He et al. 2015. Trunk and thresholds: 8
 from collections.abc import Iterator
 from typing import Final
 
-from analysis.diagnosis.contract import Draft, Limits, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import below
 from analysis.diagnosis.readings import amber, has_large_input, is_borderline, least_leverage, ratio_spread, settled
 from analysis.facts import Measurement
@@ -60,6 +60,7 @@ HALF_PRECISION_SHARE: Final = 0.5  # of a layer's gradient elements that float16
     "GH101",
     "vanishing-gradient",
     "The gradient that reaches the first layer is too small to train it.",
+    place=Place.TRANSPORT,
     flow_decades=VANISHING_DECADES,
     leverage_log10=LEVERAGE_LOG10,
 )
