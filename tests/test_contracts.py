@@ -70,9 +70,8 @@ def loaded_by(statement: str) -> set[str]:
         "analysis",
     ],
 )
-def test_the_web_process_the_supervisor_and_the_clinic_never_load_torch(module: str) -> None:
-    clinic = module.startswith("analysis")  # the catalogue of treatments, which the service shows, reads graphs
-    assert not loaded_by(f"import {module}") & {"torch", "onnxruntime", *(["onnx"] if clinic else [])}
+def test_the_web_process_the_supervisor_and_the_clinic_load_neither_torch_nor_onnx(module: str) -> None:
+    assert not loaded_by(f"import {module}") & {"torch", "onnxruntime", "onnx"}
 
 
 @pytest.mark.parametrize("module", ["service.worker.__main__", "service.client", "service.runners.embedded"])

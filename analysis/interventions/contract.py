@@ -8,7 +8,7 @@ until it is measured, and what is exported is what was measured.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from analysis.facts import Effect, Factor, GradientStep, Layer, Measurement
+from analysis.facts import Effect, GradientStep, Layer, Measurement
 from analysis.graph.attention import AttentionSite
 from analysis.graph.sources import Sources
 from analysis.interventions.draws import Draw
@@ -78,20 +78,3 @@ class Context:
     """Shapes of the trunk's values and the layers' outputs on the sample batch; takes a forward pass the first time."""
     baseline: Measurement
     """What was measured of the unchanged model."""
-
-
-@dataclass(frozen=True, slots=True)
-class Treatment:
-    """One level of a factor."""
-
-    token: str
-    """Its part of a variant's id."""
-    factor: Factor
-    page: str
-    """The docstring of its module: what it does, when it applies, what it costs."""
-    apply: Callable[[CheckedModel, Context], Recipe | NotApplicable]
-
-    @property
-    def title(self) -> str:
-        """The first line of its page."""
-        return self.page.partition("\n")[0]

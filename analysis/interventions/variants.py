@@ -5,8 +5,8 @@ from typing import Final
 
 from analysis.errors import BadOptions
 from analysis.facts import STEP_FACTORS, Factor
-from analysis.interventions.contract import Treatment
 from analysis.interventions.shelf import BY_TOKEN
+from analysis.interventions.treatment import Treatment
 from analysis.options import AnalysisOptions
 
 BASELINE: Final = "baseline"

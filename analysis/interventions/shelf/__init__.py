@@ -1,43 +1,27 @@
-"""The shelf of treatments: INTERVENTIONS, by factor in the order of a variant's id."""
+"""The shelf of treatments: INTERVENTIONS, by factor in the order of a variant's id; a line for each file."""
 
 from typing import Final
 
-from analysis.interventions.contract import Treatment
-from analysis.interventions.shelf import (
-    clip_gradients,
-    cool_attention,
-    decay_weights,
-    identity_rnn,
-    insert_normalization,
-    move_normalization,
-    orthogonalize,
-    rebalance,
-    reinitialize,
-    remove_normalization,
-    rescale_weights,
-    shrink_residual_ends,
-    standardize_input,
-    swap_activation,
-    unit_variance,
-    wrap_residual,
-)
+from analysis.facts import Factor
+from analysis.interventions.treatment import Treatment, treatments
 
 INTERVENTIONS: Final[tuple[Treatment, ...]] = (
-    *standardize_input.TREATMENTS,
-    *swap_activation.TREATMENTS,
-    *insert_normalization.TREATMENTS,
-    *move_normalization.TREATMENTS,
-    *remove_normalization.TREATMENTS,
-    *wrap_residual.TREATMENTS,
-    *cool_attention.TREATMENTS,
-    *reinitialize.TREATMENTS,
-    *orthogonalize.TREATMENTS,
-    *unit_variance.TREATMENTS,
-    *identity_rnn.TREATMENTS,
-    *shrink_residual_ends.TREATMENTS,
-    *rebalance.TREATMENTS,
-    *rescale_weights.TREATMENTS,
-    *clip_gradients.TREATMENTS,
-    *decay_weights.TREATMENTS,
-)
+    *treatments("standardize_input", Factor.INPUT, "standardized"),
+    *treatments("swap_activation", Factor.ACTIVATION, "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh"),
+    *treatments("insert_normalization", Factor.NORMALIZATION, "batch_norm", "layer_norm", "group_norm"),
+    *treatments("move_normalization", Factor.NORMALIZATION, "pre_ln"),
+    *treatments("remove_normalization", Factor.NORMALIZATION, "no_batch_norm"),
+    *treatments("wrap_residual", Factor.RESIDUAL, "residual"),
+    *treatments("cool_attention", Factor.ATTENTION, "temperature"),
+    *treatments("reinitialize", Factor.INITIALIZATION, "he", "xavier", "xavier_gain", "he_uniform", "he_fan_out",
+                "xavier_uniform"),
+    *treatments("orthogonalize", Factor.INITIALIZATION, "orthogonal", "orthogonal_memory", "orthogonal_long"),
+    *treatments("unit_variance", Factor.INITIALIZATION, "lsuv"),
+    *treatments("identity_rnn", Factor.INITIALIZATION, "identity_rnn"),
+    *treatments("shrink_residual_ends", Factor.BRANCH_ENDS, "zero_ends", "scaled_ends"),
+    *treatments("rebalance", Factor.INITIALIZATION, "rebalanced"),
+    *treatments("rescale_weights", Factor.INITIALIZATION, "rescaled"),
+    *treatments("clip_gradients", Factor.CLIP, "clip", "clip_value", "clip_adaptive"),
+    *treatments("decay_weights", Factor.DECAY, "decay"),
+)  # fmt: skip
 BY_TOKEN: Final = {treatment.token: treatment for treatment in INTERVENTIONS}

@@ -8,11 +8,13 @@ permits a larger learning rate on a healthy network, and repairs neither a bad s
 nothing. Training only. Source: Pascanu, Mikolov and Bengio 2013; Brock et al. 2021 (adaptive).
 """
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from analysis.facts import Clip, ClipKind, Effect, Factor, GradientStep
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Clip, ClipKind, Effect, GradientStep
+from analysis.interventions.contract import Context, NotApplicable, Recipe
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 ADAPTIVE_SHARE: Final = 0.01
@@ -37,4 +39,4 @@ def apply(token: str, model: CheckedModel, context: Context) -> Recipe | NotAppl
     )
 
 
-TREATMENTS: Final = tuple(Treatment(token, Factor.CLIP, __doc__, partial(apply, token)) for token in KINDS)
+TREATMENTS: Final[Mapping[str, Apply]] = {token: partial(apply, token) for token in KINDS}

@@ -6,15 +6,17 @@ the sample batch to 1. Costs a node. Changes the function. Source: Vaswani et al
 al. 2023 (attention entropy collapse).
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Factor
+from analysis.facts import Effect
 from analysis.graph.attention import find_product
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.sites import dtype_of
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
 
@@ -49,4 +51,4 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     )
 
 
-TREATMENTS: Final = (Treatment("temperature", Factor.ATTENTION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"temperature": apply}

@@ -7,10 +7,12 @@ only the effective learning rate. Costs nothing. Training only. Source: Krogh an
 2019.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from analysis.facts import Effect, Factor, GradientStep
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, GradientStep
+from analysis.interventions.contract import Context, NotApplicable, Recipe
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -25,4 +27,4 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     )
 
 
-TREATMENTS: Final = (Treatment("decay", Factor.DECAY, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"decay": apply}

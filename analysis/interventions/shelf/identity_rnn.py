@@ -7,14 +7,15 @@ learnt. Changes the function. Source: Le, Jaitly and Hinton 2015 (A Simple Way t
 Rectified Linear Units).
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from analysis.facts import Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Identity, Layout, Normal
 from analysis.interventions.kit.cells import with_cells
 from analysis.interventions.kit.redraw import WeightSite, redraw, xavier
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -33,4 +34,4 @@ def _draw(site: WeightSite) -> Draw:
     return Identity() if site.layout is Layout.GATES and site.recurrent else Normal(xavier(site))
 
 
-TREATMENTS: Final = (Treatment("identity_rnn", Factor.INITIALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"identity_rnn": apply}

@@ -11,19 +11,20 @@ Kiros and Hinton 2016; Wu and He 2018.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Factor, Layer
+from analysis.facts import Effect, Layer
 from analysis.graph.activations import TRANSPARENT
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, NormalizationSite, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NormalizationSite, NotApplicable, Recipe
 from analysis.interventions.kit.layer_norm import EPSILON, insert_layer_norm
 from analysis.interventions.kit.sites import dtype_of, hidden_activations, is_normalized
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 GROUPS: Final = 8
@@ -151,6 +152,4 @@ def _group_norm(editor: Editor, value: str, shape: Shape) -> Iterable[Normalizat
 INSERTERS: Final[dict[str, Inserter]] = {
     "batch_norm": _batch_norm, "layer_norm": _layer_norm, "group_norm": _group_norm,
 }  # fmt: skip
-TREATMENTS: Final = tuple(
-    Treatment(token, Factor.NORMALIZATION, __doc__, partial(insert, token)) for token in INSERTERS
-)
+TREATMENTS: Final[Mapping[str, Apply]] = {token: partial(insert, token) for token in INSERTERS}

@@ -7,19 +7,20 @@ stream; a new one, scale 1 and shift 0, stands behind the last block. Costs noth
 Xiong et al. 2020 (On Layer Normalization in the Transformer Architecture).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from onnx import NodeProto
 
-from analysis.facts import Effect, Factor
+from analysis.facts import Effect
 from analysis.graph.families import NORMALIZATIONS
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.layer_norm import insert_layer_norm
 from analysis.interventions.kit.sites import values_before
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -94,4 +95,4 @@ def _put_in_front(editor: Editor, block: _Block, blocks: Sequence[_Block]) -> No
         editor.redirect(reader, block.skip, moved.output[0])
 
 
-TREATMENTS: Final = (Treatment("pre_ln", Factor.NORMALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"pre_ln": apply}

@@ -13,16 +13,18 @@ Source: Saxe, McClelland and Ganguli 2014; Jozefowicz, Zaremba and Sutskever 201
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from analysis.facts import Factor, Layer
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Layer
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, GateBias, Scaled
 from analysis.interventions.kit.cells import with_cells
 from analysis.interventions.kit.redraw import GATES, draw_orthogonal, redraw
 from analysis.interventions.kit.sites import values_before
 from analysis.interventions.kit.wiring import Wired, wiring
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 MEMORY_GATE: Final = {"LSTM": 2, "GRU": 0}
@@ -97,8 +99,8 @@ def _gate_biases(layer: Layer) -> list[str]:
     return [info.initializer for role, info in layer.parameters.items() if role.split(".")[0] == "bias"]
 
 
-TREATMENTS: Final = (
-    Treatment("orthogonal", Factor.INITIALIZATION, __doc__, orthogonal),
-    Treatment("orthogonal_memory", Factor.INITIALIZATION, __doc__, orthogonal_memory),
-    Treatment("orthogonal_long", Factor.INITIALIZATION, __doc__, orthogonal_long),
-)
+TREATMENTS: Final[Mapping[str, Apply]] = {
+    "orthogonal": orthogonal,
+    "orthogonal_memory": orthogonal_memory,
+    "orthogonal_long": orthogonal_long,
+}

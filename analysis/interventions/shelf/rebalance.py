@@ -8,13 +8,14 @@ invariance); Stock et al. 2019 (Equi-normalization of Neural Networks).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
-from analysis.facts import Effect, Factor, Layer
+from analysis.facts import Effect, Layer
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Scaled
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 HOMOGENEOUS: Final = frozenset(
@@ -103,4 +104,4 @@ def _balance(context: Context, chain: list[Layer]) -> dict[str, float]:
     return {name: decades - mean for name, decades in wanted.items()} if math.isfinite(mean) else {}
 
 
-TREATMENTS: Final = (Treatment("rebalanced", Factor.INITIALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"rebalanced": apply}

@@ -9,14 +9,14 @@ the function. Source: Glorot and Bengio 2010 (eq. 16); He et al. 2015 (eq. 10 an
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from analysis.facts import Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Normal, Uniform
 from analysis.interventions.kit.redraw import WeightSite, he, he_fan_out, redraw, xavier, xavier_gain
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -44,6 +44,4 @@ def reinitialize(token: str, model: CheckedModel, context: Context) -> Recipe | 
     return redraw(model, context, draw, title)
 
 
-TREATMENTS: Final = tuple(
-    Treatment(token, Factor.INITIALIZATION, __doc__, partial(reinitialize, token)) for token in SCHEMES
-)
+TREATMENTS: Final[Mapping[str, Apply]] = {token: partial(reinitialize, token) for token in SCHEMES}

@@ -6,11 +6,13 @@ are better, and none with a fitting initialisation is best. Every BatchNormaliza
 and shift go with it. Changes the function. Source: Yang et al. 2019; Zhang, Dauphin and Ma 2019.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from analysis.facts import Effect, Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -31,4 +33,4 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     )
 
 
-TREATMENTS: Final = (Treatment("no_batch_norm", Factor.NORMALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"no_batch_norm": apply}

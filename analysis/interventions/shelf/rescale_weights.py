@@ -5,13 +5,15 @@ multiplied by gain(new) / gain(old), so that signals keep their size and what wa
 beside an activation swap. Changes the function, destroys nothing. Source: He et al. 2015, section 2.2.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
-from analysis.facts import Effect, Factor
+from analysis.facts import Effect
 from analysis.graph.families import LINEAR
 from analysis.graph.fans import gain
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Scaled
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -34,4 +36,4 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     )
 
 
-TREATMENTS: Final = (Treatment("rescaled", Factor.INITIALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"rescaled": apply}

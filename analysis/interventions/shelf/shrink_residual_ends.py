@@ -9,16 +9,17 @@ projections).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Factor, Layer, is_matrix
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect, Layer, is_matrix
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Constant, Draw, Scaled
 from analysis.interventions.kit.sites import BranchEnd, branch_ends
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 ZERO, SCALED = "zero_ends", "scaled_ends"
@@ -60,7 +61,4 @@ def _deciding(model: CheckedModel, layer: Layer) -> Iterator[str]:
             yield info.initializer
 
 
-TREATMENTS: Final = (
-    Treatment(ZERO, Factor.BRANCH_ENDS, __doc__, partial(apply, ZERO)),
-    Treatment(SCALED, Factor.BRANCH_ENDS, __doc__, partial(apply, SCALED)),
-)
+TREATMENTS: Final[Mapping[str, Apply]] = {ZERO: partial(apply, ZERO), SCALED: partial(apply, SCALED)}

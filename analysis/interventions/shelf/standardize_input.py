@@ -6,13 +6,15 @@ constants in front of the network; what does not vary in the batch is only centr
 function. Source: LeCun et al. 1998 (Efficient BackProp, section 4.3).
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 
@@ -56,4 +58,4 @@ def _statistics(values: Array, samples: int) -> tuple[Array, Array]:
     return mean, np.where(deviation > 0, deviation, 1.0)
 
 
-TREATMENTS: Final = (Treatment("standardized", Factor.INPUT, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"standardized": apply}

@@ -10,17 +10,18 @@ The weights are kept, which alone often makes things worse: combine it with an i
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import numpy as np
 from onnx import NodeProto
 
-from analysis.facts import Effect, Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.facts import Effect
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.sites import counted, dtype_of, hidden_activations
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 GELU_SINCE: Final = 20
@@ -94,4 +95,4 @@ def swap(token: str, model: CheckedModel, context: Context) -> Recipe | NotAppli
     )
 
 
-TREATMENTS: Final = tuple(Treatment(token, Factor.ACTIVATION, __doc__, partial(swap, token)) for token in WRITERS)
+TREATMENTS: Final[Mapping[str, Apply]] = {token: partial(swap, token) for token in WRITERS}

@@ -7,13 +7,14 @@ learnt. Changes the function. Source: Mishkin and Matas 2016 (All you need is a 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from analysis.facts import Factor
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment, UnitVariance
+from analysis.interventions.contract import Context, NotApplicable, Recipe, UnitVariance
 from analysis.interventions.kit.redraw import draw_orthogonal, redraw
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 
@@ -36,4 +37,4 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     return replace(recipe, unit_variance=scaled, words=words, cost=f"{recipe.cost}, {len(scaled)} of them scaled")
 
 
-TREATMENTS: Final = (Treatment("lsuv", Factor.INITIALIZATION, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"lsuv": apply}

@@ -8,13 +8,14 @@ help against explosion unless the branches are normalised or small. Changes the 
 Balduzzi et al. 2017.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from analysis.facts import Effect, Factor
+from analysis.facts import Effect
 from analysis.graph.families import LINEAR
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.surgery import Editor
+from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
 LONGEST: Final = 2
@@ -72,4 +73,4 @@ def _blocks(places: Sequence[str], context: Context) -> Iterator[tuple[str, str]
         begin = end
 
 
-TREATMENTS: Final = (Treatment("residual", Factor.RESIDUAL, __doc__, apply),)
+TREATMENTS: Final[Mapping[str, Apply]] = {"residual": apply}

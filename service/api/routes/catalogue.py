@@ -13,8 +13,8 @@ from analysis.diagnosis.contract import Rule
 from analysis.diagnosis.policy import find_rule
 from analysis.diagnosis.rules import RULES
 from analysis.facts import Factor
-from analysis.interventions.contract import Treatment
 from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
+from analysis.interventions.treatment import Treatment
 from analysis.options import AnalysisOptions
 from analysis.report.schema import report_schema
 from service.api.handlers import PROBLEM

@@ -13,8 +13,9 @@ from analysis.convert import convert
 from analysis.experiment.export import Destination
 from analysis.experiment.replay import draw
 from analysis.facts import Effect, Status
-from analysis.interventions.contract import NotApplicable, Treatment
+from analysis.interventions.contract import NotApplicable
 from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
+from analysis.interventions.treatment import Treatment
 from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
