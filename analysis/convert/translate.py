@@ -17,9 +17,7 @@ from analysis.convert.registry import RunMode
 from analysis.convert.scopes import type_in
 from analysis.convert.tensors import TrainableWeights
 from analysis.convert.unsupported import refuse_unsupported
-from analysis.graph.layers import find_layers
-from analysis.graph.roles import assign_roles
-from analysis.graph.sources import find_sources
+from analysis.graph.survey import Survey, survey
 from analysis.model import CheckedModel
 
 
@@ -29,17 +27,25 @@ def convert(
     train: Iterable[str] = (),
     freeze: Iterable[str] = (),
     precision: torch.dtype = torch.float32,
-) -> "DifferentiableModel":
+) -> DifferentiableModel:
     """Build the module; `precision` takes the place of float32 and less (float64 for a second opinion).
 
     Raises UnsupportedOp naming every node without a conversion, NeverSupported, BadOptions (train, freeze).
     """
-    sources = find_sources(model)
-    roles = assign_roles(model, sources, train, freeze)
-    weights = TrainableWeights(model, roles.trainable, precision)
+    return translate(read_graph(model, train=train, freeze=freeze), precision)
+
+
+def read_graph(model: CheckedModel, *, train: Iterable[str] = (), freeze: Iterable[str] = ()) -> Survey:
+    """Survey a graph with torch's own list of operators at hand. Raises BadOptions (train, freeze)."""
+    return survey(model, train=train, freeze=freeze, is_operator=partial(hasattr, torch.ops.aten))
+
+
+def translate(read: Survey, precision: torch.dtype = torch.float32) -> DifferentiableModel:
+    """Build the module of a graph that was read. Raises as `convert` does, but for options."""
+    model = read.model
+    weights = TrainableWeights(model, read.roles.trainable, precision)
     scope = Scope({entry.domain: entry.version for entry in model.proto.opset_import}, partial(type_in, model))
     builder = Builder(model, weights, precision, RunMode(), scope)
     refuse_unsupported(model, scope)
     program = builder.build()
-    layers = find_layers(model, sources, frozenset(roles.trainable))
-    return DifferentiableModel(builder, program, weights, roles.frozen, layers)
+    return DifferentiableModel(builder, program, weights, read.roles.frozen, read.layers)

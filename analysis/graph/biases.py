@@ -10,8 +10,11 @@ from analysis.graph.families import LINEAR
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 
+Biases = Mapping[int, NodeProto]
+"""id(addition) -> the linear operator whose output it adds a bias to."""
 
-def find_biases(model: CheckedModel, sources: Sources) -> Mapping[int, NodeProto]:
+
+def find_biases(model: CheckedModel, sources: Sources) -> Biases:
     """Additions of a constant vector right behind a linear operator: id(addition) -> that operator."""
     weighted = {id(use.owner) for use in sources.uses if use.role == "weight"}
     found: dict[int, NodeProto] = {}
@@ -44,7 +47,7 @@ def _has_size_of_bias(model: CheckedModel, use: Use, product: NodeProto) -> bool
     return written is None or written[1 if product.op_type in {"Conv", "ConvTranspose"} else -1] == 1
 
 
-def added_biases(model: CheckedModel, biases: Mapping[int, NodeProto]) -> Iterator[tuple[NodeProto, NodeProto]]:
+def added_biases(model: CheckedModel, biases: Biases) -> Iterator[tuple[NodeProto, NodeProto]]:
     """(addition, linear operator in front of it) for each of these biases, in topological order."""
     for node in model.nodes:
         if id(node) in biases:

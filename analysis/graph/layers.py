@@ -13,15 +13,16 @@ from onnx import NodeProto
 
 from analysis.facts import Layer, ParameterInfo
 from analysis.graph.activations import find_activation
-from analysis.graph.biases import added_biases, find_biases
+from analysis.graph.biases import Biases, added_biases
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures, label
 
 
-def find_layers(model: CheckedModel, sources: Sources, trainable: AbstractSet[str]) -> tuple[Layer, ...]:
+def find_layers(
+    model: CheckedModel, sources: Sources, biases: Biases, trainable: AbstractSet[str]
+) -> tuple[Layer, ...]:
     """The layers that own these trainable initialisers, in topological order; `on_trunk` is not yet known."""
-    biases = find_biases(model, sources)
     owned: dict[int, list[Use]] = {}
     nodes: dict[int, NodeProto] = {}
     for use in sources.uses:

@@ -7,14 +7,13 @@ parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a modu
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final
 
-import torch
 from onnx import NodeProto
 
-from analysis.graph.biases import find_biases
+from analysis.graph.biases import Biases
 from analysis.graph.slots import data_inputs
 from analysis.graph.sources import LOOKUPS, Sources, Use
 from analysis.model import CheckedModel
@@ -40,13 +39,20 @@ MODULE_PATH: Final = re.compile(r"^([A-Za-z_]\w*(\.\w+)+|\d+(\.\w+)*\.[A-Za-z_]\
 PLAIN_NAME: Final = re.compile(r"^[A-Za-z_]\w*$")
 
 
-class Fixed:
+class Operands:
     """Judges the uses of a model's initialisers."""
 
-    def __init__(self, model: CheckedModel, sources: Sources) -> None:
-        """Nothing is computed before it is asked for."""
+    def __init__(
+        self, model: CheckedModel, sources: Sources, biases: Biases, is_operator: Callable[[str], bool]
+    ) -> None:
+        """Nothing is computed before it is asked for.
+
+        `is_operator`: whether a name is one of torch's operators, whose results its exporter names so.
+        """
         self.model = model
         self.sources = sources
+        self.biases = biases
+        self.is_operator = is_operator
 
     def why(self, name: str, use: Use) -> str:
         """Why an initialiser is no parameter in a role, or empty."""
@@ -82,11 +88,6 @@ class Fixed:
     # -------------------------------------------------------------- provenance
 
     @cached_property
-    def biases(self) -> "dict[int, NodeProto]":
-        """See find_biases."""
-        return dict(find_biases(self.model, self.sources))
-
-    @cached_property
     def _keeps_weights_apart(self) -> bool:
         """Whether the matrices of this file are initialisers with names of their own."""
         return any(use.role in CARRYING and not self._looks_literal(use.initializer) for use in self.sources.uses)
@@ -109,7 +110,7 @@ class Fixed:
             return True
         made = re.sub(r"_\d+$", "", name)
         from_torch = self.model.proto.producer_name == "pytorch" and PLAIN_NAME.match(name) is not None
-        return from_torch and not hasattr(torch.ops.aten, made)
+        return from_torch and not self.is_operator(made)
 
     # -------------------------------------------------------------- place
 

@@ -7,13 +7,14 @@ slope, initial state) train whatever their size. An operand of plain arithmetic 
 initialisers, or what an exporter named as a literal, is no parameter.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
 from analysis.errors import BadOptions
-from analysis.graph.operands import Fixed
+from analysis.graph.biases import Biases
+from analysis.graph.operands import Operands
 from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
@@ -41,7 +42,15 @@ class Roles:
     """Name -> reason."""
 
 
-def assign_roles(model: CheckedModel, sources: Sources, train: Iterable[str] = (), freeze: Iterable[str] = ()) -> Roles:
+def assign_roles(
+    model: CheckedModel,
+    sources: Sources,
+    biases: Biases,
+    train: Iterable[str] = (),
+    freeze: Iterable[str] = (),
+    *,
+    is_operator: Callable[[str], bool],
+) -> Roles:
     """Divide the initialisers; `train` and `freeze` are names or globs, and freeze wins.
 
     Raises BadOptions where a name or glob matches nothing, or `train` names a tensor without floats; a glob passes
@@ -51,8 +60,8 @@ def assign_roles(model: CheckedModel, sources: Sources, train: Iterable[str] = (
     uses: dict[str, list[Use]] = {}
     for use in sources.uses:
         uses.setdefault(use.initializer, []).append(use)
-    fixed = Fixed(model, sources)
-    reasons = {name: _why_frozen(fixed, name, uses.get(name, [])) for name in model.weights}
+    operands = Operands(model, sources, biases, is_operator)
+    reasons = {name: _why_frozen(operands, name, uses.get(name, [])) for name in model.weights}
     for name in _matching(model, train, "train"):
         if is_float_dtype(model.weights[name].dtype.name) or name in uses:
             reasons[name] = ""
@@ -66,14 +75,14 @@ def assign_roles(model: CheckedModel, sources: Sources, train: Iterable[str] = (
     )
 
 
-def _why_frozen(fixed: Fixed, name: str, uses: list[Use]) -> str:
+def _why_frozen(operands: Operands, name: str, uses: list[Use]) -> str:
     """The reason, or empty where some use makes it trainable."""
     if not uses:
-        return _unused(fixed.model, name)
-    reasons = [_why_frozen_here(fixed, name, use) for use in uses]
+        return _unused(operands.model, name)
+    reasons = [_why_frozen_here(operands, name, use) for use in uses]
     if "" not in reasons:
-        within = [use for use in fixed.sources.within if use.initializer == name]
-        reasons += [_why_frozen_here(fixed, name, use) for use in within]
+        within = [use for use in operands.sources.within if use.initializer == name]
+        reasons += [_why_frozen_here(operands, name, use) for use in within]
     return "" if "" in reasons else reasons[0]
 
 
@@ -87,11 +96,11 @@ def _unused(model: CheckedModel, name: str) -> str:
     return FROZEN_SLOTS.get((node.op_type, slot), f"read only by {node.op_type}, which passes no gradient to it")
 
 
-def _why_frozen_here(fixed: Fixed, name: str, use: Use) -> str:
+def _why_frozen_here(operands: Operands, name: str, use: Use) -> str:
     if use.role == "other":
         slot = list(use.node.input).index(use.value)
         return FROZEN_SLOTS.get((use.node.op_type, slot), f"constant operand of {use.node.op_type}")
-    return fixed.why(name, use)
+    return operands.why(name, use)
 
 
 def _matching(model: CheckedModel, patterns: Iterable[str], option: str) -> list[str]:

@@ -9,13 +9,13 @@ import torch
 
 from analysis.batch import Batch, load_batch
 from analysis.batch.synthesize import synthesize_batch
-from analysis.convert import DifferentiableModel, convert
+from analysis.convert import DifferentiableModel
 from analysis.convert.tensors import to_tensor
+from analysis.convert.translate import read_graph, translate
 from analysis.errors import BadOptions, NodeFailed
-from analysis.graph.attention import find_attention
 from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
-from analysis.graph.sources import Sources, find_sources
+from analysis.graph.survey import Survey
 from analysis.graph.training_state import looks_trained
 from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel
@@ -33,10 +33,10 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
-    converted = convert(model, train=options.train, freeze=options.freeze).to(_device(options.device))
-    sources = find_sources(model)
+    read = read_graph(model, train=options.train, freeze=options.freeze)
+    converted = translate(read).to(_device(options.device))
     trainable = frozenset(converted.initializers)
-    heads = find_heads(model, sources, trainable)
+    heads = find_heads(model, read.sources, trainable)
     names = [head.value for head in heads]
     if batch is None:
         batch, logits = _made_up(model, converted, names, options)
@@ -44,46 +44,37 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
         logits = _evaluate(converted, batch, names)
     trained = looks_trained(model, trainable)
     objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
-    return _subject(model, sources, converted, objective, batch, trained=trained)
+    return _subject(read, converted, objective, batch, trained=trained)
 
 
 def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) -> Subject:
     """An edited model on the same batch, with the same loss."""
     freeze = [name for name in baseline.converted.frozen if name in model.weights]
-    converted = convert(model, train=options.train, freeze=freeze).to(baseline.device)
-    sources = find_sources(model)
-    return _subject(model, sources, converted, baseline.objective, baseline.batch, trained=baseline.trained)
+    read = read_graph(model, train=options.train, freeze=freeze)
+    converted = translate(read).to(baseline.device)
+    return _subject(read, converted, baseline.objective, baseline.batch, trained=baseline.trained)
 
 
 def in_float64(subject: Subject) -> Subject:
     """The same with twice the digits."""
-    converted = convert(
-        subject.model, train=list(subject.converted.initializers), freeze=list(subject.converted.frozen),
-        precision=torch.float64,
-    ).to(subject.device)  # fmt: skip
-    return replace(subject, converted=converted)
+    return replace(subject, converted=translate(subject.survey, torch.float64).to(subject.device))
 
 
 def _subject(
-    model: CheckedModel, sources: Sources, converted: DifferentiableModel, objective: Objective, batch: Batch, *,
-    trained: bool,
-) -> Subject:  # fmt: skip
-    trunk = find_trunk(model, sources, converted.layers, objective.head.value)
-    end = _trunk_end(model, sources, converted, trunk, objective)
+    read: Survey, converted: DifferentiableModel, objective: Objective, batch: Batch, *, trained: bool
+) -> Subject:
+    trunk = find_trunk(read.model, read.sources, read.layers, objective.head.value)
+    end = _trunk_end(read, trunk, objective)
     if end is not None:
-        trunk = find_trunk(model, sources, converted.layers, end)
-    layers = mark_trunk(converted.layers, trunk)
-    attention = find_attention(model, sources)
-    return Subject(model, sources, converted, layers, trunk, objective, batch, trained, attention)
+        trunk = find_trunk(read.model, read.sources, read.layers, end)
+    return Subject(read, converted, mark_trunk(read.layers, trunk), trunk, objective, batch, trained)
 
 
-def _trunk_end(
-    model: CheckedModel, sources: Sources, converted: DifferentiableModel, trunk: Trunk, objective: Objective
-) -> str | None:
+def _trunk_end(read: Survey, trunk: Trunk, objective: Objective) -> str | None:
     """Where a trunk ends that cannot end at the logits: the graph computes its own loss, or its last layer is zero."""
     if objective.name is LossName.GRAPH:
-        return last_layer_output(trunk, converted.layers)
-    closed = closed_head(model.weights, model, sources, converted.layers, objective.head, objective.unit)
+        return last_layer_output(trunk, read.layers)
+    closed = closed_head(read.model.weights, read.model, read.sources, read.layers, objective.head, objective.unit)
     return None if closed is None else closed.entering
 
 

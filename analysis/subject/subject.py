@@ -14,6 +14,7 @@ from analysis.convert.tensors import to_tensor
 from analysis.facts import Layer
 from analysis.graph.attention import AttentionSite
 from analysis.graph.sources import Sources
+from analysis.graph.survey import Survey
 from analysis.graph.trunk import Trunk
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
@@ -27,16 +28,30 @@ FEWEST_PER_CHANNEL: Final = 32
 class Subject:
     """What is measured, and on what."""
 
-    model: CheckedModel
-    sources: Sources
+    survey: Survey
     converted: DifferentiableModel
     layers: tuple[Layer, ...]
+    """Those of the survey, told whether they lie on the trunk."""
     trunk: Trunk
     objective: Objective
     batch: Batch
     trained: bool
     """The weights look trained."""
-    attention: tuple[AttentionSite, ...] = ()
+
+    @property
+    def model(self) -> CheckedModel:
+        """The graph, and its weights as they were before any draw."""
+        return self.survey.model
+
+    @property
+    def sources(self) -> Sources:
+        """Weight expressions of the graph and their uses."""
+        return self.survey.sources
+
+    @property
+    def attention(self) -> tuple[AttentionSite, ...]:
+        """Where the network attends."""
+        return self.survey.attention
 
     @property
     def device(self) -> torch.device:

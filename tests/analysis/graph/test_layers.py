@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, parser
 from torch import nn
 
+from analysis.convert.translate import read_graph
 from analysis.facts import Layer
 from analysis.graph.activations import find_activation
 from analysis.graph.biases import cancelling_operator, find_biases
 from analysis.graph.families import ACTIVATIONS
 from analysis.graph.layers import find_layers
-from analysis.graph.roles import assign_roles
 from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model
 
@@ -38,8 +38,7 @@ def model(nodes: str, *interface: str, **weights) -> CheckedModel:
 
 
 def layers_of(checked: CheckedModel) -> tuple[Layer, ...]:
-    sources = find_sources(checked)
-    return find_layers(checked, sources, frozenset(assign_roles(checked, sources).trainable))
+    return read_graph(checked).layers
 
 
 def owned(layer: Layer) -> dict[str, str]:
@@ -161,7 +160,7 @@ def test_the_parts_of_a_fused_projection_are_numbered() -> None:
 
 def test_frozen_weights_make_no_layer() -> None:
     checked = model("h = MatMul(x, w) y = MatMul(h, v)", w=floats(4, 4), v=floats(4, 4))
-    (layer,) = find_layers(checked, find_sources(checked), {"v"})
+    (layer,) = find_layers(checked, find_sources(checked), find_biases(checked, find_sources(checked)), {"v"})
     assert (layer.id, layer.depth, owned(layer)) == ("layer-01", 1, {"weight": "v"})
 
 

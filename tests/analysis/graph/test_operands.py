@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from onnx import numpy_helper, parser
 
-from analysis.graph.roles import Roles, assign_roles
-from analysis.graph.sources import find_sources
+from analysis.convert.translate import read_graph
+from analysis.graph.roles import Roles
 from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261125)
@@ -35,7 +35,7 @@ def model(
 
 
 def divided(checked: CheckedModel) -> Roles:
-    return assign_roles(checked, find_sources(checked))
+    return read_graph(checked).roles
 
 
 # ------------------------------------------------------------------ provenance

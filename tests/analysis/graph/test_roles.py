@@ -6,9 +6,9 @@ import torch
 from onnx import numpy_helper, parser
 from torch import nn
 
+from analysis.convert.translate import read_graph
 from analysis.errors import BadOptions
-from analysis.graph.roles import Roles, assign_roles
-from analysis.graph.sources import find_sources
+from analysis.graph.roles import Roles
 from analysis.model import CheckedModel, check_model
 from tests.gallery import Recurrent, ResidualNetwork, Transformer, export, seeded
 
@@ -34,7 +34,7 @@ def model(nodes: str, inputs: str = "float[N,4] x", outputs: str = "float[] y", 
 
 
 def divided(checked: CheckedModel, **overrides) -> Roles:
-    return assign_roles(checked, find_sources(checked), **overrides)
+    return read_graph(checked, **overrides).roles
 
 
 # ------------------------------------------------------------------ what trains

@@ -6,15 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.graph.roles import assign_roles
-from analysis.graph.sources import find_sources
+from analysis.convert.translate import read_graph
 from analysis.graph.training_state import looks_trained
 from analysis.model import CheckedModel, check_model
 from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
 
 
 def judged(model: CheckedModel) -> bool:
-    return looks_trained(model, assign_roles(model, find_sources(model)).trainable)
+    return looks_trained(model, read_graph(model).roles.trainable)
 
 
 def trained(steps: int = 400) -> bytes:

@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
+from analysis.convert.translate import read_graph
 from analysis.facts import Layer
+from analysis.graph.biases import find_biases
 from analysis.graph.layers import find_layers
-from analysis.graph.roles import assign_roles
 from analysis.graph.sources import find_sources
 from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel, check_model
@@ -37,8 +38,7 @@ def model(nodes: str, inputs: str = "float[N,4] x", output: str = "y") -> Checke
 
 
 def layers_of(checked: CheckedModel) -> tuple[Layer, ...]:
-    sources = find_sources(checked)
-    return find_layers(checked, sources, frozenset(assign_roles(checked, sources).trainable))
+    return read_graph(checked).layers
 
 
 def trunk_of(nodes: str, inputs: str = "float[N,4] x", logits: str = "y") -> Trunk:
@@ -109,7 +109,9 @@ def test_flow_starts_at_the_first_weight_and_not_at_the_input() -> None:
 def test_frozen_layers_do_not_start_the_flow() -> None:
     checked = model("h = MatMul(x, w0) i = MatMul(h, w1) r = Relu(i) y = MatMul(r, w2)")
     sources = find_sources(checked)
-    trunk = find_trunk(checked, sources, find_layers(checked, sources, frozenset({"w1", "w2"})), "y")
+    trunk = find_trunk(
+        checked, sources, find_layers(checked, sources, find_biases(checked, sources), frozenset({"w1", "w2"})), "y"
+    )
     assert trunk == Trunk(("x", "h", "i", "r", "y"), end="y", start="i", entry="x")
 
 
