@@ -11,13 +11,11 @@ from typing import Final, NamedTuple
 
 from onnx import NodeProto
 
-from analysis.graph.families import ACTIVATIONS, NORMALIZATIONS
+from analysis.graph.families import ACTIVATIONS, LAYING_OUT, NORMALIZATIONS, POOLING, walk_ahead
 from analysis.model import CheckedModel
 
-TRANSPARENT: Final = NORMALIZATIONS | {
-    "Add", "Sum", "Dropout", "Identity", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze",
-    "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool",
-}  # fmt: skip
+TRANSPARENT: Final = NORMALIZATIONS | LAYING_OUT | POOLING | {"Add", "Sum", "Dropout", "Identity", "Flatten"}
+"""What may stand between a layer and its activation; behind a Cast begins something else."""
 REACH: Final = 8  # nodes between a layer and what may still be called its activation
 
 
@@ -34,18 +32,13 @@ def find_activation(model: CheckedModel, value: str) -> Activation | None:
 
     x * Sigmoid(x) is a Swish, and an Erf within reach is a Gelu written out.
     """
-    for _ in range(REACH):
-        uses = model.consumers.get(value, ())
-        for node, _slot in uses:
+    for reached, readers in walk_ahead(model, value, TRANSPARENT, REACH):
+        for node in readers:
             if node.op_type in ACTIVATIONS:
-                return _named(model, node, value)
-        written_out = _written_out_gelu(model, value)
+                return _named(model, node, reached)
+        written_out = _written_out_gelu(model, reached)
         if written_out:
-            return Activation("Gelu", value, written_out)
-        ahead = [node for node, _slot in uses if node.op_type in TRANSPARENT]
-        if not ahead:
-            return None
-        value = ahead[0].output[0]
+            return Activation("Gelu", reached, written_out)
     return None
 
 

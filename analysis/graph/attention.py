@@ -10,6 +10,7 @@ from typing import Final
 
 from onnx import NodeProto, helper
 
+from analysis.graph.families import COPYING, PASSING
 from analysis.graph.sources import Sources
 from analysis.model import CheckedModel
 from analysis.model.nodes import STANDARD_DOMAINS
@@ -17,13 +18,9 @@ from analysis.model.nodes import STANDARD_DOMAINS
 REACH: Final = 8
 """Nodes between a product and its Softmax."""
 PRODUCTS: Final = frozenset({"MatMul", "Einsum", "FusedMatMul"})
-ON_THE_WAY: Final = frozenset(
-    {"Add", "Sub", "Mul", "Div", "Where", "Cast", "Reshape", "Transpose", "Identity", "Clip", "Expand", "Dropout",
-     "Squeeze", "Unsqueeze", "Flatten", "Tanh"}
-)  # fmt: skip
-RESHAPING: Final = frozenset({"Reshape", "Transpose", "Identity", "Cast", "Squeeze", "Unsqueeze"})
+ON_THE_WAY: Final = PASSING | {"Add", "Sub", "Mul", "Div", "Where", "Clip", "Expand", "Dropout", "Flatten", "Tanh"}
 SCALING: Final = frozenset({"Mul", "Div"})
-SHIFTING: Final = frozenset({"Add", "Sub", "Where", "Dropout", "Identity", "Cast"})
+SHIFTING: Final = COPYING | {"Add", "Sub", "Where", "Dropout"}
 """What leaves a shift of all scores of a query alone; as does a product with a number, not a bound or a Tanh."""
 MIXING: Final = frozenset({"Add", "Where", "Mul"})
 """How the constant of a mask gets among the scores."""
@@ -163,7 +160,7 @@ def _origin(model: CheckedModel, value: str) -> str | None:
         if node is None or len(model.consumers.get(value, ())) > 1:
             return None
         scaled = node.op_type in SCALING and any(name in model.weights for name in node.input)
-        if node.op_type not in RESHAPING and not scaled:
+        if node.op_type not in PASSING and not scaled:
             return value
         value = next(name for name in node.input if name not in model.weights)
     return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from onnx import NodeProto
 
 from analysis.facts import Layer
-from analysis.graph.families import LINEAR
+from analysis.graph.families import COPYING, LINEAR
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 
@@ -32,7 +32,7 @@ def _product_behind(model: CheckedModel, value: str) -> NodeProto | None:
     """The linear operator that writes a value, perhaps through a Cast, and nobody else reads it on the way."""
     while len(model.consumers[value]) == 1:
         producer = model.producers.get(value)
-        if producer is None or producer.op_type not in {"Cast", "Identity"}:
+        if producer is None or producer.op_type not in COPYING:
             return producer if producer is not None and producer.op_type in LINEAR else None
         value = producer.input[0]
     return None

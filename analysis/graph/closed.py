@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from analysis.facts import Layer, is_matrix
-from analysis.graph.families import LINEAR
+from analysis.graph.families import LINEAR, PASSING, walk_back
 from analysis.graph.heads import Head
 from analysis.graph.layers import own_uses
 from analysis.graph.sources import Sources
@@ -16,7 +16,8 @@ from analysis.model import CheckedModel
 FAINT: Final = 0.02
 """Norm of a unit's weights in a last layer that was scaled down by design: 0.001 times the usual 0.3 to 1 in BEiT (Bao
 et al. 2022), 0.01 in policy networks (Andrychowicz et al. 2021)."""
-PLAIN: Final = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+PLAIN: Final = (PASSING | {"Dropout", "Flatten"}) - {"Transpose"}
+"""What may stand between a last layer and the logits; what is transposed there are no classes any more."""
 SOME_ZERO: Final = {"Mul": (0, 1), "MatMul": (0, 1)}
 """Operators that write zeros where one of these inputs is zero."""
 ALL_ZERO: Final = {
@@ -47,11 +48,8 @@ def closed_head(
 
     `unit` is that of the outputs: a last layer that writes kilometres where metres are wanted is small for that.
     """
-    value = head.value
     outputs = {layer.output: layer for layer in layers}
-    while value not in outputs and (node := model.producers.get(value)) is not None and node.op_type in PLAIN:
-        value = node.input[0]
-    layer = outputs.get(value)
+    layer = outputs.get(walk_back(model, head.value, PLAIN, until=outputs))
     if layer is None or layer.op not in LINEAR:
         return None
     if not is_closed(weights, model, sources, layer) and not _is_faint(weights, sources, layer, FAINT * min(unit, 1.0)):

@@ -12,6 +12,7 @@ from typing import Final
 from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
+from analysis.graph.families import COPYING
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
@@ -27,7 +28,7 @@ class Link(StrEnum):
 
 
 LINKS: Final = {"Softmax": Link.SOFTMAX, "LogSoftmax": Link.LOG_SOFTMAX, "Sigmoid": Link.SIGMOID}
-STEP_BACK: Final = frozenset({"Identity", "Dropout", "Cast", "ArgMax", "ArgMin", "Hardmax", "TopK"})
+STEP_BACK: Final = COPYING | {"Dropout", "ArgMax", "ArgMin", "Hardmax", "TopK"}
 FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
 """Floats come out, with a slope of zero everywhere."""
 SOFTMAX_ANY_AXIS_SINCE: Final = 13

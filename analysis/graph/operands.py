@@ -14,8 +14,9 @@ from typing import Final
 from onnx import NodeProto
 
 from analysis.graph.biases import Biases
+from analysis.graph.families import LOOKUPS, PASSING, walk_back
 from analysis.graph.slots import data_inputs
-from analysis.graph.sources import LOOKUPS, Sources, Use
+from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
 
@@ -142,14 +143,8 @@ class Operands:
 
     def _follows_input(self, use: Use) -> bool:
         """Whether the other operand is an input of the model, at most cast or laid out anew."""
-        value = self._other(use)
         inputs = {spec.name for spec in self.model.inputs}
-        while value not in inputs:
-            node = self.model.producers.get(value)
-            if node is None or node.op_type not in {"Cast", "Transpose", "Reshape", "Identity", "Unsqueeze", "Squeeze"}:
-                return False
-            value = node.input[0]
-        return True
+        return walk_back(self.model, self._other(use), PASSING, until=inputs) in inputs
 
     def _other(self, use: Use) -> str:
         return next((name for name in use.node.input if name and name not in self.sources.of), "")
@@ -204,9 +199,7 @@ def _is_rotary(model: CheckedModel, product: NodeProto) -> bool:
 
 def _is_rotated(model: CheckedModel, value: str) -> bool:
     """A Concat one half of which is negated: halves, or pairs that a Reshape lays side by side."""
-    node = model.producers.get(value)
-    while node is not None and node.op_type in {"Reshape", "Flatten", "Transpose"}:
-        node = model.producers.get(node.input[0])
+    node = model.producers.get(walk_back(model, value, {"Reshape", "Flatten", "Transpose"}))
     if node is None or node.op_type != "Concat" or len(node.input) != 2:
         return False
     parts = [model.producers.get(name) for name in node.input]

@@ -12,13 +12,13 @@ from typing import Final
 
 from onnx import GraphProto, NodeProto
 
+from analysis.graph.families import LOOKUPS
 from analysis.graph.slots import LOOP_STATES, NO_FLOATS_OUT, RECURRENT, data_inputs, is_float_dtype, role_of
 from analysis.model import CheckedModel
 from analysis.model.nodes import bodies, captures
 
 LEARNING: Final = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "RMSNormalization"})
 """Operators that hold parameters wherever they stand."""
-LOOKUPS: Final = frozenset({"Gather", "GatherND", "EmbedLayerNormalization"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from typing import Final
 import networkx as nx
 
 from analysis.facts import Layer
-from analysis.graph.sources import LOOKUPS, Sources, gradient_inputs
+from analysis.graph.families import LOOKUPS
+from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 
 SHORTEST: Final = 3  # tensors from the first weights to the logits

@@ -8,13 +8,14 @@ import numpy as np
 from onnx import helper
 
 from analysis.facts import Layer
-from analysis.graph.families import NORMALIZATIONS
+from analysis.graph.families import NORMALIZATIONS, PASSING, walk_ahead
 from analysis.interventions.contract import Context
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
 
 GATES: Final = frozenset({"Sigmoid", "HardSigmoid", "Tanh"})
-PASSING: Final = frozenset({"Dropout", "Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze"})
+ON_A_BRANCH: Final = PASSING | {"Dropout"}
+"""What may stand between the last layer of a residual branch and the addition."""
 REACH: Final = 6
 """Nodes between the end of a branch and its addition."""
 
@@ -77,7 +78,7 @@ def _end(model: CheckedModel, outputs: dict[str, Layer], value: str) -> Layer | 
         if value in outputs:
             return outputs[value]
         node = model.producers.get(value)
-        if node is None or node.op_type not in PASSING:
+        if node is None or node.op_type not in ON_A_BRANCH:
             return None
         value = node.input[0]
     return None
@@ -85,15 +86,8 @@ def _end(model: CheckedModel, outputs: dict[str, Layer], value: str) -> Layer | 
 
 def is_normalized(model: CheckedModel, value: str, passing: frozenset[str]) -> bool:
     """Whether a normalisation follows a value, through these operators at most."""
-    for _ in range(REACH + 2):
-        nodes = [use.node for use in model.consumers.get(value, ())]
-        if any(node.op_type in NORMALIZATIONS for node in nodes):
-            return True
-        ahead = [node for node in nodes if node.op_type in passing]
-        if not ahead:
-            return False
-        value = ahead[0].output[0]
-    return False
+    readers = (nodes for _, nodes in walk_ahead(model, value, passing, REACH + 2))
+    return any(node.op_type in NORMALIZATIONS for nodes in readers for node in nodes)
 
 
 def dtype_of(model: CheckedModel, value: str) -> "np.dtype[np.floating]":

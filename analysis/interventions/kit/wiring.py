@@ -14,14 +14,13 @@ import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from analysis.graph.families import LAYING_OUT
 from analysis.graph.sources import Sources
 from analysis.interventions.draws import Array, Draw, Floats
 from analysis.model import CheckedModel
 
 Elements = npt.NDArray[np.int64]
-MOVING: Final = frozenset(
-    {"Identity", "Unsqueeze", "Squeeze", "Slice", "Concat", "Transpose", "Reshape", "Split", "Gather", "Flatten"}
-)
+MOVING: Final = LAYING_OUT | {"Identity", "Slice", "Concat", "Split", "Gather", "Flatten"}
 """Operators whose outputs are elements of their inputs."""
 LARGEST: Final = 20_000_000
 """Elements that are followed."""

@@ -12,16 +12,13 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from analysis.facts import Effect, Layer
-from analysis.graph.families import LINEAR
+from analysis.graph.families import LAYING_OUT, LINEAR, POOLING
 from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Scaled
 from analysis.interventions.treatment import Apply
 from analysis.model import CheckedModel
 
-HOMOGENEOUS: Final = frozenset(
-    {"Relu", "LeakyRelu", "PRelu", "Identity", "Dropout", "MaxPool", "AveragePool", "GlobalAveragePool",
-     "GlobalMaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
-)  # fmt: skip
+HOMOGENEOUS: Final = LAYING_OUT | POOLING | {"Relu", "LeakyRelu", "PRelu", "Identity", "Dropout", "Flatten"}
 """f(c x) = c f(x) for c > 0."""
 REACH: Final = 8
 WORTH: Final = 0.5
