@@ -1,15 +1,14 @@
 """Recipes replayed on a module: weights drawn, layers scaled, running statistics taken, and everything put back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 
+from analysis.convert.program import Watcher
 from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
 from analysis.subject.subject import Subject
-
-Watcher = Callable[[torch.Tensor], torch.Tensor | None]
 
 
 @contextmanager

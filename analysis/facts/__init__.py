@@ -31,11 +31,13 @@ from analysis.facts.network import (
     is_matrix,
 )
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import LargerRate, Probe, Run, StartEnd
+from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
+    "CARRIED_OVER",
     "KEPT",
+    "LATE",
     "LEAST_UNIT_NORM",
     "MATRIX_ROLES",
     "STEP_FACTORS",

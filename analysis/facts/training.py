@@ -2,8 +2,15 @@
 
 import math
 from collections.abc import Mapping
+from typing import Final
 
 from analysis.facts.kinds import Outcome, ProbeKind, fact
+
+LATE: Final = 0.2
+"""Of chance: what a run has to come under that was given four times as many steps. Of 11 networks that train in 200
+steps and had not learnt in 50, all do; of those that do not train hardly any, though the samples repeat."""
+CARRIED_OVER: Final = 0.7
+"""Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
 
 
 @fact

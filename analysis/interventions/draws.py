@@ -13,7 +13,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.generic]
+from analysis.model.weights import Array
+
 Floats = npt.NDArray[np.float32]
 
 

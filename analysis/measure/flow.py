@@ -22,7 +22,7 @@ import torch
 from analysis.facts import Flow, Layer, LayerStats, Range, is_matrix
 from analysis.graph.families import LINEAR
 from analysis.graph.slots import RECURRENT
-from analysis.measure.statistics import Summary, summarize
+from analysis.measure.statistics import Summary, log10, summarize
 from analysis.measure.taps import Backward, Forward, sample_axis
 from analysis.options import LossName
 from analysis.subject.subject import Subject
@@ -70,9 +70,9 @@ def measure_flow(
         nonlinearity_coefficient=_root_mean_square(coefficients),
         nonlinearity_by_seed=coefficients,
         gain_log10=_gain(forward, samples),
-        blindness_log10=None if spread is None else _log10(spread.over_rms),
-        logit_std_log10=None if spread is None else _log10(spread.deviation / unit),
-        head_gradient_log10=None if seed is None else _log10(seed.norm * unit * math.sqrt(samples)),
+        blindness_log10=None if spread is None else log10(spread.over_rms),
+        logit_std_log10=None if spread is None else log10(spread.deviation / unit),
+        head_gradient_log10=None if seed is None else log10(seed.norm * unit * math.sqrt(samples)),
         tokens_decades=min((each for each in forward.tokens.values() if each is not None), default=None),
         width_sum=_width_sum(subject, forward),
         trunk=tuple(on_trunk),
@@ -247,7 +247,7 @@ def _gain(forward: Forward, samples: int) -> float | None:
     ends = [_spread(each[0], samples) for each in (forward.entry, forward.logits) if each]
     if len(ends) < 2 or ends[0] is None or ends[1] is None or not ends[0].deviation:
         return None
-    return _log10(ends[1].deviation / ends[0].deviation)
+    return log10(ends[1].deviation / ends[0].deviation)
 
 
 def _width_sum(subject: Subject, forward: Forward) -> float | None:
@@ -258,7 +258,3 @@ def _width_sum(subject: Subject, forward: Forward) -> float | None:
         return None
     counts = [forward.outputs[layer.output].count for layer in hidden if layer.output in forward.outputs]
     return sum(subject.batch.size / count for count in counts if count)
-
-
-def _log10(value: float) -> float:
-    return math.log10(value) if value > 0 else -math.inf if value == 0 else math.nan

@@ -1,14 +1,11 @@
 """Where NaN or infinity appears first, in the order in which values and gradients are made."""
 
-from collections.abc import Callable
-
 import torch
 
+from analysis.convert.program import Watcher
 from analysis.facts import NonFinite
 from analysis.model.nodes import label
 from analysis.subject.subject import Subject
-
-Watcher = Callable[[torch.Tensor], None]
 
 
 def locate_non_finite(subject: Subject) -> NonFinite:

@@ -8,13 +8,14 @@ backward pass a sample. Batch statistics tie samples together: then there is no 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import Final
 
 import torch
 
+from analysis.convert.program import Watcher
 from analysis.errors import NodeFailed
 from analysis.facts import Layer, SampleGradients
 from analysis.measure.statistics import combine, summarize
@@ -25,7 +26,6 @@ MOST: Final = 32
 GHOST_FROM: Final = 64
 """Samples from which ghost norms are cheaper than a pass for each of MOST."""
 BATCH_STATISTICS: Final = "batch statistics tie the samples together"
-Watcher = Callable[[torch.Tensor], None]
 
 
 def measure_sample_gradients(subject: Subject, *, batch_statistics: bool) -> SampleGradients | str:

@@ -240,3 +240,8 @@ def saturated_fraction(pre_activation: torch.Tensor, activation: str) -> float |
         int(np.count_nonzero(np.abs(array[start : start + CHUNK]) > limit)) for start in range(0, array.size, CHUNK)
     )
     return beyond / max(array.size, 1)
+
+
+def log10(value: float) -> float:
+    """The decimal logarithm: -infinity of 0, NaN of what has none."""
+    return math.log10(value) if value > 0 else -math.inf if value == 0 else math.nan

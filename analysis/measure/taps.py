@@ -13,6 +13,7 @@ from typing import Final
 import torch
 from torch.utils.hooks import RemovableHandle
 
+from analysis.convert.program import Watcher
 from analysis.convert.registry import lookup
 from analysis.facts import Clip, Layer
 from analysis.graph.attention import AttentionSite
@@ -33,7 +34,6 @@ from analysis.measure.statistics import (
 from analysis.model.nodes import attributes_of, label
 from analysis.subject.subject import Subject
 
-Watcher = Callable[[torch.Tensor], None]
 UNSCORED: Final = frozenset({"qk_matmul_output_mode", "softmax_precision"})
 AFTER_MASK: Final = 2
 """Which scores the operator Attention is to hand out (its attribute qk_matmul_output_mode)."""

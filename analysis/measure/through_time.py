@@ -8,7 +8,7 @@ majority, a sum), reaching one of them is enough to begin to learn.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from onnx import NodeProto
 
+from analysis.convert.program import Watcher
 from analysis.facts import Provenance, TimeProfile
 from analysis.graph.slots import RECURRENT
 from analysis.measure.readable import readable_share
-from analysis.measure.statistics import summarize
+from analysis.measure.statistics import log10, summarize
 from analysis.model.nodes import label
 from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.subject.subject import Subject
 
-Watcher = Callable[[torch.Tensor], None]
 LOOPS: Final = frozenset({"Loop", "Scan"})
 PEAK_SHARE: Final = 0.01
 """Of the peak: what the loss still reaches."""
@@ -120,7 +120,7 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
     growth = horizon = None
     if len(reached) and np.isfinite(running).all():
         last = int(reached[-1])
-        growth = _log10(running[0]) - _log10(running[last])
+        growth = log10(running[0]) - log10(running[last])
         if growth > 0:
             growth = min(growth, _transport(chain, chain.order[0], chain.order[last]))
         horizon = last - int(np.flatnonzero(running >= PEAK_SHARE * running.max())[0])
@@ -129,7 +129,7 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
     return TimeProfile(
         node=node,
         direction="reverse" if backwards else "forward",
-        gradient_log10=tuple(map(_log10, curve)),
+        gradient_log10=tuple(map(log10, curve)),
         growth_decades=growth,
         state_growth_decades=_state_growth(chain),
         horizon_steps=horizon,
@@ -144,7 +144,7 @@ def _profile(node: str, chain: _Chain, curve: Array, memory: "_Memory") -> TimeP
 def _state_growth(chain: _Chain) -> float | None:
     """Decades from the first state to the last one; None where either is zero or not finite."""
     first, last = (max(summarize(state).rms for state in chain.states[chain.order[place]]) for place in (0, -1))
-    growth = _log10(last) - _log10(first) if first > 0 and last > 0 else math.nan
+    growth = log10(last) - log10(first) if first > 0 and last > 0 else math.nan
     return growth if math.isfinite(growth) else None
 
 
@@ -159,7 +159,7 @@ def _transport(chain: _Chain, first: int, last: int) -> float:
     draw = torch.randn(end.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(end)
     gradients = torch.autograd.grad(end, chain.states[first], draw, retain_graph=True, allow_unused=True)
     arriving = max((summarize(gradient).norm for gradient in gradients if gradient is not None), default=0.0)
-    return _log10(arriving) - _log10(summarize(draw).norm)
+    return log10(arriving) - log10(summarize(draw).norm)
 
 
 # ------------------------------------------------------------------ where the information is
@@ -188,7 +188,7 @@ def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
         return _Memory(absent={"memory_decades": NOT_INFORMATIVE})
     step = max(shares, key=lambda step: curve[step])
     told = entering[list(shares)].transpose(1, 0, 2).reshape(len(labels), -1)
-    return _Memory(_log10(curve[step]) - _log10(curve.max()), step, shares[step], readable_share(told, labels))
+    return _Memory(log10(curve[step]) - log10(curve.max()), step, shares[step], readable_share(told, labels))
 
 
 def informative_steps(x: Array, labels: Array) -> dict[int, float]:
@@ -227,7 +227,3 @@ def _labels(subject: Subject) -> Array | None:
     flat = targets.reshape(len(targets), -1) if targets.ndim else targets
     discrete = objective.name in {LossName.CROSS_ENTROPY, LossName.NLL, LossName.BCE}
     return flat[:, 0] if discrete and flat.ndim == 2 and flat.shape[1] == 1 else None
-
-
-def _log10(value: float) -> float:
-    return math.log10(value) if value > 0 else -math.inf if value == 0 else math.nan

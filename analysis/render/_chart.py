@@ -22,7 +22,7 @@ ROOM: Final = 0.8
 MOST_TICKS: Final = 8
 MOST_MARKERS: Final = 24
 """On one curve."""
-STEPS: Final = (1, 2, 5)
+TICK_STEPS: Final = (1, 2, 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def _step(extent: float) -> int:
     """1, 2 or 5 times a power of ten, so that there are few enough ticks."""
     power = 1
     while True:
-        for step in STEPS:
+        for step in TICK_STEPS:
             if extent / (step * power) <= MOST_TICKS:
                 return step * power
         power *= 10

@@ -40,7 +40,7 @@ CANCELLING: Final[Mapping[str, float]] = {
 }
 """onnxruntime computes these by exp(x) - 1, log(1 + exp(x)) or a fraction + 0.5: near 0 it rounds as if the result were
 near this number (QuickGelu: x times a sigmoid)."""
-STEPS: Final = 64.0
+ROUNDED_STEPS: Final = 64.0
 """The same for the cells of recurrent nodes, whose every step rounds near one."""
 NEAR_ONE: Final = 2.0**-20
 SUBNORMAL: Final = 2.0**-126
@@ -91,7 +91,7 @@ def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False)
     inputs, _ = subject.tensors()
     watchers: dict[str, list[Watcher]] = {}
     for node in subject.model.nodes if near_one else ():
-        near = STEPS if node.op_type in RECURRENT else CANCELLING.get(node.op_type)
+        near = ROUNDED_STEPS if node.op_type in RECURRENT else CANCELLING.get(node.op_type)
         if near is not None:
             watchers |= {name: [partial(_round_near, near)] for name in node.output if name}
     for name in extra:

@@ -14,8 +14,7 @@ STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
 MINIBATCH: Final = 64
 SMALL_MINIBATCH: Final = 32
 PATIENCE: Final = 4
-"""Times as many steps for an optimiser that has not learnt from minibatches; of 11 networks that train in 200 steps and
-had not learnt in 50, all come under LATE, of those that do not train hardly any, though the samples repeat."""
+"""Times as many steps for an optimiser that has not learnt from minibatches; it has to come under LATE then."""
 
 
 @dataclass(frozen=True, slots=True)

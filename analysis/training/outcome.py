@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from analysis.facts import Outcome, ProbeKind
+from analysis.facts import CARRIED_OVER, Outcome, ProbeKind
 from analysis.options import OptimizerName
 
 LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
@@ -14,9 +14,6 @@ LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
     (ProbeKind.MEMORIZING, OptimizerName.SGD): 0.92,
     (ProbeKind.MEMORIZING, OptimizerName.ADAM): 0.92,
 }
-LATE: Final = 0.2
-CARRIED_OVER: Final = 0.7
-"""Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
 DIVERGED: Final = 2.0
 """Over chance and over the start: thrown away."""
 STALLED: Final = 0.99

@@ -17,20 +17,20 @@ from typing import Final
 
 import torch
 
-from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd
+from analysis.facts import LATE, GradientStep, Probe, ProbeKind, Run, StartEnd
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
 from analysis.measure.statistics import combine, summarize
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
 from analysis.training.grid import NO_STEP, STEPS, Training, minibatches_of
-from analysis.training.outcome import LATE, LEARNT, outcome_of
+from analysis.training.outcome import LEARNT, outcome_of
 from analysis.training.updates import MOMENTUM, Update, update_of
 
 EARLY: Final = 0.5
 """Over chance: proven, no need to go on."""
 EARLY_LATE: Final = 0.15
-"""What EARLY is then: as far under, for the last minibatches may be easier than the rest."""
+"""In a run that has to come under LATE, as far under that: the last minibatches may be easier than the rest."""
 EVERY: Final = 10
 """Steps between two looks at the samples held out."""
 SMOOTHED: Final = 5
@@ -72,7 +72,7 @@ def probe(
             subject, trained, held_out, list(minibatches_of(trained, kind, seed, steps)), chance,
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
         )  # fmt: skip
-        runs += [_run(session, recipe, kind, seed) for recipe in grid]
+        runs += [_run(session, entry, kind, seed) for entry in grid]
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
@@ -131,14 +131,14 @@ class _Session:
         return EARLY_LATE if self.late or self.held_out else EARLY
 
 
-def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run:
+def _run(session: _Session, entry: Training, kind: ProbeKind, seed: int) -> Run:
     """Train, read the curve, put the weights back."""
     subject = session.subject
     weights = list(subject.converted.initializers.values())
     start = [weight.detach().clone() for weight in weights]
     subject.converted.train(session.training)
     try:
-        curve, held_out = _train(session, weights, update_of(recipe))
+        curve, held_out = _train(session, weights, update_of(entry))
         moved = _moved(subject, start)
         norms = StartEnd(start=_norm(start), end=_norm(weights))
     finally:
@@ -146,11 +146,11 @@ def _run(session: _Session, recipe: Training, kind: ProbeKind, seed: int) -> Run
         with torch.no_grad():
             torch._foreach_copy_([*weights], start)
     return Run(
-        optimizer=recipe.optimizer.value,
-        momentum=MOMENTUM if recipe.optimizer is OptimizerName.SGD else None,
-        learning_rate=recipe.learning_rate,
+        optimizer=entry.optimizer.value,
+        momentum=MOMENTUM if entry.optimizer is OptimizerName.SGD else None,
+        learning_rate=entry.learning_rate,
         seed=seed,
-        outcome=outcome_of(curve, held_out, LATE if session.late else LEARNT[kind, recipe.optimizer]),
+        outcome=outcome_of(curve, held_out, LATE if session.late else LEARNT[kind, entry.optimizer]),
         curve=tuple(curve),
         held_out=tuple(held_out),
         weight_norm=norms,

@@ -20,11 +20,11 @@ Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
 # ------------------------------------------------------------------ updates
 
 
-def update_of(recipe: Training) -> Update:
+def update_of(entry: Training) -> Update:
     """The update of a run of the grid."""
-    if recipe.optimizer is OptimizerName.SGD:
-        return _momentum_update(recipe.learning_rate)
-    return _adam_update(recipe.learning_rate)
+    if entry.optimizer is OptimizerName.SGD:
+        return _momentum_update(entry.learning_rate)
+    return _adam_update(entry.learning_rate)
 
 
 def _momentum_update(rate: float) -> Update:

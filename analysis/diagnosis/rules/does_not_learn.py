@@ -42,11 +42,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import Confidence, Measurement, Probe, ProbeKind, Provenance
+from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance
 from analysis.report import Evidence, Severity
 
-LATE: Final = 0.2
-CARRIED_OVER: Final = 0.7
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 

@@ -16,8 +16,9 @@ from onnx.reference import ReferenceEvaluator
 
 from analysis.graph.families import LAYING_OUT
 from analysis.graph.sources import Sources
-from analysis.interventions.draws import Array, Draw, Floats
+from analysis.interventions.draws import Draw, Floats
 from analysis.model import CheckedModel
+from analysis.model.weights import Array
 
 Elements = npt.NDArray[np.int64]
 MOVING: Final = LAYING_OUT | {"Identity", "Slice", "Concat", "Split", "Gather", "Flatten"}
