@@ -7,7 +7,13 @@ From the surest sign to the weakest, each layer once:
     structure   equal operator kind and parameter shapes, in order: first behind the same matched layer, then anywhere
     name        the same once more for layers whose shapes have changed
 
-Structure comes before names with other shapes: in a Sequential, names are places too.
+Structure comes before names with other shapes: in a Sequential, names are places too. A layer put in front of the
+others moves every name by one, and what is the same is told by structure:
+
+    old   0.weight [64, 32]   2.weight [64, 64]   4.weight [10, 64]
+                    +--------------+    +---------------+   +---------------+
+                                   |                    |                   |
+    new   0.weight [32, 32]   2.weight [64, 32]   4.weight [64, 64]   6.weight [10, 64]
 """
 
 from collections import Counter

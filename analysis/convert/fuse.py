@@ -4,6 +4,15 @@ A pattern is a small expression over values; it is matched backwards from the no
 found changes speed and nothing else: the nodes stay what layers, reports and repaired models know, and run themselves
 as soon as somebody looks at a value between them. Only nodes whose results nobody outside the pattern reads are taken
 together.
+
+    x -- ReduceMean -- Sub -- Pow (2) -- ReduceMean -- Add (e) -- Sqrt -- Div -- Mul (g) -- Add (b)
+      +---------------+   +----------------------------------------------+         LayerNormalization(x, g, b)
+    x -- Div (sqrt 2) -- Erf -- Add (1) -- Mul -- Mul (1/2)                         Gelu(x)
+      +-----------------------------------+
+    x -- Sigmoid -- Mul                                                             Swish(x)
+      +------------+
+    x -- ReduceMax -- Sub -- Exp -- ReduceSum -- Div                                Softmax(x)
+      +--------------+         +----------------+
 """
 
 import math

@@ -2,6 +2,13 @@
 
 These facts explain numbers that would look like an illness and are none: a bias that a normalisation cancels, a
 residual branch that was initialised to zero, a layer-scale of 1e-6. Nothing here judges.
+
+    x -- Conv -- Relu -- Conv (0) -- Add        a branch that starts closed: the second Conv
+     +------------------------------+
+    x -- Conv -- Mul (1e-6) -- Add              a layer-scale: Mul off the trunk, its factor at most SMALL_SCALE
+     +-------------------------+
+    x -- Conv (bias) -- BatchNormalization      a bias that is cancelled
+    x -- Gemm -- Softmax -- Softmax             stacked links: the probabilities of the first are read as logits
 """
 
 import math

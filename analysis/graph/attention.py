@@ -1,7 +1,17 @@
 """Where a network attends: the Softmax between two products of data, and the operators that hold one.
 
 Scores are q k' of data with data, perhaps scaled, masked and reshaped on their way to the Softmax; its weights go into
-a product with the values. A Softmax that weighs something else (experts, a pooling gate) is no attention.
+a product with the values:
+
+    q ----------------+
+    k -- Transpose --- MatMul -- Mul (1/sqrt d) -- Add (mask) -- Softmax -- MatMul -- ...
+                                                          v ---------------+
+
+A Softmax that weighs something else is no attention: of experts, or of a pooling gate, whose scores are a product of
+data with a weight:
+
+    x -- MatMul (weight) -- Softmax -- Mul -- ...
+    x --------------------------------+
 """
 
 from collections.abc import Iterator, Sequence

@@ -4,6 +4,12 @@ Place and provenance decide, never values. A literal is what the file holds as a
 exporters give to tensors made on the spot (zeros, full_like_1, Constant_output_0). Operands of plain arithmetic are
 weak: they are parameters unless something speaks against it. Of a single number, and of operators that rarely hold a
 parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a module path, as frameworks name theirs.
+
+    q k' -- Add (c) -- Softmax        c is a mask, unless it is a table with a row for each head, or is looked up
+    x ----- Add (c) -- MatMul         c is a parameter: positions that are learnt
+    input - Sub (c) -- Div (d) -- ..  c and d prepare the input, as they would outside the graph
+    x ----- Sub (c) -- Div (sqrt(v + e)) -- Mul (g) -- Add (b)
+                                      c and v are statistics of a normalisation that was written out; g and b train
 """
 
 import re
@@ -190,7 +196,14 @@ def _looked_up(model: CheckedModel, value: str) -> bool:
 
 
 def _is_rotary(model: CheckedModel, product: NodeProto) -> bool:
-    """Whether a product is one of the two in x * cos + rotated(x) * sin (RoFormer, Su 2021)."""
+    """Whether a product is one of the two in x * cos + rotated(x) * sin (RoFormer, Su 2021).
+
+        x -- Mul (cos) ------------------------------ Add
+        x -- Slice -- Neg -- Concat -- Mul (sin) ----+
+          +- Slice ---------+
+
+    The same sum without a negated half is two gates added up: their factors may be parameters.
+    """
     sums = [use.node for use in model.consumers.get(product.output[0], ()) if use.node.op_type == "Add"]
     terms = [model.producers.get(name) for node in sums for name in node.input]
     factors = [name for term in terms if term is not None and term.op_type == "Mul" for name in term.input]
@@ -208,7 +221,13 @@ def _is_rotated(model: CheckedModel, value: str) -> bool:
 
 
 def _is_group_norm_dummy(model: CheckedModel, node: NodeProto) -> bool:
-    """Reshape -> InstanceNormalization -> Reshape -> Mul -> Add: torch's export of a GroupNorm."""
+    """Whether this is the first half of a GroupNorm as torch exports it.
+
+        x -- Reshape -- InstanceNormalization (1, 0) -- Reshape -- Mul (scale) -- Add (bias)
+
+    The ones and zeros of the normalisation train nobody's network; scale and bias behind it do. Without the Reshapes
+    around it an InstanceNormalization has parameters of its own.
+    """
     if node.op_type != "InstanceNormalization":
         return False
     before = model.producers.get(node.input[0])
