@@ -45,6 +45,7 @@ ALLOWED_NEIGHBOURS = {
 }
 MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
     "analysis/convert/ops/contrib.py",
+    "analysis/convert/ops/contrib_attention.py",
     "analysis/convert/ops/contrib_images.py",
     "analysis/convert/ops/contrib_quantized.py",
 }  # fmt: skip

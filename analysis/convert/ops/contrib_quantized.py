@@ -10,7 +10,8 @@ from functools import partial
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from analysis.convert.ops import activation, contrib, pooling, quantization, recurrent
+from analysis.convert.ops import activation, contrib, contrib_attention, pooling, quantization, recurrent
+from analysis.convert.ops._sequences import FORWARD
 from analysis.convert.ops.casting import straight_through, wide
 from analysis.convert.ops.quantization import NAMES, UINT8, dequantize_linear, quantized, shifted
 from analysis.convert.registry import Element, InputElements, Ints, Mode, NodeName, OutputElement, Tensor, op
@@ -231,14 +232,14 @@ def q_linear_conv(
 def q_attention(
     x: Tensor, weights: Tensor, bias: Tensor, x_scale: Tensor, weight_scale: Tensor, mask_index: Tensor | None = None,
     x_zero_point: Tensor | None = None, weight_zero_point: Tensor | None = None, past: Tensor | None = None, *,
-    do_rotary: int = 0, mask_filter_value: float = contrib.MASKED, num_heads: int, scale: float = 0.0,
+    do_rotary: int = 0, mask_filter_value: float = contrib_attention.MASKED, num_heads: int, scale: float = 0.0,
     unidirectional: int = 0,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Attention behind a projection of integers."""
-    contrib.refuse_rotary(do_rotary)
+    contrib_attention.refuse_rotary(do_rotary)
     projected = mat_mul_integer_to_float(x, weights, x_scale, weight_scale, x_zero_point, weight_zero_point, bias)
     sizes = [weights.shape[1] // 3] * 3
-    return contrib.self_attention(
+    return contrib_attention.self_attention(
         projected, sizes, mask_index, past, None, mask_filter_value, num_heads, scale, unidirectional
     )
 
@@ -271,7 +272,7 @@ def dynamic_quantize_lstm(
     x: Tensor, w: Tensor, r: Tensor, b: Tensor | None, sequence_lens: Tensor | None, initial_h: Tensor | None,
     initial_c: Tensor | None, p: Tensor | None, w_scale: Tensor, w_zero_point: Tensor, r_scale: Tensor,
     r_zero_point: Tensor, *, activation_alpha: list[float] | None = None, activation_beta: list[float] | None = None,
-    activations: list[str] | None = None, clip: float | None = None, direction: str = recurrent.FORWARD,
+    activations: list[str] | None = None, clip: float | None = None, direction: str = FORWARD,
     hidden_size: int | None = None, input_forget: int = 0, mode: Mode, node: NodeName,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """LSTM with integer weights W [D, I, 4 H] and R [D, H, 4 H], their scales [D] or [D, 4 H].

@@ -7,156 +7,30 @@ cases go through torch's fused loops, which compute the same (a test holds them 
 states: `RunMode.watch_states` is shown those of each step, one chain per direction.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from typing import Final
 
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from analysis.convert.ops._sequences import (
+    BOTH,
+    FORWARD,
+    REVERSE,
+    Activation,
+    Cell,
+    Direction,
+    Product,
+    Sequences,
+    State,
+    activations_of,
+    clamped,
+    collect,
+    directions_of,
+    prepare,
+    scan,
+)
 from analysis.convert.registry import Ints, Mode, NodeName, RunMode, Tensor, op
-from analysis.errors import UnsupportedOp
-
-Activation = Callable[[Tensor], Tensor]
-State = tuple[Tensor, ...]
-Show = Callable[[int, int, State], None]
-"""(direction, step in the order of time, states that it computes: nobody reads those of a padded step)."""
-Product = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""(values, matrix, bias) -> values matrix' + bias."""
-Cell = Callable[[Tensor, State], State]
-"""(input part of one step [N, G H], state) -> next state; the first state is the output."""
-
-FORWARD, REVERSE, BOTH = "forward", "reverse", "bidirectional"
-ALPHA: Final = {"affine": 1.0, "leakyrelu": 0.01, "thresholdedrelu": 1.0, "scaledtanh": 1.0, "hardsigmoid": 0.2,
-                "elu": 1.0}  # fmt: skip
-BETA: Final = {"affine": 0.0, "scaledtanh": 1.0, "hardsigmoid": 0.5}
-
-
-def _activation(name: str, alpha: float, beta: float) -> Activation:
-    table: dict[str, Activation] = {
-        "tanh": torch.tanh,
-        "sigmoid": torch.sigmoid,
-        "relu": torch.relu,
-        "softsign": F.softsign,
-        "softplus": F.softplus,
-        "affine": lambda x: alpha * x + beta,
-        "leakyrelu": lambda x: F.leaky_relu(x, alpha),
-        "thresholdedrelu": lambda x: torch.where(x > alpha, x, torch.zeros_like(x)),
-        "scaledtanh": lambda x: alpha * torch.tanh(beta * x),
-        "hardsigmoid": lambda x: (alpha * x + beta).clamp(0, 1),
-        "elu": lambda x: F.elu(x, alpha),
-    }
-    if name not in table:
-        raise UnsupportedOp(f"recurrent activation {name!r}")
-    return table[name]
-
-
-def _activations(names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]) -> list[Activation]:
-    """Alphas and betas are consumed in order by the functions that take one."""
-    alpha, beta = iter(alphas), iter(betas)
-    chosen = []
-    for name in (name.lower() for name in names):
-        a = next(alpha, ALPHA[name]) if name in ALPHA else 0.0
-        b = next(beta, BETA[name]) if name in BETA else 0.0
-        chosen.append(_activation(name, a, b))
-    return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """The weights of one direction."""
-
-    w: Tensor
-    r: Tensor
-    input_bias: Tensor | None
-    recurrent_bias: Tensor | None
-    reverse: bool
-    activations: list[Activation]
-    peephole: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sequences:
-    """What a recurrent operator is asked to run over, time first."""
-
-    x: Tensor
-    lengths: Tensor | None
-    states: tuple[Tensor, ...]
-    """Initial states, each [D, N, H]."""
-    show: Show | None
-
-
-def _directions(
-    w: Tensor, r: Tensor, b: Tensor | None, direction: str, activations: list[Activation], p: Tensor | None = None
-) -> Iterator[Direction]:
-    count = w.shape[0]
-    each = len(activations) // count
-    for d in range(count):
-        biases: Sequence[Tensor | None] = (None, None) if b is None else b[d].chunk(2)
-        own = activations[d * each : (d + 1) * each]
-        reverse = direction == REVERSE or d == 1
-        yield Direction(w[d], r[d], biases[0], biases[1], reverse, own, None if p is None else p[d])
-
-
-def _prepare(
-    x: Tensor, lengths: Tensor | None, initial: Sequence[Tensor | None], w: Tensor, hidden: int, layout: int,
-    mode: RunMode, node: str,
-) -> Sequences:  # fmt: skip
-    if layout:
-        x = x.transpose(0, 1)
-        initial = [state if state is None else state.transpose(0, 1) for state in initial]
-    zeros = x.new_zeros(w.shape[0], x.shape[1], hidden)
-    lengths = None if lengths is None else lengths.to(x.device)
-    show = None if mode.watch_states is None else partial(mode.watch_states, node)
-    return Sequences(x, lengths, tuple(zeros if state is None else state for state in initial), show)
-
-
-def _scan(
-    sequences: Sequences, d: int, direction: Direction, cell: Cell, product: Product = F.linear
-) -> tuple[Tensor, State]:
-    """Run a cell over time: all outputs [T, N, H] and the last state; the output of a sample that has ended is 0."""
-    x = _reversed(sequences.x, sequences.lengths) if direction.reverse else sequences.x
-    projected = product(x, direction.w, direction.input_bias)
-    state = entering = tuple(initial[d] for initial in sequences.states)
-    outputs = []
-    for step, part in enumerate(projected.unbind(0)):
-        following = cell(part, entering)
-        if sequences.lengths is None:
-            state = following
-            outputs.append(state[0])
-        else:
-            running = (step < sequences.lengths).unsqueeze(1)
-            state = tuple(torch.where(running, new, old) for new, old in zip(following, state, strict=True))
-            outputs.append(torch.where(running, state[0], torch.zeros_like(state[0])))
-        entering = (outputs[-1], *state[1:])
-        if sequences.show is not None:
-            sequences.show(d, x.shape[0] - 1 - step if direction.reverse else step, following)
-    stacked = torch.stack(outputs) if outputs else x.new_zeros(0, x.shape[1], direction.r.shape[1])
-    return (_reversed(stacked, sequences.lengths) if direction.reverse else stacked), state
-
-
-def _reversed(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Each sequence backwards; padding stays where it is."""
-    if lengths is None:
-        return x.flip(0)
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    place = torch.where(steps < lengths, lengths - 1 - steps, steps)
-    return x.gather(0, place.unsqueeze(-1).expand(-1, -1, x.shape[2]))
-
-
-def _collect(results: Sequence[tuple[Tensor, State]], layout: int) -> tuple[Tensor, ...]:
-    """Y and the last states, in the layout asked for."""
-    y = torch.stack([outputs for outputs, _ in results], 1)
-    last = [torch.stack(states) for states in zip(*(state for _, state in results), strict=True)]
-    if layout:
-        return (y.permute(2, 0, 1, 3), *(state.transpose(0, 1) for state in last))
-    return (y, *last)
-
-
-def _clamp(limit: float | None) -> Activation:
-    return (lambda x: x) if limit is None else (lambda x: x.clamp(-limit, limit))
-
 
 # ------------------------------------------------------------------ the three operators
 
@@ -171,21 +45,21 @@ def rnn(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """H = f(x W' + h R' + b) (Elman 1990)."""
     names = activations or ["Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
+    sequences = prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
     if _is_plain(sequences, clip, names, ["tanh"]) or _is_plain(sequences, clip, names, ["relu"]):
         kind = "RNN_TANH" if names[0].lower() == "tanh" else "RNN_RELU"
         return _fused(kind, sequences, w, r, b, direction, layout)
-    chosen = _activations(names, activation_alpha or (), activation_beta or ())
-    clamp = _clamp(clip)
+    chosen = activations_of(names, activation_alpha or (), activation_beta or ())
+    clamp = clamped(clip)
     results = []
-    for d, weights in enumerate(_directions(w, r, b, direction, chosen)):
+    for d, weights in enumerate(directions_of(w, r, b, direction, chosen)):
         (f,) = weights.activations
 
         def cell(part: Tensor, state: State, weights: Direction = weights, f: Activation = f) -> State:
             return (f(clamp(part + F.linear(state[0], weights.r, weights.recurrent_bias))),)
 
-        results.append(_scan(sequences, d, weights, cell))
-    return _collect(results, layout)
+        results.append(scan(sequences, d, weights, cell))
+    return collect(results, layout)
 
 
 @op("GRU")
@@ -198,16 +72,16 @@ def gru(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """Gates z, r, candidate n; h = (1 - z) n + z h (Cho 2014). Gate order z r h."""
     names = activations or ["Sigmoid", "Tanh"] * w.shape[0]
-    sequences = _prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
+    sequences = prepare(x, sequence_lens, (initial_h,), w, r.shape[2], layout, mode, node)
     if linear_before_reset and _is_plain(sequences, clip, names, ["sigmoid", "tanh"]):
         return _fused("GRU", sequences, w, r, b, direction, layout)
-    chosen = _activations(names, activation_alpha or (), activation_beta or ())
-    clamp = _clamp(clip)
+    chosen = activations_of(names, activation_alpha or (), activation_beta or ())
+    clamp = clamped(clip)
     results = []
-    for d, weights in enumerate(_directions(w, r, b, direction, chosen)):
+    for d, weights in enumerate(directions_of(w, r, b, direction, chosen)):
         cell = _gru_cell(weights, clamp, linear_before_reset=bool(linear_before_reset))
-        results.append(_scan(sequences, d, weights, cell))
-    return _collect(results, layout)
+        results.append(scan(sequences, d, weights, cell))
+    return collect(results, layout)
 
 
 def _gru_cell(weights: Direction, clamp: Activation, *, linear_before_reset: bool) -> Cell:
@@ -254,17 +128,17 @@ def lstm_with(
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """An LSTM whose values meet its matrices in this product."""
     names = activations or ["Sigmoid", "Tanh", "Tanh"] * w.shape[0]
-    sequences = _prepare(x, lengths, initial, w, r.shape[2], layout, mode, node)
+    sequences = prepare(x, lengths, initial, w, r.shape[2], layout, mode, node)
     plain = product is F.linear and p is None and not input_forget
     if plain and _is_plain(sequences, clip, names, ["sigmoid", "tanh", "tanh"]):
         return _fused("LSTM", sequences, w, r, b, direction, layout)
-    chosen = _activations(names, activation_alpha or (), activation_beta or ())
-    clamp = _clamp(clip)
+    chosen = activations_of(names, activation_alpha or (), activation_beta or ())
+    clamp = clamped(clip)
     results = []
-    for d, weights in enumerate(_directions(w, r, b, direction, chosen, p)):
+    for d, weights in enumerate(directions_of(w, r, b, direction, chosen, p)):
         cell = _lstm_cell(weights, clamp, product, input_forget=bool(input_forget))
-        results.append(_scan(sequences, d, weights, cell, product))
-    return _collect(results, layout)
+        results.append(scan(sequences, d, weights, cell, product))
+    return collect(results, layout)
 
 
 def _lstm_cell(weights: Direction, clamp: Activation, product: Product, *, input_forget: bool) -> Cell:

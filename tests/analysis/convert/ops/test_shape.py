@@ -25,15 +25,6 @@ def slices(
     return Case("Slice", [X, *bounds], since=10, constant=(1, 2, 3, 4), name=name)
 
 
-def scattered(op: str, x: np.ndarray, indices: np.ndarray, updates: np.ndarray, **attributes: object) -> list[Case]:
-    """Combining with duplicates among the indices; opset 16 adds and multiplies, opset 18 compares."""
-    reductions = (("add", 16), ("mul", 16), ("max", 18), ("min", 18))
-    return [
-        Case(op, [x, indices, updates], {"reduction": reduction, **attributes}, since=since, name=reduction)
-        for reduction, since in reductions
-    ]
-
-
 CASES = [
     Case("Identity", [X]),
     Case("Identity", [INTEGERS], differentiable=False, name="integers"),
@@ -116,36 +107,6 @@ CASES = [
         "Slice", [INTEGERS, *(np.array([n], np.int32) for n in (3, 0, 2, -1))], since=10, constant=(1, 2, 3, 4),
         differentiable=False, name="integers",
     ),
-    Case("Gather", [GRID, ints(2, 0, 2)]),
-    Case("Gather", [GRID, np.array([[0, -1], [-3, 1]])], since=11, name="from the end"),
-    Case("Gather", [GRID, scalar(1, np.int64)], name="one row"),
-    Case("Gather", [X, scalar(-1, np.int64)], {"axis": 1}, since=11, constant=(1,), name="one of the middle"),
-    Case("Gather", [X, np.array([[0, 2], [3, 3]], np.int32)], {"axis": -1}, since=11, name="last axis"),
-    Case("Gather", [LINE, scalar(3, np.int64)], constant=(1,), name="one element"),
-    Case("Gather", [ints(5, 6, 7), ints(0, 2)], differentiable=False, name="integers"),
-    Case("GatherElements", [GRID, np.array([[2, 0, 1, 0], [0, -1, 2, 2]])]),
-    Case("GatherElements", [GRID, np.array([[3, -4], [0, 1], [2, 2]])], {"axis": 1}, name="last axis"),
-    Case("GatherND", [X, np.array([[0, 1], [1, -1]])]),
-    Case("GatherND", [X, np.array([[[0, 1, 2]], [[1, -1, -4]]])], name="elements"),
-    Case("GatherND", [X, np.array([[1], [2]])], {"batch_dims": 1}, since=12, name="one batch axis"),
-    Case(
-        "GatherND", [X, np.array([[[0], [3], [1]], [[1], [1], [2]]])], {"batch_dims": 2}, since=12,
-        name="two batch axes",
-    ),
-    Case("ScatterElements", [GRID, np.array([[2, 0], [0, -1]]), floats(2, 2)]),
-    Case("ScatterElements", [GRID, np.array([[2, 0], [1, -4]]), floats(2, 2)], {"axis": 1}, name="last axis"),
-    Case("ScatterElements", [GRID, np.array([[2, 0]], np.int32), floats(1, 2)], {"axis": -1}, name="axis from the end"),
-    *scattered("ScatterElements", GRID, np.array([[2, 0, 2], [1, 3, -1]]), floats(2, 3), axis=1),
-    Case(
-        "ScatterElements", [INTEGERS[0], np.array([[1, 1, 1, 0]]), INTEGERS[1][:1]], {"reduction": "add"}, since=16,
-        differentiable=False, name="integers",
-    ),
-    Case("Scatter", [GRID, np.array([[2, 0], [0, 1]]), floats(2, 2)], until=11),
-    Case("Scatter", [GRID, np.array([[2, 0], [0, 1]]), floats(2, 2)], {"axis": 1}, until=11, name="last axis"),
-    Case("ScatterND", [X, np.array([[0, 1], [1, -1]]), floats(2, 4)]),
-    Case("ScatterND", [X, np.array([[1]]), floats(1, 3, 4)], name="whole slice"),
-    Case("ScatterND", [X, np.array([[[0, 1, 2], [1, 0, 3]]]), floats(1, 2)], name="elements"),
-    *scattered("ScatterND", X, np.array([[0, 1], [1, 2], [0, 1]]), floats(3, 4)),
     Case(
         "Pad", [GRID], {"paddings": [0, 1, 2, 0], "value": 0.5}, until=2,
         formula=lambda x: np.pad(x, ((0, 2), (1, 0)), constant_values=0.5),
@@ -213,17 +174,6 @@ CASES = [
     Case("EyeLike", [GRID], differentiable=False),
     Case("EyeLike", [GRID], {"k": 1, "dtype": TensorProto.INT64}, differentiable=False, name="above"),
     Case("EyeLike", [INTEGERS[0]], {"k": -1, "dtype": TensorProto.FLOAT}, differentiable=False, name="below"),
-    Case("OneHot", [np.array([[0, 2], [-1, 3]]), scalar(3, np.int64), floats(2)], constant=(1,)),
-    Case("OneHot", [ints(0, 2, -3, -4), ints(3), floats(2)], {"axis": 0}, constant=(1,), name="first axis"),
-    Case("OneHot", [np.array([[0, 2], [-1, 1]]), scalar(3, np.int64), floats(2)], {"axis": -2}, name="middle axis"),
-    Case(
-        "OneHot", [np.array([0.0, 2.0, 1.0], np.float32), scalar(3.0), floats(2)], constant=(0, 1), name="float indices"
-    ),
-    Case(
-        "OneHot", [ints(0, 2), scalar(3, np.int64), ints(0, 1)], constant=(1, 2), differentiable=False, name="integers",
-    ),
-    Case("NonZero", [np.array([[1, 0, 2], [0, 3, 0]], np.float32)], differentiable=False, returns=("int64",)),
-    Case("NonZero", [LINE > 0], differentiable=False, returns=("int64",), name="logical"),
     Case("Trilu", [X]),
     Case("Trilu", [X, scalar(1, np.int64)], constant=(1,), name="above"),
     Case("Trilu", [X, scalar(-1, np.int64)], {"upper": 0}, name="lower below"),
@@ -233,16 +183,6 @@ CASES = [
     Case("DepthToSpace", [floats(1, 8, 2, 3)], {"blocksize": 2, "mode": "CRD"}, since=11, name="columns first"),
     Case("SpaceToDepth", [floats(1, 2, 4, 6)], {"blocksize": 2}),
     Case("SpaceToDepth", [floats(1, 2, 4, 6)], {"blocksize": 2, "mode": "CRD"}, since=28, name="columns first"),
-    *[
-        Case(
-            op, [INTEGERS[0].astype(kind), at, INTEGERS[1][:1].astype(kind)], {"reduction": reduction}, since=18,
-            differentiable=False, name=f"{kind} {reduction}",
-        )
-        for op, at in (("ScatterElements", np.array([[1, 1, 1, 0]])), ("ScatterND", np.array([[1]])))
-        for kind in ("uint16", "uint32", "uint64")
-        for reduction in ("none", "add", "mul", "max", "min")
-        if (op, reduction) != ("ScatterElements", "none")
-    ],
     Case("ReverseSequence", [floats(4, 3, 2), ints(1, 4, 2)], constant=(1,)),
     Case(
         "ReverseSequence", [INTEGERS.astype(np.uint16), ints(1, 2, 2)], constant=(1,), differentiable=False,

@@ -1,0 +1,172 @@
+"""The figures of the page: gradient flow by depth, the gradient over time."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from analysis.diagnosis.brief import root_cause
+from analysis.diagnosis.rules import BY_ID
+from analysis.facts import LayerStats, Status, TimeProfile
+from analysis.render import _chart
+from analysis.render._chart import Chart, Series
+from analysis.render._words import short_number
+from analysis.report import Report, Variant, Verdict
+
+MOST_CURVES: Final = 4
+"""Beside the unchanged model."""
+HORIZON_DECADES: Final = -2.0
+"""1 % of the peak, as `horizon_steps` counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart and the numbers under it."""
+
+    chart: Chart
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, str, tuple[float | None, ...]], ...]
+    """Id, name, and the value of each curve."""
+
+
+def flow_figure(report: Report) -> Figure | None:
+    """Gradient flow by depth; none where no layer has an activation gradient."""
+    known = [(each, _profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
+    shown = [(each, profile) for each, profile in known if any(value is not None for value in profile)]
+    if not shown or shown[0][0] is not report.variants[0]:
+        return None
+    series = _flow_series(report, shown)
+    low, high = _threshold(report, "GH101", "flow_decades"), _threshold(report, "GH102", "flow_decades")
+    said = "; ".join(f"{each.name}: {each.note}" for each in series)
+    chart = _chart.layout(
+        "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
+        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}", title="Gradient flow by depth",
+        description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
+        x_label="layer, from the inputs to the logits", y_label="decades relative to the gradient at the logits",
+    )  # fmt: skip
+    values = zip(*(profile for _, profile in shown), strict=True)
+    rows = tuple((layer.id, layer.name, row) for layer, row in zip(report.layers, values, strict=True))
+    return Figure(chart, tuple(variant.id for variant, _ in shown), rows)
+
+
+def _flow_series(report: Report, shown: Sequence[tuple[Variant, Sequence[float | None]]]) -> list[Series]:
+    """Curves along the trunk; of the unchanged model the layers beside it as well, and rings where the cause is."""
+    trunk = {place for place, layer in enumerate(report.layers) if layer.on_trunk}
+    beside = frozenset(range(len(report.layers))) - trunk if len(trunk) > 1 else frozenset()
+    root = root_cause(report.findings)
+    marked = frozenset(place for place, layer in enumerate(report.layers) if root and layer.id in root.layers)
+    (baseline, profile), *others = shown
+    unchanged = Series(baseline.id, tuple(profile), _note(report, baseline), beside, marked)
+    return [
+        unchanged,
+        *(Series(each.id, _without(other, beside), _note(report, each), beside) for each, other in others),
+    ]
+
+
+def _worth_showing(report: Report) -> list[Variant]:
+    """The best remedies; of an ill network without any, the variants whose flow is nearest to even."""
+    by_id = {variant.id: variant for variant in report.variants}
+    proven = [by_id[remedy.variant] for remedy in report.remedies if remedy.variant in by_id]
+    if proven or report.verdict is Verdict.HEALTHY:
+        return proven[:MOST_CURVES]
+    measured = [each for each in report.variants[1:] if each.status is Status.MEASURED]
+    known = [(abs(flow), each.id, each) for each in measured if (flow := _flow_of(each)) is not None]
+    return [each for _, _, each in sorted(item for item in known if math.isfinite(item[0]))[: MOST_CURVES - 1]]
+
+
+def _flow_of(variant: Variant) -> float | None:
+    flow = None if variant.measurement is None else variant.measurement.gradient_flow
+    return None if flow is None else flow.decades_rms
+
+
+def _profile(report: Report, variant: Variant) -> tuple[float | None, ...]:
+    """Decades at each layer of the unchanged model; what a treatment added has no place there."""
+    if variant.same_as is not None:
+        variant = next((each for each in report.variants if each.id == variant.same_as), variant)
+    added, removed = set(variant.added_layers), set(variant.removed_layers)
+    own = [each for each in variant.layers or () if each.id not in added]
+    kept = [layer.id for layer in report.layers if layer.id not in removed]
+    reference = _reference(variant, own)
+    decades = {name: _decades(each, reference) for name, each in zip(kept, own, strict=False)}
+    return tuple(decades.get(layer.id) for layer in report.layers)
+
+
+def _reference(variant: Variant, layers: Sequence[LayerStats]) -> float | None:
+    """The gradient at the logits, or at the last layer that gets one."""
+    logits = None if variant.measurement is None else variant.measurement.logits_gradient_rms
+    arriving = [each.activation_gradient.rms for each in layers if each.activation_gradient is not None]
+    return next((rms for rms in (logits, *reversed(arriving)) if rms and math.isfinite(rms)), None)
+
+
+def _decades(stats: LayerStats, reference: float | None) -> float | None:
+    arriving = stats.activation_gradient
+    if arriving is None:
+        return None
+    if not math.isfinite(arriving.rms):
+        return math.nan
+    if arriving.rms <= 0:
+        return -math.inf
+    return None if reference is None else math.log10(arriving.rms / reference)
+
+
+def _without(profile: Sequence[float | None], places: frozenset[int]) -> tuple[float | None, ...]:
+    return tuple(None if place in places else value for place, value in enumerate(profile))
+
+
+def _note(report: Report, variant: Variant) -> str:
+    """What the legend says of a variant: its flow, and its proof."""
+    flow = _flow_of(variant)
+    words = [_flow_words(flow)]
+    remedy = next((each for each in report.remedies if each.variant == variant.id), None)
+    if remedy is not None:
+        words.append(f"loss {remedy.proof.worst:.2f} of chance")
+    elif variant is not report.variants[0]:
+        words.append("not proven")
+    return ", ".join(words)
+
+
+def _flow_words(flow: float | None) -> str:
+    if flow is None or math.isnan(flow):
+        return "flow not measured" if flow is None else "not finite"
+    if flow == -math.inf:
+        return "no gradient arrives"
+    return f"{short_number(flow)} decades"
+
+
+def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:
+    """Gradient by time step, each chain relative to its own peak."""
+    known = [(profile, _peak(profile)) for profile in profiles[: MOST_CURVES + 1]]
+    chains = [(profile, peak) for profile, peak in known if peak is not None]
+    if not chains:
+        return None
+    steps = max(len(profile.gradient_log10) for profile, _ in chains)
+    series = [
+        Series(f"{chain.node} ({chain.direction})", _padded([each - peak for each in chain.gradient_log10], steps))
+        for chain, peak in chains
+    ]
+    names = [f"step {step}" for step in range(steps)]
+    chart = _chart.layout(
+        "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak", first=0,
+        title="Gradient through time",
+        description=f"Gradient at the states of {len(series)} recurrent chains by time step, relative to its peak.",
+        x_label="time step", y_label="decades relative to the peak of the chain",
+    )  # fmt: skip
+    rows = tuple((name, "", tuple(each.decades[step] for each in series)) for step, name in enumerate(names))
+    return Figure(chart, tuple(each.name for each in series), rows)
+
+
+def _peak(profile: TimeProfile) -> float | None:
+    return max(filter(math.isfinite, profile.gradient_log10), default=None)
+
+
+def _padded(values: Sequence[float], length: int) -> tuple[float | None, ...]:
+    return (*values, *[None] * (length - len(values)))
+
+
+def _threshold(report: Report, rule_id: str, name: str) -> float:
+    """The limit that was in force."""
+    rule = BY_ID[rule_id]
+    given = (report.options or {}).get("thresholds")
+    chosen = given if isinstance(given, Mapping) else {}
+    stated = (chosen.get(f"{head}.{name}") for head in (rule.id, rule.name))
+    return next((float(value) for value in stated if isinstance(value, int | float)), rule.thresholds[name])

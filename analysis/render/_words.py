@@ -1,0 +1,98 @@
+"""Words and numbers of the page: what is missing, short numbers, marked-up prose."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from analysis.diagnosis.contract import Rule
+from analysis.report import Report
+
+MOST_NAMES: Final = 8
+"""In one cell."""
+CODE: Final = Markup("<code>{}</code>")
+
+
+EMPHASIS: Final = Markup("<em>{}</em>")
+
+
+INLINE: Final = re.compile(r"`([^`]+)`|\*([^*\s][^*]*)\*")
+
+
+# ------------------------------------------------------------------ what was not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why cells are empty: (field, reason, whose)."""
+
+    layers: tuple[tuple[str, str, tuple[str, ...]], ...]
+    variants: tuple[tuple[str, str, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, report: Report) -> "Missing":
+        baseline = report.variants[0]
+        measured = [each for each in report.variants if each.measurement is not None]
+        return cls(
+            layers=grouped_reasons((each.id, each.absent) for each in baseline.layers or ()),
+            variants=grouped_reasons((each.id, each.absent) for each in measured),
+        )
+
+
+def grouped_reasons(absent: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
+    """Those who lack the same for the same reason, together."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for name, reasons in absent:
+        for item in reasons.items():
+            whose.setdefault(item, []).append(name)
+    return tuple((what, why, tuple(names)) for (what, why), names in whose.items())
+
+
+# ------------------------------------------------------------------ words and numbers
+
+
+def number_of(value: float | None) -> Markup:
+    """Three digits to read, all of them to copy; a dash for what was not measured."""
+    if value is None:
+        return Markup('<span class="absent" title="not measured">\N{EN DASH}</span>')
+    return Markup('<data value="{}">{}</data>').format(value, short_number(value, sign=False))
+
+
+def short_number(value: float, *, sign: bool = True) -> str:
+    if isinstance(value, int) and not sign:
+        return f"{value:,}"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
+    return f"{value:+.1f}" if sign else f"{value:.3g}"
+
+
+def signed_number(value: float | None) -> Markup:
+    """Decades, with their sign."""
+    if value is None:
+        return number_of(None)
+    text = short_number(value, sign=False)
+    return Markup('<data value="{}">{}</data>').format(value, f"+{text}" if value > 0 else text)
+
+
+def marked_up(text: str) -> Markup:
+    """A paragraph of a rule's page: code in backticks, emphasis in asterisks."""
+    parts, end = [], 0
+    for match in INLINE.finditer(text):
+        marked = CODE.format(match[1]) if match[1] else EMPHASIS.format(match[2])
+        parts += [escape(text[end : match.start()]), marked]
+        end = match.end()
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def shown_value(names: Sequence[str]) -> tuple[Sequence[str], int]:
+    """As many as fit a cell, and how many more there are."""
+    return names[:MOST_NAMES], max(len(names) - MOST_NAMES, 0)
+
+
+def threshold_words(rule: Rule) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in rule.thresholds.items())
