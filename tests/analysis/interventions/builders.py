@@ -5,29 +5,15 @@ import onnx.parser
 import torch
 from torch import nn
 
-from analysis.clock import Clock
-from analysis.experiment.experiment import Experiment
 from analysis.experiment.replay import draw
-from analysis.facts import Parity, ParityStatus
 from analysis.interventions.contract import NotApplicable, Recipe
 from analysis.interventions.variants import cell_of
-from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
-from analysis.options import AnalysisOptions
-from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from tests.analysis.experiment.experiments import experiment
 from tests.gallery import export, seeded
 
-OPTIONS = AnalysisOptions()
 SQUARE = {"A": (8, 8), "B": (8, 8), "C": (8, 4)}
-
-
-def experiment(model: CheckedModel | bytes, batch: bytes | None = None) -> Experiment:
-    """Ready to treat: the unchanged model is measured."""
-    checked = check_model(model) if isinstance(model, bytes) else model
-    parity = Parity(reference="", status=ParityStatus.EQUAL)
-    subject, measurement = examine(prepare(checked, batch, OPTIONS), parity, OPTIONS)
-    return Experiment(subject, measurement, OPTIONS, Clock(OPTIONS.budget_seconds, None))
 
 
 def composed(name: str, model: CheckedModel | bytes, batch: bytes | None = None) -> tuple[Recipe, Subject]:

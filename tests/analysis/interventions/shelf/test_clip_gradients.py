@@ -1,7 +1,8 @@
 import pytest
 
 from analysis.facts import ClipKind, Effect
-from tests.analysis.interventions.builders import applied, composed, experiment
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import applied, composed
 from tests.gallery import he, mlp
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from analysis.interventions.draws import Constant, Draw, Normal, Uniform
-from tests.analysis.interventions.builders import applied, drawn, experiment, parsed, refused
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import applied, drawn, parsed, refused
 from tests.gallery import Recurrent, Transformer, export, mlp, seeded, sequences, tokens, vectors, xavier
 
 SIZES = [32, 48, 10]
