@@ -1,4 +1,3 @@
-import math
 from collections.abc import Sequence
 
 import pytest
@@ -7,41 +6,17 @@ import torch
 from analysis.facts import Outcome, ProbeKind
 from analysis.measure.readable import split
 from analysis.model import check_model
-from analysis.options import AnalysisOptions, OptimizerName
+from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID, NO_STEP, Training, kind_for, minibatches_of
+from analysis.training.grid import GRID, NO_STEP
 from analysis.training.outcome import outcome_of
 from analysis.training.probe import _Session, probe
-from analysis.training.updates import update_of
 from tests.gallery import he, mlp, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
     return prepare(check_model(model), vectors(samples), AnalysisOptions())
-
-
-@pytest.mark.parametrize(
-    ("training", "truth"),
-    [
-        (Training(OptimizerName.SGD, 0.1), lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9)),
-        (Training(OptimizerName.ADAM, 3e-3), lambda weights: torch.optim.Adam(weights, 3e-3)),
-    ],
-)
-def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(3, 4), (5,), (2, 2, 2)]
-    ours = [torch.randn(shape, generator=generator) for shape in shapes]
-    theirs = [torch.nn.Parameter(weight.clone()) for weight in ours]
-    optimizer, update = truth(theirs), update_of(training)  # type: ignore[operator]
-    for _ in range(7):
-        gradients = [torch.randn(shape, generator=generator) for shape in shapes]
-        for weight, gradient in zip(theirs, gradients, strict=True):
-            weight.grad = gradient.clone()
-        optimizer.step()
-        update(ours, gradients)
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other.detach())
 
 
 def test_weights_are_restored_to_the_last_bit() -> None:
@@ -94,57 +69,6 @@ def test_the_same_seed_gives_the_same_probe() -> None:
     subject = subject_of(mlp(4, "Tanh", xavier()))
     arguments = {"kind": ProbeKind.LEARNING, "grid": GRID, "seeds": (3,), "training": False}
     assert probe(subject, **arguments) == probe(subject, **arguments)  # type: ignore[arg-type]
-
-
-def test_192_samples_test_learning_and_fewer_memorising() -> None:
-    assert kind_for(191) is ProbeKind.MEMORIZING
-    assert kind_for(192) is ProbeKind.LEARNING
-
-
-@pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
-def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
-    minibatches = list(minibatches_of(range(samples), ProbeKind.LEARNING, 0, 50))
-    assert len(minibatches) == 50
-    assert all(len(set(rows)) == size for rows in minibatches)
-    per_epoch = samples // size
-    first_epoch = [row for rows in minibatches[:per_epoch] for row in rows]
-    assert len(set(first_epoch)) == len(first_epoch)
-
-
-@pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
-def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
-    minibatches = list(minibatches_of(range(samples), ProbeKind.MEMORIZING, 0, 20))
-    assert len(minibatches) == 20
-    assert all(rows == minibatches[0] for rows in minibatches)
-    assert len(minibatches[0]) == size
-
-
-@pytest.mark.parametrize(
-    ("curve", "outcome"),
-    [
-        ([1.0, 0.8, 0.6], Outcome.LEARNT),
-        ([1.0, 0.98, 0.95], Outcome.SLOW),
-        ([1.0, 1.001, 0.999], Outcome.STALLED),
-        ([1.0, 3.0, 9.0], Outcome.DIVERGED),
-        ([1.0, math.nan], Outcome.DIVERGED),
-        ([1.0, 1.6, 0.9, 1.7, 0.95, 1.6, 1.0], Outcome.OSCILLATING),
-        ([1e6, 1e6, 1e6], Outcome.STALLED),
-    ],
-)
-def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
-    assert outcome_of(curve, [], 0.7) is outcome
-
-
-@pytest.mark.parametrize(
-    ("held_out", "outcome"),
-    [
-        ([1.0, 0.6, 1.4], Outcome.LEARNT),  # before it began to learn the others by heart
-        ([1.0, 0.9, 1.2], Outcome.SLOW),
-        ([1.0, 1.1, 1.6], Outcome.STALLED),
-    ],
-)
-def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
-    assert outcome_of([1.0, 0.5, 0.01], held_out, 0.7) is outcome
 
 
 @pytest.mark.parametrize(("late", "learnt"), [(False, 0.7), (True, 0.2)])
