@@ -1,5 +1,7 @@
 """Networks for the treatments, and the treatments applied to them as the experiment does it."""
 
+import math
+
 import numpy as np
 import onnx.parser
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 from analysis.experiment.replay import draw
 from analysis.interventions.contract import NotApplicable, Recipe
+from analysis.interventions.draws import Draw, Normal, Uniform
 from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.subject.subject import Subject
@@ -48,6 +51,12 @@ def outputs(name: str, model: CheckedModel | bytes, batch: bytes | None = None) 
     inputs, _ = subject.tensors()
     with torch.no_grad():
         return subject.converted.eval()(*inputs)[0]
+
+
+def deviation(draw: Draw | None) -> float:
+    """Of a draw that is normal or uniform."""
+    assert isinstance(draw, Normal | Uniform)
+    return draw.std if isinstance(draw, Normal) else draw.bound / math.sqrt(3)
 
 
 def operators(model: CheckedModel) -> list[str]:

@@ -2,11 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.errors import BadOptions
 from analysis.facts import Measurement
 from analysis.interventions.plan import is_factorial, make_plan
-from analysis.interventions.shelf import BY_TOKEN
-from analysis.interventions.variants import BASELINE, asked_for, cell_of, variant_id
+from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
 from tests.analysis.diagnosis.builders import flow, measurement, stats
 
@@ -64,19 +62,3 @@ def test_options_extend_narrow_and_replace_the_plan() -> None:
     without = ids(measurement(), AnalysisOptions(without=("batch_norm", "clip")))
     assert without
     assert not any(token in name.split("+") for name in without for token in ("batch_norm", "clip"))
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"variants": ["he+relu+magic"]}, "options.variants: 'magic' is no treatment"),
-        ({"variants": ["he+xavier"]}, "options.variants: 'he+xavier' chooses initialization twice"),
-        ({"without": ["magic"]}, "options.without: 'magic' is no treatment"),
-    ],
-)
-def test_a_choice_that_is_none_is_refused_with_the_list(options: dict[str, list[str]], words: str) -> None:
-    with pytest.raises(BadOptions, match=words.replace("+", "[+]").replace(".", "[.]", 1)) as caught:
-        asked_for(AnalysisOptions(**options))  # type: ignore[arg-type]
-    if "no treatment" in words:
-        assert caught.value.hint is not None
-        assert all(token in caught.value.hint for token in BY_TOKEN)

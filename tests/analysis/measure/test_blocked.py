@@ -5,15 +5,8 @@ from onnx import numpy_helper
 
 from analysis.diagnosis.causes import diagnose
 from analysis.facts import Measurement
-from analysis.measure.passes import measure
-from analysis.model import check_model
-from analysis.options import AnalysisOptions
-from analysis.subject.preparation import prepare
+from tests.analysis.measure.builders import measured
 from tests.gallery import npz
-
-
-def measured(model: bytes, batch: bytes) -> Measurement:
-    return measure(prepare(check_model(model), batch, AnalysisOptions()), cotangents=(0, 1))
 
 
 def test_a_layer_that_feeds_only_another_output_is_said_to() -> None:

@@ -5,41 +5,22 @@ import math
 import warnings
 
 import numpy as np
-import onnx.parser
 import pytest
 import torch
-from onnx import numpy_helper
 from torch import nn
 
-from analysis.facts import Flow, Measurement
+from analysis.facts import Flow
 from analysis.measure.flow import leverage_log10, output_unit
 from analysis.measure.passes import measure
 from analysis.measure.statistics import Summary, summarize
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
-from analysis.subject.subject import Subject
+from tests.analysis.measure.builders import chain, measured, subject_of
+from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, vectors, xavier
 
 SEEDS = (0, 1)
-
-
-def drawn(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def written(signature: str, nodes: str, **weights: np.ndarray) -> bytes:
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> net {signature} {{ {nodes} }}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
-
-
-def subject_of(model: bytes, batch: bytes | None, **options: object) -> Subject:
-    return prepare(check_model(model), batch, AnalysisOptions(**options))
-
-
-def measured(model: bytes, batch: bytes | None, **options: object) -> Measurement:
-    return measure(subject_of(model, batch, **options), cotangents=SEEDS)
 
 
 def flow_of(model: bytes, batch: bytes | None, **options: object) -> Flow:
@@ -300,3 +281,52 @@ def test_where_paths_part_widths_are_not_summed_up() -> None:
     weights = {"A": drawn(4, 6), "B": drawn(6, 6, seed=1), "C": drawn(6, 3, seed=2)}
     assert flow_of(written("(float[N,4] x) => (float[N,3] y)", nodes, **weights), None).width_sum is None
     assert flow_of(mlp(1, "Relu", normal(0.1)), vectors()).width_sum is None
+
+
+def test_flow_of_a_linear_chain_is_the_product_of_its_weights() -> None:
+    weights = [3.0, 0.1, 0.5, 0.2, 0.7]
+    result = measured(chain(*weights), npz(x=np.ones((4, 1), np.float32), target=np.arange(4, dtype=np.float32)))
+    expected = math.log10(math.prod(weights[1:]) / np.arange(4).std())  # outputs count in deviations of the targets
+    assert result.flow.decades_rms == pytest.approx(expected, rel=1e-5)
+    assert result.flow.decades_norm == pytest.approx(expected, rel=1e-5)
+    assert result.flow.transport_decades == pytest.approx(expected, rel=1e-5)
+    assert result.flow.decades_per_layer == pytest.approx(expected / 5, rel=1e-5)
+
+
+def test_leverage_of_a_linear_chain_is_its_output_for_every_layer() -> None:
+    # Euler: the output is homogeneous of degree one in each weight, so |w df/dw| = |f|.
+    result = measured(chain(3.0, 0.1, 0.5), npz(x=np.full((1, 1), 2.0, np.float32), target=np.zeros(1, np.float32)))
+    for stats in result.stats:
+        assert stats.leverage_log10 == pytest.approx(math.log10(2.0 * 3.0 * 0.1 * 0.5), rel=1e-5)
+
+
+def test_function_preserving_rescaling_moves_flow_but_not_leverage() -> None:
+    plain = check_model(mlp(6, "Relu", he()))
+    arrays = {name: np.array(plain.weights[name]) for name in plain.weights}
+    arrays["w0"] *= 1000.0
+    arrays["b0"] *= 1000.0
+    arrays["w1"] /= 1000.0
+    scaled = plain.edited(plain.proto, plain.weights.updated(arrays))
+    options = AnalysisOptions()
+    before = measure(prepare(plain, vectors(), options), cotangents=(0, 1))
+    after = measure(prepare(scaled, vectors(), options), cotangents=(0, 1))
+    for first, second in zip(before.stats, after.stats, strict=True):
+        assert first.leverage_log10 == pytest.approx(second.leverage_log10, abs=1e-3)
+    assert before.flow.decades_rms is not None
+    assert after.flow.decades_rms == pytest.approx(before.flow.decades_rms - 3.0, abs=1e-3)
+
+
+def test_a_linear_network_has_nonlinearity_coefficient_one() -> None:
+    isotropic = np.random.default_rng(0).standard_normal((2048, 32)).astype(np.float32)
+    batch = npz(x=isotropic, target=np.arange(2048) % 10)
+    linear = measured(mlp(4, "Identity", xavier(), width=32), batch)
+    assert linear.flow.nonlinearity_coefficient == pytest.approx(1.0, abs=0.1)
+
+
+def test_flow_of_a_converged_loss_is_that_of_a_random_cotangent() -> None:
+    model = chain(2.0, 0.5)
+    x = np.linspace(1, 2, 8, dtype=np.float32)[:, None]
+    result = measured(model, npz(x=x, target=x))
+    assert "converged" in result.flow.absent["decades_rms"]
+    expected = math.log10(0.5 / x.std())
+    assert result.flow.decades_rms == result.flow.transport_decades == pytest.approx(expected, rel=1e-5)

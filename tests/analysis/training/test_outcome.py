@@ -1,3 +1,5 @@
+"""Curves written by hand, and what they come to."""
+
 import math
 
 import pytest
