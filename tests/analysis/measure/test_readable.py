@@ -69,3 +69,9 @@ def test_a_linear_reader_is_ridge_regression_on_what_is_not_held_out(seed: int) 
     named = 5 + ((x[held] - known.mean(0)) @ weights + targets.mean(0)).argmax(1)
     right, guessed = (named == labels[held]).mean(), np.bincount(labels[held]).max() / len(held)
     assert readable_share(x, labels, seed) == pytest.approx((right - guessed) / (1 - guessed))
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_what_is_read_does_not_depend_on_the_unit_of_the_input(unit: float) -> None:
+    x, labels = labelled(128, 8, signal=0.5)
+    assert readable_share(unit * x, labels) == readable_share(x, labels) > 0
