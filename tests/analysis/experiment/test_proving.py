@@ -163,14 +163,28 @@ def test_nothing_is_trained_where_nothing_is_wanted() -> None:
     assert trainer.trained == []
 
 
+def test_progress_runs_from_the_first_treatment_to_the_further_seeds() -> None:
+    told: list[float] = []
+    clock = Clock(1000.0, lambda _, fraction: told.append(fraction))
+    cells = experiment(mlp(3, "Tanh", xavier()), clock=clock)
+    cells.run_plan(cures=False)
+    told.clear()
+    cells.proving.trainer = Rehearsed(1.0, 0.5, 0.9, 0.5, 0.9)  # type: ignore[assignment]
+    cells.proving.prove(["he", "xavier"])
+    assert told == pytest.approx([0.6, 0.775, 0.95, 0.95])
+
+
 # ------------------------------------------------------------------ minibatches
 
 
 def test_the_best_are_asked_in_turn_until_one_learns_and_nobody_twice() -> None:
     cells = cells_of(*(cell(name, probe_of(run(0.3))) for name in "abc"))
     proving = proving_of(cells, trainer := Rehearsed(learning=["no", "yes", "no"]))
+    told: list[float] = []
+    proving.clock = Clock(1000.0, lambda _, fraction: told.append(fraction))
     assert proving.confirm(["a", "b", "c"])
     assert [cells[name].info.learns for name in "abc"] == [False, True, None]
+    assert told == pytest.approx([0.6, 0.6 + 0.35 / 3])
     assert not proving.confirm(["a", "b", "c"])
     assert cells["c"].info.learns is False
     assert not proving.confirm(["a", "b", "c"])
