@@ -13,6 +13,7 @@ from analysis.options import AnalysisOptions
     [
         ({"variants": ["he+relu+magic"]}, "options.variants: 'magic' is no treatment"),
         ({"variants": ["he+xavier"]}, "options.variants: 'he+xavier' chooses initialization twice"),
+        ({"variants": ["relu+he+xavier"]}, "options.variants: 'relu+he+xavier' chooses initialization twice"),
         ({"without": ["magic"]}, "options.without: 'magic' is no treatment"),
     ],
 )

@@ -275,6 +275,14 @@ def test_a_probe_tells_how_far_it_is_fifteen_times(rehearse: Rehearse) -> None:
     assert len(told) == 16  # and once more behind the end
 
 
+def test_the_unchanged_model_says_how_far_it_is_and_so_does_its_patience(rehearse: Rehearse) -> None:
+    for proof, times in ((gridded(0.3, 0.3, 0.3), 1), (gridded(0.9, 0.9, 0.9), 2)):
+        told: list[float] = []
+        rehearse(proof, gridded(0.1, 0.1, 0.1))
+        trainer_of(progress=lambda _, fraction, told=told: told.append(fraction)).probe_unchanged(measurement())
+        assert len(told) == times  # the first of three steps each
+
+
 def test_a_training_says_nothing_unless_told_to(rehearse: Rehearse) -> None:
     told: list[float] = []
     trainer = trainer_of(progress=lambda _, fraction: told.append(fraction))
@@ -407,7 +415,7 @@ def test_adam_that_blew_up_is_not_tried_at_a_tenth(rehearse: Rehearse) -> None:
 
 def test_what_knows_its_samples_by_heart_does_not_go_on(rehearse: Rehearse) -> None:
     """It stopped early on what it was trained on, and not for what it was asked."""
-    stopped = run(0.0, 0, "sgd", 0.1, curve=(1.0, 0.1), held_out=(1.0, 0.95), outcome=Outcome.STALLED)
+    stopped = run(0.0, 0, "sgd", 0.1, curve=(0.1,) * 50, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
     whole = run(0.0, 0, "sgd", 0.01, curve=(1.0,) * 51, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
     proof = probe_of(stopped, whole, run(0.3, 0, "adam", 0.003), held_out=64)
     _, rates = going_on(proof, rehearse, measurement(recurrent=True))
