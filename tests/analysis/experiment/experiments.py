@@ -6,19 +6,25 @@ from analysis.clock import Clock, OutOfTime
 from analysis.experiment.experiment import Experiment
 from analysis.facts import Parity, ParityStatus
 from analysis.measure.examine import examine
-from analysis.model import check_model
+from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from tests.gallery import vectors
 
 PARITY = Parity(reference="", status=ParityStatus.EQUAL)
 OPTIONS = AnalysisOptions()
+VECTORS = vectors()
 
 
 def experiment(
-    model: bytes, batch: bytes | None = None, options: AnalysisOptions = OPTIONS, clock: Clock | None = None
+    model: CheckedModel | bytes,
+    batch: bytes | None = VECTORS,
+    options: AnalysisOptions = OPTIONS,
+    clock: Clock | None = None,
 ) -> Experiment:
-    subject, measurement = examine(prepare(check_model(model), batch or vectors(), options), PARITY, options)
+    """Ready to treat: the unchanged model is measured, on a batch made up where there is none."""
+    checked = check_model(model) if isinstance(model, bytes) else model
+    subject, measurement = examine(prepare(checked, batch, options), PARITY, options)
     return Experiment(subject, measurement, options, clock or Clock(options.budget_seconds, None))
 
 

@@ -1,6 +1,7 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,18 +11,21 @@ import torch
 
 import analysis.experiment.export
 from analysis.convert import convert
-from analysis.experiment.export import Destination
+from analysis.experiment.experiment import Experiment
+from analysis.experiment.export import Destination, export
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier
+from tests import gallery
+from tests.analysis.experiment.experiments import experiment
+from tests.gallery import ResidualNetwork, Transformer, images, mlp, seeded, tokens, vectors, xavier
 from tests.variant_ids import without_steps
 
 QUICK = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
 MODELS = {
     "mlp": (lambda: mlp(4, "Tanh", xavier()), vectors),
-    "residual": (lambda: export(seeded(ResidualNetwork), torch.zeros(2, 3, 16, 16)), lambda: images(64)),
-    "transformer": (lambda: export(seeded(Transformer), torch.zeros(2, 12, dtype=torch.int64)), tokens),
+    "residual": (lambda: gallery.export(seeded(ResidualNetwork), torch.zeros(2, 3, 16, 16)), lambda: images(64)),
+    "transformer": (lambda: gallery.export(seeded(Transformer), torch.zeros(2, 12, dtype=torch.int64)), tokens),
 }
 
 
@@ -67,7 +71,7 @@ def test_the_file_says_what_was_done_to_which_model(tmp_path: Path) -> None:
 
 
 def test_the_baseline_file_computes_what_the_upload_computes(tmp_path: Path) -> None:
-    model = export(seeded(ResidualNetwork), torch.zeros(2, 3, 16, 16))
+    model = gallery.export(seeded(ResidualNetwork), torch.zeros(2, 3, 16, 16))
     analyze(model, images(64), QUICK, models=Destination(tmp_path))
     x = np.random.default_rng(0).standard_normal((4, 3, 16, 16)).astype(np.float32)
     outputs = [
@@ -146,3 +150,65 @@ def test_what_only_onnxruntime_takes_is_written_as_it_came(element: str, tmp_pat
         assert y.dtype == dtype
         assert np.isfinite(y).all()
     assert len(list(tmp_path.iterdir())) > 3
+
+
+# ------------------------------------------------------------------ which, and how many
+
+
+def measured(*variants: str) -> Experiment:
+    options = AnalysisOptions(effort="quick", variants=("only", *variants))  # type: ignore[arg-type]
+    cells = experiment(mlp(3, "Tanh", xavier(), width=16), options=options)
+    cells.run_plan(cures=True)
+    return cells
+
+
+def written(cells: Experiment, folder: Path, remedies: tuple[str, ...] = (), **to: Any) -> tuple[set[str], list[str]]:
+    """The files, and the ids of the variants that have one."""
+    files = export(cells.cells, cells.structures, cells.clock, remedies, Destination(folder, **to))
+    for file in files.values():
+        assert (folder / file.href.split("/")[1]).with_suffix(".onnx").exists()
+    return {path.stem for path in folder.iterdir()}, [*files]
+
+
+def sizes(cells: Experiment, folder: Path) -> dict[str, int]:
+    written(cells, folder)
+    return {path.stem: path.stat().st_size for path in folder.iterdir()}
+
+
+def test_a_variant_with_a_gradient_step_has_the_file_of_the_same_without_where_there_is_one(tmp_path: Path) -> None:
+    both, alone, steps = measured("he", "he+clip"), measured("he+clip"), measured("clip", "decay")
+    assert written(both, tmp_path / "both") == ({"baseline", "he"}, ["baseline", "he", "he+clip"])
+    assert written(alone, tmp_path / "alone") == ({"baseline", "he+clip"}, ["baseline", "he+clip"])
+    assert written(steps, tmp_path / "steps") == ({"baseline"}, ["baseline"])
+
+
+def test_what_does_not_apply_or_is_not_known_has_no_file(tmp_path: Path) -> None:
+    cells = measured("tanh", "he")
+    assert written(cells, tmp_path, ("tanh", "xavier")) == ({"baseline", "he"}, ["baseline", "he"])
+
+
+def test_a_model_that_just_fits_is_written_and_one_byte_less_leaves_it_out(tmp_path: Path) -> None:
+    cells = measured("selu", "he")
+    size = sizes(cells, tmp_path / "all")["selu"]
+    assert written(cells, tmp_path / "fits", ("selu",), room=size)[0] == {"selu"}
+    cells.clock.left_out.clear()
+    assert "selu" not in written(cells, tmp_path / "short", ("selu",), room=size - 1)[0]
+    assert ("model of selu", f"{size} bytes, and there is room for {size - 1} more") in cells.clock.left_out
+
+
+def test_remedies_come_first_then_what_was_asked_for_then_the_rest(tmp_path: Path) -> None:
+    cells = measured("selu", "he", "relu")
+    known = sizes(cells, tmp_path / "all")
+    room = known["relu"] + known["selu"]
+    assert written(cells, tmp_path / "two", ("relu",), room=room)[0] == {"relu", "selu"}
+    room += known["he"]
+    assert written(cells, tmp_path / "three", ("relu",), room=room)[0] == {"relu", "selu", "he"}
+    room += known["baseline"]
+    assert written(cells, tmp_path / "four", ("relu",), room=room)[0] == {*known}
+
+
+def test_without_a_destination_nothing_is_written() -> None:
+    cells = measured("he")
+    assert export(cells.cells, cells.structures, cells.clock, (), None) == {}
+    assert Destination.of(None) is None
+    assert Destination.of(Path("there")) == Destination(Path("there"), proven_only=False)

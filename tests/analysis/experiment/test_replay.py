@@ -18,6 +18,7 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from tests.analysis.experiment.experiments import experiment
 from tests.gallery import export, mlp, npz, seeded, vectors, xavier
 
 CONTENT = mlp(4, "Tanh", xavier(), width=16)
@@ -130,3 +131,43 @@ def test_drawing_scales_and_takes_statistics_of_what_was_drawn() -> None:
     draw(subject, plan, seed=0)
     (z,) = values(CONTENT, weights(subject), ["z0"])
     assert z.std() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_he_and_xavier_share_their_noise() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+    recipes = [cells.cells[name].recipe for name in ("he", "xavier")]
+    values = []
+    for recipe in recipes:
+        assert recipe is not None
+        with drawn(cells.structures.unchanged, recipe, 0):
+            values.append(cells.structures.unchanged.converted.initializers["w1"].detach().clone())
+    ratio = values[0] / values[1]
+    assert torch.allclose(ratio, ratio.mean(), rtol=1e-4)
+
+
+def test_another_seed_draws_other_weights() -> None:
+    cells = experiment(mlp(4, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+    recipe = cells.cells["he"].recipe
+    assert recipe is not None
+    drawn_weights = []
+    for seed in (0, 1):
+        draw(cells.structures.unchanged, recipe, seed)
+        drawn_weights.append(cells.structures.unchanged.converted.initializers["w1"].detach().clone())
+    assert not torch.allclose(drawn_weights[0], drawn_weights[1])
+
+
+def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+    recipe = cells.cells["batch_norm"].recipe
+    assert recipe is not None
+    subject = cells.structures.subject_of(recipe)
+    found = batch_statistics(subject, recipe.sites)
+    inputs, _ = subject.tensors()
+    weight, bias = (np.array(subject.model.weights[name]) for name in ("w0", "b0"))
+    z = inputs[0].numpy() @ weight.T + bias
+    first = recipe.sites[0]
+    np.testing.assert_allclose(found[first.mean].numpy(), z.mean(0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[first.variance].numpy(), z.var(0), rtol=1e-4)

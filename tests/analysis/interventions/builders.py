@@ -1,33 +1,22 @@
 """Networks for the treatments, and the treatments applied to them as the experiment does it."""
 
+import math
+
 import numpy as np
 import onnx.parser
 import torch
 from torch import nn
 
-from analysis.clock import Clock
-from analysis.experiment.experiment import Experiment
 from analysis.experiment.replay import draw
-from analysis.facts import Parity, ParityStatus
 from analysis.interventions.contract import NotApplicable, Recipe
+from analysis.interventions.draws import Draw, Normal, Uniform
 from analysis.interventions.variants import cell_of
-from analysis.measure.examine import examine
 from analysis.model import CheckedModel, check_model
-from analysis.options import AnalysisOptions
-from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from tests.analysis.experiment.experiments import experiment
 from tests.gallery import export, seeded
 
-OPTIONS = AnalysisOptions()
 SQUARE = {"A": (8, 8), "B": (8, 8), "C": (8, 4)}
-
-
-def experiment(model: CheckedModel | bytes, batch: bytes | None = None) -> Experiment:
-    """Ready to treat: the unchanged model is measured."""
-    checked = check_model(model) if isinstance(model, bytes) else model
-    parity = Parity(reference="", status=ParityStatus.EQUAL)
-    subject, measurement = examine(prepare(checked, batch, OPTIONS), parity, OPTIONS)
-    return Experiment(subject, measurement, OPTIONS, Clock(OPTIONS.budget_seconds, None))
 
 
 def composed(name: str, model: CheckedModel | bytes, batch: bytes | None = None) -> tuple[Recipe, Subject]:
@@ -62,6 +51,12 @@ def outputs(name: str, model: CheckedModel | bytes, batch: bytes | None = None) 
     inputs, _ = subject.tensors()
     with torch.no_grad():
         return subject.converted.eval()(*inputs)[0]
+
+
+def deviation(draw: Draw | None) -> float:
+    """Of a draw that is normal or uniform."""
+    assert isinstance(draw, Normal | Uniform)
+    return draw.std if isinstance(draw, Normal) else draw.bound / math.sqrt(3)
 
 
 def operators(model: CheckedModel) -> list[str]:

@@ -77,3 +77,46 @@ def test_a_factor_applies_to_what_is_there_or_to_what_was_drawn_before_it() -> N
     np.testing.assert_array_equal(both.realize("w", PRESENT, 3), 0.5 * first.realize("w", PRESENT, 3))
     assert in_turn(first, Constant(0.0)) == Constant(0.0)
     assert in_turn(None, Scaled(0.5)) == Scaled(0.5)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        Normal(1.0),
+        Uniform(1.0),
+        Constant(1.0),
+        Scaled(2.0),
+        Scaled(2.0, Constant(1.0)),
+        Scaled(2.0, Normal(1.0)),
+        Orthogonal(),
+        Identity(),
+        GateBias(gates=1, gate=0, value=1.0),
+    ],
+)
+def test_a_draw_is_random_where_another_seed_gives_other_values(draw: Draw) -> None:
+    present = np.ones((4, 4), np.float32)
+    first, second = (draw.realize("w", present, seed) for seed in (0, 1))
+    assert draw.random is not np.array_equal(first, second)
+
+
+def test_an_identity_is_one_unless_told_otherwise_and_so_is_an_orthogonal_gain() -> None:
+    assert np.array_equal(Identity().realize("r", np.zeros((1, 3, 3), np.float32), 0), np.eye(3)[None])
+    assert np.linalg.norm(Orthogonal().realize("w", np.zeros((3, 5), np.float32), 0), 2) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (4, 4), (4, 6)])
+def test_an_orthogonal_draw_is_the_noise_after_gram_and_schmidt(shape: tuple[int, int]) -> None:
+    """The sign of each direction is that of the noise, or the law would not be uniform (Mezzadri 2007)."""
+    matrix = Orthogonal().realize("w", np.zeros(shape, np.float32), 3).astype(np.float64)
+    random = noise("w", shape, 3).astype(np.float64)
+    given, made = (random, matrix) if shape[0] >= shape[1] else (random.T, matrix.T)
+    for place in range(given.shape[1]):
+        before = made[:, :place]
+        rest = given[:, place] - before @ (before.T @ given[:, place])
+        np.testing.assert_allclose(made[:, place], rest / np.linalg.norm(rest), atol=1e-5)
+
+
+def test_what_replaces_a_draw_forgets_it() -> None:
+    assert in_turn(Normal(1.0), Normal(2.0)) == Normal(2.0)
+    assert in_turn(None, Normal(2.0)) == Normal(2.0)
+    assert in_turn(Normal(1.0), Scaled(0.5)) == Scaled(0.5, Normal(1.0))

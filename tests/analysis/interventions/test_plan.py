@@ -2,11 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.errors import BadOptions
 from analysis.facts import Measurement
 from analysis.interventions.plan import is_factorial, make_plan
-from analysis.interventions.shelf import BY_TOKEN
-from analysis.interventions.variants import BASELINE, asked_for, cell_of, variant_id
+from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
 from tests.analysis.diagnosis.builders import flow, measurement, stats
 
@@ -67,16 +65,65 @@ def test_options_extend_narrow_and_replace_the_plan() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("facts", "expected"),
     [
-        ({"variants": ["he+relu+magic"]}, "options.variants: 'magic' is no treatment"),
-        ({"variants": ["he+xavier"]}, "options.variants: 'he+xavier' chooses initialization twice"),
-        ({"without": ["magic"]}, "options.without: 'magic' is no treatment"),
+        ({"input_rms": 0.5}, False),
+        ({"input_rms": 0.49}, True),
+        ({"input_rms": 2.0}, False),
+        ({"input_rms": 2.01}, True),
+        ({"input_rms": None}, False),
+        ({"input_mean_over_std": 1.0}, False),
+        ({"input_mean_over_std": 1.01}, True),
+        ({"input_rms": None, "input_mean_over_std": 1.01}, True),
+        ({"input_rms": 3.0, "input_mean_over_std": None}, True),
     ],
 )
-def test_a_choice_that_is_none_is_refused_with_the_list(options: dict[str, list[str]], words: str) -> None:
-    with pytest.raises(BadOptions, match=words.replace("+", "[+]").replace(".", "[.]", 1)) as caught:
-        asked_for(AnalysisOptions(**options))  # type: ignore[arg-type]
-    if "no treatment" in words:
-        assert caught.value.hint is not None
-        assert all(token in caught.value.hint for token in BY_TOKEN)
+def test_an_input_is_unscaled_off_a_half_to_two_or_off_centre_by_more_than_its_deviation(
+    facts: dict[str, float | None], expected: bool
+) -> None:
+    plan = ids(measurement(flow=flow(0.0, 0.0, **facts)))
+    assert ("standardized+he" in plan) is expected
+
+
+def test_an_unscaled_input_is_standardised_with_three_of_the_factorial_and_the_six_best_cures() -> None:
+    plan = ids(measurement(flow=flow(0.0, 0.0, input_rms=100.0)))
+    both = [name for name in plan if name.startswith("standardized+")]
+    with_factorial, with_cures = both[:3], both[3:]
+    assert with_factorial == ["standardized+he", "standardized+xavier", "standardized+relu+batch_norm+he"]
+    cures = [name for name in plan[24:] if not name.startswith("standardized")]
+    assert with_cures == [f"standardized+{name}" for name in cures[:6]]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ((1e-3, 0.1), False),  # a hundredfold, and no more
+        ((1e-3, 0.101), True),
+        ((0.101, 1e-3), True),
+        ((1e-3, None, 0.0), False),
+        ((None, None), False),
+        ((0.0, 1e-3, 0.101), True),
+    ],
+)
+def test_steps_a_hundred_times_as_long_as_others_are_out_of_balance(
+    ratios: tuple[float | None, ...], expected: bool
+) -> None:
+    patient = measurement(stats=tuple(stats(place, update_ratio=ratio) for place, ratio in enumerate(ratios)))
+    assert ("rebalanced" in ids(patient)) is expected
+
+
+def test_the_factorial_is_every_combination_and_decay() -> None:
+    plan = [name for name in ids(measurement()) if is_factorial(cell_of(name))]
+    tokens = [{*name.split("+")} for name in plan]
+    assert len(plan) == 2 * 2 * 3 * 2 - 1 + 1
+    assert len({frozenset(each) for each in tokens}) == len(plan)
+    assert set().union(*tokens) == {"relu", "batch_norm", "he", "xavier", "clip", "decay"}
+    assert not is_factorial(())
+    assert not is_factorial(cell_of("relu+lsuv"))
+    assert not is_factorial(cell_of("he+decay"))
+
+
+def test_a_recurrent_network_that_attends_gets_the_cures_of_both_and_those_of_no_other() -> None:
+    plan = ids(measurement(recurrent=True, attentive=True))
+    assert {"orthogonal", "pre_ln", "temperature"} <= {*plan}
+    assert not {"batch_norm+residual", "relu+lsuv", "group_norm", "no_batch_norm+he", "rebalanced"} & {*plan}

@@ -4,16 +4,15 @@ import pytest
 from onnx import numpy_helper
 
 from analysis.diagnosis.causes import diagnose
-from analysis.facts import Measurement
-from analysis.measure.passes import measure
+from analysis.facts import Anatomy, Measurement, WeightStats
+from analysis.measure.blocked import leading_to_loss, told_what_blocks
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
-from tests.gallery import npz
-
-
-def measured(model: bytes, batch: bytes) -> Measurement:
-    return measure(prepare(check_model(model), batch, AnalysisOptions()), cotangents=(0, 1))
+from tests.analysis.diagnosis.builders import stats, with_activation
+from tests.analysis.measure.builders import measured
+from tests.analysis.text_models import drawn, written
+from tests.gallery import he, mlp, npz, vectors
 
 
 def test_a_layer_that_feeds_only_another_output_is_said_to() -> None:
@@ -99,3 +98,58 @@ def test_a_branch_of_zeros_with_a_bias_is_no_collapse() -> None:
     assert closed.activation.collapse_log10 is None
     assert result.flow.collapse_decades is not None
     assert result.flow.collapse_decades > -2
+
+
+# ------------------------------------------------------------------ dead layers
+
+
+@pytest.mark.parametrize(("share", "closed"), [(0.98, False), (0.99, False), (0.991, True), (1.0, True), (None, False)])
+def test_a_layer_is_all_dead_where_more_than_99_units_in_a_hundred_are(share: float | None, closed: bool) -> None:
+    subject = prepare(check_model(mlp(4, "Relu", he())), vectors(), AnalysisOptions())
+    known = (stats(1), with_activation(2, dead_fraction=share), stats(3), stats(4))
+    told = told_what_blocks(subject, known, Anatomy())
+    assert [each.blocked_by for each in told] == ["layer-02" if closed else None] * 4
+
+
+def test_of_two_dead_layers_each_knows_the_nearer_one() -> None:
+    """What lies before a dead layer is cut off by the next one ahead, what lies behind the last by that one."""
+    subject = prepare(check_model(mlp(5, "Relu", he())), vectors(), AnalysisOptions())
+    dead = [with_activation(place, dead_fraction=1.0) for place in (2, 4)]
+    told = told_what_blocks(subject, (stats(1), dead[0], stats(3), dead[1], stats(5)), Anatomy())
+    assert [each.blocked_by for each in told] == ["layer-02", "layer-02", "layer-04", "layer-04", "layer-04"]
+
+
+@pytest.mark.parametrize("dead", [98, 100])
+def test_two_living_units_of_a_hundred_let_the_gradient_through(dead: int) -> None:
+    shift = np.full(100, -1000, np.float32)
+    shift[dead:] = 1.0
+    text = "a = MatMul(x, A) z = Add(a, k) r = Relu(z) b = MatMul(r, B) s = Tanh(b) y = MatMul(s, C)"
+    weights = {"A": drawn(4, 100), "k": shift, "B": drawn(100, 6), "C": drawn(6, 3)}
+    batch = npz(x=drawn(64, 4, seed=1), target=np.arange(64) % 3)
+    result = measured(written("(float[N,4] x) => (float[N,3] y)", text, **weights), batch)
+    first = result.stats[0]
+    assert first.activation is not None
+    assert first.activation.dead_fraction == pytest.approx(dead / 100)
+    assert first.weight_gradient is not None
+    assert (first.weight_gradient.norm > 0) is (dead == 98)
+    assert first.blocked_by == (None if dead == 98 else result.layers[0].id)
+
+
+def test_a_weight_of_zeros_closes_its_layer_and_a_small_one_does_not() -> None:
+    subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), AnalysisOptions())
+    for norm, blocked in ((0.0, "layer-02"), (1e-30, None)):
+        known = (stats(1), stats(2, weight=WeightStats(norm=norm, rms=norm)), stats(3))
+        told = told_what_blocks(subject, known, Anatomy())
+        assert told[0].blocked_by == blocked
+
+
+def test_values_that_lead_to_the_loss_are_those_it_is_computed_from_but_for_sizes() -> None:
+    text = """
+        h = MatMul(x, A) g = Greater(h, zero) c = Cast<to = 1>(g) u = Tanh(h) n = Shape(u) s = Cast<to = 1>(n)
+        m = ReduceSum<keepdims = 0>(s) both = Mul(h, c) y = Add(both, m) other = Exp(u)"""
+    model = written("(float[N,4] x) => (float[N,3] y)", text, A=drawn(4, 3), zero=np.zeros((), np.float32))
+    subject = prepare(check_model(model), npz(x=drawn(8, 4), target=np.arange(8) % 3), AnalysisOptions())
+    leading = leading_to_loss(subject)
+    assert {"x", "A", "h", "g", "c", "both", "m", "s", "n", "y"} <= leading
+    assert "u" not in leading
+    assert "other" not in leading

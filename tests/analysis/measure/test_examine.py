@@ -17,6 +17,7 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from tests.analysis.measure.builders import chain, subject_of
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, npz, seeded, tokens, vectors, xavier
 
 EQUAL = Parity(reference="onnxruntime", status=ParityStatus.EQUAL)
@@ -30,12 +31,6 @@ def examined(
     chosen = AnalysisOptions(**options)
     before = prepare(check_model(model), batch, chosen)
     return before, *examine(before, parity, chosen)
-
-
-def chain(*weights: float) -> bytes:
-    """A linear network of width one: everything about it is a product."""
-    draws = iter(weights)
-    return mlp(0, "Identity", lambda _, o, i: np.full((o, i), next(draws)), sizes=[1] * (len(weights) + 1))
 
 
 # ------------------------------------------------------------------ precision
@@ -244,3 +239,13 @@ def test_a_deep_network_of_relus_is_shattered_and_skip_paths_keep_it_smooth() ->
 def test_tokens_have_no_gradient_to_be_smooth() -> None:
     model = export(seeded(lambda: Transformer(blocks=1)), torch.zeros(2, 12, dtype=torch.int64))
     assert cosine(model, tokens(16)) == "the trunk does not begin at an input"
+
+
+def test_gradients_that_underflow_in_float32_are_measured_in_float64() -> None:
+    subject = subject_of(mlp(60, "Sigmoid", xavier(), width=16), vectors())
+    assert subject.precision is torch.float32
+    wide, result = examine(subject, EQUAL, AnalysisOptions())
+    assert wide.precision is torch.float64
+    assert result.flow.decades_rms is not None
+    assert -60 < result.flow.decades_rms < -35
+    assert all(stats.weight_gradient is not None and stats.weight_gradient.norm > 0 for stats in result.stats)

@@ -3,43 +3,25 @@
 import io
 import math
 import warnings
+from dataclasses import replace
 
 import numpy as np
-import onnx.parser
 import pytest
 import torch
-from onnx import numpy_helper
 from torch import nn
 
-from analysis.facts import Flow, Measurement
+from analysis.facts import Flow
 from analysis.measure.flow import leverage_log10, output_unit
-from analysis.measure.passes import measure
+from analysis.measure.passes import cotangent, measure
 from analysis.measure.statistics import Summary, summarize
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
-from analysis.subject.preparation import prepare
-from analysis.subject.subject import Subject
+from analysis.subject.preparation import in_float64, prepare
+from tests.analysis.measure.builders import chain, measured, subject_of
+from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, vectors, xavier
 
 SEEDS = (0, 1)
-
-
-def drawn(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
-def written(signature: str, nodes: str, **weights: np.ndarray) -> bytes:
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> net {signature} {{ {nodes} }}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
-
-
-def subject_of(model: bytes, batch: bytes | None, **options: object) -> Subject:
-    return prepare(check_model(model), batch, AnalysisOptions(**options))
-
-
-def measured(model: bytes, batch: bytes | None, **options: object) -> Measurement:
-    return measure(subject_of(model, batch, **options), cotangents=SEEDS)
 
 
 def flow_of(model: bytes, batch: bytes | None, **options: object) -> Flow:
@@ -300,3 +282,169 @@ def test_where_paths_part_widths_are_not_summed_up() -> None:
     weights = {"A": drawn(4, 6), "B": drawn(6, 6, seed=1), "C": drawn(6, 3, seed=2)}
     assert flow_of(written("(float[N,4] x) => (float[N,3] y)", nodes, **weights), None).width_sum is None
     assert flow_of(mlp(1, "Relu", normal(0.1)), vectors()).width_sum is None
+
+
+def test_flow_of_a_linear_chain_is_the_product_of_its_weights() -> None:
+    weights = [3.0, 0.1, 0.5, 0.2, 0.7]
+    result = measured(chain(*weights), npz(x=np.ones((4, 1), np.float32), target=np.arange(4, dtype=np.float32)))
+    expected = math.log10(math.prod(weights[1:]) / np.arange(4).std())  # outputs count in deviations of the targets
+    assert result.flow.decades_rms == pytest.approx(expected, rel=1e-5)
+    assert result.flow.decades_norm == pytest.approx(expected, rel=1e-5)
+    assert result.flow.transport_decades == pytest.approx(expected, rel=1e-5)
+    assert result.flow.decades_per_layer == pytest.approx(expected / 5, rel=1e-5)
+
+
+def test_leverage_of_a_linear_chain_is_its_output_for_every_layer() -> None:
+    # Euler: the output is homogeneous of degree one in each weight, so |w df/dw| = |f|.
+    result = measured(chain(3.0, 0.1, 0.5), npz(x=np.full((1, 1), 2.0, np.float32), target=np.zeros(1, np.float32)))
+    for stats in result.stats:
+        assert stats.leverage_log10 == pytest.approx(math.log10(2.0 * 3.0 * 0.1 * 0.5), rel=1e-5)
+
+
+def test_function_preserving_rescaling_moves_flow_but_not_leverage() -> None:
+    plain = check_model(mlp(6, "Relu", he()))
+    arrays = {name: np.array(plain.weights[name]) for name in plain.weights}
+    arrays["w0"] *= 1000.0
+    arrays["b0"] *= 1000.0
+    arrays["w1"] /= 1000.0
+    scaled = plain.edited(plain.proto, plain.weights.updated(arrays))
+    options = AnalysisOptions()
+    before = measure(prepare(plain, vectors(), options), cotangents=(0, 1))
+    after = measure(prepare(scaled, vectors(), options), cotangents=(0, 1))
+    for first, second in zip(before.stats, after.stats, strict=True):
+        assert first.leverage_log10 == pytest.approx(second.leverage_log10, abs=1e-3)
+    assert before.flow.decades_rms is not None
+    assert after.flow.decades_rms == pytest.approx(before.flow.decades_rms - 3.0, abs=1e-3)
+
+
+def test_a_linear_network_has_nonlinearity_coefficient_one() -> None:
+    isotropic = np.random.default_rng(0).standard_normal((2048, 32)).astype(np.float32)
+    batch = npz(x=isotropic, target=np.arange(2048) % 10)
+    linear = measured(mlp(4, "Identity", xavier(), width=32), batch)
+    assert linear.flow.nonlinearity_coefficient == pytest.approx(1.0, abs=0.1)
+
+
+def test_flow_of_a_converged_loss_is_that_of_a_random_cotangent() -> None:
+    model = chain(2.0, 0.5)
+    x = np.linspace(1, 2, 8, dtype=np.float32)[:, None]
+    result = measured(model, npz(x=x, target=x))
+    assert "converged" in result.flow.absent["decades_rms"]
+    expected = math.log10(0.5 / x.std())
+    assert result.flow.decades_rms == result.flow.transport_decades == pytest.approx(expected, rel=1e-5)
+
+
+# ------------------------------------------------------------------ at the limits
+
+
+def test_a_loss_is_flat_under_a_millionth_a_sample() -> None:
+    """Residuals of a linear chain with one output: dL/dy = 2 r / var(target) / N, times the deviation and sqrt(N)."""
+    x = np.linspace(1, 2, 16, dtype=np.float64)[:, None]
+    deviation = float(x.std())
+    for wanted, flat in ((0.9e-6, True), (1.1e-6, False)):
+        # norm * unit * sqrt(N) = 2 rms(r) / deviation for residuals r of the same size
+        residual = wanted * deviation / 2
+        signs = np.where(np.arange(16) % 2 == 0, 1.0, -1.0)[:, None]
+        target = x + residual * signs
+        subject = in_float64(subject_of(chain(1.0, 1.0), npz(x=x.astype(np.float32), target=x.astype(np.float32))))
+        exact = replace(
+            subject,
+            batch=replace(subject.batch, inputs={"x": x}),
+            objective=replace(subject.objective, targets=target, scale=deviation**2),
+        )
+        found = measure(exact, cotangents=SEEDS).flow
+        assert ("decades_rms" in found.absent) is flat
+        assert found.head_gradient_log10 == pytest.approx(math.log10(wanted), abs=1e-3)
+
+
+def test_collapse_leverage_and_cotangents_are_looked_at_where_there_are_any() -> None:
+    flow = measured(mlp(3, "Tanh", xavier()), vectors(), cotangents=()).flow
+    assert flow.transport_decades is flow.leverage_log10 is flow.nonlinearity_coefficient is None
+    assert flow.leverage_by_seed == flow.nonlinearity_by_seed == ()
+    assert flow.leverage_decades_per_layer is None
+    assert flow.decades_rms is not None
+    assert flow.collapse_decades is not None
+
+
+def test_transport_is_the_mean_over_cotangents_of_torchs_gradients() -> None:
+    module = seeded(Perceptron)
+    x, _ = map(torch.from_numpy, arrays(vectors()))
+    first = module.first(x)
+    logits = module.third(torch.tanh(module.second(torch.relu(first))))
+    decades = []
+    for seed in SEEDS:
+        draw = cotangent(logits, 256, seed)
+        assert torch.linalg.vector_norm(draw, dim=1).numpy() == pytest.approx(np.ones(256), rel=1e-5)
+        (far,) = torch.autograd.grad(logits, first, draw, retain_graph=True)
+        decades.append(float(torch.log10(far.square().mean().sqrt() / draw.square().mean().sqrt())))
+    flow = flow_of(export(module, x[:2]), vectors())
+    assert flow.transport_decades == pytest.approx(np.mean(decades), abs=1e-5)
+    assert decades[0] != pytest.approx(decades[1], abs=1e-5)
+
+
+def test_the_range_of_leverage_is_over_layers_on_the_trunk() -> None:
+    seen = measured(mlp(5, "Tanh", xavier(2.0)), vectors())
+    levers = [each.leverage_log10 for each in seen.stats]
+    assert (seen.flow.leverage_log10.least, seen.flow.leverage_log10.largest) == (min(levers), max(levers))
+    assert min(levers) < max(levers)
+
+
+def test_a_layer_off_the_trunk_is_not_in_the_range_nor_in_the_slope() -> None:
+    nodes = (
+        "a = MatMul(x, A) b = MatMul(a, B) r = Relu(b) t = MatMul(r, T) s = Add(a, t) c = MatMul(s, C) d = Tanh(c) "
+        "y = MatMul(d, D)"
+    )
+    weights = {name: drawn(6, 6, seed=place) for place, name in enumerate("ABCD")}
+    batch = npz(x=drawn(64, 6, seed=9), target=drawn(64, 6, seed=8))
+    flows = [
+        measured(written("(float[N,6] x) => (float[N,6] y)", nodes, **weights, T=factor * drawn(6, 6, seed=7)), batch)
+        for factor in (1e-6, 1.0)
+    ]
+    for seen in flows:
+        on = [each.leverage_log10 for each, layer in zip(seen.stats, seen.layers, strict=True) if layer.on_trunk]
+        assert len(on) == 3
+        assert (seen.flow.leverage_log10.least, seen.flow.leverage_log10.largest) == (min(on), max(on))
+        depths = [layer.depth for layer in seen.layers if layer.on_trunk]
+        slopes = [(on[j] - on[i]) / (depths[j] - depths[i]) for j in range(3) for i in range(j)]
+        assert seen.flow.leverage_decades_per_layer == pytest.approx(np.median(slopes))
+
+
+def test_a_chain_of_three_has_a_slope_and_one_of_two_has_none() -> None:
+    assert flow_of(mlp(3, "Tanh", xavier()), vectors()).leverage_decades_per_layer is not None
+    assert flow_of(mlp(2, "Tanh", xavier()), vectors()).leverage_decades_per_layer is None
+
+
+@pytest.mark.parametrize("deviations", [1.0, 1000.0])
+def test_ends_are_told_in_deviations_of_the_targets(deviations: float) -> None:
+    model = mlp(0, "Tanh", xavier(), sizes=[INPUTS, 16, 3])
+    x, target = drawn(64, INPUTS), (deviations * drawn(64, 3, seed=1)).astype(np.float32)
+    subject = subject_of(model, npz(x=x, target=target))
+    inputs, _ = subject.tensors()
+    with torch.no_grad():
+        y = subject.converted(*inputs)[0].double().numpy()
+    unit = math.sqrt(target.astype(np.float64).var(0).mean())
+    flow = flow_of(model, npz(x=x, target=target))
+    assert flow.logit_std_log10 == pytest.approx(math.log10(math.sqrt(y.var(0).mean()) / unit), abs=1e-4)
+    slope = 2 * (y - target) / unit**2 / y.size  # of the mean square over the variance
+    assert flow.logits_gradient_rms == pytest.approx(np.sqrt(np.square(slope).mean()) * unit, rel=1e-4)
+    norm = np.linalg.norm(slope) * unit * math.sqrt(64)
+    assert flow.head_gradient_log10 == pytest.approx(math.log10(norm), abs=1e-4)
+
+
+def test_two_samples_differ_and_one_does_not() -> None:
+    x, target = arrays(vectors())
+    flow = flow_of(mlp(3, "Relu", he()), npz(x=x[:2], target=target[:2]))
+    assert flow.gain_log10 is not None
+    assert len(flow.nonlinearity_by_seed) == 2
+
+
+def test_an_input_without_a_spread_is_not_off_centre() -> None:
+    flow = flow_of(mlp(3, "Relu", he()), npz(x=np.ones((8, INPUTS), np.float32), target=np.arange(8) % 4))
+    assert flow.input_mean_over_std is None
+    assert flow.input_rms == 1.0
+    assert flow.gain_log10 is None
+
+
+def test_two_coefficients_are_taken_together_by_their_mean_square() -> None:
+    flow = flow_of(mlp(6, "Tanh", xavier(2.0)), vectors())
+    assert flow.nonlinearity_coefficient == pytest.approx(math.sqrt(np.square(flow.nonlinearity_by_seed).mean()))
+    assert flow.nonlinearity_by_seed[0] != flow.nonlinearity_by_seed[1]

@@ -12,6 +12,7 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from tests.analysis.measure.builders import measured
 from tests.gallery import npz
 
 SAMPLES, WIDTH = 8, 4
@@ -64,3 +65,30 @@ def test_weights_hold_no_gradient_afterwards() -> None:
     found = locate_non_finite(subject)
     assert (found.stage, found.value) == ("loss", "y")
     assert all(weight.grad is None for weight in subject.converted.parameters())
+
+
+def test_the_first_non_finite_value_is_located() -> None:
+    broken = """<ir_version: 8, opset_import: ["" : 17]>
+    broken (float[N,3] x) => (float[N,2] y) <float[3,2] W = {1,1,1,1,1,1}> {
+        [first] h = MatMul(x, W)
+        [logarithm] l = Log(h)
+        y = Add(l, l)
+    }"""
+    model = onnx.parser.parse_model(broken).SerializeToString()
+    x = -np.ones((4, 3), np.float32)
+    found = measured(model, npz(x=x, target=np.array([0, 1, 0, 1]))).non_finite
+    assert found is not None
+    assert (found.stage, found.node, found.value) == ("forward", "logarithm", "l")
+
+
+def test_a_gradient_that_is_not_finite_is_located_though_the_forward_is() -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    broken (float[N,3] x) => (float[N,2] y) <float[3,2] W = {0,0,0,0,0,0}> {
+        [first] h = MatMul(x, W)
+        [root] y = Sqrt(h)
+    }"""
+    model = onnx.parser.parse_model(text).SerializeToString()
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    found = measured(model, npz(x=x, target=np.array([0, 1, 0, 1]))).non_finite
+    assert found is not None
+    assert (found.stage, found.node) == ("backward", "first")

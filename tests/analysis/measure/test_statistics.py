@@ -191,3 +191,156 @@ def test_tokens_collapse_when_they_are_equal_within_each_sample() -> None:
     assert between_tokens_log10(values) == -math.inf
     assert (between_tokens_log10(torch.randn(4, 600, 8, generator=torch.Generator().manual_seed(0))) or 1) > -0.1
     assert between_tokens_log10(torch.zeros(4, 8)) is None
+
+
+# ------------------------------------------------------------------ at the limits
+
+
+def test_moments_of_a_summary_are_those_of_numpy() -> None:
+    array = np.random.default_rng(0).standard_normal((40, 30)) - 3.0
+    array[0] = 0.0
+    summary = summarize(torch.from_numpy(array))
+    assert summary.mean == pytest.approx(array.mean())
+    assert summary.std == pytest.approx(array.std())
+    assert summary.rms == pytest.approx(np.sqrt(np.square(array).mean()))
+    assert summary.max_abs == -array.min()
+    assert summary.zeros == 30
+    nothing = summarize(torch.zeros(0))
+    assert (nothing.mean, nothing.std, nothing.max_abs, nothing.count) == (0.0, 0.0, 0.0, 0)
+
+
+def test_rounding_makes_no_negative_variance() -> None:
+    assert summarize(torch.full((1000,), 1.1)).std == pytest.approx(0.0, abs=1e-3)
+
+
+def test_what_is_not_finite_in_one_chunk_is_counted_beside_the_others() -> None:
+    values = torch.ones(2 * CHUNK + 5)
+    values[3], values[CHUNK + 1], values[CHUNK + 2] = math.inf, math.nan, 0.0
+    summary = summarize(values)
+    assert (summary.non_finite, summary.zeros, summary.count) == (2, 1, 2 * CHUNK + 5)
+    assert summary.max_abs == math.inf
+    assert combine([summary, summarize(torch.zeros(3))]).non_finite == 2
+
+
+def test_nothing_combined_is_nothing() -> None:
+    assert combine([]) == summarize(torch.zeros(0))
+
+
+def test_several_tensors_have_the_mean_of_all() -> None:
+    parts = [torch.arange(5.0), 10 + torch.arange(3.0)]
+    both, whole = combine(map(summarize, parts)), torch.cat(parts).double()
+    assert both.mean == pytest.approx(float(whole.mean()))
+    assert both.std == pytest.approx(float(whole.std(correction=0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+def test_products_of_any_precision_are_summed(dtype: torch.dtype) -> None:
+    a, b = (torch.tensor(values).to(dtype) for values in ([1.0, -2.0, 3.0], [0.5, 0.25, -4.0]))
+    assert dot(a, b) == 0.5 - 0.5 - 12.0
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_collapse_needs_two_samples(samples: int) -> None:
+    values = torch.randn(samples, 40, generator=torch.Generator().manual_seed(0))
+    expected = None if samples == 1 else float(torch.log10(values.var(0, correction=0).mean() / values.square().mean()))
+    assert collapse_log10(values, 0) == (None if expected is None else pytest.approx(expected, rel=1e-5))
+
+
+@pytest.mark.parametrize("values", [torch.zeros(4, 3), torch.full((4, 3), math.inf), torch.full((4, 3), math.nan)])
+def test_values_without_a_size_have_no_collapse(values: torch.Tensor) -> None:
+    assert collapse_log10(values, 0) is None
+
+
+def test_a_collapse_of_seven_decades_is_seen_in_tensors_of_any_size() -> None:
+    for rows in (64, 2 * CHUNK // 8):
+        noise = torch.randn(rows, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        values = (1.0 + 3e-4 * noise).float()
+        assert collapse_log10(values, 0) == pytest.approx(2 * math.log10(3e-4), abs=0.1)
+
+
+@pytest.mark.parametrize(("activation", "limit"), sorted(FLAT_BELOW.items()))
+def test_a_unit_at_its_limit_is_dead_and_one_over_it_lives(activation: str, limit: float) -> None:
+    over = float(np.nextafter(np.float32(limit), np.float32(math.inf)))
+    z = torch.tensor([[limit, over, limit - 1], [limit - 1, limit - 1, limit - 1]])
+    assert dead_fraction(z, activation, 1) == pytest.approx(2 / 3)
+    assert near_dead_fraction(z, activation, 1) == pytest.approx(2 / 3)
+    assert dead_fraction(z.T, activation, 0) == pytest.approx(2 / 3)
+    assert dead_fraction(z, activation, -1) == pytest.approx(2 / 3)
+    assert near_dead_fraction(z.T, activation, -2) == pytest.approx(2 / 3)
+    assert dead_fraction(z[0], activation, 0) == pytest.approx(2 / 3)  # one observation
+    assert near_dead_fraction(z[0], activation, 0) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(("active", "near"), [(0, 1.0), (9, 1.0), (10, 0.0), (11, 0.0)])
+def test_a_unit_is_nearly_dead_under_one_observation_in_a_hundred(active: int, near: float) -> None:
+    values = torch.full((1000, 1), -1.0)
+    values[:active] = 1.0
+    assert near_dead_fraction(values, "Relu", 1) == near
+    assert near_dead_fraction(values, "Tanh", 1) is None
+
+
+@pytest.mark.parametrize(("activation", "limit"), sorted(FLAT_BEYOND.items()))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_saturation_begins_beyond_the_limit_on_both_sides(activation: str, limit: float, dtype: torch.dtype) -> None:
+    z = torch.tensor([limit + 0.1, -limit - 0.1, limit - 0.1, 0.1 - limit]).to(dtype)
+    assert saturated_fraction(z, activation) == 0.5
+    assert saturated_fraction(torch.zeros(0), activation) == 0.0
+
+
+def test_saturation_is_counted_over_all_chunks() -> None:
+    z = torch.zeros(2 * CHUNK + 10)
+    z[: CHUNK + 5] = 9.0
+    assert saturated_fraction(z, "Tanh") == pytest.approx((CHUNK + 5) / (2 * CHUNK + 10))
+    assert saturated_fraction(torch.tensor([2.2], dtype=torch.float64), "Tanh") == 0.0
+
+
+def test_the_smallest_half_is_not_flushed() -> None:
+    floor = 2.0**-24
+    assert underflow_fraction(torch.tensor([floor, -floor, 0.99 * floor, 0.0])) == pytest.approx(1 / 3)
+
+
+def test_effective_rank_is_the_exponential_of_the_entropy_of_the_spectrum() -> None:
+    basis = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
+    rows = torch.sqrt(torch.tensor([4.0, 2.0, 1.0, 1.0], dtype=torch.float64))[:, None] * basis[:4]
+    entropy = -sum(share * math.log(share) for share in (0.5, 0.25, 0.125, 0.125))
+    for values, axis in ((rows, 1), (rows, -1), (rows.T, 0), (rows.repeat(5, 1), 1)):
+        rank = effective_rank(values, axis)
+        assert rank == (pytest.approx(math.exp(entropy)), min(len(values.movedim(axis, -1)), 8))
+    assert effective_rank(rows[:1], 1) is None
+    assert effective_rank(rows[:, :1], 1) is None
+    assert effective_rank(torch.full((4, 4), math.nan), 1) is None
+
+
+def test_of_many_observations_512_are_looked_at_all_over() -> None:
+    """The first half says nothing, the second has two directions."""
+    values = torch.zeros(4 * 512, 3)
+    values[2 * 512 :, 0], values[3 * 512 :, 1] = 1.0, 1.0
+    rank = effective_rank(values, 1)
+    second = torch.tensor([[1.0, 0.5], [0.5, 0.5]], dtype=torch.float64)
+    shares = torch.linalg.eigvalsh(second) / second.trace()
+    assert rank == (pytest.approx(math.exp(float(torch.special.entr(shares).sum())), rel=1e-2), 3)
+    assert effective_rank(torch.eye(600), 1) == (pytest.approx(512.0), 512)
+
+
+def test_attention_of_two_keys_has_the_entropy_of_its_odds() -> None:
+    scores = torch.tensor([[0.0, math.log(3.0)]])
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    share, deviation = attention_statistics(scores, 1) or (0.0, 0.0)
+    assert share == pytest.approx(entropy / math.log(2))
+    assert deviation == pytest.approx(math.log(3.0) / 2)
+    assert attention_statistics(scores.T, 0) == (pytest.approx(share), pytest.approx(deviation))
+
+
+def test_masked_keys_change_neither_entropy_nor_deviation_of_the_others() -> None:
+    scores = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    masked = torch.cat([scores, torch.full((3, 5), -1e9)], 1)
+    assert attention_statistics(masked, 1) == pytest.approx(attention_statistics(scores, 1))
+    low = torch.cat([scores, torch.full((3, 5), -50.0)], 1)
+    assert attention_statistics(low, 1, masked_below=-40.0) == pytest.approx(attention_statistics(scores, 1))
+    assert attention_statistics(low, 1, masked_below=-50.0) == pytest.approx(attention_statistics(scores, 1))
+
+
+def test_deviations_of_queries_are_averaged_by_their_squares() -> None:
+    scores = torch.tensor([[-1.0, 1.0], [-3.0, 3.0]])
+    _, deviation = attention_statistics(scores, 1) or (0.0, 0.0)
+    assert deviation == pytest.approx(math.sqrt((1 + 9) / 2))

@@ -165,3 +165,234 @@ def test_the_loss_can_be_chosen() -> None:
     assert choose(logits, np.eye(3, dtype=np.float32)[LABELS], wanted=LossName.MSE).name is LossName.MSE
     with pytest.raises(BadBatch, match="within"):
         choose(logits, 3 * floats(8, 3), wanted=LossName.BCE)
+
+
+# ------------------------------------------------------------------ which loss, at the borders
+
+
+def choose_among(
+    heads: list[Head], logits: dict[str, np.ndarray], targets: dict[str, np.ndarray], samples: int
+) -> Objective:
+    batch = Batch({"x": floats(samples, 3)}, targets, samples, {"x": 0}, "0", Provenance.UPLOADED)
+    return choose_objective(heads, logits, batch, LossName.AUTOMATIC, trained=False, seed=0)
+
+
+def test_the_first_head_that_has_a_target_is_trained() -> None:
+    heads = [Head(name, f"{name}_logits", Link.IDENTITY, None) for name in "abc"]
+    logits = {f"{name}_logits": floats(8, 3) for name in "abc"}
+    assert choose_among(heads, logits, {"b": LABELS, "c": LABELS}, 8).head.output == "b"
+    assert choose_among(heads, logits, {"": LABELS}, 8).head.output == "a"
+    assert choose_among(heads, logits, {}, 8).head.output == "a"
+    with pytest.raises(BadBatch, match="no gradient to train it") as refused:
+        choose_among(heads, logits, {"d": LABELS}, 8)
+    assert refused.value.hint == "targets can go to a, b, c"
+
+
+@pytest.mark.parametrize(
+    ("logits", "samples", "heads", "own"),
+    [
+        (np.array(1.5, np.float32), 8, 1, True),
+        (np.array([1.5], np.float32), 8, 1, True),  # one number for eight samples
+        (np.array([1.5], np.float32), 8, 2, False),  # of two outputs none is the loss
+        (np.array([1.5], np.float32), 1, 1, False),  # one number for one sample
+        (np.array([[1.5]], np.float32), 1, 1, False),
+        (np.array([1.5, 2.0], np.float32), 2, 1, False),
+    ],
+)
+def test_one_number_for_all_samples_is_a_loss_of_its_own(
+    logits: np.ndarray, samples: int, heads: int, own: bool
+) -> None:
+    outputs = [Head(name, name, Link.IDENTITY, None) for name in "ab"[:heads]]
+    objective = choose_among(outputs, dict.fromkeys("ab", logits), {}, samples)
+    assert (objective.name is LossName.GRAPH) is own
+    assert (objective.targets is None) is own
+
+
+def test_a_number_with_a_target_is_fitted_unless_the_graphs_own_loss_is_asked_for() -> None:
+    logits, target = np.array([1.5], np.float32), np.array([2.0], np.float32)
+    assert choose(logits, target).name is LossName.MSE
+    assert choose(logits, target, wanted=LossName.GRAPH).name is LossName.GRAPH
+
+
+@pytest.mark.parametrize(
+    ("numbers", "fits"), [([0.0, 1.0], True), ([0.25, 0.75], True), ([-0.01, 1.0], False), ([0.0, 1.01], False)]
+)
+def test_binary_targets_lie_within_0_and_1(numbers: list[float], fits: bool) -> None:
+    target = np.array([numbers, numbers[::-1]] * 4, np.float32)
+    if fits:
+        assert choose(floats(8, 2), target, wanted=LossName.BCE).name is LossName.BCE
+    else:
+        with pytest.raises(BadBatch, match="within"):
+            choose(floats(8, 2), target, wanted=LossName.BCE)
+
+
+def test_chance_of_bits_is_the_mean_entropy_of_each_output() -> None:
+    bits = np.array([[0, 1, 1], [1, 1, 0], [0, 1, 1], [0, 1, 1]], np.float32)  # shares 1/4, 1, 3/4
+    entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert choose(floats(4, 3), bits, link=Link.SIGMOID).chance == pytest.approx(2 * entropy / 3)
+    single = choose(floats(4, 1), bits[:, :1], link=Link.SIGMOID)
+    assert single.chance == pytest.approx(entropy)
+
+
+def test_labels_that_are_ignored_are_none_of_the_frequencies() -> None:
+    labels = np.array([0, 0, 1, -100, -100, 0, -100, -100])
+    assert choose(floats(8, 3), labels).chance == pytest.approx(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
+    assert choose(floats(8, 3), np.where(labels == 1, -100, labels)).chance is None
+    assert choose(floats(8, 3), np.full(8, -100)).chance is None
+
+
+@pytest.mark.parametrize(
+    ("target", "fits"), [([0, 2] * 4, True), ([0, 3] * 4, False), ([0, -1] * 4, False), ([0, -100] * 4, True)]
+)
+def test_class_ids_count_from_0_to_one_less_than_there_are(target: list[int], fits: bool) -> None:
+    if fits:
+        assert choose(floats(8, 3), np.array(target)).name is LossName.CROSS_ENTROPY
+    else:
+        with pytest.raises(BadBatch, match=r"class ids must lie in 0\.\.2"):
+            choose(floats(8, 3), np.array(target))
+
+
+def test_floats_are_class_ids_where_all_are_whole_and_fit() -> None:
+    assert choose(floats(8, 3), LABELS.astype(np.float32)).name is LossName.CROSS_ENTROPY
+    for target in (LABELS + 0.5, LABELS + 1.0):
+        with pytest.raises(BadBatch, match="expected targets of shape"):
+            choose(floats(8, 3), target.astype(np.float32))
+    with pytest.raises(BadBatch, match="class ids must lie"):
+        choose(floats(8, 3), (LABELS + 1).astype(np.float32), wanted=LossName.CROSS_ENTROPY)
+    with pytest.raises(BadBatch, match="class ids do not fit"):
+        choose(floats(8, 3), (LABELS + 0.5).astype(np.float32), wanted=LossName.NLL)
+
+
+def test_rows_that_are_not_one_hot_are_numbers() -> None:
+    rows = np.eye(3, dtype=np.float32)[LABELS]
+    assert choose(floats(8, 3), rows).name is LossName.CROSS_ENTROPY
+    two = rows.copy()
+    two[0] = 1.0
+    assert choose(floats(8, 3), two).name is LossName.BCE  # still bits
+    soft = 0.9 * rows + 0.1 / 3
+    assert choose(floats(8, 3), soft).name is LossName.MSE
+
+
+@pytest.mark.parametrize(("link", "name"), [
+    (Link.SIGMOID, LossName.BCE), (Link.IDENTITY, LossName.CROSS_ENTROPY), (Link.SOFTMAX, LossName.CROSS_ENTROPY),
+])  # fmt: skip
+def test_a_sigmoid_makes_bits_of_one_hot_rows(link: Link, name: LossName) -> None:
+    assert choose(floats(8, 3), np.eye(3, dtype=np.float32)[LABELS], link=link).name is name
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "name"),
+    [
+        ((8, 1), (8, 1), LossName.MSE),  # one output counts no classes
+        ((8, 3), (8, 3), LossName.MSE),
+        ((8, 3), (8, 1, 1), LossName.CROSS_ENTROPY),  # a column of ids
+        ((8, 3, 4), (8, 12), LossName.MSE),
+    ],
+)
+def test_shapes_say_whether_targets_are_ids(shape: tuple[int, ...], target: tuple[int, ...], name: LossName) -> None:
+    ids = np.arange(math.prod(target)).reshape(target) % 3
+    values = ids if name is LossName.CROSS_ENTROPY else floats(*target)
+    assert choose(floats(*shape), values).name is name
+
+
+def test_numbers_are_counted_in_their_deviation() -> None:
+    target = np.array([[0.0, 10.0], [2.0, 10.0], [0.0, 30.0], [2.0, 30.0]], np.float32)  # variances 1 and 100
+    objective = choose(floats(4, 2), target)
+    assert objective.scale == pytest.approx(50.5)
+    assert objective.unit == pytest.approx(math.sqrt(50.5))
+    assert choose(floats(8, 3), LABELS).unit == 1.0
+    assert objective.targets is not None
+    assert objective.targets.dtype == np.float32
+    wide = choose(floats(4, 2), target.astype(np.float64) + 0.1)
+    assert wide.targets is not None
+    assert wide.targets.dtype == np.float64
+
+
+# ------------------------------------------------------------------ without targets
+
+
+@pytest.mark.parametrize(
+    ("logits", "link", "axis", "name", "class_axis"),
+    [
+        ((8, 4), Link.IDENTITY, None, LossName.CROSS_ENTROPY, 1),
+        ((8, 5, 3), Link.IDENTITY, None, LossName.CROSS_ENTROPY, 2),
+        ((8, 3, 4, 4), Link.IDENTITY, None, LossName.CROSS_ENTROPY, 1),
+        ((8, 5, 3), Link.SOFTMAX, 1, LossName.CROSS_ENTROPY, 1),
+        ((8, 5, 3), Link.SOFTMAX, -1, LossName.CROSS_ENTROPY, 2),
+        ((8, 1), Link.IDENTITY, None, LossName.MSE, 0),
+        ((8,), Link.IDENTITY, None, LossName.MSE, 0),
+        ((8, 3), Link.SIGMOID, None, LossName.BCE, 0),
+    ],
+)
+def test_a_made_up_loss_follows_the_output(
+    logits: tuple[int, ...], link: Link, axis: int | None, name: LossName, class_axis: int
+) -> None:
+    objective = choose(floats(*logits), link=link, axis=axis)
+    assert (objective.name, objective.class_axis) == (name, class_axis)
+    assert f"({logits[0]} samples)" in objective.chosen
+
+
+def test_an_output_shaped_like_an_input_mirrors_it() -> None:
+    """RANDOM inputs of `choose` are [N, 3]: two classes may be told apart, three numbers are an autoencoder's."""
+    batch = Batch({"x": floats(8, 3)}, {}, 8, {"x": 0}, "0", Provenance.UPLOADED)
+    for width, name in ((2, LossName.CROSS_ENTROPY), (3, LossName.MSE)):
+        head = Head("y", "logits", Link.IDENTITY, None)
+        found = choose_objective([head], {"logits": floats(8, width)}, batch, LossName.AUTOMATIC, trained=False, seed=0)
+        assert found.name is name
+
+
+@pytest.mark.parametrize("wanted", [LossName.MSE, LossName.BCE])
+def test_made_up_numbers_are_the_same_at_every_position_of_a_channel(wanted: LossName) -> None:
+    objective = choose(floats(8, 3, 4, 5), wanted=wanted)
+    assert objective.targets is not None
+    assert objective.targets.shape == (8, 3, 4, 5)
+    assert (objective.targets == objective.targets[:, :, :1, :1]).all()
+    assert len(np.unique(objective.targets[:, :, 0, 0])) == (24 if wanted is LossName.MSE else 2)
+    assert ("random numbers" if wanted is LossName.MSE else "random bits") in objective.chosen
+
+
+def test_another_seed_makes_up_other_labels() -> None:
+    batch = Batch({"x": floats(24, 5)}, {}, 24, {"x": 0}, "0", Provenance.UPLOADED)
+    head = Head("y", "logits", Link.IDENTITY, None)
+    made = [
+        choose_objective([head], {"logits": floats(24, 3)}, batch, LossName.AUTOMATIC, trained=False, seed=seed).targets
+        for seed in (0, 0, 1)
+    ]
+    assert np.array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+
+
+def test_predictions_are_permuted_between_samples_and_not_between_positions() -> None:
+    logits = floats(16, 6, 3)
+    objective = choose(logits, trained=True)
+    assert objective.targets is not None
+    rows = [tuple(row) for row in objective.targets]
+    assert sorted(rows) == sorted(tuple(row) for row in logits.argmax(2))
+    assert rows != [tuple(row) for row in logits.argmax(2)]
+
+
+def test_one_output_has_no_classes_to_make_up() -> None:
+    with pytest.raises(BadOptions, match="has no classes"):
+        choose(floats(8), wanted=LossName.CROSS_ENTROPY)
+
+
+# ------------------------------------------------------------------ the loss itself
+
+
+@pytest.mark.parametrize("name", [LossName.CROSS_ENTROPY, LossName.NLL])
+def test_classes_may_lie_on_the_last_axis(name: LossName) -> None:
+    logits, ids = floats(4, 6, 3), RANDOM.integers(0, 3, (4, 6))
+    ids[0, 0] = -100
+    objective = choose(logits, ids, wanted=name)
+    flat, kept = torch.from_numpy(logits).reshape(-1, 3), ids.reshape(-1) != -100
+    function = F.cross_entropy if name is LossName.CROSS_ENTROPY else F.nll_loss
+    truth = function(flat[torch.from_numpy(kept)], torch.from_numpy(ids.reshape(-1)[kept]))
+    assert loss_of(objective, logits) == pytest.approx(truth.item(), rel=1e-5)
+
+
+def test_bits_and_numbers_are_means_over_everything() -> None:
+    logits, bits, numbers = floats(8, 3), RANDOM.integers(0, 2, (8, 3)), floats(8, 3)
+    truth = F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(bits).float())
+    assert loss_of(choose(logits, bits, link=Link.SIGMOID), logits) == pytest.approx(truth.item(), rel=1e-5)
+    expected = np.square(logits - numbers).mean() / numbers.var(0).mean()
+    assert loss_of(choose(logits, numbers), logits) == pytest.approx(expected, rel=1e-5)

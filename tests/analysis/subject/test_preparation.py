@@ -1,58 +1,21 @@
 """A model made ready: its batch, loss, trunk and precision."""
 
 import numpy as np
-import onnx.parser
 import pytest
 import torch
-from onnx import numpy_helper
-from torch import nn
 
 from analysis.errors import BadBatch, BadOptions, NothingToTrain
 from analysis.facts import Provenance
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import in_float64, prepare, variant
-from analysis.subject.subject import uses_batch_statistics
-from tests.gallery import CLASSES, INPUTS, ResidualNetwork, export, he, images, mlp, npz, seeded, vectors, xavier
+from tests.analysis.text_models import drawn, written
+from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
 
 OPTIONS = AnalysisOptions()
 
 
-def written(signature: str, nodes: str, **weights: np.ndarray) -> bytes:
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> net {signature} {{ {nodes} }}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
-
-
-def drawn(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-
-
 # ------------------------------------------------------------------ the batch
-
-
-def test_inputs_and_targets_are_those_of_the_batch_in_the_order_of_the_graph() -> None:
-    model = written(
-        "(float[N,3] b, float[N,4] a) => (float[N,2] y)", "p = MatMul(a, A) q = MatMul(b, B) y = Add(p, q)",
-        A=drawn(4, 2), B=drawn(3, 2),
-    )  # fmt: skip
-    a, b, target = drawn(8, 4), drawn(8, 3) + 1, np.arange(8) % 2
-    subject = prepare(check_model(model), npz(a=a, b=b, target=target), OPTIONS)
-    inputs, targets = subject.tensors()
-    np.testing.assert_array_equal(inputs[0].numpy(), b)
-    np.testing.assert_array_equal(inputs[1].numpy(), a)
-    np.testing.assert_array_equal(targets.numpy(), target)
-    chosen, labels = subject.tensors([5, 1])
-    np.testing.assert_array_equal(chosen[1].numpy(), a[[5, 1]])
-    np.testing.assert_array_equal(labels.numpy(), target[[5, 1]])
-
-
-def test_the_loss_is_that_of_torch_on_onnxruntime_s_function() -> None:
-    module = seeded(lambda: nn.Sequential(nn.Linear(INPUTS, 16), nn.Tanh(), nn.Linear(16, CLASSES)))
-    subject = prepare(check_model(export(module, torch.zeros(2, INPUTS))), vectors(), OPTIONS)
-    inputs, targets = subject.tensors()
-    expected = nn.functional.cross_entropy(module(inputs[0]), targets)
-    assert float(subject.loss(inputs, targets).detach()) == pytest.approx(float(expected.detach()), rel=1e-6)
 
 
 def test_a_made_up_batch_has_the_size_that_was_asked_for_and_is_the_same_for_a_seed() -> None:
@@ -127,7 +90,7 @@ def test_a_graph_s_own_loss_ends_the_trunk_at_its_last_layer() -> None:
     assert float(subject.loss(inputs, targets).detach()) == pytest.approx(float(expected), rel=1e-4)
 
 
-# ------------------------------------------------------------------ precision, weights, variants
+# ------------------------------------------------------------------ precision, variants
 
 
 def test_twice_the_digits_change_nothing_but_rounding() -> None:
@@ -143,18 +106,6 @@ def test_twice_the_digits_change_nothing_but_rounding() -> None:
     assert one != other
 
 
-def test_weights_are_the_present_ones() -> None:
-    subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), AnalysisOptions(freeze=("w1",)))
-    stored = dict(subject.weights())
-    with torch.no_grad():
-        subject.converted.initializers["w0"].fill_(0.5)
-    present = subject.weights()
-    assert (present["w0"] == 0.5).all()
-    assert not np.array_equal(present["w0"], np.asarray(subject.model.weights["w0"]))
-    np.testing.assert_array_equal(present["w1"], stored["w1"])
-    assert present.keys() == dict(subject.model.weights).keys()
-
-
 def test_an_edited_model_keeps_batch_loss_and_what_is_frozen() -> None:
     baseline = prepare(check_model(mlp(4, "Relu", he())), vectors(), AnalysisOptions(freeze=("w1",)))
     edited = variant(baseline, check_model(mlp(4, "Tanh", he())), OPTIONS)
@@ -163,42 +114,3 @@ def test_an_edited_model_keeps_batch_loss_and_what_is_frozen() -> None:
     assert "w1" not in edited.converted.initializers
     assert {layer.activation for layer in edited.layers} == {"Tanh", None}
     assert not torch.equal(edited.loss(*edited.tensors()), baseline.loss(*baseline.tensors()))
-
-
-# ------------------------------------------------------------------ batch statistics
-
-
-@pytest.mark.parametrize(("samples", "side", "enough"), [(2, 4, True), (2, 2, False), (31, 1, False), (32, 1, True)])
-def test_values_per_channel_decide_about_batch_statistics(samples: int, side: int, enough: bool) -> None:
-    """Samples times positions, at least 32."""
-    ones = np.ones(3, np.float32)
-    model = written(
-        f"(float[N,2,{side},{side}] x) => (float[N,3,{side},{side}] y)",
-        "c = Conv(x, K) n = BatchNormalization(c, g, s, m, v) y = Relu(n)", K=drawn(3, 2, 1, 1), g=ones, s=ones, m=ones,
-        v=ones,
-    )  # fmt: skip
-    x = drawn(samples, 2, side, side)
-    subject = prepare(check_model(model), npz(x=x, target=drawn(samples, 3, side, side)), OPTIONS)
-    assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0]) is enough
-
-
-def test_the_narrowest_normalisation_decides() -> None:
-    """Plenty of pixels in the stem, few samples behind the pooling."""
-
-    class Pooled(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.narrow, self.head = ResidualNetwork(8, 1), nn.BatchNorm1d(10), nn.Linear(10, CLASSES)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(torch.relu(self.narrow(self.body(x))))
-
-    model = check_model(export(seeded(Pooled), torch.zeros(2, 3, 16, 16), keep_batch_norm=True))
-    for samples, enough in ((16, False), (64, True)):
-        subject = prepare(model, images(samples), OPTIONS)
-        assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0]) is enough
-
-
-def test_without_batch_normalisation_there_is_nothing_to_decide() -> None:
-    subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), OPTIONS)
-    assert not uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0])

@@ -1,47 +1,27 @@
+import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from analysis.facts import Outcome, ProbeKind
+from analysis.facts import Clip, ClipKind, GradientStep, Outcome, ProbeKind
 from analysis.measure.readable import split
 from analysis.model import check_model
 from analysis.options import AnalysisOptions, OptimizerName
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID, NO_STEP, Training, kind_for, minibatches_of
+from analysis.training.grid import GRID, NO_STEP, Training, minibatches_of
 from analysis.training.outcome import outcome_of
-from analysis.training.probe import _Session, probe
-from analysis.training.updates import update_of
-from tests.gallery import he, mlp, vectors, xavier
+from analysis.training.probe import _Session, probe, with_patience
+from tests.analysis.experiment.small_cells import probe_of, run
+from tests.gallery import CLASSES, INPUTS, he, mlp, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
     return prepare(check_model(model), vectors(samples), AnalysisOptions())
-
-
-@pytest.mark.parametrize(
-    ("training", "truth"),
-    [
-        (Training(OptimizerName.SGD, 0.1), lambda weights: torch.optim.SGD(weights, 0.1, momentum=0.9)),
-        (Training(OptimizerName.ADAM, 3e-3), lambda weights: torch.optim.Adam(weights, 3e-3)),
-    ],
-)
-def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
-    generator = torch.Generator().manual_seed(0)
-    shapes = [(3, 4), (5,), (2, 2, 2)]
-    ours = [torch.randn(shape, generator=generator) for shape in shapes]
-    theirs = [torch.nn.Parameter(weight.clone()) for weight in ours]
-    optimizer, update = truth(theirs), update_of(training)  # type: ignore[operator]
-    for _ in range(7):
-        gradients = [torch.randn(shape, generator=generator) for shape in shapes]
-        for weight, gradient in zip(theirs, gradients, strict=True):
-            weight.grad = gradient.clone()
-        optimizer.step()
-        update(ours, gradients)
-    for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other.detach())
 
 
 def test_weights_are_restored_to_the_last_bit() -> None:
@@ -96,57 +76,6 @@ def test_the_same_seed_gives_the_same_probe() -> None:
     assert probe(subject, **arguments) == probe(subject, **arguments)  # type: ignore[arg-type]
 
 
-def test_192_samples_test_learning_and_fewer_memorising() -> None:
-    assert kind_for(191) is ProbeKind.MEMORIZING
-    assert kind_for(192) is ProbeKind.LEARNING
-
-
-@pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
-def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
-    minibatches = list(minibatches_of(range(samples), ProbeKind.LEARNING, 0, 50))
-    assert len(minibatches) == 50
-    assert all(len(set(rows)) == size for rows in minibatches)
-    per_epoch = samples // size
-    first_epoch = [row for rows in minibatches[:per_epoch] for row in rows]
-    assert len(set(first_epoch)) == len(first_epoch)
-
-
-@pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
-def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
-    minibatches = list(minibatches_of(range(samples), ProbeKind.MEMORIZING, 0, 20))
-    assert len(minibatches) == 20
-    assert all(rows == minibatches[0] for rows in minibatches)
-    assert len(minibatches[0]) == size
-
-
-@pytest.mark.parametrize(
-    ("curve", "outcome"),
-    [
-        ([1.0, 0.8, 0.6], Outcome.LEARNT),
-        ([1.0, 0.98, 0.95], Outcome.SLOW),
-        ([1.0, 1.001, 0.999], Outcome.STALLED),
-        ([1.0, 3.0, 9.0], Outcome.DIVERGED),
-        ([1.0, math.nan], Outcome.DIVERGED),
-        ([1.0, 1.6, 0.9, 1.7, 0.95, 1.6, 1.0], Outcome.OSCILLATING),
-        ([1e6, 1e6, 1e6], Outcome.STALLED),
-    ],
-)
-def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
-    assert outcome_of(curve, [], 0.7) is outcome
-
-
-@pytest.mark.parametrize(
-    ("held_out", "outcome"),
-    [
-        ([1.0, 0.6, 1.4], Outcome.LEARNT),  # before it began to learn the others by heart
-        ([1.0, 0.9, 1.2], Outcome.SLOW),
-        ([1.0, 1.1, 1.6], Outcome.STALLED),
-    ],
-)
-def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
-    assert outcome_of([1.0, 0.5, 0.01], held_out, 0.7) is outcome
-
-
 @pytest.mark.parametrize(("late", "learnt"), [(False, 0.7), (True, 0.2)])
 def test_a_run_that_stops_early_has_learnt_though_the_other_samples_are_a_third_harder(
     late: bool, learnt: float
@@ -180,3 +109,189 @@ def test_samples_held_out_are_not_trained_on() -> None:
     assert len(by_step) >= 50
     assert set().union(*by_step) == set(trained)
     assert len(proof.runs[0].held_out) == 6
+
+
+# ------------------------------------------------------------------ against torch
+
+
+CLIPPED = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=0.3), weight_decay=0.1)
+
+
+def original(model: bytes) -> nn.Sequential:
+    """The network of `mlp(3, "Tanh", ..)` as a torch module."""
+    weights = check_model(model).weights
+    module = nn.Sequential(nn.Linear(INPUTS, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, CLASSES))
+    with torch.no_grad():
+        for place, linear in enumerate((module[0], module[2], module[4])):
+            linear.weight.copy_(torch.from_numpy(np.array(weights[f"w{place}"])))
+            linear.bias.copy_(torch.from_numpy(np.array(weights[f"b{place}"])))
+    return module
+
+
+@pytest.mark.parametrize(("kind", "steps"), [(ProbeKind.MEMORIZING, 20), (ProbeKind.LEARNING, 50)])
+@pytest.mark.parametrize("recipe", GRID)
+@pytest.mark.parametrize("step", [NO_STEP, CLIPPED])
+def test_a_run_is_the_training_that_torch_would_do(
+    kind: ProbeKind, steps: int, recipe: Training, step: GradientStep
+) -> None:
+    content = mlp(3, "Tanh", xavier())
+    subject, module = subject_of(content), original(content)
+    proof = probe(subject, kind=kind, grid=[recipe], seeds=(5,), training=False, to_the_end=True, step=step)
+    assert (proof.kind, proof.steps, proof.samples, proof.held_out, proof.late) == (kind, steps, 256, 0, False)
+    (run,) = proof.runs
+    assert (run.optimizer, run.learning_rate, run.seed) == (recipe.optimizer.value, recipe.learning_rate, 5)
+    assert run.momentum == (0.9 if recipe.optimizer is OptimizerName.SGD else None)
+    batch = np.load(io.BytesIO(vectors()))
+    x, target = torch.from_numpy(batch["x"]), torch.from_numpy(batch["target"])
+    shares = np.bincount(batch["target"]) / len(batch["target"])
+    chance = -sum(share * math.log(share) for share in shares if share)
+    start = [weight.detach().clone() for weight in module.parameters()]
+    optimizer = (
+        torch.optim.SGD(module.parameters(), recipe.learning_rate, momentum=0.9)
+        if recipe.optimizer is OptimizerName.SGD
+        else torch.optim.Adam(module.parameters(), recipe.learning_rate)
+    )
+    curve = []
+    minibatches = list(minibatches_of(range(256), kind, 5, steps))
+    assert proof.minibatch == len(minibatches[0])
+    for rows in minibatches:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(module(x[rows]), target[rows])
+        loss.backward()
+        if step.clip is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), step.clip.max_norm)
+        for weight in module.parameters():
+            assert weight.grad is not None
+            weight.grad += step.weight_decay * weight.detach()
+        optimizer.step()
+        curve.append(float(loss.detach()) / chance)
+    asked = minibatches[0] if kind is ProbeKind.MEMORIZING else range(256)
+    curve.append(float(nn.functional.cross_entropy(module(x[[*asked]]), target[[*asked]]).detach()) / chance)
+    assert run.curve == pytest.approx(curve, rel=1e-3)
+    assert proof.best_loss_over_chance == run.curve[-1]
+    end = list(module.parameters())
+    norms = [math.sqrt(sum(float(each.detach().square().sum()) for each in weights)) for weights in (start, end)]
+    assert (run.weight_norm.start, run.weight_norm.end) == pytest.approx(norms, rel=1e-5)
+    for layer, place in (("layer-01", 0), ("layer-02", 2), ("layer-03", 4)):
+        before = torch.cat([each.flatten() for each in start[place : place + 2]])
+        after = torch.cat([each.detach().flatten() for each in end[place : place + 2]])
+        assert run.moved[layer] == pytest.approx(float((after - before).norm() / before.norm()), rel=1e-3)
+
+
+def test_a_layer_of_zeros_has_no_length_to_move_by() -> None:
+    def draw(_: np.random.Generator, fan_out: int, fan_in: int) -> np.ndarray:
+        return np.zeros((fan_out, fan_in)) if fan_out == CLASSES else np.full((fan_out, fan_in), 0.01)
+
+    proof = probe(
+        subject_of(mlp(2, "Tanh", draw)), kind=ProbeKind.MEMORIZING, grid=GRID[:1], seeds=(0,), training=False
+    )
+    assert [*proof.runs[0].moved] == ["layer-01"]
+
+
+# ------------------------------------------------------------------ when a run is over
+
+
+def session(
+    minibatches: Sequence[Sequence[int]], *, held_out: Sequence[int] = (), to_the_end: bool = False, late: bool = False
+) -> _Session:
+    return _Session(
+        subject_of(mlp(2, "Relu", he())), [0, 1], held_out, minibatches, 1.0,
+        training=False, to_the_end=to_the_end, late=late, step=NO_STEP, tick=int,
+    )  # fmt: skip
+
+
+ONE, TWO = ([[0, 1]] * 2, [[0], [1]])
+
+
+@pytest.mark.parametrize(
+    ("minibatches", "curve", "over"),
+    [
+        (ONE, [0.5], False),
+        (ONE, [0.49], True),
+        (ONE, [0.2, 0.6], False),
+        (TWO, [0.4] * 4, False),  # five minibatches have to agree
+        (TWO, [0.4] * 5, True),
+        (TWO, [0.5] * 5, False),
+        (TWO, [9.0, 0.4, 0.4, 0.4, 0.4, 0.89], True),  # on average
+        (TWO, [0.4, 0.4, 0.4, 0.4, 0.91], False),
+    ],
+)
+def test_a_run_is_over_under_half_of_chance(
+    minibatches: Sequence[Sequence[int]], curve: list[float], over: bool
+) -> None:
+    assert session(minibatches).is_over(curve, []) is over
+    assert not session(minibatches, to_the_end=True).is_over(curve, [])
+
+
+@pytest.mark.parametrize("which", [{"late": True}, {"held_out": [2]}])
+def test_a_late_run_or_one_that_is_asked_about_other_samples_goes_on_to_015(which: dict[str, object]) -> None:
+    for end, over in ((0.15, False), (0.149, True)):
+        assert session(TWO, **which).is_over([end] * 5, []) is over  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("held_out", "over"), [([1.0, 0.5], False), ([1.0, 0.49], True), ([0.4, 0.6], False)])
+def test_a_run_is_over_when_the_last_look_at_samples_held_out_says_so(held_out: list[float], over: bool) -> None:
+    assert session(TWO, held_out=[2]).is_over([1.0], held_out) is over
+    assert not session(TWO, held_out=[2], to_the_end=True).is_over([1.0], held_out)
+
+
+def test_a_loss_that_is_no_number_ends_a_run_at_once() -> None:
+    def draw(random: np.random.Generator, fan_out: int, fan_in: int) -> np.ndarray:
+        return random.normal(0, 1e20, (fan_out, fan_in))
+
+    subject = subject_of(mlp(3, "Relu", draw))
+    proof = probe(subject, kind=ProbeKind.LEARNING, grid=GRID[:1], seeds=(0,), training=False, hold_out=True)
+    assert len(proof.runs[0].curve) == 1
+    assert proof.runs[0].outcome is Outcome.DIVERGED
+    assert proof.best_loss_over_chance == math.inf
+
+
+@pytest.mark.parametrize(("late", "outcome"), [(False, Outcome.LEARNT), (True, Outcome.SLOW)])
+def test_what_is_given_more_time_has_to_come_further(late: bool, outcome: Outcome) -> None:
+    subject = subject_of(mlp(3, "Tanh", xavier()))
+    proof = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=[Training(OptimizerName.SGD, 0.003)], seeds=(0,), training=False,
+        to_the_end=True, late=late,
+    )  # fmt: skip
+    assert 0.2 < proof.runs[0].end < 0.92
+    assert (proof.runs[0].outcome, proof.late) == (outcome, late)
+
+
+def test_a_longer_training_has_as_many_times_the_steps() -> None:
+    subject = subject_of(mlp(3, "Tanh", xavier()))
+    ticks = []
+    proof = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=GRID[1:2], seeds=(0, 1), training=False, to_the_end=True, lengthen=3,
+        tick=lambda: ticks.append(1),
+    )  # fmt: skip
+    assert proof.steps == 60
+    assert [len(run.curve) for run in proof.runs] == [61, 61]
+    assert len(ticks) == 120
+
+
+def test_every_seed_starts_from_the_weights_that_are_prepared_for_it() -> None:
+    subject = subject_of(mlp(3, "Tanh", xavier()))
+
+    def prepare_weights(seed: int) -> None:
+        with torch.no_grad():
+            for weight in subject.converted.initializers.values():
+                weight.fill_(0.1 * (seed + 1))
+
+    proof = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=GRID[:2], seeds=(0, 2), training=False, prepare=prepare_weights
+    )
+    count = sum(weight.numel() for weight in subject.converted.initializers.values())
+    starts = [run.weight_norm.start for run in proof.runs]
+    assert starts == pytest.approx([0.1 * math.sqrt(count)] * 2 + [0.3 * math.sqrt(count)] * 2, rel=1e-5)
+
+
+# ------------------------------------------------------------------ patience
+
+
+def test_runs_that_went_on_take_the_place_of_those_that_had_not_learnt() -> None:
+    runs = [run(0.3, seed, "adam") for seed in (0, 1)] + [run(0.9, seed, rate=0.01) for seed in (0, 1)]
+    longer = [run(0.1, 0, rate=0.01), run(0.8, 1, rate=0.01), run(0.7, 0, rate=0.001), run(0.2, 1, rate=0.001)]
+    whole = with_patience(probe_of(*runs), probe_of(*longer, steps=200))
+    assert whole.runs == (*runs[:2], *longer)
+    assert (whole.steps, whole.late) == (200, True)
+    assert whole.best_loss_over_chance == 0.2  # of seed 0: 0.1, of seed 1: 0.2

@@ -1,16 +1,42 @@
 """Grid, seeds, patience and budget of the short trainings."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from analysis.clock import BUDGET_REACHED
-from analysis.facts import Outcome, Probe
-from analysis.options import AnalysisOptions
+import analysis.training.trainer
+from analysis.clock import BUDGET_REACHED, Clock, OutOfTime, Progress
+from analysis.facts import (
+    Clip,
+    ClipKind,
+    GradientStep,
+    Measurement,
+    NonFinite,
+    Outcome,
+    Probe,
+    ProbeKind,
+    Run,
+    TimeProfile,
+)  # fmt: skip
+from analysis.model import check_model
+from analysis.options import AnalysisOptions, OptimizerName
+from analysis.subject.preparation import prepare
+from analysis.subject.subject import Subject
+from analysis.training.grid import GRID, NO_STEP, THOROUGH_GRID, Training
+from analysis.training.probe import probe
+from analysis.training.trainer import Trainer, labels_are_readable
+from tests.analysis.diagnosis.builders import flow, measurement
 from tests.analysis.experiment.experiments import experiment, out_of_time_after
+from tests.analysis.experiment.small_cells import probe_of, run
 from tests.gallery import export, he, mlp, npz, seeded, vectors, xavier
 from tests.gallery.tasks import sequences
+
+MLP = mlp(3, "Tanh", xavier())
 
 
 def test_ones_own_optimiser_is_one_more_run() -> None:
@@ -140,3 +166,380 @@ def test_a_budget_that_ends_in_the_middle_of_the_probe_ends_it_and_is_said(
     assert cells.clock.left_out == [(what, BUDGET_REACHED)]
     for weight, own in zip(cells.structures.unchanged.converted.initializers.values(), before, strict=True):
         torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)
+
+
+# ------------------------------------------------------------------ what is decided, with trainings that are rehearsed
+
+
+@dataclass
+class Rehearsal:
+    """Probes as they are told in advance, and what was asked for."""
+
+    probes: list[Probe]
+    asked: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, subject: Subject, **asked: Any) -> Probe:
+        self.asked.append({"subject": subject, **asked})
+        for _ in range(3):
+            asked["tick"]()
+        return self.probes.pop(0)
+
+
+@pytest.fixture
+def rehearse(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Rehearsal]:
+    def begin(*probes: Probe) -> Rehearsal:
+        rehearsal = Rehearsal([*probes])
+        monkeypatch.setattr(analysis.training.trainer, "probe", rehearsal)
+        return rehearsal
+
+    return begin
+
+
+def trainer_of(
+    samples: int = 256,
+    *,
+    holds_out: bool = False,
+    content: bytes = MLP,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Trainer:
+    chosen = AnalysisOptions(**options)
+    subject = prepare(check_model(content), vectors(samples), chosen)
+    return Trainer(subject, chosen, Clock(1000.0, progress), holds_out=holds_out)
+
+
+Rehearse = Callable[..., Rehearsal]
+
+
+def gridded(*ends: float, **facts: Any) -> Probe:
+    """One run for each rate of the grid: SGD at 0.1 and 0.01, Adam."""
+    runs = (run(end, 0, each.optimizer.value, each.learning_rate) for end, each in zip(ends, GRID, strict=False))
+    return probe_of(*runs, **facts)
+
+
+@pytest.mark.parametrize(("shares", "readable"), [
+    ((), False), ((None,), False), ((0.69,), False), ((0.7,), True), ((0.1, None, 0.9), True),
+])  # fmt: skip
+def test_labels_are_readable_where_a_straight_line_names_seven_in_ten(
+    shares: tuple[float | None, ...], readable: bool
+) -> None:
+    profile = TimeProfile(node="rnn", direction="forward", gradient_log10=(0.0,))
+    profiles = tuple(replace(profile, readable_share=share) for share in shares)
+    assert labels_are_readable(measurement(through_time=profiles)) is readable
+
+
+def test_three_seeds_follow_the_one_of_the_options() -> None:
+    assert trainer_of(seed=7).seeds == (7, 8, 9)
+
+
+@pytest.mark.parametrize(
+    ("options", "more"),
+    [
+        ({}, []),
+        ({"learning_rate": 0.5}, [Training(OptimizerName.SGD, 0.5)]),
+        ({"learning_rate": 0.5, "optimizer": "adam"}, [Training(OptimizerName.ADAM, 0.5)]),
+        ({"optimizer": "adam"}, []),
+    ],
+)
+def test_ones_own_rate_comes_last_and_is_one_of_sgd_unless_said(options: dict[str, Any], more: list[Training]) -> None:
+    assert [*trainer_of(**options).grid] == [*GRID, *more]
+    assert [*trainer_of(effort="thorough", **options).grid] == [*THOROUGH_GRID, *more]
+
+
+def test_nothing_trains_at_effort_quick_without_chance_or_budget_and_the_reason_is_noted() -> None:
+    assert trainer_of().may_train("it")
+    assert trainer_of(effort="thorough").may_train("it")
+    quick, equal, spent = trainer_of(effort="quick"), trainer_of(), trainer_of()
+    blind = replace(equal.baseline, objective=replace(equal.baseline.objective, chance=None, absent_chance="equal"))
+    equal, spent = replace(equal, baseline=blind), replace(spent, clock=Clock(-1.0, None))
+    for trainer, reason in ((quick, "effort is quick"), (equal, "equal"), (spent, BUDGET_REACHED)):
+        assert not trainer.may_train("it")
+        assert trainer.clock.left_out == [("it", reason)]
+        assert trainer.probe_unchanged(measurement()) is None
+
+
+def test_a_probe_tells_how_far_it_is_fifteen_times(rehearse: Rehearse) -> None:
+    told: list[float] = []
+    trainer = trainer_of(progress=lambda _, fraction: told.append(fraction))
+    rehearsal = rehearse(gridded(0.5))
+    ticks = iter(range(150))
+
+    def steps(subject: Subject, **asked: Any) -> Probe:
+        for _ in ticks:
+            asked["tick"]()
+        return rehearsal(subject, **asked)
+
+    analysis.training.trainer.probe = steps  # type: ignore[assignment]
+    trainer.train(trainer.baseline, ProbeKind.LEARNING, (0,), measurement(), tell=True)
+    assert told[:15] == pytest.approx([0.2 + 0.15 * at / 15 for at in range(15)])
+    assert len(told) == 16  # and once more behind the end
+
+
+def test_the_unchanged_model_says_how_far_it_is_and_so_does_its_patience(rehearse: Rehearse) -> None:
+    for proof, times in ((gridded(0.3, 0.3, 0.3), 1), (gridded(0.9, 0.9, 0.9), 2)):
+        told: list[float] = []
+        rehearse(proof, gridded(0.1, 0.1, 0.1))
+        trainer_of(progress=lambda _, fraction, told=told: told.append(fraction)).probe_unchanged(measurement())
+        assert len(told) == times  # the first of three steps each
+
+
+def test_a_training_says_nothing_unless_told_to(rehearse: Rehearse) -> None:
+    told: list[float] = []
+    trainer = trainer_of(progress=lambda _, fraction: told.append(fraction))
+    rehearse(gridded(0.5))
+    trainer.train(trainer.baseline, ProbeKind.LEARNING, (0,), measurement())
+    assert told == []
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_normalisations_train_as_they_were_measured(statistics: bool, rehearse: Rehearse) -> None:
+    trainer, rehearsal = trainer_of(), rehearse(gridded(0.5))
+    trainer.prove(trainer.baseline, (0,), measurement(batch_statistics=statistics))
+    assert rehearsal.asked[0]["training"] is statistics
+
+
+@pytest.mark.parametrize(
+    ("samples", "holds_out", "kind", "lengthen", "to_the_end", "hold_out"),
+    [
+        (256, False, ProbeKind.MEMORIZING, 1, True, False),
+        (64, False, ProbeKind.MEMORIZING, 1, True, False),
+        (64, True, ProbeKind.MEMORIZING, 1, True, False),
+        (256, True, ProbeKind.LEARNING, 2, False, True),
+    ],
+)  # fmt: skip
+def test_treatments_are_put_to_one_batch_or_to_samples_held_out(
+    samples: int, holds_out: bool, kind: ProbeKind, lengthen: int, to_the_end: bool, hold_out: bool, rehearse: Rehearse
+) -> None:
+    trainer, rehearsal = trainer_of(samples, holds_out=holds_out), rehearse(gridded(0.5))
+    step = GradientStep(weight_decay=0.5)
+    trainer.prove(trainer.baseline, (0, 1), measurement(), print, step)
+    (asked,) = rehearsal.asked
+    assert (asked["kind"], asked["lengthen"], asked["to_the_end"]) == (kind, lengthen, to_the_end)
+    assert (asked["hold_out"], asked["late"]) == (hold_out, False)
+    assert (asked["seeds"], asked["prepare"], asked["step"], asked["grid"]) == ((0, 1), print, step, GRID)
+
+
+# ------------------------------------------------------------------ minibatches for a treatment
+
+
+@pytest.mark.parametrize(
+    ("sgd_alone", "answers", "asked", "learns"),
+    [
+        (False, [0.9, 0.9, 0.9], [("adam", 0.003), ("sgd", 0.01), ("sgd", 0.1)], False),
+        (False, [0.9, 0.1], [("adam", 0.003), ("sgd", 0.01)], True),
+        (False, [0.1], [("adam", 0.003)], True),
+        (True, [0.9, 0.9], [("sgd", 0.01), ("sgd", 0.1)], False),
+    ],
+)
+def test_the_rate_that_did_best_on_one_batch_goes_first(
+    sgd_alone: bool, answers: list[float], asked: list[tuple[str, float]], learns: bool, rehearse: Rehearse
+) -> None:
+    trainer = trainer_of(seed=4)
+    on_one_batch = measurement(probe=gridded(0.6, 0.4, 0.2))
+    rehearsal = rehearse(
+        *(probe_of(run(end, 4, optimizer, rate)) for end, (optimizer, rate) in zip(answers, asked, strict=True))
+    )
+    assert trainer.learns(trainer.baseline, on_one_batch, int, NO_STEP, sgd_alone=sgd_alone) is learns
+    grids = [[(each.optimizer.value, each.learning_rate) for each in one["grid"]] for one in rehearsal.asked]
+    assert grids == [[each] for each in asked]
+    for one in rehearsal.asked:
+        assert (one["seeds"], one["kind"], one["lengthen"], one["late"]) == ((4,), ProbeKind.LEARNING, 4, True)
+        assert one["to_the_end"] is False
+
+
+# ------------------------------------------------------------------ patience
+
+
+def diverged(rate: float, optimizer: str = "sgd", seed: int = 0) -> Run:
+    return run(9.0, seed, optimizer, rate, outcome=Outcome.DIVERGED)
+
+
+def going_on(
+    proof: Probe, rehearse: Rehearse, patient: Measurement | None = None
+) -> tuple[Probe, list[tuple[str, float]] | None]:
+    """What the unchanged model's probe comes to, and the rates that were given more time."""
+    trainer = trainer_of()
+    rehearsal = rehearse(proof, gridded(0.1, 0.1, 0.1, steps=200))
+    found = trainer.probe_unchanged(patient or measurement())
+    assert found is not None
+    if len(rehearsal.asked) == 1:
+        return found, None
+    first, more = rehearsal.asked
+    assert (first["lengthen"], first["late"], first["seeds"]) == (1, False, (0,))
+    assert (more["lengthen"], more["late"], more["kind"]) == (4, True, ProbeKind.LEARNING)
+    assert more["seeds"] == (0,)
+    return found, [(each.optimizer.value, each.learning_rate) for each in more["grid"]]
+
+
+SGD_LARGE, SGD_SMALL, ADAM = (("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003))
+
+
+@pytest.mark.parametrize(
+    ("ends", "more"),
+    [
+        ((0.9, 0.9, 0.9), [SGD_LARGE, SGD_SMALL, ADAM]),
+        ((0.9, 0.3, 0.9), [ADAM]),  # one rate that learns is enough
+        ((0.3, 0.9, 0.9), [ADAM]),
+        ((0.9, 0.9, 0.3), [SGD_LARGE, SGD_SMALL]),
+        ((0.9, 0.3, 0.3), None),
+    ],
+)
+def test_an_optimiser_that_has_not_learnt_goes_on_at_all_of_its_rates(
+    ends: tuple[float, ...], more: list[tuple[str, float]] | None, rehearse: Rehearse
+) -> None:
+    found, rates = going_on(gridded(*ends), rehearse)
+    assert rates == more
+    assert (found.late, found.steps) == (more is not None, 50 if more is None else 200)
+
+
+@pytest.mark.parametrize(
+    ("runs", "more"),
+    [
+        ([diverged(0.1), run(0.9, rate=0.01)], [SGD_SMALL]),
+        ([run(0.9), diverged(0.01)], [SGD_LARGE]),
+        ([diverged(0.1), diverged(0.01)], [("sgd", 0.001)]),
+        ([diverged(0.1), run(0.3, rate=0.01)], None),
+    ],
+)
+def test_what_blew_up_does_not_go_on_but_at_a_tenth_where_all_did(
+    runs: list[Run], more: list[tuple[str, float]] | None, rehearse: Rehearse
+) -> None:
+    _, rates = going_on(probe_of(*runs, run(0.3, 0, "adam", 0.003)), rehearse)
+    assert rates == more
+
+
+def test_adam_that_blew_up_is_not_tried_at_a_tenth(rehearse: Rehearse) -> None:
+    _, rates = going_on(probe_of(run(0.3), run(0.3, rate=0.01), diverged(0.003, "adam")), rehearse)
+    assert rates is None
+
+
+def test_what_knows_its_samples_by_heart_does_not_go_on(rehearse: Rehearse) -> None:
+    """It stopped early on what it was trained on, and not for what it was asked."""
+    stopped = run(0.0, 0, "sgd", 0.1, curve=(0.1,) * 50, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
+    whole = run(0.0, 0, "sgd", 0.01, curve=(1.0,) * 51, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
+    proof = probe_of(stopped, whole, run(0.3, 0, "adam", 0.003), held_out=64)
+    _, rates = going_on(proof, rehearse, measurement(recurrent=True))
+    assert rates == [SGD_SMALL]
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "held_out", "waits"), [(False, 0, True), (True, 0, False), (True, 64, True), (False, 64, True)]
+)
+def test_recurrent_networks_go_on_only_where_samples_are_held_out(
+    recurrent: bool, held_out: int, waits: bool, rehearse: Rehearse
+) -> None:
+    proof = gridded(0.9, 0.9, 0.9, held_out=held_out)
+    _, rates = going_on(proof, rehearse, measurement(recurrent=recurrent))
+    assert (rates is not None) is waits
+
+
+def test_what_is_memorised_is_not_waited_for(rehearse: Rehearse) -> None:
+    assert going_on(gridded(1.0, 1.0, 1.0, kind=ProbeKind.MEMORIZING), rehearse)[1] is None
+
+
+def test_thorough_effort_takes_three_seeds_and_twice_as_long(rehearse: Rehearse) -> None:
+    trainer = trainer_of(effort="thorough")
+    rehearsal = rehearse(gridded(0.3, 0.3, 0.3))
+    trainer.probe_unchanged(measurement())
+    assert (rehearsal.asked[0]["seeds"], rehearsal.asked[0]["lengthen"]) == ((0, 1, 2), 2)
+    assert rehearsal.asked[0]["subject"] is trainer.baseline
+    assert rehearsal.asked[0]["prepare"] is None
+    assert rehearsal.asked[0]["step"] == NO_STEP
+
+
+# ------------------------------------------------------------------ a larger rate with clipping
+
+
+LOST = probe_of(run(0.9, 3, "adam", 0.003), run(0.9, 3, "sgd", 0.01), diverged(0.1, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "advised"),
+    [
+        (run(0.3), run(0.2), 1.0),
+        (run(0.2), run(0.3), 0.1),
+        (run(0.5), run(0.1, outcome=Outcome.OSCILLATING), 0.1),
+        (run(0.1, outcome=Outcome.SLOW), run(0.5), 1.0),
+        (run(0.9), run(0.9), None),
+        (run(0.0, curve=(1.0, 0.1), held_out=(1.0, 0.4), outcome=Outcome.LEARNT), run(0.3), 1.0),
+    ],
+)
+def test_of_two_norms_with_which_it_learns_the_one_that_ends_lower_is_advised(
+    small: Run, large: Run, advised: float | None, rehearse: Rehearse
+) -> None:
+    rehearsal = rehearse(probe_of(small), probe_of(large))
+    found = trainer_of().probe_larger_rate(measurement(probe=LOST))
+    assert (None if found is None else found.max_norm) == advised
+    if found is not None:
+        assert found.without == LOST.runs[2]
+        assert found.clipped == {0.1: small, 1.0: large}[found.max_norm]
+    steps = [asked["step"] for asked in rehearsal.asked]
+    assert steps == [GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm)) for norm in (0.1, 1.0)]
+    for asked in rehearsal.asked:
+        assert [*asked["grid"]] == [Training(OptimizerName.SGD, 0.1)]
+        assert (asked["seeds"], asked["kind"], asked["lengthen"]) == ((3,), ProbeKind.LEARNING, 1)
+
+
+def test_clipping_gets_as_many_steps_as_the_run_without(rehearse: Rehearse) -> None:
+    for kind, steps, lengthen in ((ProbeKind.LEARNING, 200, 4), (ProbeKind.MEMORIZING, 40, 2)):
+        rehearsal = rehearse(gridded(0.3), gridded(0.3))
+        trainer_of().probe_larger_rate(measurement(probe=replace(LOST, kind=kind, steps=steps)))
+        assert [(asked["kind"], asked["lengthen"]) for asked in rehearsal.asked] == [(kind, lengthen)] * 2
+
+
+@pytest.mark.parametrize(
+    ("patient", "trained"),
+    [
+        (measurement(probe=LOST), True),
+        (measurement(probe=probe_of(run(5.0, outcome=Outcome.OSCILLATING))), True),
+        (measurement(probe=probe_of(run(0.9, outcome=Outcome.STALLED))), False),
+        (measurement(probe=probe_of(run(0.9, outcome=Outcome.SLOW))), False),
+        (measurement(probe=probe_of(run(0.3), diverged(0.01))), False),
+        (measurement(probe=LOST, flow=flow(-5.0)), False),
+        (measurement(probe=LOST, flow=flow(5.0)), False),
+        (measurement(probe=LOST, flow=flow(1.6)), True),  # grey
+        (measurement(probe=LOST, non_finite=NonFinite(stage="forward", node="a", value="b")), False),
+        (measurement(), False),
+    ],
+)
+def test_clipping_is_tried_where_the_largest_rate_blows_up_a_start_that_is_not_red(
+    patient: Measurement, trained: bool, rehearse: Rehearse
+) -> None:
+    rehearsal = rehearse(gridded(0.3), gridded(0.3))
+    assert (trainer_of().probe_larger_rate(patient) is not None) is trained
+    assert len(rehearsal.asked) == 2 * trained
+
+
+def test_a_budget_that_ends_in_one_of_the_clipped_runs_leaves_the_other(rehearse: Rehearse) -> None:
+    trainer, rehearsal = trainer_of(), rehearse(gridded(0.3))
+
+    def probe(subject: Subject, **asked: Any) -> Probe:
+        if asked["step"].clip.max_norm == 0.1:
+            raise OutOfTime
+        return rehearsal(subject, **asked)
+
+    analysis.training.trainer.probe = probe  # type: ignore[assignment]
+    found = trainer.probe_larger_rate(measurement(probe=LOST))
+    assert found is not None
+    assert found.max_norm == 1.0
+    assert trainer.clock.left_out == [("learning rate 0.1 with clipping at 0.1", BUDGET_REACHED)]
+
+
+@pytest.mark.parametrize(("gain", "depth"), [(3.0, 4), (2.0, 6)])
+def test_the_advised_norm_is_the_one_with_which_the_loss_really_ends_lower(gain: float, depth: int) -> None:
+    cells = experiment(mlp(depth, "Relu", he(gain)), vectors(256))
+    measured = cells.probe_baseline()
+    larger = cells.probe_larger_rate()
+    assert larger is not None
+    assert measured.probe is not None
+    ends = {}
+    for norm in (0.1, 1.0):
+        step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm))
+        proof = probe(
+            cells.structures.unchanged, kind=ProbeKind.LEARNING, grid=GRID[:1], seeds=(0,), training=False, step=step,
+            lengthen=measured.probe.steps // 50,
+        )  # fmt: skip
+        if proof.learns("sgd"):
+            ends[norm] = proof.runs[0].end
+    assert larger.max_norm == min(ends, key=ends.__getitem__)
+    assert larger.clipped.end == ends[larger.max_norm]

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from analysis.graph.attention import find_product
-from tests.analysis.interventions.builders import Bare, composed, experiment, refused
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import Bare, composed, refused
 from tests.gallery import export, mlp, npz, seeded, xavier
 
 X = np.random.default_rng(0).standard_normal((16, 6, 8)).astype(np.float32)

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.analysis.interventions.builders import applied, composed, drawn, experiment, refused
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import applied, composed, drawn, refused
 from tests.gallery import Recurrent, export, mlp, seeded, sequences, vectors, xavier
 
 

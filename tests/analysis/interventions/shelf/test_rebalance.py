@@ -6,7 +6,8 @@ from analysis.facts import Effect
 from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.model.onnx_tools import assemble_proto
-from tests.analysis.interventions.builders import applied, composed, experiment, refused
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import applied, composed, refused
 from tests.gallery import he, mlp, vectors, xavier
 
 

@@ -20,7 +20,8 @@ from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
-from tests.analysis.interventions.builders import bare, experiment, operators, post_norm
+from tests.analysis.experiment.experiments import experiment
+from tests.analysis.interventions.builders import bare, operators, post_norm
 from tests.architectures import ARCHITECTURES, build
 from tests.gallery import ResidualNetwork, Transformer, export, images, mlp, seeded, tokens, vectors, xavier
 

@@ -1,0 +1,67 @@
+"""Which trainings there are, and what each step of them sees."""
+
+import pytest
+
+from analysis.facts import ProbeKind
+from analysis.training.grid import GRID, PATIENCE, THOROUGH_GRID, kind_for, minibatches_of, passes
+
+
+def test_192_samples_test_learning_and_fewer_memorising() -> None:
+    assert kind_for(191) is ProbeKind.MEMORIZING
+    assert kind_for(192) is ProbeKind.LEARNING
+
+
+@pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])
+def test_learning_minibatches_are_epochs_of_shuffled_samples(samples: int, size: int) -> None:
+    minibatches = list(minibatches_of(range(samples), ProbeKind.LEARNING, 0, 50))
+    assert len(minibatches) == 50
+    assert all(len(set(rows)) == size for rows in minibatches)
+    per_epoch = samples // size
+    first_epoch = [row for rows in minibatches[:per_epoch] for row in rows]
+    assert len(set(first_epoch)) == len(first_epoch)
+
+
+@pytest.mark.parametrize(("samples", "size"), [(1, 1), (20, 20), (64, 64), (1000, 64)])
+def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
+    minibatches = list(minibatches_of(range(samples), ProbeKind.MEMORIZING, 0, 20))
+    assert len(minibatches) == 20
+    assert all(rows == minibatches[0] for rows in minibatches)
+    assert len(minibatches[0]) == size
+
+
+@pytest.mark.parametrize("kind", list(ProbeKind))
+def test_minibatches_are_of_the_rows_there_are_and_follow_the_seed(kind: ProbeKind) -> None:
+    rows = list(range(1000, 1300))
+    one, same, other = ([*minibatches_of(rows, kind, seed, 12)] for seed in (0, 0, 1))
+    assert one == same
+    assert one != other
+    assert set().union(*one) <= set(rows)
+
+
+def test_an_epoch_is_used_up_before_the_next_begins() -> None:
+    minibatches = list(minibatches_of(range(192), ProbeKind.LEARNING, 0, 12))
+    for epoch in (minibatches[:6], minibatches[6:]):
+        assert sorted(row for rows in epoch for row in rows) == list(range(192))
+    assert minibatches[:6] != minibatches[6:]
+
+
+def test_what_is_memorised_keeps_the_order_of_the_rows() -> None:
+    (rows,) = minibatches_of(range(1000), ProbeKind.MEMORIZING, 0, 1)
+    assert rows == sorted(rows)
+    assert rows != list(range(64))
+    assert [*minibatches_of([5, 3, 4], ProbeKind.MEMORIZING, 0, 1)] == [[5, 3, 4]]
+
+
+def test_fifty_steps_test_learning_and_twenty_memorising_for_every_run_and_seed() -> None:
+    assert passes(ProbeKind.LEARNING, GRID, (0, 1)) == 50 * 3 * 2
+    assert passes(ProbeKind.MEMORIZING, GRID[:1], (0, 1, 2)) == 20 * 3
+
+
+def test_patience_is_four_times_as_long() -> None:
+    assert PATIENCE == 4
+
+
+def test_the_grid_is_sgd_at_two_rates_and_adam_and_thorough_one_more_of_each() -> None:
+    rates = [(each.optimizer.value, each.learning_rate) for each in THOROUGH_GRID]
+    assert rates == [("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003), ("sgd", 0.001), ("adam", 0.0003)]
+    assert THOROUGH_GRID[:3] == GRID

@@ -1,0 +1,121 @@
+"""Curves written by hand, and what they come to."""
+
+import math
+
+import pytest
+
+from analysis.facts import Outcome
+from analysis.facts import ProbeKind as Kind
+from analysis.options import OptimizerName as Optimizer
+from analysis.training.outcome import LATE, LEARNT, outcome_of
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome"),
+    [
+        ([1.0, 0.8, 0.6], Outcome.LEARNT),
+        ([1.0, 0.98, 0.95], Outcome.SLOW),
+        ([1.0, 1.001, 0.999], Outcome.STALLED),
+        ([1.0, 3.0, 9.0], Outcome.DIVERGED),
+        ([1.0, math.nan], Outcome.DIVERGED),
+        ([1.0, 1.6, 0.9, 1.7, 0.95, 1.6, 1.0], Outcome.OSCILLATING),
+        ([1e6, 1e6, 1e6], Outcome.STALLED),
+    ],
+)
+def test_a_curve_is_read(curve: list[float], outcome: Outcome) -> None:
+    assert outcome_of(curve, [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(("end", "outcome"), [(0.699, Outcome.LEARNT), (0.7, Outcome.SLOW)])
+def test_a_run_has_learnt_that_ends_under_the_limit(end: float, outcome: Outcome) -> None:
+    assert outcome_of([1.0, 0.9, end], [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome"),
+    [
+        ([1.0, 1.5, 2.01], Outcome.DIVERGED),
+        ([1.0, 1.5, 2.0], Outcome.OSCILLATING),  # not over twice chance
+        ([0.9, 1.5, 2.0], Outcome.OSCILLATING),
+        ([0.5, 0.8, 1.9], Outcome.OSCILLATING),  # over twice the start, and not over twice chance
+        ([3.0, 3.0, 5.9], Outcome.OSCILLATING),  # over twice chance, and not over twice the start
+        ([3.0, 3.0, 6.0], Outcome.OSCILLATING),
+        ([3.0, 3.0, 6.1], Outcome.DIVERGED),
+        ([1.0, math.inf, 0.1], Outcome.DIVERGED),  # whatever came after it
+    ],
+)
+def test_a_run_is_thrown_away_that_ends_over_twice_chance_and_twice_its_start(
+    curve: list[float], outcome: Outcome
+) -> None:
+    assert outcome_of(curve, [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome"),
+    [
+        ([1.0, 0.991], Outcome.STALLED),
+        ([1.0, 0.99], Outcome.SLOW),
+        ([0.9, 0.892], Outcome.STALLED),  # a start under chance counts as it is
+        ([0.9, 0.89], Outcome.SLOW),
+        ([2.0, 1.2], Outcome.STALLED),  # one over chance does not
+        ([2.0, 0.98], Outcome.SLOW),
+    ],
+)
+def test_a_run_has_stalled_that_gains_less_than_a_hundredth_on_chance_and_on_its_start(
+    curve: list[float], outcome: Outcome
+) -> None:
+    assert outcome_of(curve, [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(
+    ("curve", "outcome"),
+    [
+        ([1.0, 1.3, 1.0, 1.3, 1.0, 1.0], Outcome.OSCILLATING),  # two of five steps up
+        ([1.0, 1.3, 1.0, 1.0, 1.0, 1.0], Outcome.STALLED),
+        ([1.0, 1.3, 1.0, 1.3, 1.0, 1.0, 1.0], Outcome.STALLED),  # two of six
+        ([4.0, 4.8, 4.0, 4.8, 4.0], Outcome.STALLED),
+        ([1.0, 1.19, 1.0, 1.19, 1.0], Outcome.STALLED),  # by a fifth, and no less
+        ([1.0, 1.21, 1.0, 1.21, 1.0], Outcome.OSCILLATING),
+        ([2.0, 2.5, 2.0, 2.5, 2.0], Outcome.OSCILLATING),  # a fifth of what it was
+        ([4.0, 4.5, 4.0, 4.5, 4.0], Outcome.STALLED),
+        ([-1.0, -0.9, -1.0, -0.9, -1.0, 0.999], Outcome.STALLED),  # a likelihood over 1 has a loss below 0
+        ([1.0, 1.5, 1.0, 1.5, 0.6], Outcome.LEARNT),
+    ],
+)
+def test_a_run_oscillates_that_rises_by_a_fifth_at_two_steps_of_five(curve: list[float], outcome: Outcome) -> None:
+    assert outcome_of(curve, [], 0.7) is outcome
+
+
+@pytest.mark.parametrize(
+    ("held_out", "outcome"),
+    [
+        ([1.0, 0.6, 1.4], Outcome.LEARNT),  # before it began to learn the others by heart
+        ([1.0, 0.699], Outcome.LEARNT),
+        ([1.0, 0.7], Outcome.SLOW),
+        ([1.0, 0.9, 1.2], Outcome.SLOW),
+        ([1.0, 1.1, 1.6], Outcome.STALLED),
+        ([1.0, 0.991], Outcome.STALLED),
+        ([1.0, 0.99], Outcome.SLOW),
+        ([0.9, 0.892], Outcome.STALLED),
+        ([0.9, 0.89], Outcome.SLOW),
+        ([2.0, 1.2], Outcome.STALLED),
+    ],
+)
+def test_what_carries_over_decides_where_samples_are_held_out(held_out: list[float], outcome: Outcome) -> None:
+    assert outcome_of([1.0, 0.5, 0.01], held_out, 0.7) is outcome
+
+
+def test_what_was_thrown_away_after_it_carried_over_has_learnt() -> None:
+    assert outcome_of([1.0, 0.5, math.nan], [1.0, 0.6], 0.7) is Outcome.LEARNT
+    assert outcome_of([1.0, 0.5, math.nan], [1.0, 0.8], 0.7) is Outcome.DIVERGED
+
+
+def test_limits_are_those_that_were_fitted() -> None:
+    """Adam gets further in 50 steps than SGD; one batch is enough when it begins to be known."""
+    assert LEARNT == {
+        (Kind.LEARNING, Optimizer.SGD): 0.7,
+        (Kind.LEARNING, Optimizer.ADAM): 0.8,
+        (Kind.MEMORIZING, Optimizer.SGD): 0.92,
+        (Kind.MEMORIZING, Optimizer.ADAM): 0.92,
+    }
+    assert LATE == 0.2
