@@ -4,6 +4,7 @@ import pytest
 
 from analysis.pipeline import analyze
 from analysis.render.text import WIDTH, render_text
+from tests.analysis.report.analyses import healthy_report, sick_report
 from tests.gallery import he, mlp, vectors, xavier
 
 
@@ -24,7 +25,7 @@ def test_a_summary_fits_a_terminal(model: bytes) -> None:
 
 
 def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
-    text = render_text(analyze(mlp(12, "Sigmoid", xavier()), vectors()))
+    text = render_text(sick_report())
     assert text.splitlines()[0] == "mlp: UNHEALTHY"
     assert "error   GH101 vanishing-gradient [high]" in text
     assert "layer-01 fc0" in text
@@ -34,7 +35,7 @@ def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
 
 
 def test_the_recipe_comes_first() -> None:
-    title, rule, *lines = render_text(analyze(mlp(12, "Sigmoid", xavier()), vectors())).split("\n\n")[0].splitlines()
+    title, rule, *lines = render_text(sick_report()).split("\n\n")[0].splitlines()
     assert (title, set(rule)) == ("mlp: UNHEALTHY", {"="})
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
         "cause",
@@ -47,7 +48,7 @@ def test_the_recipe_comes_first() -> None:
 
 def test_names_from_strangers_cannot_steer_the_terminal() -> None:
     name = "\x1b[2J\u202eevil\n\x00\u2028"
-    report = analyze(mlp(12, "Sigmoid", xavier()), vectors())
+    report = sick_report()
     first = dataclasses.replace(report.layers[0], name=name)
     model = dataclasses.replace(report.model, name=name)
     text = render_text(report.model_copy(update={"layers": (first, *report.layers[1:]), "model": model}))
@@ -56,7 +57,7 @@ def test_names_from_strangers_cannot_steer_the_terminal() -> None:
 
 
 def test_a_healthy_summary_is_short() -> None:
-    text = render_text(analyze(mlp(3, "Relu", he()), vectors()))
+    text = render_text(healthy_report())
     assert "No gradient-flow problem found." in text
     assert "findings" not in text
     assert "remedies" not in text

@@ -1,16 +1,15 @@
 import pytest
 
 from analysis.errors import BadOptions
-from analysis.pipeline import analyze
 from analysis.report import Finding, Report, Severity, Verdict
 from analysis.report.gate import Gate
 from tests.analysis.diagnosis.trials import error
-from tests.gallery import he, mlp, vectors
+from tests.analysis.report.analyses import healthy_report
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Report:
-    return analyze(mlp(3, "Relu", he()), vectors())
+    return healthy_report()
 
 
 def with_finding(report: Report, severity: Severity, verdict: Verdict) -> Report:
