@@ -61,6 +61,7 @@ def dead(*fractions: float | None) -> tuple[LayerStats, ...]:
         ({"loss": loss(230.0, 0.0)}, 0.0),
         ({"stats": dead(0.0, 0.9, 0.7)}, 3 * 0.4),
         ({"stats": dead(0.5, None, 0.0)}, 0.0),
+        ({"stats": tuple(stats(number, activation=None) for number in (1, 2, 3))}, 0.0),
         ({"stats": (stats(1, activation=None), *dead(0.0, 0.9)[1:])}, 3 * 0.4),
         ({"attention": attending(0.9, 0.1, 0.5)}, 3 * 0.3),
         ({"attention": attending(0.4)}, 0.0),
