@@ -129,5 +129,7 @@ def test_only_the_first_of_a_chain_is_named_and_all_that_nothing_explains() -> N
     }  # fmt: skip
     two = found(GH306=WARNING, GH301=WARNING, GH101=ERROR)
     assert two["GH101"].caused_by == ("GH301", "GH306")
+    five = ("GH402", "GH103", "GH101", "GH401", "GH102")
+    assert found(GH303=WARNING, **dict.fromkeys(five, ERROR))["GH303"].caused_by == tuple(sorted(five))
     broken = found(GH303=WARNING, GH101=WARNING, GH203=ERROR)
     assert (broken["GH303"].caused_by, broken["GH203"].caused_by) == (("GH101",), ())

@@ -67,6 +67,15 @@ def test_both_normalisations_have_an_effect_of_their_own() -> None:
     assert (both.decades_rms, both.decades_norm) == (6.0 - 4.0 - 1.0, 6.0 - 1.0 - 2.0)
 
 
+def test_both_are_means_over_the_pairs() -> None:
+    rows = [
+        cell(-6.0, -5.0), cell(-2.0, -4.0, activation="relu"), cell(-5.0, -3.0, initialization="he"),
+        cell(0.0, 1.0, activation="relu", initialization="he"),
+    ]  # fmt: skip
+    effect = factor_effects(rows)["activation=relu"]
+    assert (effect.decades_rms, effect.decades_norm) == ((4.0 + 5.0) / 2, (1.0 + 4.0) / 2)
+
+
 def test_an_interaction_is_the_mean_over_what_else_was_chosen() -> None:
     """1 beyond the sum without residuals, 2 with them."""
     rows = [

@@ -13,6 +13,7 @@ def test_a_margin_is_positive_beyond_the_threshold_and_negative_before_it() -> N
 def test_the_margin_on_a_plain_scale_is_the_logarithm_of_the_ratio() -> None:
     assert over(1000.0, 10.0).margin_decades == pytest.approx(2.0)
     assert over(1.0, 10.0).margin_decades == pytest.approx(-1.0)
+    assert over(0.5, 0.05).margin_decades == pytest.approx(1.0)
     assert under(0.001, 0.1).margin_decades == pytest.approx(2.0)
     assert under(1.0, 0.1).margin_decades == pytest.approx(-1.0)
 
