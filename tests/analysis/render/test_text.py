@@ -1,27 +1,41 @@
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
+from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.text import WIDTH, render_text
+from analysis.report import Report
+from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.report.analyses import healthy_report, sick_report
 from tests.gallery import he, mlp, vectors, xavier
 
+QUICK = parse_options({"effort": "quick"})
+
 
 @pytest.mark.parametrize(
-    "model",
+    "make",
     [
-        mlp(12, "Sigmoid", xavier()),
-        mlp(3, "Relu", he()),
-        mlp(6, "Relu", he(), bias=-8.0),
-        mlp(200, "Tanh", xavier(), width=8),
+        sick_report,
+        healthy_report,
+        lambda: analyze(mlp(6, "Relu", he(), bias=-8.0), vectors()),
+        lambda: analyze(mlp(200, "Tanh", xavier(), width=8), vectors(), QUICK),  # in full it would use up its budget
+        lambda: report_of(left_out=[(f"treatment {number} " * 9, "budget_seconds reached") for number in range(9)]),
     ],
-    ids=["sick", "healthy", "dead", "deep"],
+    ids=["sick", "healthy", "dead", "deep", "cut"],
 )
-def test_a_summary_fits_a_terminal(model: bytes) -> None:
-    text = render_text(analyze(model, vectors()))
+def test_a_summary_fits_a_terminal(make: Callable[[], Report]) -> None:
+    text = render_text(make())
     assert all(len(line) <= WIDTH for line in text.splitlines())
     assert text.endswith("\n")
+
+
+def test_of_what_was_left_out_five_are_told_and_the_rest_is_counted() -> None:
+    told = render_text(report_of(left_out=[(f"treatment {number}", "budget") for number in range(7)]))
+    assert told.endswith("  treatment 4: budget\n  and 2 more\n")
+    told = render_text(report_of(left_out=[(f"treatment {number}", "budget") for number in range(5)]))
+    assert told.endswith("  treatment 4: budget\n")
 
 
 def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
