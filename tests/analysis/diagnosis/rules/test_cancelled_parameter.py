@@ -11,6 +11,7 @@ INFO = Severity.INFO
     ("changes", "expected"),
     [
         (anatomy(cancelled={"b1": "BatchNormalization"}), INFO),
+        (anatomy(), None),
     ],
 )
 def test_a_parameter_that_something_takes_out_again_is_a_remark(

@@ -12,6 +12,7 @@ ERROR = Severity.ERROR
     [
         (remembering(growth_decades=3.5), ERROR),
         (remembering(growth_decades=2.5), None),
+        (remembering(growth_decades=3.0), None),
     ],
 )
 def test_growth_through_time_beyond_three_decades_is_an_error(

@@ -11,6 +11,8 @@ INFO = Severity.INFO
     ("changes", "expected"),
     [
         (anatomy(layer_scales={"gamma": 1e-6}), INFO),
+        (anatomy(layer_scales={"gamma": 0.1}), INFO),
+        (anatomy(layer_scales={"gamma": 0.11}), None),
     ],
 )
 def test_a_small_learnt_factor_is_a_remark(changes: dict[str, object], expected: Severity | None) -> None:

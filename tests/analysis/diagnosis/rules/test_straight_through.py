@@ -11,6 +11,7 @@ INFO = Severity.INFO
     ("changes", "expected"),
     [
         (anatomy(straight_through=("quantize",)), INFO),
+        (anatomy(), None),
     ],
 )
 def test_quantisers_that_let_gradients_pass_are_a_remark(changes: dict[str, object], expected: Severity | None) -> None:

@@ -14,6 +14,7 @@ INFO = Severity.INFO
     ("changes", "expected"),
     [
         ({"loss": replace(ENDING, targets=Provenance.SYNTHETIC)}, INFO),
+        ({"loss": replace(ENDING, targets=Provenance.NOT_NEEDED)}, None),
     ],
 )
 def test_what_nobody_sent_is_a_remark(changes: dict[str, object], expected: Severity | None) -> None:

@@ -12,6 +12,7 @@ INFO = Severity.INFO
     [
         (anatomy(zero_branches=("layer-02",)), INFO),
         (anatomy(zero_head="layer-03"), INFO),
+        (anatomy(), None),
     ],
 )
 def test_a_branch_or_a_head_of_zeros_is_a_remark(changes: dict[str, object], expected: Severity | None) -> None:
