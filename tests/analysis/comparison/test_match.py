@@ -243,6 +243,11 @@ def test_behind_the_first_layer_is_another_place_than_before_it() -> None:
         ("aab", "ab", [(0, 0), (2, 1)]),
         ("axbxc", "axxc", [(0, 0), (1, 1), (3, 2), (4, 3)]),
         ("hpxxqt", "hxrxt", [(0, 0), (2, 1), (3, 3), (5, 4)]),
+        ("axc", "acxc", [(0, 0), (1, 2), (2, 3)]),
+        ("acxc", "axc", [(0, 0), (2, 1), (3, 2)]),
+        ("hrq", "hqsq", [(0, 0), (2, 3)]),  # an equal end before an earlier place
+        ("hrxq", "hxsxq", [(0, 0), (2, 3), (3, 4)]),
+        ("hxsxq", "hrxq", [(0, 0), (3, 2), (4, 3)]),
         ("ab", "cd", []),
     ],
 )
@@ -251,6 +256,11 @@ def test_equal_items_are_aligned_in_order_whether_there_are_few_or_many(
 ) -> None:
     monkeypatch.setattr("analysis.comparison.match.MOST_CELLS", most_cells)
     assert sorted(_aligned(old, new)) == expected
+
+
+def test_many_items_are_paired_by_how_many_like_them_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.comparison.match.MOST_CELLS", 0)
+    assert sorted(_aligned("hxxyt", "hyxxt")) == [(0, 0), (1, 2), (2, 3), (3, 1), (4, 4)]
 
 
 def test_few_items_are_aligned_by_their_longest_common_run_and_none_is_too_common() -> None:

@@ -153,13 +153,14 @@ def clipped(most: float, kind: ClipKind = ClipKind.GLOBAL_NORM, decay: float = 0
 
 
 def test_every_number_of_every_gradient_is_scaled_but_for_shares_and_counts() -> None:
-    after = after_step(replace(by_hand(), gradient_dot_weight=6.0), clipped(1.5))
+    along = replace(by_hand().stats[0], gradient_dot_weight=6.0)
+    after = after_step(replace(by_hand(), gradient_dot_weight=6.0, stats=(along,)), clipped(1.5))
     (layer,) = after.stats
     assert (after.total_gradient_norm, after.gradient_dot_weight, after.total_weight_norm) == (1.5, 3.0, 40.0)
     assert layer.weight_gradient == GradientStats(norm=1.5, rms=0.15, max_abs=0.75, zero_fraction=0.25, non_finite=0)
     assert layer.vector_gradient is not None
     assert layer.vector_gradient.norm == pytest.approx(0.3)
-    assert layer.update_ratio == pytest.approx(0.0375)
+    assert (layer.update_ratio, layer.gradient_dot_weight) == pytest.approx((0.0375, 3.0))
     assert layer.weight == by_hand().stats[0].weight
 
 
