@@ -94,6 +94,18 @@ def test_a_finding_that_has_its_partner_is_no_partner_for_another() -> None:
     assert partners == {("layer-1",): ("layer-1", "layer-2"), ("layer-2",): ("layer-2", "layer-8")}
 
 
+def test_a_finding_with_an_exact_partner_takes_no_second_one_that_shares_a_layer() -> None:
+    old = [found("GH201", "warning", "layer-1", "layer-2"), found("GH201", "warning", "layer-3")]
+    new = [found("GH201", "warning", "layer-1", "layer-2"), found("GH201", "warning", "layer-2", "layer-4")]
+    told = [
+        (each.change.value, each.old and each.old.layers, each.new and each.new.layers) for each in changes(old, new)
+    ]
+    assert told == [
+        ("moved", ("layer-3",), ("layer-2", "layer-4")),
+        ("unchanged", ("layer-1", "layer-2"), ("layer-1", "layer-2")),
+    ]
+
+
 def test_one_finding_more_of_a_rule_is_gained() -> None:
     told = changes([DEAD], [found("GH201", "warning", "layer-1"), DEAD])
     assert [each.change.value for each in told] == ["gained", "unchanged"]
@@ -146,6 +158,27 @@ def test_at_the_same_severity_the_margin_decides_beyond_a_factor_of_two(
     assert change.change.value == expected
 
 
+def test_a_step_that_nobody_can_tell_is_none_and_one_between_two_infinities_is_zero() -> None:
+    steps = {
+        (old, new): the_change(found("GH101", "error", flow=old), found("GH101", "error", flow=new)).decades
+        for old, new in (("Infinity", "Infinity"), ("NaN", 1.0), (1.0, "NaN"), (1.0, None), (1.0, 1.0))
+    }
+    assert list(steps.values()) == [0.0, None, None, None, 0.0]
+
+
+def test_of_equal_steps_the_first_name_is_told() -> None:
+    names = ("spread", "flow", "reach", "dead", "leverage")
+    old, new = (found("GH101", "error", **dict.fromkeys(names, margin)) for margin in (1.0, 1.5))
+    assert the_change(old, new).why == "dead 0.5 decades further beyond its threshold"
+    assert the_change(new, old).why == "dead 0.5 decades nearer to its threshold"
+
+
+def test_a_finding_that_begins_or_ceases_to_name_layers_has_made_no_step_by_their_number() -> None:
+    silent, naming = found("GH101", "error", flow=1.0), found("GH101", "error", "layer-1", "layer-2", flow=1.0)
+    begun, ceased = the_change(silent, naming), the_change(naming, silent)
+    assert (begun.change, begun.decades, ceased.change, ceased.decades) == ("moved", 0.0, "unchanged", 0.0)
+
+
 def test_how_far_it_went_is_said_in_decades() -> None:
     change = the_change(
         found("GH101", "error", flow=1.0, leverage=2.0), found("GH101", "error", flow=1.1, leverage=3.5)
@@ -156,6 +189,23 @@ def test_how_far_it_went_is_said_in_decades() -> None:
     back = the_change(found("GH101", "error", flow=1.0), found("GH101", "error", flow=0.2))
     assert back.why == "flow 0.8 decades nearer to its threshold"
     assert back.decades == pytest.approx(-0.8)
+
+
+@pytest.mark.parametrize(("flow", "leverage", "expected"), [(0.5, -2.0, -2.0), (2.0, -0.5, 2.0), (0.1, 0.2, 0.2)])
+def test_of_a_finding_whose_severity_changed_the_largest_step_is_told_in_either_direction(
+    flow: float, leverage: float, expected: float
+) -> None:
+    old = found("GH101", "warning", flow=3.0, leverage=3.0)
+    change = the_change(old, found("GH101", "error", flow=3.0 + flow, leverage=3.0 + leverage))
+    assert (change.change, change.decades) == ("worsened", pytest.approx(expected))
+
+
+def test_another_tolerance_is_another_line_between_the_same_and_worse() -> None:
+    before, after = (excerpt(small_report("unhealthy", found("GH101", "error", flow=flow))) for flow in (1.0, 1.4))
+    for tolerance, there, back in ((0.3, "worsened", "eased"), (0.5, "unchanged", "unchanged")):
+        (change,) = finding_changes(before, after, SAME, Gate(), tolerance)
+        (reverse,) = finding_changes(after, before, SAME, Gate(), tolerance)
+        assert (change.change, reverse.change) == (there, back)
 
 
 def test_what_got_worse_outweighs_what_got_better() -> None:
@@ -175,6 +225,14 @@ def test_a_margin_over_another_threshold_is_another_question() -> None:
     new["evidence"]["flow"]["threshold"] = 5.0
     change = the_change(old, new)
     assert (change.change, change.why, change.decades) == ("unchanged", "held against another flow", None)
+
+
+def test_thresholds_that_differ_are_named_in_the_order_of_the_alphabet() -> None:
+    names = ("spread", "flow", "reach", "dead", "leverage")
+    old, new = (found("GH101", "error", **dict.fromkeys(names, 1.0)) for _ in range(2))
+    for name in names:
+        new["evidence"][name]["threshold"] = 5.0
+    assert the_change(old, new).why == "held against another dead, flow, leverage, reach, spread"
 
 
 def test_an_illness_that_spreads_to_more_than_twice_as_many_layers_is_worse() -> None:
@@ -205,6 +263,27 @@ def test_a_deeper_network_with_the_same_illness_is_not_sicker_and_a_second_layer
     assert told(on(32, 1), on(8, 1)) == "unchanged"
     assert told(on(8, 1), on(16, 8)) == "worsened"
     assert told(on(8, 8), on(8, 2)) == "eased"
+    assert told(on(8, 1), on(16, 3)) == "moved"  # thrice as many, and a share that is half as large again
+    assert told(on(16, 2), on(8, 3)) == "moved"  # thrice the share, and half as many again
+    assert told(on(16, 3), on(8, 1)) == "unchanged"
+    assert told(on(8, 2), on(64, 6)) == "moved"  # thrice as many, and little more than a third of the share
+    assert told(on(64, 6), on(8, 2)) == "unchanged"
+
+
+@pytest.mark.parametrize("silent", ["old", "new", "both"])
+def test_where_a_report_tells_no_layers_the_number_that_a_finding_names_decides_alone(silent: str) -> None:
+    """By the side with layers alone nobody can tell whether the network grew."""
+
+    def told(before: int, after: int) -> str:
+        sides = []
+        for side, sick in (("old", before), ("new", after)):
+            finding = found("GH201", "warning", *(f"layer-{number}" for number in range(1, sick + 1)), dead=0.5)
+            names = () if silent in {side, "both"} else tuple(f"fc{number}" for number in range(8))
+            sides.append(excerpt(small_report("at_risk", finding, layers=names)))
+        (change,) = finding_changes(*sides, SAME, Gate())
+        return change.change.value
+
+    assert (told(2, 5), told(2, 4), told(5, 2)) == ("worsened", "moved", "eased")
 
 
 # ------------------------------------------------------------------ regressions
@@ -236,6 +315,13 @@ def test_the_worst_change_comes_first() -> None:
     assert [(each.change.value, each.rule) for each in changes(old, new)] == [
         ("gained", "GH101"), ("worsened", "GH303"), ("unchanged", "GH201"), ("lost", "GH105"),
     ]  # fmt: skip
+
+
+def test_of_like_changes_the_more_serious_comes_first_and_then_the_rule() -> None:
+    findings = [found("GH303", "warning"), found("GH201", "warning"), found("GH105", "info"), found("GH101", "error")]
+    expected = ["GH101", "GH201", "GH303", "GH105"]
+    assert [each.rule for each in changes([], findings)] == expected
+    assert [each.rule for each in changes(findings, [])] == expected
 
 
 @pytest.mark.parametrize(

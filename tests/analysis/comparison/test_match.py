@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from analysis.comparison.excerpt import LayerExcerpt, TensorExcerpt
-from analysis.comparison.match import MatchedBy, match_layers
+from analysis.comparison.match import MatchedBy, _aligned, match_layers
 
 
 def layer(number: int, name: str, op: str, *shape: int, weight: str = "", bias: bool = True) -> LayerExcerpt:
@@ -151,6 +151,121 @@ def test_no_layer_is_matched_twice() -> None:
     new = (*sequential(8, 8, 8, name="", weight=""), *sequential(4, 8, 8))
     matches = match_layers(old, new)
     assert len({id(each.new) for each in matches}) == len({id(each.old) for each in matches}) == len(matches)
+
+
+def test_layers_without_names_are_never_matched_by_name() -> None:
+    """Though a single one would be the only one without."""
+    alone = (layer(1, "", "Gemm", 3, 3),)
+    assert signs(alone, alone) == ["structure"]
+
+
+def test_node_and_weights_together_tell_apart_what_neither_does_alone() -> None:
+    """One weight in two nodes, one name for two nodes; the second time in another order."""
+    old = tuple(layer(n, node, "Gemm", 3, 3, weight=weight) for n, (node, weight) in enumerate(("aw", "bw", "av"), 1))
+    new = tuple(each.model_copy(update={"id": f"layer-{n:02d}"}) for n, each in enumerate(reversed(old), 1))
+    assert matched(old, new) == {"layer-01": "layer-03", "layer-02": "layer-02", "layer-03": "layer-01"}
+    assert signs(old, new) == ["name"] * 3
+
+
+def test_a_node_whose_name_is_used_twice_is_not_known_by_it_because_its_weight_has_none() -> None:
+    network = (layer(1, "a", "Gemm", 3, 3), layer(2, "a", "Gemm", 3, 3, weight="w"))
+    assert signs(network, network) == ["structure", "name"]
+
+
+def test_matches_stand_in_the_order_of_the_old_report_whatever_was_found_first() -> None:
+    old = (layer(1, "x", "Gemm", 3, 3), layer(2, "a", "Gemm", 4, 4), layer(3, "b", "Gemm", 5, 5))
+    new = (layer(1, "y", "Gemm", 3, 3), layer(2, "b", "Gemm", 5, 5), layer(3, "a", "Gemm", 4, 4))
+    assert [each.old.id for each in match_layers(old, new)] == ["layer-01", "layer-02", "layer-03"]
+    assert signs(old, new) == ["structure", "name", "name"]
+
+
+def test_the_order_in_which_a_report_tells_parameters_does_not_matter() -> None:
+    (here,) = (layer(1, "a", "Gemm", 3, 4),)
+    there = here.model_copy(update={"name": "b", "parameters": dict(reversed(here.parameters.items()))})
+    (match,) = match_layers((here,), (there,))
+    assert (match.by, match.resized) == (MatchedBy.STRUCTURE, False)
+
+
+def test_a_bias_lends_a_layer_no_name() -> None:
+    here = layer(1, "a", "Gemm", 3, 3, weight="w")
+    bias = {"bias": TensorExcerpt(initializer="another", shape=(3,))}
+    there = here.model_copy(update={"name": "b", "parameters": {**here.parameters, **bias}})
+    assert signs((here,), (there,)) == ["name"]
+    nameless = {
+        "weight": TensorExcerpt(initializer="", shape=(3, 3)),
+        "bias": TensorExcerpt(initializer="x", shape=(3,)),
+    }
+    one, other = (here.model_copy(update={"name": name, "parameters": nameless}) for name in "ab")
+    assert signs((one,), (other,)) == ["structure"]
+
+
+def test_axes_of_size_one_count_in_kernels_and_not_in_vectors() -> None:
+    def conv(name: str, *shape: int) -> tuple[LayerExcerpt, ...]:
+        return (layer(1, name, "Conv", *shape, bias=False),)
+
+    def scale(name: str, *shape: int) -> tuple[LayerExcerpt, ...]:
+        parameters = {"scale": TensorExcerpt(initializer="", shape=shape)}
+        return (LayerExcerpt(id="layer-01", name=name, op="BatchNormalization", parameters=parameters),)
+
+    assert matched(conv("a", 8, 4, 1, 1), conv("b", 8, 4, 1)) == {}
+    assert matched(scale("a", 8), scale("b", 1, 8, 1)) == {"layer-01": "layer-01"}
+    assert matched(scale("a", 8), scale("b", 16)) == {}
+
+
+def test_a_kernel_is_not_seen_through_transposition_and_a_matrix_is() -> None:
+    for op, expected in (("Conv", {}), ("Gemm", {"layer-01": "layer-01"}), ("FusedMatMul", {"layer-01": "layer-01"})):
+        old, new = layer(1, "a", op, 8, 4, bias=False), layer(1, "b", op, 4, 8, bias=False)
+        assert matched((old,), (new,)) == expected
+
+
+def test_a_layer_that_was_renamed_and_moved_to_the_front_is_still_found() -> None:
+    a, b = layer(1, "a", "Gemm", 3, 4), layer(2, "b", "Gemm", 5, 6)
+    old, new = (a, b, layer(3, "x", "Gemm", 7, 8)), (layer(4, "y", "Gemm", 7, 8), a, b)
+    assert matched(old, new) == {"layer-01": "layer-01", "layer-02": "layer-02", "layer-03": "layer-04"}
+
+
+def test_behind_the_first_layer_is_another_place_than_before_it() -> None:
+    a = layer(1, "a", "Gemm", 3, 4)
+    old = (a, layer(2, "proj", "Gemm", 9, 9))
+    new = (layer(3, "extra", "Gemm", 9, 9), a, layer(4, "out_proj", "Gemm", 9, 9))
+    assert matched(old, new) == {"layer-01": "layer-01", "layer-02": "layer-04"}
+
+
+@pytest.mark.parametrize("most_cells", [0, 1_000_000])
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("", "ab", []),
+        ("abc", "abc", [(0, 0), (1, 1), (2, 2)]),
+        ("abxcd", "abyzxcd", [(0, 0), (1, 1), (2, 4), (3, 5), (4, 6)]),  # between equal ends, behind something new
+        ("abyzxcd", "abxcd", [(0, 0), (1, 1), (4, 2), (5, 3), (6, 4)]),
+        ("xab", "aby", [(1, 0), (2, 1)]),
+        ("aab", "ab", [(0, 0), (2, 1)]),
+        ("axbxc", "axxc", [(0, 0), (1, 1), (3, 2), (4, 3)]),
+        ("hpxxqt", "hxrxt", [(0, 0), (2, 1), (3, 3), (5, 4)]),
+        ("axc", "acxc", [(0, 0), (1, 2), (2, 3)]),
+        ("acxc", "axc", [(0, 0), (2, 1), (3, 2)]),
+        ("hrq", "hqsq", [(0, 0), (2, 3)]),  # an equal end before an earlier place
+        ("hrxq", "hxsxq", [(0, 0), (2, 3), (3, 4)]),
+        ("hxsxq", "hrxq", [(0, 0), (3, 2), (4, 3)]),
+        ("ab", "cd", []),
+    ],
+)
+def test_equal_items_are_aligned_in_order_whether_there_are_few_or_many(
+    old: str, new: str, expected: list[tuple[int, int]], most_cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.comparison.match.MOST_CELLS", most_cells)
+    assert sorted(_aligned(old, new)) == expected
+
+
+def test_many_items_are_paired_by_how_many_like_them_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.comparison.match.MOST_CELLS", 0)
+    assert sorted(_aligned("hxxyt", "hyxxt")) == [(0, 0), (1, 2), (2, 3), (3, 1), (4, 4)]
+
+
+def test_few_items_are_aligned_by_their_longest_common_run_and_none_is_too_common() -> None:
+    assert sorted(_aligned("hxxyt", "hyxxt")) == [(0, 0), (1, 2), (2, 3), (4, 4)]
+    assert len(list(_aligned("p" + "a" * 250 + "q", "r" + "a" * 250 + "s"))) == 250
 
 
 @pytest.mark.parametrize("kinds", [1, 2, 1000])

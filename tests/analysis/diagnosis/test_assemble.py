@@ -1,100 +1,195 @@
+"""A report of plain numbers: what goes where, and what is said of variants that were not measured."""
+
+import uuid
 from dataclasses import replace
 
-import pytest
-
-from analysis.diagnosis.causes import diagnose
-from analysis.diagnosis.effects import factor_effects, factor_interactions
-from analysis.diagnosis.policy import policy
+from analysis.clock import Clock
+from analysis.diagnosis.assemble import assemble
 from analysis.diagnosis.rows import Row
-from analysis.diagnosis.verdict import verdict_of
-from analysis.facts import KEPT, Effect, Factor, Flow, GradientStep, Range, Status, VariantInfo
-from analysis.options import AnalysisOptions
-from analysis.report import Severity, Verdict
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
-from tests.analysis.diagnosis.trials import error
-
-VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0))
-
-
-@pytest.mark.parametrize(
-    ("patient", "expected"),
-    [
-        (measurement(), Verdict.HEALTHY),
-        (measurement(flow=flow(-2.0)), Verdict.AT_RISK),  # grey, and nothing to decide it
-        (measurement(flow=flow(-2.0), probe=LEARNS), Verdict.HEALTHY),
-        (measurement(flow=VANISHING), Verdict.UNHEALTHY),
-        (measurement(flow=VANISHING, probe=LEARNS), Verdict.AT_RISK),
-        (measurement(probe=FAILS), Verdict.UNHEALTHY),
-        (measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2))), Verdict.AT_RISK),
-        (measurement(flow=Flow()), Verdict.INCONCLUSIVE),
-        (measurement(flow=Flow(), probe=LEARNS), Verdict.HEALTHY),
-    ],
+from analysis.facts import (
+    ActivationGradient,
+    Effect,
+    Factor,
+    Flow,
+    LayerStats,
+    Measurement,
+    ModelFile,
+    Provenance,
+    Range,
+    Status,
+    VariantInfo,
+    Zone,
 )
-def test_the_verdict(patient: object, expected: Verdict) -> None:
-    assert verdict_of(patient, diagnose(patient)) is expected  # type: ignore[arg-type]
+from analysis.options import parse_options
+from analysis.report import Report, Severity, Variant
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, stats
+from tests.analysis.diagnosis.reports import BASELINE, report_of
+from tests.analysis.diagnosis.trials import trained, trial
+
+SICK = measurement(flow=flow(-7.0, leverage_log10=Range(least=-4.0, largest=1.0), input_rms=148.0), probe=FAILS)
+CURED = trial("he", measurement(flow=flow(-0.25, -0.5, logits_gradient_rms=0.02), probe=trained(0.2)))
 
 
-def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None:
-    weak, sound = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
-    split = measurement(flow=flow(-4.0, leverage_by_seed=(weak, sound)))
-    assert verdict_of(split, ()) is Verdict.INCONCLUSIVE
-    assert verdict_of(replace(split, probe=LEARNS), ()) is Verdict.HEALTHY
-    assert verdict_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, weak))), ()) is Verdict.AT_RISK
-    assert verdict_of(split, (error("GH101"),)) is Verdict.UNHEALTHY
+class StoppedClock(Clock):
+    """Has measured what a test says."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, None)
+        self.leave_out("lsuv", "budget")
+
+    def total(self) -> dict[str, float]:
+        return {"probe": 1.23456, "total": 2.0}
 
 
-def test_the_thresholds_in_force_decide_whether_cotangents_agree() -> None:
-    weak, weaker = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
-    split = measurement(flow=flow(-4.0, leverage_by_seed=(weak, weaker)))
-    looser = policy(AnalysisOptions(thresholds={"GH101.leverage_log10": -0.1}))
-    stricter = policy(AnalysisOptions(thresholds={"GH101.leverage_log10": -3.0}))
-    assert [verdict_of(split, (), rules) for rules in (looser, stricter)] == [Verdict.AT_RISK, Verdict.AT_RISK]
-    strong, stronger = Range(least=0.0, largest=2.5), Range(least=0.0, largest=6.0)
-    split = measurement(flow=flow(4.0, leverage_by_seed=(strong, stronger), input_rms=1.0))
-    assert verdict_of(split, ()) is Verdict.INCONCLUSIVE
-    between = policy(AnalysisOptions(thresholds={"GH102.leverage_log10": 7.0}))
-    assert verdict_of(split, (), between) is Verdict.AT_RISK
+def only(report: Report, name: str) -> Variant:
+    (variant,) = [each for each in report.variants if each.id == name]
+    return variant
 
 
-def row(rms: float | None, *, activation: str = "kept", initialization: str = "kept", clip: bool = False) -> Row:
-    clipping = "global_norm" if clip else KEPT
-    chosen = {Factor.ACTIVATION: activation, Factor.INITIALIZATION: initialization, Factor.CLIP: clipping}
-    info = VariantInfo(
-        id="x",
-        plain="x",
-        choices={factor: level for factor, level in chosen.items() if level != KEPT},
-        gradient_step=GradientStep(),
-        status=Status.MEASURED if rms is not None else Status.NOT_APPLICABLE,
-        effect=Effect.CHANGES_FUNCTION,
+def shown(patient: Measurement, **changes: object) -> Variant:
+    """What a report says of a variant with these numbers and this standing."""
+    told = trial("he", patient)
+    info: VariantInfo = replace(told.info, **changes)  # type: ignore[arg-type]
+    return only(report_of(SICK, [replace(told, info=info)]), "he")
+
+
+def test_findings_are_told_what_is_proven_to_help_and_remarks_are_not() -> None:
+    report = report_of(replace(SICK, loss=replace(SICK.loss, targets=Provenance.SYNTHETIC)), [CURED])
+    helped = {finding.rule: finding.remedies for finding in report.findings}
+    assert helped["GH101"] == ("he",)
+    assert {finding.remedies for finding in report.findings if finding.severity is Severity.INFO} == {()}
+    assert [finding.severity for finding in report.findings].count(Severity.INFO) == 1
+
+
+def test_layers_of_the_unchanged_model_are_told_which_findings_name_them_and_no_others() -> None:
+    weak = (stats(1, leverage_log10=-3.0), stats(2), stats(3))
+    report = report_of(replace(SICK, stats=weak), [trial("he", replace(CURED.measurement, stats=weak))])
+    flags = [each.flags for each in report.variants[0].layers or ()]
+    assert {"vanishing-gradient", "input-scale"} == set(flags[0])
+    assert flags[1:] == [(), ()]
+    assert [each.flags for each in only(report, "he").layers or ()] == [(), (), ()]
+
+
+def test_flow_is_told_with_its_light() -> None:
+    assert report_of(SICK).gradient_flow.zone is Zone.RED
+    assert report_of(measurement(probe=LEARNS)).gradient_flow.zone is Zone.GREEN
+    assert report_of(measurement(flow=Flow())).gradient_flow.zone is Zone.UNKNOWN
+
+
+def test_notes_of_the_batch_stand_before_the_reasons_for_less_confidence() -> None:
+    batch = replace(SICK.batch, notes=("inputs were made up",))
+    report = report_of(replace(SICK, batch=batch, cap_reasons=("few samples",)))
+    assert report.batch.notes == ("inputs were made up", "few samples")
+
+
+# ------------------------------------------------------------------ variants
+
+
+def test_a_variant_carries_its_choices_and_its_numbers() -> None:
+    choices = {Factor.ACTIVATION: "relu", Factor.INITIALIZATION: "he", Factor.CLIP: "global_norm"}
+    variant = shown(CURED.measurement, choices=choices, seed=3)
+    assert variant.structure is not None
+    assert variant.parameters is not None
+    assert variant.measurement is not None
+    assert variant.measurement.gradient_flow is not None
+    assert (variant.structure.activation, variant.structure.residual) == ("relu", "kept")
+    assert (variant.parameters.initialization, variant.parameters.branch_ends) == ("he", "kept")
+    assert variant.parameters.seed == 3
+    overall = variant.measurement
+    assert (overall.gradient_flow.decades_rms, overall.gradient_flow.decades_norm) == (-0.25, -0.5)
+    assert (overall.loss, overall.total_gradient_norm, overall.logits_gradient_rms) == (2.3, 1.0, 0.02)
+
+
+def test_a_variant_that_was_not_measured_has_its_reason_and_nothing_else() -> None:
+    variant = only(report_of(SICK, refused=[("lsuv", "no weights")]), "lsuv")
+    assert (variant.status, variant.reason) == (Status.NOT_APPLICABLE, "no weights")
+    assert variant.absent == {"measurement": "no weights"}
+    assert (variant.structure, variant.measurement, variant.layers, variant.probe) == (None, None, None, None)
+
+
+def test_layers_that_an_edit_added_or_removed_are_known_by_the_value_they_write() -> None:
+    """It normalises behind the first layer, and the last one is gone; ids count from the front."""
+    first, second, _ = SICK.layers
+    added = replace(layer(2), id="layer-02", name="norm", output="normalised")
+    moved = replace(second, id="layer-03")
+    edited = replace(CURED.measurement, layers=(first, added, moved), stats=(stats(1), stats(2), stats(3)))
+    variant = shown(edited)
+    assert (variant.added_layers, variant.removed_layers) == (("layer-02",), ("layer-03",))
+
+
+def test_a_twin_has_neither_layers_nor_differences_of_its_own() -> None:
+    variant = shown(CURED.measurement, same_as="baseline")
+    assert (variant.layers, variant.added_layers, variant.removed_layers) == ((), (), ())
+    assert variant.measurement is not None
+
+
+def test_what_a_variant_lacks_is_named_with_the_reason() -> None:
+    untrained = replace(CURED.measurement, probe=None, cotangents=0, flow=flow(absent={"decades_norm": "no trunk"}))
+    assert shown(untrained).absent == {
+        "decades_norm": "no trunk",
+        "leverage_log10": "pass B is run for the baseline and for treatments that are trained",
+        "probe": "not among the treatments that were trained",
+    }
+    unknown = replace(untrained, loss=replace(untrained.loss, absent={"chance": "a graph's own loss"}))
+    assert shown(unknown).absent["probe"] == "a graph's own loss"
+    assert shown(replace(CURED.measurement, cotangents=2)).absent == {}
+    step = shown(replace(CURED.measurement, cotangents=2), effect=Effect.TRAINING_ONLY)
+    assert step.absent == {"model": "a gradient step does not live in a graph"}
+
+
+def test_numbers_of_layers_are_those_of_the_variant() -> None:
+    def arriving(rms: float) -> tuple[LayerStats, ...]:
+        return tuple(stats(n, activation_gradient=ActivationGradient(rms=rms, norm=1.0)) for n in (1, 2, 3))
+
+    report = report_of(
+        replace(SICK, stats=arriving(1e-8)), [trial("he", replace(CURED.measurement, stats=arriving(0.1)))]
     )
-    return Row(info, None if rms is None else measurement(flow=flow(rms)))
+    told = [
+        [each.activation_gradient.rms for each in variant.layers or () if each.activation_gradient is not None]
+        for variant in report.variants
+    ]
+    assert told == [[1e-8] * 3, [0.1] * 3]
 
 
-def test_a_factor_effect_is_the_mean_over_pairs_that_differ_in_nothing_else() -> None:
-    rows = [
-        row(-6.0), row(-2.0, activation="relu"), row(-5.0, initialization="he"),
-        row(0.0, activation="relu", initialization="he"), row(-6.0, clip=True),
-    ]  # fmt: skip
-    effects = factor_effects(rows)
-    assert effects["activation=relu"].decades_rms == pytest.approx((4.0 + 5.0) / 2)
-    assert effects["initialization=he"].decades_rms == pytest.approx((1.0 + 2.0) / 2)
-    assert effects["clip=global_norm"].decades_rms == 0.0
-    assert "normalization=batch_norm" not in effects
+def test_the_file_of_a_repaired_model_is_that_of_its_row() -> None:
+    report = report_of(SICK)
+    assert report.variants[0].model is None
+    file = ModelFile(href="variants/he/model.onnx", sha256="0")
+    assert told_with(Row(CURED.info, CURED.measurement, file)).variants[0].model == file
 
 
-def test_an_interaction_is_what_two_levels_do_beyond_the_sum_of_each_alone() -> None:
-    rows = [
-        row(-6.0), row(-2.0, activation="relu"), row(-5.0, initialization="he"),
-        row(0.0, activation="relu", initialization="he"), row(-4.0, activation="relu", clip=True),
-    ]  # fmt: skip
-    interactions = factor_interactions(rows)
-    assert interactions.keys() == {"activation=relu x initialization=he"}
-    assert interactions["activation=relu x initialization=he"].decades_rms == pytest.approx(6.0 - 4.0 - 1.0)
+# ------------------------------------------------------------------ identity
 
 
-def test_cells_that_do_not_apply_have_no_effect() -> None:
-    assert factor_effects([row(-1.0), row(None, activation="relu")]) == {}
+def told_with(*rows: Row, **options: object) -> Report:
+    """A report of these rows, through the front door."""
+    report = report_of(SICK)
+    return assemble(
+        engine=report.engine, model=report.model, baseline=SICK, verdict=report.verdict, findings=(), advice=(),
+        rows=rows or [Row(BASELINE, SICK)], remedies=(), clock=StoppedClock(), options=parse_options(options),
+    )  # fmt: skip
 
 
-def test_severities_are_ordered() -> None:
-    assert [severity.rank for severity in Severity] == [0, 1, 2]
+def test_the_same_question_has_the_same_id_and_another_question_another() -> None:
+    plain = report_of(SICK)
+    batch = replace(SICK, batch=replace(SICK.batch, sha256="1"))
+    others = [report_of(batch), report_of(SICK, options=parse_options({"seed": 7}))]
+    assert report_of(SICK, [CURED]).id == plain.id
+    assert len({plain.id, *(each.id for each in others)}) == 3
+
+
+def test_an_id_is_a_uuid_of_the_kind_that_is_left_to_whoever_makes_it() -> None:
+    """RFC 9562: version 8, variant 10."""
+    told = uuid.UUID(report_of(SICK).id)
+    assert (told.version, told.variant) == (8, uuid.RFC_4122)
+
+
+def test_only_what_was_chosen_otherwise_than_by_default_is_told() -> None:
+    assert report_of(SICK).options == {}
+    assert report_of(SICK, options=parse_options({"seed": 7, "effort": "standard"})).options == {"seed": 7}
+
+
+def test_seconds_are_told_to_a_ten_thousandth_and_what_was_left_out_with_its_reason() -> None:
+    report = told_with()
+    assert report.timings_seconds == {"probe": 1.2346, "total": 2.0}
+    assert [(each.what, each.why) for each in report.left_out] == [("lsuv", "budget")]

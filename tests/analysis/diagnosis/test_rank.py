@@ -3,42 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.diagnosis.rank import rank, score, shortlist
-from analysis.diagnosis.score import static8
-from analysis.facts import Flow, Measurement, NonFinite, TimeProfile, Zone
-from analysis.facts.zones import zone
-from analysis.report import Verdict
-from tests.analysis.diagnosis.builders import FAILS, flow, measurement, probe, run, stats, with_activation
+from analysis.diagnosis.rank import Trial, rank, score, seed_scores, shortlist
+from analysis.facts import Effect, Measurement, NonFinite, Outcome, Probe, TimeProfile
+from analysis.report import Severity, Verdict
+from tests.analysis.diagnosis.builders import FAILS, flow, measurement, probe, run
 from tests.analysis.diagnosis.trials import error, trained, trial
-
-
-@pytest.mark.parametrize(
-    ("rms", "norm", "expected"),
-    [
-        (0.0, 0.0, Zone.GREEN), (-1.4, -1.4, Zone.GREEN), (-3.3, -2.2, Zone.GREY), (-3.0, -2.9, Zone.RED),
-        (1.4, 1.6, Zone.GREEN), (1.7, 1.9, Zone.GREY), (1.9, 2.5, Zone.RED), (-3.3, -1.0, Zone.GREEN),
-    ],
-)  # fmt: skip
-def test_both_normalisations_must_agree_on_red(rms: float, norm: float, expected: Zone) -> None:
-    assert zone(flow(rms, norm)) is expected
-
-
-def test_without_flow_there_is_no_light() -> None:
-    assert zone(Flow()) is Zone.UNKNOWN
-
-
-def test_static8_is_zero_for_a_healthy_network_and_adds_up_what_is_wrong() -> None:
-    assert static8(measurement()) == 0.0
-    assert static8(measurement(flow=flow(-3.0, -2.0))) == pytest.approx(1.0)
-    assert static8(measurement(flow=flow(2.5, 1.5))) == pytest.approx(1.0)
-    assert static8(measurement(flow=flow(collapse_decades=-4.0))) == pytest.approx(3.0)
-    dead = (stats(1), with_activation(2, dead_fraction=0.9), stats(3))
-    assert static8(measurement(stats=dead)) == pytest.approx(1.2)
-    slow = tuple(stats(number, update_ratio=1e-4) for number in (1, 2, 3))
-    assert static8(measurement(stats=slow)) == pytest.approx(2.0)
-    high = replace(measurement().loss, value=230.0)
-    assert static8(measurement(loss=high)) == pytest.approx(2 * (2.0 - 0.2))
-    assert static8(measurement(non_finite=NonFinite(stage="loss", node="", value=""))) == 100.0
 
 
 def test_the_shortlist_begins_with_the_most_promising_and_has_none_that_are_red() -> None:
@@ -144,3 +113,205 @@ def test_a_destructive_remedy_says_so() -> None:
     assert remedy.destructive
     assert remedy.changes_function
     assert not remedy.training_only
+
+
+# ------------------------------------------------------------------ what is worth a training
+
+
+def short(*trials: Trial, verdict: Verdict = Verdict.UNHEALTHY) -> list[str]:
+    return [each.info.id for each in shortlist(verdict, trials)]
+
+
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.HEALTHY])
+def test_every_network_that_is_not_healthy_gets_a_shortlist(verdict: Verdict) -> None:
+    assert short(trial("a", measurement()), verdict=verdict) == ["a"]
+
+
+def test_what_is_no_number_and_what_is_only_a_gradient_step_is_not_trained() -> None:
+    broken = trial("broken", measurement(non_finite=NonFinite(stage="loss", node="", value="")))
+    step = trial("clip", measurement())
+    step = replace(step, info=replace(step.info, effect=Effect.TRAINING_ONLY))
+    assert short(broken, step, trial("he", measurement())) == ["he"]
+
+
+def test_five_decades_of_memory_are_too_many_to_lose_and_a_little_less_is_not() -> None:
+    def remembering(name: str, decades: float) -> Trial:
+        profile = TimeProfile(node="cells", direction="forward", gradient_log10=(0.0,), memory_decades=decades)
+        return trial(name, measurement(through_time=(profile,)))
+
+    assert short(remembering("on", -5.0), remembering("above", -4.9), remembering("below", -5.1)) == ["above"]
+
+
+def test_those_that_look_alike_come_by_their_ids() -> None:
+    assert short(trial("b", measurement()), trial("c", measurement()), trial("a", measurement())) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("recurrent", "expected"), [(True, "he+clip"), (False, "he")])
+def test_of_a_variant_with_a_step_and_without_the_clipped_one_is_trained_where_something_recurs(
+    *, recurrent: bool, expected: str
+) -> None:
+    patient = measurement(recurrent=recurrent)
+    pair = [trial("he", patient), trial("he+clip", patient)]
+    assert short(*pair) == short(*reversed(pair)) == [expected]
+
+
+def test_of_a_variant_with_a_step_and_without_the_more_promising_one_is_trained_before_all() -> None:
+    plain, clipped = measurement(flow=flow(-1.2), recurrent=True), measurement(flow=flow(-1.6), recurrent=True)
+    assert short(trial("he+clip", clipped), trial("he", plain)) == ["he"]
+
+
+# ------------------------------------------------------------------ what is proven
+
+
+def proven(*ends: float, unchanged: Probe = FAILS, outcome: Outcome | None = None) -> bool:
+    runs = (run("sgd", end, seed, outcome) for seed, end in enumerate(ends))
+    return bool(rank(measurement(), unchanged, [trial("a", measurement(probe=probe(*runs)))], []))
+
+
+@pytest.mark.parametrize(
+    ("unchanged", "end", "expected"),
+    [
+        (1.0, 0.89, True),
+        (1.0, 0.9, False),  # on the limit
+        (0.5, 0.44, True),
+        (0.5, 0.45, False),
+        (3.0, 0.89, True),
+        (3.0, 0.95, False),  # who ends over chance is no measure: a remedy has to beat the constant prediction
+        (math.inf, 0.95, False),
+        (math.inf, 0.89, True),
+    ],
+)
+def test_a_remedy_ends_a_tenth_under_the_unchanged_model_and_under_chance(
+    unchanged: float, end: float, *, expected: bool
+) -> None:
+    assert proven(end, unchanged=probe(run("sgd", unchanged)), outcome=Outcome.LEARNT) is expected
+
+
+def test_every_seed_has_to_end_low_and_to_have_learnt() -> None:
+    assert proven(0.3, 0.3)
+    assert not proven(0.3, 0.95, outcome=Outcome.LEARNT)
+    assert not proven(0.3, 0.75)  # low enough, but one seed did not learn
+    assert not proven(0.75, 0.3)
+
+
+def test_a_seed_has_learnt_where_one_of_its_runs_did() -> None:
+    patient = measurement(probe=probe(run("sgd", 1.0), run("adam", 0.3), run("sgd", 0.3, 1), run("adam", 1.0, 1)))
+    assert len(rank(measurement(), FAILS, [trial("a", patient)], [])) == 1
+
+
+def test_what_was_not_trained_is_no_remedy() -> None:
+    adam_only = probe(run("sgd", 1.0), run("adam", 0.001))
+    assert rank(measurement(), FAILS, [trial("a", measurement())], []) == ()
+    assert rank(measurement(probe=adam_only), adam_only, [trial("a", measurement())], []) == ()
+
+
+def test_only_an_error_that_was_no_error_before_refuses_a_remedy() -> None:
+    good, milder = measurement(probe=trained(0.1)), error("GH201").model_copy(update={"severity": Severity.WARNING})
+    assert len(rank(measurement(), FAILS, [trial("a", good, (milder,))], [])) == 1
+    assert rank(measurement(), FAILS, [trial("a", good, (error("GH201"),))], [milder]) == ()
+    assert rank(measurement(), FAILS, [trial("a", good, (error("GH101"), error("GH201")))], [error("GH101")]) == ()
+
+
+# ------------------------------------------------------------------ in which order
+
+
+def order(*trials: Trial) -> list[str]:
+    return [remedy.variant for remedy in rank(measurement(), FAILS, trials, [])]
+
+
+def test_a_worse_loss_that_was_learnt_from_minibatches_comes_before_a_better_one_that_was_not() -> None:
+    asked = trial("asked", measurement(probe=trained(0.6)))
+    asked = replace(asked, info=replace(asked.info, learns=True))
+    assert order(trial("best", measurement(probe=trained(0.1))), asked) == ["asked", "best"]
+
+
+def test_of_equal_scores_the_fewer_changes_come_first_and_then_the_id() -> None:
+    same = measurement(probe=trained(0.3))
+    assert order(trial("a+b+c", same), trial("y", same), trial("b+c", same), trial("x", same)) == [
+        "x", "y", "b+c", "a+b+c",
+    ]  # fmt: skip
+
+
+def test_the_score_is_the_worst_seed_over_optimisers_plus_a_little_static_evidence() -> None:
+    """Of each seed the mean over optimisers of the best that each comes to, none counting for more than 2."""
+    runs = (
+        run("sgd", 0.9), run("sgd", 0.5), run("adam", 0.3),  # (0.5 + 0.3) / 2
+        run("sgd", 7.0, 1), run("sgd", math.inf, 1), run("adam", 0.2, 1),  # (2 + 0.2) / 2
+    )  # fmt: skip
+    assert score(trial("a", measurement(probe=probe(*runs)))) == pytest.approx(1.1)
+    assert score(trial("a", measurement(probe=probe(*runs[:3])))) == pytest.approx(0.4)
+    stained = measurement(probe=probe(*runs[:3]), flow=flow(-3.0))  # two decades beyond one
+    assert score(trial("a", stained)) == pytest.approx(0.4 + 0.15 * 2.0)
+    assert score(trial("a", measurement(probe=trained(3.0)))) == pytest.approx(2.0)
+
+
+def test_seeds_are_told_by_the_best_of_their_runs() -> None:
+    several = probe(run("sgd", 0.9), run("adam", 0.3), run("sgd", 0.5, 1), run("adam", 0.7, 1), run("sgd", 0.6, 2))
+    assert seed_scores(several) == {0: 0.3, 1: 0.5, 2: 0.6}
+
+
+# ------------------------------------------------------------------ what is said of a remedy
+
+
+def equivalents(**ends: tuple[float, ...]) -> dict[str, tuple[str, ...]]:
+    trials = [trial(name, measurement(probe=trained(*each))) for name, each in ends.items()]
+    return {remedy.variant: remedy.equivalent_to for remedy in rank(measurement(), FAILS, trials, [])}
+
+
+def test_scores_closer_than_a_fiftieth_are_equal_however_well_the_seeds_agree() -> None:
+    assert equivalents(a=(0.3, 0.3), b=(0.319, 0.319)) == {"a": ("b",), "b": ("a",)}
+    assert equivalents(a=(0.3, 0.3), b=(0.321, 0.321)) == {"a": (), "b": ()}
+
+
+def test_the_spread_is_that_of_its_own_seeds_and_reaches_as_far_as_it_is_wide() -> None:
+    assert equivalents(a=(0.125, 0.25), b=(0.375, 0.375)) == {"a": ("b",), "b": ()}
+    assert equivalents(a=(0.125, 0.25), b=(0.385, 0.385)) == {"a": (), "b": ()}
+    assert equivalents(a=(0.375, 0.375), b=(0.25, 0.5)) == {"a": (), "b": ("a",)}  # in either direction
+
+
+def test_the_proof_tells_best_and_worst_seed_and_that_of_the_unchanged_model() -> None:
+    unchanged = probe(run("sgd", 0.9), run("adam", 0.8), run("sgd", 1.2, 1))
+    patient = measurement(probe=trained(0.3, 0.1, 0.2), flow=flow(-1.0, -1.25))
+    (remedy,) = rank(measurement(flow=flow(-5.0, -4.0)), unchanged, [trial("a", patient)], [])
+    assert (remedy.proof.best_loss_over_chance, remedy.proof.worst, remedy.proof.unchanged) == (0.1, 0.3, 1.2)
+    assert (remedy.proof.seeds, remedy.proof.learns, remedy.proof.kind) == (3, None, "probe")
+    assert (remedy.before.decades_rms, remedy.before.decades_norm) == (-5.0, -4.0)
+    assert (remedy.after.decades_rms, remedy.after.decades_norm) == (-1.0, -1.25)
+
+
+def test_under_plain_gradient_descent_the_worst_seed_of_it_counts() -> None:
+    before = probe(run("sgd", 0.8), run("adam", 0.01), run("sgd", 0.9, 1), run("adam", 0.02, 1))
+    cure = probe(run("sgd", 0.2), run("adam", 0.001), run("sgd", 0.4, 1), run("adam", 0.9, 1))
+    (remedy,) = rank(measurement(probe=before), before, [trial("a", measurement(probe=cure))], [])
+    assert (remedy.proof.unchanged, remedy.proof.best_loss_over_chance, remedy.proof.worst) == (0.9, 0.2, 0.4)
+
+
+def test_what_learnt_on_samples_held_out_has_learnt_from_minibatches() -> None:
+    kept = replace(trained(0.2), held_out=64)
+    (remedy,) = rank(measurement(), FAILS, [trial("a", measurement(probe=kept))], [])
+    assert remedy.proof.learns is True
+    assert "minibatches, on samples held out" in (remedy.snippet or "")
+
+
+@pytest.mark.parametrize(
+    ("effect", "function", "training"),
+    [
+        (Effect.PRESERVES_OUTPUT, False, False), (Effect.CHANGES_FUNCTION, True, False),
+        (Effect.TRAINING_ONLY, False, True),
+    ],
+)  # fmt: skip
+def test_a_remedy_says_what_it_changes(effect: Effect, *, function: bool, training: bool) -> None:
+    cure = trial("a", measurement(probe=trained(0.2)))
+    (remedy,) = rank(measurement(), FAILS, [replace(cure, info=replace(cure.info, effect=effect))], [])
+    assert (remedy.changes_function, remedy.training_only, remedy.destructive) == (function, training, False)
+
+
+def test_the_snippet_is_the_training_whose_worst_seed_ended_lowest() -> None:
+    """Not the one with the luckiest seed."""
+    slow = [replace(run("sgd", end, seed), learning_rate=0.01) for seed, end in enumerate((0.3, 0.35))]
+    fast = [replace(run("sgd", end, seed), learning_rate=0.1) for seed, end in enumerate((0.1, 0.6))]
+    adam = [replace(run("adam", end, seed), learning_rate=0.01) for seed, end in enumerate((0.2, 0.5))]
+    (remedy,) = rank(measurement(), FAILS, [trial("a", measurement(probe=probe(*fast, *slow, *adam)))], [])
+    proof, optimizer, *_ = (remedy.snippet or "").splitlines()
+    assert proof == "# proven by 50 steps on one batch, worst of 2 seeds: loss 0.35 of chance"
+    assert optimizer == "optimizer = torch.optim.SGD(model.parameters(), lr=0.01)"

@@ -2,19 +2,21 @@
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from analysis.facts import Clip, ClipKind, GradientStep, Measurement
+from analysis.facts import Clip, ClipKind, GradientStats, GradientStep, Measurement, WeightStats
 from analysis.facts.after_step import after_step
 from analysis.measure.clipping import take_step
 from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
+from tests.analysis.diagnosis.builders import measurement, stats
 from tests.gallery import export, vectors
 
 DECAY = 0.3
@@ -102,12 +104,12 @@ def test_the_numbers_are_those_of_the_gradients_after_torchs_step(step: Gradient
     _, parameters = truth(module, original)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     assert result.total_gradient_norm == pytest.approx(torch.nn.utils.get_total_norm(gradients).item(), rel=1e-4)
-    for layer, stats in zip((module.first, module.second), result.stats, strict=True):
+    for layer, seen in zip((module.first, module.second), result.stats, strict=True):
         assert layer.weight.grad is not None
-        assert stats.weight_gradient is not None
+        assert seen.weight_gradient is not None
         norm = layer.weight.grad.norm().item()
-        assert stats.weight_gradient.norm == pytest.approx(norm, rel=1e-4)
-        assert stats.update_ratio == pytest.approx(norm / layer.weight.norm().item(), rel=1e-4)
+        assert seen.weight_gradient.norm == pytest.approx(norm, rel=1e-4)
+        assert seen.update_ratio == pytest.approx(norm / layer.weight.norm().item(), rel=1e-4)
 
 
 def seen_by_the_optimiser(module: Original, step: GradientStep) -> Measurement:
@@ -130,3 +132,100 @@ def test_a_scalar_is_clipped_by_value_only() -> None:
     for clip, expected in ((BY_VALUE, LIMIT / 100), (BY_SHARE, 5.0)):
         (after,) = take_step([gradient], [weight], GradientStep(clip=clip))
         assert after.item() == pytest.approx(expected)
+
+
+# ------------------------------------------------------------------ by hand: 3-4-5
+
+
+def by_hand() -> Measurement:
+    """One layer whose gradient of norm 3 is orthogonal to its weights of norm 40."""
+    gradient = GradientStats(norm=3.0, rms=0.3, max_abs=1.5, zero_fraction=0.25, non_finite=0)
+    whole = stats(
+        1, weight_gradient=gradient, vector_gradient=replace(gradient, norm=0.6),
+        weight=WeightStats(norm=40.0, rms=4.0), update_ratio=0.075, gradient_dot_weight=0.0,
+    )  # fmt: skip
+    patient = measurement(layers=measurement().layers[:1], stats=(whole,))
+    return replace(patient, total_gradient_norm=3.0, total_weight_norm=40.0, gradient_dot_weight=0.0)
+
+
+def clipped(most: float, kind: ClipKind = ClipKind.GLOBAL_NORM, decay: float = 0.0) -> GradientStep:
+    return GradientStep(clip=Clip(kind=kind, max_norm=most), weight_decay=decay)
+
+
+def test_every_number_of_every_gradient_is_scaled_but_for_shares_and_counts() -> None:
+    along = replace(by_hand().stats[0], gradient_dot_weight=6.0)
+    after = after_step(replace(by_hand(), gradient_dot_weight=6.0, stats=(along,)), clipped(1.5))
+    (layer,) = after.stats
+    assert (after.total_gradient_norm, after.gradient_dot_weight, after.total_weight_norm) == (1.5, 3.0, 40.0)
+    assert layer.weight_gradient == GradientStats(norm=1.5, rms=0.15, max_abs=0.75, zero_fraction=0.25, non_finite=0)
+    assert layer.vector_gradient is not None
+    assert layer.vector_gradient.norm == pytest.approx(0.3)
+    assert (layer.update_ratio, layer.gradient_dot_weight) == pytest.approx((0.0375, 3.0))
+    assert layer.weight == by_hand().stats[0].weight
+
+
+@pytest.mark.parametrize("most", [3.0, 3.1])
+def test_a_gradient_within_the_limit_is_left_as_it_is(most: float) -> None:
+    assert after_step(by_hand(), clipped(most)) == by_hand()
+
+
+@pytest.mark.parametrize("kind", [ClipKind.VALUE, ClipKind.ADAPTIVE])
+def test_what_needs_the_elements_was_measured_and_is_not_scaled_again(kind: ClipKind) -> None:
+    assert after_step(by_hand(), clipped(0.1, kind)) == by_hand()
+
+
+def test_decay_adds_the_weights_to_the_gradient() -> None:
+    after = after_step(by_hand(), GradientStep(weight_decay=0.1))
+    (layer,) = after.stats
+    assert after.total_gradient_norm == pytest.approx(5.0)
+    assert after.gradient_dot_weight == pytest.approx(160.0)  # 0.1 |w|^2
+    assert layer.weight_gradient is not None
+    assert (layer.weight_gradient.norm, layer.weight_gradient.rms) == pytest.approx((5.0, 0.5))
+    assert layer.update_ratio == pytest.approx(0.125)
+    assert layer.gradient_dot_weight == pytest.approx(160.0)
+
+
+def test_a_gradient_along_the_weights_grows_with_decay_and_one_against_them_shrinks() -> None:
+    for product, expected in ((120.0, 7.0), (-120.0, 1.0)):  # 3 + 4 and |3 - 4|
+        whole = replace(by_hand().stats[0], gradient_dot_weight=product)
+        along = replace(by_hand(), gradient_dot_weight=product, stats=(whole,))
+        after = after_step(along, GradientStep(weight_decay=0.1))
+        assert after.total_gradient_norm == pytest.approx(expected)
+        assert after.gradient_dot_weight == pytest.approx(product + 160.0)
+        assert after.stats[0].gradient_dot_weight == pytest.approx(product + 160.0)
+        assert after.stats[0].weight_gradient is not None
+        assert after.stats[0].weight_gradient.norm == pytest.approx(expected)
+
+
+def test_clipping_comes_before_decay() -> None:
+    after = after_step(by_hand(), clipped(1.5, decay=0.05))
+    assert after.total_gradient_norm == pytest.approx(2.5)  # 1.5 and 2
+
+
+def test_weights_that_decay_would_cancel_leave_a_norm_of_zero_however_rounding_falls() -> None:
+    """-0.3 w + 0.3 w, with a product that is a little too small."""
+    against = replace(by_hand(), gradient_dot_weight=-120.0 * (1 + 1e-12))
+    assert after_step(against, GradientStep(weight_decay=0.075)).total_gradient_norm == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"weight_gradient": None}, {"weight": None}, {"gradient_dot_weight": None}]
+)  # fmt: skip
+def test_a_layer_of_which_too_little_is_known_is_left_by_decay_as_it_was(changes: dict[str, None]) -> None:
+    whole = replace(by_hand().stats[0], **changes)
+    assert after_step(replace(by_hand(), stats=(whole,)), GradientStep(weight_decay=0.1)).stats == (whole,)
+
+
+def test_a_layer_without_gradient_is_left_by_decay_as_it_was() -> None:
+    silent = replace(by_hand().stats[0].weight_gradient, norm=0.0, rms=0.0)  # type: ignore[type-var]
+    whole = replace(by_hand().stats[0], weight_gradient=silent)
+    assert after_step(replace(by_hand(), stats=(whole,)), GradientStep(weight_decay=0.1)).stats == (whole,)
+
+
+def test_what_was_not_measured_stays_absent_under_either_step() -> None:
+    bare = replace(by_hand().stats[0], update_ratio=None, vector_gradient=None)
+    for step in (clipped(1.5), GradientStep(weight_decay=0.1)):
+        (layer,) = after_step(replace(by_hand(), stats=(bare,)), step).stats
+        assert (layer.update_ratio, layer.vector_gradient) == (None, None)
+    unknown = replace(bare, weight_gradient=None, gradient_dot_weight=None)
+    assert after_step(replace(by_hand(), stats=(unknown,)), clipped(1.5)).stats == (unknown,)

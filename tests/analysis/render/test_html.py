@@ -16,7 +16,6 @@ from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import ModelFile, Provenance, SampleGradients
 from analysis.options import AnalysisOptions, parse_options
-from analysis.pipeline import analyze
 from analysis.render.html import content_security_policy, render_html
 from analysis.report import Report
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
@@ -34,12 +33,12 @@ from tests.analysis.render.pages import (
     profiled,
     rows,
 )
-from tests.gallery import mlp, vectors, xavier
+from tests.analysis.report.analyses import sick_report
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return analyze(mlp(12, "Sigmoid", xavier()), vectors())
+    return sick_report()
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,15 @@
 import pytest
 
 from analysis.errors import BadOptions
-from analysis.pipeline import analyze
 from analysis.report import Finding, Report, Severity, Verdict
 from analysis.report.gate import Gate
 from tests.analysis.diagnosis.trials import error
-from tests.gallery import he, mlp, vectors
+from tests.analysis.report.analyses import healthy_report
 
 
 @pytest.fixture(scope="module")
 def healthy() -> Report:
-    return analyze(mlp(3, "Relu", he()), vectors())
+    return healthy_report()
 
 
 def with_finding(report: Report, severity: Severity, verdict: Verdict) -> Report:
@@ -59,3 +58,38 @@ def test_a_gate_says_what_it_was_read_from(text: str) -> None:
 
 def test_inconclusive_alone_says_that_errors_count_too() -> None:
     assert str(Gate.parse("inconclusive")) == "error,inconclusive"
+
+
+@pytest.mark.parametrize(
+    "text", [" error , inconclusive ", "inconclusive,error", "error,inconclusive,,", "error,error,inconclusive"]
+)
+def test_spaces_order_and_repetition_do_not_matter_to_a_gate(text: str) -> None:
+    assert Gate.parse(text) == Gate(Severity.ERROR, inconclusive=True)
+
+
+def test_a_gate_that_nobody_chose_fails_errors_only() -> None:
+    assert Gate() == Gate.parse("error")
+
+
+@pytest.mark.parametrize("text", ["error", "warning", "info", "error,inconclusive", "warning,inconclusive"])
+@pytest.mark.parametrize("verdict", Verdict)
+def test_of_verdicts_a_gate_refuses_too_little_evidence_and_risk_and_leaves_the_rest_to_findings(
+    text: str, verdict: Verdict
+) -> None:
+    refused = set()
+    if "inconclusive" in text:
+        refused.add(Verdict.INCONCLUSIVE)
+    if not text.startswith("error"):
+        refused.add(Verdict.AT_RISK)
+    assert Gate.parse(text).refuses(verdict) is (verdict in refused)
+
+
+@pytest.mark.parametrize(("gate", "counted"), [("info", 3), ("warning", 2), ("error", 1)])
+def test_a_severity_counts_from_that_of_the_gate_on(gate: str, counted: int) -> None:
+    assert [Gate.parse(gate).counts(severity) for severity in Severity] == [False] * (3 - counted) + [True] * counted
+
+
+def test_one_finding_over_the_gate_is_enough(healthy: Report) -> None:
+    remark, failure = error("GH907").model_copy(update={"severity": Severity.INFO}), error("GH101")
+    both = healthy.model_copy(update={"findings": (remark, failure), "verdict": Verdict.UNHEALTHY})
+    assert Gate.parse("error").fails(both)

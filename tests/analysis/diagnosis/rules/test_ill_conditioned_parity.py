@@ -1,0 +1,21 @@
+import pytest
+
+from analysis.facts import Parity, ParityStatus
+from analysis.report import Severity
+from tests.analysis.diagnosis.builders import LEARNS, measurement
+from tests.analysis.diagnosis.rules.patients import severity
+
+WARNING, INFO = Severity.WARNING, Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"parity": Parity(reference="", status=ParityStatus.ILL_CONDITIONED, max_relative_error=0.1)}, WARNING),
+        ({"parity": Parity(reference="", status=ParityStatus.ILL_CONDITIONED), "probe": LEARNS}, INFO),
+        ({"parity": Parity(reference="", status=ParityStatus.EQUAL, max_relative_error=0.1)}, None),
+        ({"parity": Parity(reference="", status=ParityStatus.UNAVAILABLE)}, None),
+    ],
+)
+def test_rounding_that_changes_the_outputs_is_a_warning(changes: dict[str, object], expected: Severity | None) -> None:
+    assert severity("GH908", measurement(**changes)) is expected

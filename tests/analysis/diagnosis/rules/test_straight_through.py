@@ -1,0 +1,18 @@
+import pytest
+
+from analysis.report import Severity
+from tests.analysis.diagnosis.builders import measurement
+from tests.analysis.diagnosis.rules.patients import anatomy, severity
+
+INFO = Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (anatomy(straight_through=("quantize",)), INFO),
+        (anatomy(), None),
+    ],
+)
+def test_quantisers_that_let_gradients_pass_are_a_remark(changes: dict[str, object], expected: Severity | None) -> None:
+    assert severity("GH906", measurement(**changes)) is expected

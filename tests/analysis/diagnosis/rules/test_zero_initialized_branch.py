@@ -1,0 +1,19 @@
+import pytest
+
+from analysis.report import Severity
+from tests.analysis.diagnosis.builders import measurement
+from tests.analysis.diagnosis.rules.patients import anatomy, severity
+
+INFO = Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (anatomy(zero_branches=("layer-02",)), INFO),
+        (anatomy(zero_head="layer-03"), INFO),
+        (anatomy(), None),
+    ],
+)
+def test_a_branch_or_a_head_of_zeros_is_a_remark(changes: dict[str, object], expected: Severity | None) -> None:
+    assert severity("GH902", measurement(**changes)) is expected

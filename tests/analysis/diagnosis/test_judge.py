@@ -1,0 +1,87 @@
+"""The judge between those who train and the rules: a laboratory of plain numbers, and what is made of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analysis.diagnosis.judge import Judge
+from analysis.diagnosis.policy import EVERY_RULE, Policy, policy
+from analysis.diagnosis.rank import Trial
+from analysis.facts import Measurement, Probe, VariantInfo
+from analysis.options import AnalysisOptions
+from analysis.report import Finding, Verdict
+from tests.analysis.diagnosis.builders import FAILS, flow, measurement
+from tests.analysis.diagnosis.rules.patients import remembering
+from tests.analysis.diagnosis.trials import error, trained, trial
+
+PATIENT = measurement(flow=flow(-5.0))
+
+
+@dataclass
+class Laboratory:
+    """What was measured by now; a test may train on."""
+
+    trials: list[Trial]
+    unchanged: Probe | None = FAILS
+    baseline: Measurement = PATIENT
+
+    def treated(self, names: Iterable[str] | None = None) -> Sequence[tuple[VariantInfo, Measurement]]:
+        asked = None if names is None else set(names)
+        return [(each.info, each.measurement) for each in self.trials if asked is None or each.info.id in asked]
+
+
+def judge(*trials: Trial, rules: Policy = EVERY_RULE, known: tuple[Finding, ...] = (), **more: Probe | None) -> Judge:
+    return Judge(Laboratory(list(trials), **more), rules, known)  # type: ignore[arg-type]
+
+
+def at(name: str, *ends: float, rms: float = 0.0) -> Trial:
+    return trial(name, measurement(flow=flow(rms), probe=trained(*ends) if ends else None))
+
+
+BEST, SECOND, USELESS = at("best", 0.2), at("second", 0.5), at("useless", 0.99)
+
+
+def test_of_all_that_was_measured_the_hopeful_come_most_promising_first() -> None:
+    measured = judge(at("c", rms=-1.6), at("a", rms=-1.2), at("red", rms=-5.0), at("b", rms=-1.4))
+    assert measured.hopeful(Verdict.UNHEALTHY) == ("a", "b", "c")
+    assert measured.hopeful(Verdict.HEALTHY) == ()
+
+
+def test_of_those_that_were_trained_the_proven_come_best_first() -> None:
+    assert judge(SECOND, USELESS, BEST).proven(["useless", "second", "best"]) == ("best", "second")
+
+
+def test_only_those_that_are_asked_for_are_judged() -> None:
+    measured = judge(SECOND, USELESS, BEST, at("untrained"))
+    assert measured.proven(["second", "useless"]) == ("second",)
+    assert measured.furthest(["useless", "second"]) == ("second", "useless")
+    assert [remedy.variant for remedy in measured.remedies(["second"])] == ["second"]
+    assert measured.remedies([]) == ()
+
+
+def test_those_that_came_furthest_are_told_whether_they_are_proven_or_not() -> None:
+    measured = judge(USELESS, BEST, SECOND)
+    assert measured.furthest(["best", "second", "useless"]) == ("best", "second", "useless")
+
+
+def test_a_remedy_is_held_against_the_unchanged_model() -> None:
+    (remedy,) = judge(BEST).remedies(["best"])
+    assert (remedy.before.decades_rms, remedy.proof.unchanged, remedy.proof.worst) == (-5.0, 1.0, 0.2)
+    assert judge(BEST, unchanged=None).proven(["best"]) == ()
+    assert judge(BEST, unchanged=trained(0.2)).proven(["best"]) == ()
+
+
+def test_an_error_that_a_treatment_adds_is_looked_for_by_the_rules_in_force() -> None:
+    """It remembers 8 steps; whether that is too little is for the user to say."""
+    short = measurement(**remembering(horizon_steps=8, memory_decades=None), probe=trained(0.2))
+    cure, far = trial("cure", short), policy(AnalysisOptions(required_horizon=20))
+    assert judge(cure).proven(["cure"]) == ("cure",)
+    assert judge(cure, rules=far).proven(["cure"]) == ()
+    assert judge(cure, rules=far, known=(error("GH401"),)).proven(["cure"]) == ("cure",)
+
+
+def test_a_judge_knows_what_was_trained_since_it_was_made() -> None:
+    laboratory = Laboratory([at("best")])
+    waiting = Judge(laboratory, EVERY_RULE, ())
+    assert waiting.proven(["best"]) == ()
+    laboratory.trials = [BEST]
+    assert waiting.proven(["best"]) == ("best",)

@@ -1,0 +1,64 @@
+"""When a short training counts as learnt: truth tables over optimisers and seeds, written out."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from analysis.facts import Outcome, Probe, Run
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, probe, run
+
+YES, NO = 0.4, 1.0
+BROKEN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("curve", "held_out", "expected"),
+    [
+        ((1.0, 0.2, 0.5), (), 0.5),  # the last, not the least
+        ((1.0, BROKEN), (), math.inf),
+        ((1.0, math.inf), (), math.inf),
+        ((1.0, 0.1), (1.0, 0.8, 0.9), 0.8),  # the least of those held out
+        ((1.0, 0.1), (BROKEN, 0.9), 0.9),
+        ((1.0, 0.1), (BROKEN, math.inf), math.inf),
+        ((1.0, BROKEN), (0.7,), 0.7),
+    ],
+)
+def test_the_loss_that_counts_is_the_last_or_the_best_on_samples_held_out(
+    curve: tuple[float, ...], held_out: tuple[float, ...], expected: float
+) -> None:
+    assert replace(run(), curve=curve, held_out=held_out).end == expected
+
+
+@pytest.mark.parametrize(
+    ("runs", "sgd", "adam"),
+    [
+        ([run("sgd", YES)], True, False),
+        ([run("sgd", NO), run("adam", YES)], False, True),
+        ([run("sgd", NO), run("sgd", YES)], True, False),  # at another learning rate
+        ([run("sgd", YES, 0), run("sgd", NO, 1)], False, False),
+        ([run("sgd", YES, 0), run("sgd", YES, 1)], True, False),
+        ([run("sgd", YES, 0), run("adam", YES, 1)], False, False),  # each seed has to learn with it
+    ],
+)
+def test_an_optimiser_learns_where_some_run_of_every_seed_does(runs: list[Run], *, sgd: bool, adam: bool) -> None:
+    trained = probe(*runs)
+    assert (trained.learns("sgd"), trained.learns("adam")) == (sgd, adam)
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.LEARNT])
+def test_no_other_end_counts_as_learnt(outcome: Outcome) -> None:
+    assert not probe(run("sgd", 0.1, outcome=outcome)).learns("sgd")
+
+
+@pytest.mark.parametrize(
+    ("sgd", "adam", "expected"), [(YES, YES, False), (YES, NO, False), (NO, YES, True), (NO, NO, False)]
+)
+def test_descent_alone_fails_where_adam_learns_and_sgd_does_not(sgd: float, adam: float, expected: bool) -> None:
+    assert probe(run("sgd", sgd), run("adam", adam)).fails_sgd_alone is expected
+
+
+def test_a_probe_is_neither_late_nor_unfinished_nor_held_out_unless_said() -> None:
+    for each in (LEARNS, FAILS):
+        assert isinstance(each, Probe)
+        assert (each.late, each.unfinished, each.held_out) == (False, False, 0)
