@@ -16,6 +16,7 @@ settings.load_profile("shared")
 BUILDERS = (
     "tests.analysis.convert.ops.cases",
     "tests.analysis.convert.conversion",
+    "tests.analysis.batch.batches",
     "tests.analysis.model.models",
 )
 """Modules beside the tests that draw numbers of their own."""
