@@ -17,6 +17,7 @@ BUILDERS = (
     "tests.analysis.convert.ops.cases",
     "tests.analysis.convert.conversion",
     "tests.analysis.batch.batches",
+    "tests.analysis.graph.graphs",
     "tests.analysis.model.models",
 )
 """Modules beside the tests that draw numbers of their own."""

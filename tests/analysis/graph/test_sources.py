@@ -1,41 +1,16 @@
-import io
-import warnings
-
 import numpy as np
 import pytest
 import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper, parser
 from torch import nn
 
-from analysis.graph.slots import EVERY_INPUT, ROLES, data_inputs, is_float_dtype, role_of
 from analysis.graph.sources import Sources, find_sources, gradient_inputs
 from analysis.model import CheckedModel, check_model
-
-RANDOM = np.random.default_rng(20261123)
-HEAD = '<ir_version: 10, opset_import: ["": 20]>'
-
-
-def floats(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
-
-
-def model(nodes: str, inputs: str = "float[N,4] x", outputs: str = "float[] y", **weights: np.ndarray) -> CheckedModel:
-    """ONNX text with these initialisers."""
-    proto = parser.parse_model(f"{HEAD} net ({inputs}) => ({outputs}) {{ {nodes} }}")
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items())
-    return check_model(proto.SerializeToString())
+from tests.analysis.graph.graphs import HEAD, RANDOM, exported, floats, model
 
 
 def used(found: Sources) -> list[tuple[str, str, str]]:
     return [(use.initializer, use.role, use.node.op_type) for use in found.uses]
-
-
-def exported(module: nn.Module, *inputs: torch.Tensor, **how) -> CheckedModel:
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own: this exporter is on its way out
-        torch.onnx.export(module.eval(), inputs, content, dynamo=False, opset_version=17, **how)
-    return check_model(content.getvalue())
 
 
 # ------------------------------------------------------------------ weight expressions
@@ -164,17 +139,6 @@ def test_a_use_tells_the_value_that_the_operator_reads() -> None:
     assert use.node is use.owner
 
 
-@pytest.mark.parametrize(("op", "slots"), sorted(ROLES.items()))
-def test_every_role_is_that_of_its_slot(op: str, slots: dict[int, str]) -> None:
-    node = helper.make_node(op, [f"i{n}" for n in range(16)], ["y"])
-    assert {slot: role_of(node, slot) for slot in range(16) if role_of(node, slot) != "other"} == dict(slots)
-
-
-@pytest.mark.parametrize(("op", "role"), sorted(EVERY_INPUT.items()))
-def test_some_operators_take_a_parameter_anywhere(op: str, role: str) -> None:
-    assert [role_of(helper.make_node(op, ["a", "b", "c"], ["y"]), slot) for slot in range(3)] == [role] * 3
-
-
 @pytest.mark.parametrize(
     ("module", "shape", "roles"),
     [
@@ -239,20 +203,6 @@ def test_bodies_beside_each_other_may_share_names(swap: bool) -> None:
 # ------------------------------------------------------------------ what passes a gradient
 
 
-@pytest.mark.parametrize(
-    ("node", "data"),
-    [
-        (helper.make_node("Add", ["a", "b"], ["y"]), ["a", "b"]),
-        (helper.make_node("Reshape", ["a", "shape"], ["y"]), ["a"]),
-        (helper.make_node("Slice", ["a", "s", "e"], ["y"]), ["a"]),
-        (helper.make_node("Gather", ["a", "i"], ["y"]), ["a"]),
-        (helper.make_node("Where", ["c", "a", "b"], ["y"]), ["c", "a", "b"]),
-    ],
-)
-def test_shapes_and_indices_are_no_data(node: NodeProto, data: list[str]) -> None:
-    assert data_inputs(node) == data
-
-
 def gradients(
     nodes: str, inputs: str = "float[N,4] x, float[N,4] z, int64[N] i, bool[4] b", **weights
 ) -> list[list[str]]:
@@ -285,12 +235,3 @@ def test_bodies_pass_a_gradient_into_what_they_capture() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["t"])], [helper.make_node("Neg", ["x"], ["e"])]
     found = choice(*nodes, w=floats(4, 4))
     assert gradient_inputs(found, find_sources(found), found.nodes[0]) == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("name", "carries"),
-    [("float32", True), ("float64", True), ("float16", True), ("bfloat16", True), ("int8", False), ("bool", False),
-     ("float8_e4m3fn", False), ("str", False), ("complex64", False)],
-)  # fmt: skip
-def test_which_types_carry_a_gradient(name: str, carries: bool) -> None:
-    assert is_float_dtype(name) is carries
