@@ -15,7 +15,7 @@ from analysis.graph.sources import find_sources
 from analysis.model import CheckedModel, check_model
 
 RANDOM = np.random.default_rng(20261123)
-HEAD = '<ir_version: 10, opset_import: ["": 20]>'
+HEAD = '<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]>'
 
 
 def floats(*shape: int) -> np.ndarray:

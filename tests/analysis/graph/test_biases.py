@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from analysis.graph.biases import cancelling_operator, find_biases
+from analysis.graph.biases import added_biases, cancelling_operator, find_biases
 from analysis.graph.sources import find_sources
 from tests.analysis.graph.graphs import floats, layers_of, model, owned
 
@@ -63,6 +63,83 @@ def test_biases_are_told_by_the_addition() -> None:
     assert find_biases(checked, find_sources(checked)) == {id(addition): product}
 
 
+def biased(nodes: str, *interface: str, **weights: np.ndarray) -> dict[str, str]:
+    """What each addition of a bias writes, and what the product in front of it does."""
+    checked = model(nodes, *interface, **weights)
+    additions = {id(node): node.output[0] for node in checked.nodes}
+    return {additions[key]: product.output[0] for key, product in find_biases(checked, find_sources(checked)).items()}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ("h = MatMul(x, w) y = Add(h, b)", True),
+        ("h = MatMul(x, w) c = Cast<to = 1>(h) y = Add(c, b)", True),
+        ("h = MatMul(x, w) c = Identity(h) d = Cast<to = 1>(c) y = Add(b, d)", True),
+        ("h = MatMul(x, w) y = Sub(h, b)", False),
+        ("h = MatMul(x, w) c = Relu(h) y = Add(c, b)", False),
+        ("h = MatMul(x, w) c = Identity(h) d = Relu(h) e = Add(c, b) y = Add(d, e)", False),
+        ("h = MatMul(x, w) c = Identity(h) d = Relu(c) e = Add(c, b) y = Add(d, e)", False),
+        ("c = Identity(x) y = Add(c, b)", False),
+        ("y = Add(x, b)", False),
+        ("h = MatMul(x, x) y = Add(h, b)", False),
+        ("h = Gemm(x, x, b) y = Add(h, b)", False),
+        ("h = Mul(x, b) y = Add(h, b)", False),
+    ],
+    ids=["behind a product", "behind a Cast", "behind several", "subtracted", "behind an activation", "product read",
+         "copy read", "behind an input", "on an input", "product of data", "with a bias of its own only",
+         "behind a scale"],
+)  # fmt: skip
+def test_a_bias_stands_right_behind_a_product_that_has_a_weight_and_that_nobody_else_reads(
+    nodes: str, found: bool
+) -> None:
+    assert biased(nodes, "float[4,4] x", w=floats(4, 4), b=floats(4)) == ({"y": "h"} if found else {})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "weight", "shape", "found"),
+    [
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (3,), True),
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (1, 3), True),
+        ("h = MatMul(x, w)", "float[2,4] x", (4, 3), (2, 3), False),
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (1,), False),
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 1), (1,), True),
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 1), (), True),
+        ("h = MatMul(z, w)", "float[N,4] x, float[] z", (4, 3), (1,), True),
+        ("h = MatMul(x, w)", "float[2,4] x", (4, 1), (), True),
+        ("h = MatMul(x, w)", "float[2,4] x", (4, 3), (), False),
+        ("h = Conv(x, w)", "float[2,3,8] x", (5, 3, 1), (5, 1), True),
+        ("h = Conv(x, w)", "float[2,3,8] x", (1, 3, 1), (1, 1), True),
+        ("h = Conv(x, w)", "float[2,3,8] x", (5, 3, 8), (1,), False),
+        ("h = Conv(x, w)", "float[N,3,8] x", (5, 3, 8), (1,), False),
+        ("h = Conv(x, w)", "float[N,3,8] x", (1, 3, 1), (1,), True),
+        ("h = ConvTranspose(x, w)", "float[2,3,8] x", (3, 1, 2), (1,), True),
+        ("h = ConvTranspose(x, w)", "float[2,3,1] x", (3, 5, 1), (1,), False),
+    ],
+)  # fmt: skip
+def test_a_bias_is_a_vector_or_the_number_of_a_single_channel(
+    nodes: str, inputs: str, weight: tuple[int, ...], shape: tuple[int, ...], found: bool
+) -> None:
+    made = biased(f"{nodes} y = Add(h, b)", inputs, w=floats(*weight), b=np.asarray(floats(*shape)))
+    assert made == ({"y": "h"} if found else {})
+
+
+def test_an_addition_inside_a_body_is_none_of_the_main_graph() -> None:
+    nodes = """h = MatMul(x, w) y = If (on) < then_branch = t () => (float[N,4] u) { u = Add(h, b) },
+        else_branch = e () => (float[N,4] v) { v = Neg(x) } >"""
+    assert biased(nodes, "float[N,4] x, bool on", w=floats(4, 4), b=floats(4)) == {}
+
+
+def test_added_biases_come_in_topological_order_each_with_its_product() -> None:
+    checked = model(
+        "h = MatMul(x, w) p = Add(h, b) r = Relu(p) k = MatMul(r, v) q = Add(k, c) y = Add(q, x)",
+        w=floats(4, 4), v=floats(4, 4), b=floats(4), c=floats(4),
+    )  # fmt: skip
+    found = find_biases(checked, find_sources(checked))
+    pairs = list(added_biases(checked, dict(reversed(found.items()))))
+    assert [(addition.output[0], product.output[0]) for addition, product in pairs] == [("p", "h"), ("q", "k")]
+
+
 # ------------------------------------------------------------------ biases that do not matter
 
 
@@ -76,6 +153,8 @@ def test_biases_are_told_by_the_addition() -> None:
         ("h = Conv(x, w, b) y = Relu(h)", None),
         ("h = Conv(x, w, b) n = BatchNormalization(h, s, o, m, v) y = Add(n, h)", None),
         ("h = Conv(x, w) k = Add(h, c) y = BatchNormalization(k, s, o, m, v)", "BatchNormalization"),
+        ("h = Conv(x, w, b) r = Relu(h) y = BatchNormalization(r, s, o, m, v)", None),
+        ("y = Conv(x, w, b)", None),
     ],
 )
 def test_a_bias_right_in_front_of_a_normalization_is_cancelled(text: str, cancelled: str | None) -> None:
