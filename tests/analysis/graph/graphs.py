@@ -9,6 +9,7 @@ from onnx import ModelProto, numpy_helper, parser
 from torch import nn
 
 from analysis.facts import Layer
+from analysis.graph.heads import Head, find_heads
 from analysis.graph.layers import find_layers
 from analysis.graph.roles import assign_roles
 from analysis.graph.sources import find_sources
@@ -48,3 +49,9 @@ def exported(module: nn.Module, *inputs: torch.Tensor, **how) -> CheckedModel:
         warnings.simplefilter("ignore")  # torch's own: this exporter is on its way out
         torch.onnx.export(module.eval(), inputs, content, dynamo=False, opset_version=17, **how)
     return check_model(content.getvalue())
+
+
+def head_of(checked: CheckedModel) -> Head:
+    """Where the gradient of the first output starts."""
+    sources = find_sources(checked)
+    return find_heads(checked, sources, frozenset(assign_roles(checked, sources).trainable))[0]

@@ -1,21 +1,25 @@
 """Layers of zeros or nearly, against torch's gradients and the modules the graphs come from."""
 
 import io
+import re
 from collections.abc import Callable
 
 import numpy as np
 import onnx
 import onnx.parser
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from analysis.graph.closed import ClosedHead, closed_head
+from analysis.graph.closed import ClosedHead, closed_head, is_closed
+from analysis.graph.sources import find_sources
 from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Verdict
+from tests.analysis.graph.graphs import head_of, layers_of, model, proto
 from tests.analysis.graph.subjects import (
     LINEAR,
     NORM,
@@ -251,3 +255,111 @@ def test_a_network_whose_every_layer_is_tiny_stays_sick(std: float) -> None:
     report = analyze(mlp(8, "Relu", normal(std)), vectors(), QUICK)
     assert report.verdict is Verdict.UNHEALTHY
     assert "GH101" in errors(report)
+
+
+# ------------------------------------------------------------------ which expressions are zero
+
+
+CONSTANTS = {
+    "z": np.zeros((4, 4), np.float32), "o": np.zeros((4, 4), np.float32), "a": drawn(4, 4), "b": drawn(4, 4, seed=1),
+    "wide": np.zeros((8, 4), np.float32), "half": np.eye(8, 4, -4, np.float32), "row": np.zeros((1, 4), np.float32),
+    "none": np.zeros(4, np.float32), "one": np.ones(4, np.float32), "square": np.array([4, 4]),
+    "nil": np.array([0]), "four": np.array([4]), "eight": np.array([8]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "e = Identity(z)", "e = Identity(a)", "e = Mul(a, z)", "e = Mul(z, a)", "e = Mul(a, b)", "e = MatMul(a, z)",
+        "e = MatMul(z, a)", "e = MatMul(a, b)", "e = Div(z, a)", "e = Div(a, b)", "e = Add(z, o)", "e = Add(a, z)",
+        "e = Add(z, a)", "e = Sub(z, o)", "e = Sub(a, z)", "e = Sub(z, a)", "e = Transpose(z)", "e = Transpose(a)",
+        "e = Reshape(z, square)", "e = Expand(row, square)", "e = Slice(wide, nil, four)",
+        "e = Slice(half, four, eight)", "u = Unsqueeze(z, nil) e = Squeeze(u, nil)",
+        "u = Unsqueeze(a, nil) e = Squeeze(u, nil)",
+        "c = Cast<to = 11>(z) e = Cast<to = 1>(c)", "m = Mul(a, z) t = Transpose(m) e = Add(t, o)", "e = Exp(z)",
+        "e = BatchNormalization(a, none, none, none, one)", "e = BatchNormalization(a, one, none, none, one)",
+        "e = BatchNormalization(a, none, one, none, one)", "e = BatchNormalization(z, one, one, none, one)",
+        "e = Concat<axis = 0>(z)", "s = Add(a, z) e = Mul(s, o)", "s = Mul(a, b) e = Mul(s, a)",
+    ],
+)  # fmt: skip
+def test_a_matrix_is_closed_where_onnxruntime_computes_zeros_whatever_they_are_made_of(expression: str) -> None:
+    nodes = f"{expression} y = MatMul(x, e)"
+    used = {name: array for name, array in CONSTANTS.items() if name in re.findall(r"\w+", nodes)}
+    made = proto(nodes, "float[4,4] x", "float[4,4] y", **used)
+    (y,) = onnxruntime.InferenceSession(made.SerializeToString()).run(None, {"x": np.eye(4, dtype=np.float32)})
+    checked = check_model(made.SerializeToString())
+    (layer,) = [each for each in layers_of(checked) if each.op == "MatMul"]
+    understood = "Concat" not in expression  # what is not known to keep zeros counts as open
+    assert is_closed(checked.weights, checked, find_sources(checked), layer) is bool(understood and not y.any())
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shut"),
+    [
+        ("y = RNN<hidden_size = 4>(x, zw, zr, a)", True),
+        ("y = RNN<hidden_size = 4>(x, zw, r, a)", False),
+        ("y = RNN<hidden_size = 4>(x, w, zr, a)", False),
+        ("y = LayerNormalization(x, zs, s)", True),
+        ("y = LayerNormalization(x, s, zs)", False),
+        ("y = Mul(x, zs)", True),
+        ("y = Mul(x, s)", False),
+        ("y = Add(x, zs)", False),
+    ],
+)
+def test_all_matrices_decide_and_a_scale_where_there_is_none(nodes: str, shut: bool) -> None:
+    zeros = {"zw": np.zeros((1, 4, 4)), "zr": np.zeros((1, 4, 4)), "zs": np.zeros(4)}
+    weights = {"w": drawn(1, 4, 4), "r": drawn(1, 4, 4), "s": drawn(4), "a": drawn(1, 8), **zeros}
+    used = {name: array.astype(np.float32) for name, array in weights.items() if name in re.findall(r"\w+", nodes)}
+    checked = model(nodes, "float[5,N,4] x", **used)
+    (layer,) = layers_of(checked)
+    assert is_closed(checked.weights, checked, find_sources(checked), layer) is shut
+
+
+# ------------------------------------------------------------------ how faint is closed
+
+
+def end_of(nodes: str, unit: float = 1.0, **weights: np.ndarray) -> tuple[str, str] | None:
+    """Name and input of the closed layer that ends a graph."""
+    checked = model(nodes, "float[N,4] x", **weights)
+    found = closed_head(checked.weights, checked, find_sources(checked), layers_of(checked), head_of(checked), unit)
+    return None if found is None else (found.layer.name, found.entering)
+
+
+@pytest.mark.parametrize(
+    ("norms", "unit", "shut"),
+    [
+        ([0.019, 0.019], 1.0, True), ([0.021, 0.021], 1.0, False), ([0.001, 0.027], 1.0, True),
+        ([0.001, 0.03], 1.0, False), ([0.019, 0.019], 0.5, False), ([0.009, 0.009], 0.5, True),
+        ([0.021, 0.021], 1000.0, False), ([1.0, 1.0], 1000.0, False),
+    ],
+)  # fmt: skip
+def test_the_mean_square_of_the_units_norms_decides_and_no_unit_makes_a_usual_layer_faint(
+    norms: list[float], unit: float, shut: bool
+) -> None:
+    weight = np.zeros((4, 2))
+    weight[[0, 3], [0, 1]] = norms
+    weight = (weight[[2, 3, 0, 1]] / np.sqrt(2) + weight / np.sqrt(2)).astype(np.float32)
+    assert (end_of("y = MatMul(x, w)", unit, w=weight) is not None) is shut
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ("h = MatMul(x, a) y = MatMul(h, z)", ("y", "h")),
+        ("h = MatMul(x, a) y = MatMul(z, h)", ("y", "h")),
+        ("h = MatMul(x, a) y = Gemm(h, z, one)", ("y", "h")),
+        ("h = MatMul(x, a) m = MatMul(h, z) y = Add(m, one)", ("m", "h")),
+        ("h = MatMul(x, a) l = MatMul(h, z) c = Cast<to = 1>(l) d = Dropout(c) y = Flatten(d)", ("l", "h")),
+        ("h = MatMul(x, a) l = MatMul(h, z) c = Unsqueeze(l, nil) d = Relu(c) y = Squeeze(d, nil)", None),
+        ("h = MatMul(x, z) y = MatMul(h, a)", None),
+        ("h = MatMul(x, a) y = Mul(h, none)", None),
+        ("h = MatMul(x, a) y = LayerNormalization(h, none)", None),
+        ("h = MatMul(x, a) y = Relu(h)", None),
+    ],
+)
+def test_the_closed_head_is_the_linear_layer_in_front_of_the_logits_and_is_entered_by_data(
+    nodes: str, found: tuple[str, str] | None
+) -> None:
+    used = {name: array for name, array in CONSTANTS.items() if name in re.findall(r"\w+", nodes)}
+    assert end_of(nodes, **used) == found

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -106,6 +108,69 @@ def test_a_dequantized_weight_is_the_int8_tensor_and_not_its_scale() -> None:
     assert used(found) == [("q", "weight", "MatMul")]
 
 
+def within(found: Sources) -> list[tuple[str, str, str, str]]:
+    return [(use.initializer, use.role, use.node.op_type, use.value) for use in found.within]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "meetings"),
+    [
+        ("q = MatMul(a, b) y = MatMul(x, q)", [("a", "weight", "MatMul", "a"), ("b", "weight", "MatMul", "b")]),
+        ("t = Transpose(b) q = Gemm(a, t, c) y = MatMul(x, q)",
+         [("a", "weight", "Gemm", "a"), ("b", "weight", "Gemm", "t"), ("c", "bias", "Gemm", "c")]),
+        ("q = LayerNormalization(a, c) y = MatMul(x, q)",
+         [("a", "other", "LayerNormalization", "a"), ("c", "scale", "LayerNormalization", "c")]),
+        ("q = MatMul(a, b) r = Add(c, q) y = MatMul(x, r)",
+         [("a", "weight", "MatMul", "a"), ("b", "weight", "MatMul", "b"), ("c", "bias", "Add", "c"),
+          ("a", "bias", "Add", "q"), ("b", "bias", "Add", "q")]),
+        ("q = MatMul(a, i) r = Add(q, c) y = MatMul(x, r)", [("a", "bias", "Add", "q"), ("c", "bias", "Add", "c")]),
+        ("t = Transpose(a) q = MatMul(a, t) y = MatMul(x, q)", []),
+        ("q = Add(a, b) y = MatMul(x, q)", []),
+        ("q = Mul(a, b) y = MatMul(x, q)", []),
+        ("q = Mul(a, b) r = Add(q, c) y = MatMul(x, r)", []),
+        ("h = MatMul(x, a) y = MatMul(h, b)", []),
+    ],
+    ids=["product", "with a bias", "normalised", "bias behind a product", "a product with one weight", "with itself",
+         "sum", "scaled", "sum of no product", "data between"],
+)  # fmt: skip
+def test_weights_that_meet_in_an_operator_with_parameters_are_noted_before_any_data(
+    nodes: str, meetings: list[tuple[str, str, str, str]]
+) -> None:
+    weights = {"a": floats(4, 4), "b": floats(4, 4), "c": floats(4), "i": np.ones((4, 4), np.int64)}
+    read = {name: array for name, array in weights.items() if name in re.findall(r"\w+", nodes)}
+    assert within(find_sources(model(nodes, "float[4,4] x", **read))) == meetings
+
+
+def test_a_lookup_asks_whether_its_own_indices_depend_on_the_data() -> None:
+    """The table of the second lookup is what the first one cut."""
+    nodes = "t = Gather(e, k) p = Identity(i) y = Gather(t, p)"
+    found = find_sources(model(nodes, "int64[N] i", e=floats(9, 4), k=np.arange(5)))
+    assert used(found) == [("e", "embedding", "Gather")]
+    assert [(use.node.output[0], use.value) for use in found.uses] == [("y", "t")]
+
+
+def test_what_holds_no_floats_any_more_is_made_of_nothing_whatever_it_is_cast_to() -> None:
+    found = find_sources(
+        model("a = ArgMax(w) b = Cast<to: int = 1>(a) z = NonZero(w) s = Size(w) h = Hardmax(w) y = MatMul(x, h)",
+              w=floats(4, 4))
+    )  # fmt: skip
+    assert [found.of[name] for name in ("a", "b", "z", "s", "h")] == [()] * 5
+    assert found.uses == ()
+
+
+def test_integers_rescaled_by_the_data_are_data() -> None:
+    nodes = "s = ReduceMax<keepdims: int = 0>(x) w = DequantizeLinear(q, s) y = MatMul(x, w)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8)))
+    assert "w" not in found.of
+    assert used(found) == []
+
+
+def test_a_dequantized_weight_times_a_gain_is_made_of_both() -> None:
+    nodes = "w = DequantizeLinear(q, s) v = Mul(w, g) y = MatMul(x, v)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1), g=floats(4, 4)))
+    assert found.of["v"] == ("q", "g")
+
+
 # ------------------------------------------------------------------ where they meet data
 
 
@@ -198,6 +263,41 @@ def test_bodies_beside_each_other_may_share_names(swap: bool) -> None:
 
     bodies = (weightless("t"), weighted("e")) if swap else (weighted("t"), weightless("e"))
     assert used(find_sources(choice(*bodies, w=floats(4, 4)))) == [("w", "weight", "MatMul")]
+
+
+LOOP = """
+    n = Constant<value = int64 {{3}}>() c = Constant<value = bool {{1}}>()
+    p, q, r = Loop(n, c, w, v, x) <body = turn (int64 i, bool go, float[4,4] w_in, float[4,4] v_in, float[4,4] s_in)
+        => (bool on, float[4,4] w_out, float[4,4] v_out, float[4,4] s_out) {{ on = Identity(go) {} }}>
+    y = Add(r, x)"""
+
+
+@pytest.mark.parametrize(
+    ("turn", "inside"),
+    [
+        ("w_out = Identity(w_in) v_out = Identity(v_in) s_out = MatMul(s_in, w_in)", {"w"}),
+        ("w_out = Identity(w_in) v_out = Identity(v_in) s_out = MatMul(s_in, v_in)", {"v"}),
+        ("k = Identity(w_in) w_out = Identity(k) v_out = Neg(v_in) s_out = MatMul(s_in, w_in)", {"w"}),
+        ("w_out = Identity(w_in) v_out = Neg(v_in) s_out = MatMul(s_in, v_in)", set()),
+        ("w_out = Identity(v_in) v_out = Identity(w_in) s_out = MatMul(s_in, w_in)", set()),
+        ("w_out = Neg(w_in) v_out = Identity(w_in) s_out = MatMul(s_in, w_in)", set()),
+    ],
+    ids=["first", "second", "through two", "changed", "swapped", "written over"],
+)
+def test_a_state_that_a_loop_hands_on_unchanged_is_the_weight_inside(turn: str, inside: set[str]) -> None:
+    found = find_sources(model(LOOP.format(turn), "float[4,4] x", w=floats(4, 4), v=floats(4, 4)))
+    assert {use.initializer for use in found.uses if use.node.op_type == "MatMul"} == inside
+    states = [(use.initializer, use.role) for use in found.uses if use.node.op_type == "Loop"]
+    assert states == [("w", "initial_state"), ("v", "initial_state")]
+    assert all(use.owner.op_type == "Loop" for use in found.uses)
+
+
+def test_inputs_of_a_body_hide_what_is_outside_under_their_name() -> None:
+    """A Scan whose body calls its own slices like a weight."""
+    nodes = """s, o = Scan <num_scan_inputs = 1, body = turn (float[4] a, float[4] w) => (float[4] n, float[4] z) {
+        n = Add(a, w) z = Mul(n, w) }> (start, x) y = Relu(o)"""
+    found = find_sources(model(nodes, "float[5,4] x", w=floats(4), start=floats(4)))
+    assert used(found) == [("start", "other", "Scan")]
 
 
 # ------------------------------------------------------------------ what passes a gradient
