@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,12 @@ def test_every_activation_is_found_right_behind_its_layer(op: str) -> None:
         "z = MaxPool<kernel_shape: ints = [2, 2]>(h)",
         "z = Dropout(h)",
         "z = Identity(h)",
+        "z = Flatten(h)",
+        "z = Unsqueeze(h, axis)",
+        "u = Unsqueeze(h, axis) z = Squeeze(u, axis)",
+        "z = AveragePool<kernel_shape: ints = [2, 2]>(h)",
+        "z = GlobalAveragePool(h)",
+        "z = GlobalMaxPool(h)",
         "a = BatchNormalization(h, s, b, m, v) c = Dropout(a) z = Add(x, c)",
     ],
 )
@@ -37,7 +45,7 @@ def test_an_activation_is_found_through_what_leaves_values_alone(between: str) -
     found = layers_of(
         model(
             f"h = Conv<pads: ints = [1, 1, 1, 1]>(x, w) {between} y = Relu(z)", "float[N,4,4,4] x",
-            w=floats(4, 4, 3, 3), shape=np.array([0, -1]), **weights,
+            w=floats(4, 4, 3, 3), shape=np.array([0, -1]), axis=np.array([4]), **weights,
         )
     )  # fmt: skip
     assert (found[0].activation, found[0].pre_activation, found[0].activated) == ("Relu", "z", "y")
@@ -139,6 +147,72 @@ def test_a_clip_of_old_opsets_has_its_bounds_as_attributes(low: str, name: str) 
     made.opset_import[0].version = 6
     made.ir_version = 4
     assert layers_of(check_model(made.SerializeToString()))[0].activation == name
+
+
+def found(nodes: str, value: str = "h", **numbers: float) -> tuple[str, str, str] | None:
+    weights = {name: np.asarray(number, np.float32) for name, number in numbers.items()}
+    return find_activation(model(f"h = MatMul(x, w) {nodes}", w=floats(4, 4), **weights), value)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "activation"),
+    [
+        ("a = Add(h, x) b = Tanh(a) c = Relu(h) y = Add(b, c)", ("Relu", "h", "c")),
+        ("a = MatMul(h, w) b = Tanh(h) y = Add(a, b)", ("Tanh", "h", "b")),
+        ("a = Add(h, x) b = Tanh(a) c = Identity(h) d = Relu(c) y = Add(b, d)", ("Tanh", "a", "b")),
+        ("a = MatMul(h, w) b = Add(h, x) c = Tanh(b) y = Add(a, c)", ("Tanh", "b", "c")),
+        ("m, i = MaxPool<kernel_shape: ints = [2]>(h) y = Relu(m)", ("Relu", "m", "y")),
+        ("a = Sigmoid(h) y = Mul(a, a)", ("Sigmoid", "h", "a")),
+        ("a = Sigmoid(h) b = Mul(x, a) c = Mul(h, a) y = Add(b, c)", ("Swish", "h", "c")),
+        ("a = Tanh(h) y = Mul(h, a)", ("Tanh", "h", "a")),
+        ("a = Sigmoid(h) y = Add(h, a)", ("Sigmoid", "h", "a")),
+    ],
+    ids=["nearest first", "beside another reader", "first of two ways", "through the transparent one", "first output",
+         "squared gate", "the right product", "gated by tanh", "added gate"],
+)  # fmt: skip
+def test_the_nearest_activation_counts_and_a_gate_is_a_product_with_its_own_input(
+    nodes: str, activation: tuple[str, str, str]
+) -> None:
+    assert found(nodes) == activation
+
+
+@pytest.mark.parametrize(("low", "name"), [([0.0], "Relu6"), ([[0.0]], "Relu6"), ([0.5], "Clip"), ([-1.0], "Clip")])
+def test_the_bound_of_a_clip_may_have_any_shape(low: list, name: str) -> None:
+    assert found("y = Clip(h, low)", low=low) == (name, "h", "y")
+
+
+def test_a_clip_whose_bound_is_computed_is_a_clip() -> None:
+    assert found("m = ReduceMin<keepdims: int = 0>(x) y = Clip(h, m)") == ("Clip", "h", "y")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "activation"),
+    [
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) y = Mul(p, half)", ("Gelu", "h", "y")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) y = Mul(h, a)", ("Gelu", "h", "y")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) q = Mul(p, half) y = Relu(q)", ("Gelu", "h", "q")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) q = Mul(p, half) y = Mul(q, x)", ("Gelu", "h", "q")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) b = Relu(p) c = Mul(p, half) y = Add(b, c)",
+         ("Gelu", "h", "p")),
+        ("k = Div(h, one) d = Mul(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) q = Mul(p, half) y = Add(q, k)",
+         ("Gelu", "h", "q")),
+        ("d = Sub(h, r) e = Erf(d) a = Add(e, one) y = Mul(h, a)", None),
+        ("d = Div(h, r) e = Tanh(d) a = Add(e, one) y = Mul(h, a)", None),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) y = Mul(a, half)", None),
+        ("d = Div(h, r) e = Erf(d) a = Sub(e, one) y = Mul(h, a)", None),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) b = Add(e, half) c = Mul(h, a) y = Add(b, c)", None),
+        ("d = Div(h, r) e = Erf(d) y = Mul(e, one)", None),
+        ("y = Div(h, r)", None),
+    ],
+    ids=["whole", "without its half", "in front of another", "scaled by data", "read elsewhere", "divided elsewhere",
+         "shifted", "of a tanh", "never gated", "subtracted", "used twice", "unfinished", "only scaled"],
+)  # fmt: skip
+def test_a_gelu_written_out_ends_at_the_product_with_its_input_and_a_half(
+    nodes: str, activation: tuple[str, str, str] | None
+) -> None:
+    numbers = {"r": 2**0.5, "one": 1.0, "half": 0.5}
+    read = {name: number for name, number in numbers.items() if name in re.findall(r"\w+", nodes)}
+    assert found(nodes, **read) == activation
 
 
 def test_an_activation_is_found_from_any_value() -> None:

@@ -101,6 +101,8 @@ def test_a_bias_stands_right_behind_a_product_that_has_a_weight_and_that_nobody_
     [
         ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (3,), True),
         ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (1, 3), True),
+        ("h = MatMul(x, w)", "float[N,4] x", (4, 2), (2,), True),
+        ("h = com.microsoft.FusedMatMul(x, w)", "float[N,4] x", (4, 3), (1,), True),
         ("h = MatMul(x, w)", "float[2,4] x", (4, 3), (2, 3), False),
         ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (1,), False),
         ("h = MatMul(x, w)", "float[N,4] x", (4, 1), (1,), True),
@@ -122,6 +124,11 @@ def test_a_bias_is_a_vector_or_the_number_of_a_single_channel(
 ) -> None:
     made = biased(f"{nodes} y = Add(h, b)", inputs, w=floats(*weight), b=np.asarray(floats(*shape)))
     assert made == ({"y": "h"} if found else {})
+
+
+def test_an_addition_behind_a_recurrent_layer_is_no_bias_of_it() -> None:
+    weights = {"w": floats(1, 3, 4), "r": floats(1, 3, 3), "b": floats(3)}
+    assert biased("h = RNN<hidden_size = 3>(x, w, r) y = Add(h, b)", "float[5,N,4] x", **weights) == {}
 
 
 def test_an_addition_inside_a_body_is_none_of_the_main_graph() -> None:
