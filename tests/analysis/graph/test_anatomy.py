@@ -1,5 +1,6 @@
 """What is read off graph and weights, against torch's gradients, closed forms and the modules the graphs come from."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -7,9 +8,16 @@ import onnx
 import onnx.parser
 import pytest
 import torch
-from onnx import helper
+from onnx import helper, numpy_helper
 from torch import nn
 
+from analysis.facts import Anatomy
+from analysis.graph.anatomy import find_anatomy
+from analysis.graph.attention import find_attention
+from analysis.graph.sources import find_sources
+from analysis.graph.trunk import find_trunk, mark_trunk
+from analysis.model import check_model
+from tests.analysis.graph.graphs import head_of, layers_of, model, proto
 from tests.analysis.graph.subjects import IMAGE, VECTOR, LayerScale, Residual, anatomy_of, drawn, written
 from tests.gallery import INPUTS, export, he, mlp, seeded
 
@@ -213,3 +221,156 @@ def test_folding_shows_as_a_spread_that_follows_from_the_running_variance() -> N
     )
     expected = float(torch.log10(norms.max() / norms.min()).detach())
     assert anatomy_of(export(module, IMAGE)).channel_norm_spread == pytest.approx(expected, abs=1e-4)
+
+
+# ------------------------------------------------------------------ read off the graph alone
+
+
+def read(nodes: str, inputs: str = "float[N,4] x", **weights: np.ndarray) -> Anatomy:
+    """The anatomy of a graph whose layers are marked, without a batch."""
+    words = set(re.findall(r"\w+", nodes))
+    known = {"w": drawn(4, 4), "v": drawn(4, 4, seed=1), "tiny": np.full(4, -1e-3, np.float32), **weights}
+    checked = model(nodes, inputs, **{name: array for name, array in known.items() if name in words})
+    sources, head = find_sources(checked), head_of(checked)
+    layers = mark_trunk(layers_of(checked), find_trunk(checked, sources, layers_of(checked), head.value))
+    return find_anatomy(checked.weights, checked, sources, layers, head, find_attention(checked, sources))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "scales"),
+    [
+        ("h = MatMul(x, w) b = Mul(h, tiny) y = Add(x, b)", {"tiny": 1e-3}),
+        ("h = MatMul(x, w) b = Mul(tiny, h) y = Add(x, b)", {"tiny": 1e-3}),
+        ("h = MatMul(x, w) s = Mul(h, tiny) y = Relu(s)", {}),
+        ("h = MatMul(x, w) b = LayerNormalization(h, tiny) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Mul(h, mixed) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Mul(h, edge) y = Add(x, b)", {"edge": 0.1}),
+        ("h = MatMul(x, w) b = Mul(h, half) y = Add(x, b)", {"half": pytest.approx(1e-3, rel=1e-3)}),
+        ("h = MatMul(x, w) b = Mul(h, nothing) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Add(h, tiny) y = Add(x, b)", {}),
+    ],
+    ids=["branch", "on the left", "trunk", "normalisation", "one is large", "edge", "half precision", "zero", "bias"],
+)  # fmt: skip
+def test_a_layer_scale_is_a_product_off_the_trunk_whose_largest_number_is_small(
+    nodes: str, scales: dict[str, float]
+) -> None:
+    mixed = np.array([1e-3, 1e-3, -0.2, 1e-3], np.float32)
+    found = read(nodes, mixed=mixed, edge=np.array([0.1, -0.1, 0.05, 0], np.float32),
+                 half=np.full(4, 1e-3, np.float16), nothing=np.zeros(4, np.float32))  # fmt: skip
+    assert found.layer_scales == scales
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cancelled"),
+    [
+        ("h = Conv(x, k, b) y = BatchNormalization(h, s, o, m, n)", {"b": "BatchNormalization"}),
+        ("h = Conv(x, k, b) a = Add(h, c) y = BatchNormalization(a, s, o, m, n)",
+         {"b": "BatchNormalization", "c": "BatchNormalization"}),
+        ("h = InstanceNormalization(x, s, o) y = BatchNormalization(h, s, c3, m, n)", {}),
+        ("h = Conv(x, k, b) y = Relu(h)", {}),
+    ],
+    ids=["convolution", "two biases", "normalisation", "activation"],
+)  # fmt: skip
+def test_every_bias_of_a_linear_layer_in_front_of_a_normalisation_comes_to_nothing(
+    nodes: str, cancelled: dict[str, str]
+) -> None:
+    vectors = {name: drawn(4, seed=place) for place, name in enumerate(("b", "s", "o", "m", "c3"))}
+    found = read(nodes, "float[N,4,5] x", k=drawn(4, 4, 1), c=drawn(4, 1, seed=9), n=np.ones(4, np.float32), **vectors)
+    assert found.cancelled == cancelled
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rounding"),
+    [
+        ("i, s, z = DynamicQuantizeLinear(x) d = DequantizeLinear(i, s, z) y = MatMul(d, w)", ("i",)),
+        ("i = QuantizeLinear(x, step) d = DequantizeLinear(i, step) y = MatMul(d, w)", ("i",)),
+        ("h = MatMul(x, w) r = Round(h) y = Relu(h)", ()),
+        ("""i = QuantizeLinear(x, step, o) j = QLinearMatMul(i, step, o, q, step, o, step, o)
+            d = DequantizeLinear(j, step, o) y = MatMul(d, w)""", ("i", "j")),
+    ],
+    ids=["dynamic", "static", "rounded", "quantised product"],
+)  # fmt: skip
+def test_rounding_to_integers_is_told_by_node(nodes: str, rounding: tuple[str, ...]) -> None:
+    found = read(nodes, step=np.float32(0.1), o=np.uint8(0), q=np.ones((4, 4), np.uint8))
+    assert found.straight_through == rounding
+
+
+@pytest.mark.parametrize(
+    ("behind", "activation", "links"),
+    [
+        ("y = Relu(h)", "Relu", ()),
+        ("y = Tanh(h)", None, ()),
+        ("y = LeakyRelu(h)", "LeakyRelu", ()),
+        ("y = Sigmoid(h)", None, ()),
+        ("s = Sigmoid(h) y = Identity(s)", None, ()),
+        ("s = Sigmoid(h) y = Softmax(s)", None, ("s",)),
+        ("s = Sigmoid(h) d = Dropout(s) f = Flatten(d) y = Softmax(f)", None, ("s",)),
+        ("s = Sigmoid(h) r = Relu(s) y = Softmax(r)", "Relu", ()),
+        ("s = Softmax(h) t = Sigmoid(s) y = LogSoftmax(t)", None, ("t", "s")),
+        ("r = Relu(h) y = Identity(r)", "Relu", ()),
+    ],
+)
+def test_what_stands_in_front_of_the_logits_is_told(
+    behind: str, activation: str | None, links: tuple[str, ...]
+) -> None:
+    found = read(f"h = MatMul(x, w) {behind}")
+    assert (found.head_activation, found.stacked_links) == (activation, links)
+
+
+def test_a_layer_of_zeros_on_the_trunk_is_no_branch_and_one_off_it_is() -> None:
+    zero = np.zeros((4, 4), np.float32)
+    assert read("h = MatMul(x, zero) r = Relu(h) y = MatMul(r, w)", zero=zero).zero_branches == ()
+    found = read("h = MatMul(x, w) r = Relu(h) b = MatMul(r, zero) s = Add(r, b) y = MatMul(s, v)", zero=zero)
+    assert found.zero_branches == ("layer-02",)
+    head = read("h = MatMul(x, w) r = Relu(h) y = MatMul(r, zero)", zero=zero)
+    assert (head.zero_head, head.zero_branches) == ("layer-02", ())
+
+
+def test_biases_are_fresh_where_all_those_of_convolutions_are_zero() -> None:
+    nothing, some, kernel = np.zeros(4, np.float32), np.array([0, 0, 1, 0], np.float32), drawn(4, 4, 1)
+
+    def fresh(nodes: str, **biases: np.ndarray) -> bool:
+        return read(nodes, "float[N,4,5] x", k=kernel, q=drawn(4, 4, 1, seed=1), **biases).fresh_biases
+
+    assert fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=nothing, c=nothing)
+    assert not fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=nothing, c=some)
+    assert not fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=some, c=nothing)
+    assert fresh("h = Conv(x, k) y = LayerNormalization(h, s, c)", s=np.ones(5, np.float32), c=drawn(5))
+
+
+@pytest.mark.parametrize(
+    ("names", "share"),
+    [
+        (("m.a", "m.b", "m.c"), 0.0),
+        (("onnx::Conv_12", "m.b", "m.c"), 1 / 3),
+        (("onnx::Conv_12", "onnx::Conv_5", "onnx::Conv_7"), 1.0),
+        (("onnx::Conv_12x", "m.onnx::Conv_5", "onnx::Conv_"), 0.0),
+    ],
+)
+def test_the_names_of_computed_kernels_tell_what_share_was_folded(names: tuple[str, ...], share: float) -> None:
+    nodes, value, made = [], "x", proto("y = Relu(x)", "float[N,4,5] x")
+    del made.graph.node[:]
+    for place, name in enumerate(names):
+        output = f"h{place}" if place < 2 else "y"
+        nodes.append(helper.make_node("Conv", [value, name, f"b{place}"], [output]))
+        made.graph.initializer.extend(
+            [numpy_helper.from_array(drawn(4, 4, 1, seed=place), name), numpy_helper.from_array(drawn(4), f"b{place}")]
+        )
+        value = output
+    made.graph.node.extend(nodes)
+    checked = check_model(made.SerializeToString())
+    found = find_anatomy(checked.weights, checked, find_sources(checked), layers_of(checked), head_of(checked), ())
+    assert found.folded_share == pytest.approx(share)
+
+
+def test_one_channel_has_no_spread_and_other_layers_do_not_count() -> None:
+    kernel = np.array([1.0, 10.0], np.float32).reshape(2, 1, 1)
+    one, two = np.ones((1, 2, 1), np.float32), np.zeros(2, np.float32)
+    alone = read("h = Conv(x, k, b) y = Conv(h, o, c)", "float[N,1,5] x", k=kernel, b=two, o=one, c=two[:1])
+    assert alone.channel_norm_spread == pytest.approx(1.0)
+    only = read("y = Conv(x, o, c)", "float[N,2,5] x", o=one, c=two[:1])
+    assert only.channel_norm_spread is None
+    dense = read("y = Gemm(x, g, c)", "float[N,1] x", g=kernel.reshape(1, 2), c=two)
+    assert dense.channel_norm_spread is None
+    computed = read("m = Mul(k, f) y = Conv(x, m, b)", "float[N,1,5] x", k=kernel, f=kernel, b=two)
+    assert computed.channel_norm_spread is None
