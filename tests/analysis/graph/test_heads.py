@@ -46,6 +46,7 @@ def heads(*model: str, trainable: str = "wv", **more) -> tuple[Head, ...]:
         ("l = MatMul(x, w) y = Dropout(l)", Head("y", "l", stripped=("Dropout",))),
         ("l = MatMul(x, w) y = Cast<to: int = 11>(l)", Head("y", "l", stripped=("Cast",))),
         ("l = MatMul(x, w) y = ArgMax(l)", Head("y", "l", stripped=("ArgMax",))),
+        ("l = MatMul(x, w) y = ArgMin(l)", Head("y", "l", stripped=("ArgMin",))),
         ("l = MatMul(x, w) y = Hardmax(l)", Head("y", "l", stripped=("Hardmax",))),
         ("l = MatMul(x, w) y, i = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
         ("l = MatMul(x, w) i, y = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
