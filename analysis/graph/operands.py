@@ -15,7 +15,7 @@ import torch
 from onnx import NodeProto
 
 from analysis.graph.biases import find_biases
-from analysis.graph.slots import data_inputs
+from analysis.graph.slots import NO_FLOATS_OUT, data_inputs
 from analysis.graph.sources import LOOKUPS, Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
@@ -159,11 +159,13 @@ class Fixed:
 
     @cached_property
     def _signal(self) -> frozenset[str]:
-        """Values that descend from floating-point inputs or from a matrix: not only from positions, masks, lengths."""
+        """Values that descend from floating-point inputs or from a matrix: not from positions, masks or sizes alone."""
         carrying = {id(use.owner) for use in self.sources.uses if use.role in CARRYING or use.node is not use.owner}
         carrying |= {id(node) for node in self.model.nodes if node.op_type in LOOKUPS and self._reads_table(node)}
         found = {spec.name for spec in self.model.inputs if self.model.is_float(spec.name)}
         for node in self.model.nodes:
+            if node.op_type in NO_FLOATS_OUT:
+                continue
             if id(node) in carrying or not found.isdisjoint([*data_inputs(node), *captures(node)]):
                 found.update(node.output)
         return frozenset(found)

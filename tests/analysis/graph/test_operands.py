@@ -429,10 +429,14 @@ POSITIONS = "combined with positions or masks, not with data"
         ("e = Gather(<q>, i) f = Cast<to = 1>(e) y = Mul(f, <c>)", "int64[4] i", False),
         ("e = Gather(<flat>, i) f = Cast<to = 1>(e) a = Mul(f, <c>) h = Gather(<t>, i) y = Add(a, h)", "int64[4] i",
          True),
+        ("s = Shape(x) f = Cast<to = 1>(s) a = Mul(f, <k>) h = MatMul(x, <w>) u = ReduceSum(h) y = Add(a, u)",
+         "float[4,4] x", True),
+        ("""s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(<zero>, n, <one>) f = Cast<to = 1>(r)
+            a = Mul(f, <c>) o = Cos(a) h = MatMul(x, <w>) y = Add(h, o)""", "float[N,4] x", True),
         ("f = Cast<to = 1>(i) a = Add(f, <c>) h = Gather(<t>, i) y = Add(a, h)", "int64[4] i", True),
         ("f = Cast<to = 1>(i) h = MatMul(f, <w>) y = Mul(h, <c>)", "int64[N,4] i", False),
     ],
-    ids=["positions", "embedded", "quantised table", "looked up numbers", "added", "multiplied"],
+    ids=["positions", "embedded", "quantised table", "looked up numbers", "sizes", "steps", "added", "multiplied"],
 )  # fmt: skip
 def test_what_meets_no_signal_is_no_parameter(nodes: str, inputs: str, frozen: bool) -> None:
     weights = {"t": floats(9, 4), "c": floats(4), "w": floats(4, 4), "q": np.ones((9, 4), np.int8),
