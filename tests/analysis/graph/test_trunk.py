@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
-from analysis.facts import Layer
 from analysis.graph.layers import find_layers
-from analysis.graph.roles import assign_roles
 from analysis.graph.sources import find_sources
 from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel, check_model
+from tests.analysis.graph.graphs import layers_of
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'
 WEIGHTS = {
@@ -34,11 +33,6 @@ def model(nodes: str, inputs: str = "float[N,4] x", output: str = "y") -> Checke
         numpy_helper.from_array(array, name) for name, array in WEIGHTS.items() if name in read
     )
     return check_model(proto.SerializeToString())
-
-
-def layers_of(checked: CheckedModel) -> tuple[Layer, ...]:
-    sources = find_sources(checked)
-    return find_layers(checked, sources, frozenset(assign_roles(checked, sources).trainable))
 
 
 def trunk_of(nodes: str, inputs: str = "float[N,4] x", logits: str = "y") -> Trunk:
@@ -163,6 +157,11 @@ def test_shapes_and_indices_are_no_second_path() -> None:
     assert trunk.values == ("x", "h", "f", "a", "y")
 
 
+def test_picking_rows_of_the_data_is_a_step_and_no_way_in() -> None:
+    trunk = trunk_of("h = MatMul(x, w0) g = Gather(h, i) r = Relu(g) y = MatMul(r, w1)", "float[N,4] x, int64[M] i")
+    assert trunk == Trunk(("x", "h", "g", "r", "y"), end="y", start="h", entry="x")
+
+
 def test_an_initial_state_made_of_the_input_is_no_second_path() -> None:
     trunk = trunk_of(
         """z = ReduceSum<keepdims: int = 1>(x, start) o, h = RNN<hidden_size: int = 4>(x, rw, rr, , , z)
@@ -210,6 +209,11 @@ def test_a_loop_with_a_weight_inside_starts_the_flow() -> None:
 )
 def test_flow_over_fewer_than_three_tensors_is_not_measured(nodes: str, values: tuple[str, ...]) -> None:
     assert trunk_of(nodes) == Trunk(values, "y", None, "x", TOO_SHORT)
+
+
+def test_integers_that_are_cast_are_no_way_in() -> None:
+    trunk = trunk_of("f = Cast<to: int = 1>(i) h = MatMul(f, w0) r = Relu(h) y = MatMul(r, w1)", "int64[N,4] i")
+    assert trunk == Trunk((), end="y", start=None, entry=None, reason=NO_PATH)
 
 
 @pytest.mark.parametrize("logits", ["missing", "n"])
