@@ -100,6 +100,12 @@ def test_flow_starts_at_the_first_weight_and_not_at_the_input() -> None:
     assert trunk == Trunk(("x", "f", "n", "h", "r", "y"), end="y", start="h", entry="x")
 
 
+def test_a_weight_that_is_read_as_a_plain_number_does_not_start_the_flow() -> None:
+    nodes = "m = Mod<fmod: int = 1>(x, w0) h = MatMul(m, w0) r = Relu(h) y = MatMul(r, w1)"
+    trunk = trunk_of(nodes, "float[4,4] x")
+    assert trunk == Trunk(("x", "m", "h", "r", "y"), end="y", start="h", entry="x")
+
+
 def test_frozen_layers_do_not_start_the_flow() -> None:
     checked = model("h = MatMul(x, w0) i = MatMul(h, w1) r = Relu(i) y = MatMul(r, w2)")
     sources = find_sources(checked)
