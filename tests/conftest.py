@@ -13,6 +13,15 @@ from hypothesis import settings
 settings.register_profile("shared", deadline=None, derandomize=True)  # machines are shared and slow at times
 settings.load_profile("shared")
 
+BUILDERS = (
+    "tests.analysis.convert.ops.cases",
+    "tests.analysis.convert.conversion",
+    "tests.analysis.batch.batches",
+    "tests.analysis.graph.graphs",
+    "tests.analysis.model.models",
+)
+"""Modules beside the tests that draw numbers of their own."""
+
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
@@ -23,10 +32,7 @@ def _one_thread() -> None:
 @pytest.fixture(autouse=True)
 def _same_draws(request: pytest.FixtureRequest) -> None:
     """Whatever ran before in this process."""
-    shared = (
-        sys.modules.get(name) for name in ("tests.analysis.convert.ops.cases", "tests.analysis.convert.conversion")
-    )
-    for module in (request.module, *shared):
+    for module in (request.module, *(sys.modules.get(name) for name in BUILDERS)):
         random = getattr(module, "RANDOM", None)
         if isinstance(random, np.random.Generator):
             random.bit_generator.state = np.random.default_rng(0).bit_generator.state

@@ -39,12 +39,13 @@ def _product_behind(model: CheckedModel, value: str) -> NodeProto | None:
 
 
 def _has_size_of_bias(model: CheckedModel, use: Use, product: NodeProto) -> bool:
-    """A vector, and a single number only where the product has a single channel."""
+    """A vector, and a single number only where the product has a single channel, or nothing says how many."""
     shape = model.weights[use.initializer].shape
     if math.prod(shape) > 1:
         return bool(sum(size > 1 for size in shape) == 1)
-    written = model.shape(product.output[0])
-    return written is None or written[1 if product.op_type in {"Conv", "ConvTranspose"} else -1] == 1
+    written = model.values.get(product.output[0])
+    sizes = [] if written is None else written.type.tensor_type.shape.dim
+    return not sizes or sizes[1 if product.op_type in {"Conv", "ConvTranspose"} else -1].dim_value <= 1
 
 
 def added_biases(model: CheckedModel, biases: Biases) -> Iterator[tuple[NodeProto, NodeProto]]:

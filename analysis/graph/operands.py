@@ -21,7 +21,7 @@ from onnx import NodeProto
 
 from analysis.graph.biases import Biases
 from analysis.graph.families import LOOKUPS, PASSING, walk_back
-from analysis.graph.slots import data_inputs
+from analysis.graph.slots import NO_FLOATS_OUT, data_inputs
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures
@@ -161,11 +161,13 @@ class Operands:
 
     @cached_property
     def _signal(self) -> frozenset[str]:
-        """Values that descend from floating-point inputs or from a matrix: not only from positions, masks, lengths."""
+        """Values that descend from floating-point inputs or from a matrix: not from positions, masks or sizes alone."""
         carrying = {id(use.owner) for use in self.sources.uses if use.role in CARRYING or use.node is not use.owner}
         carrying |= {id(node) for node in self.model.nodes if node.op_type in LOOKUPS and self._reads_table(node)}
         found = {spec.name for spec in self.model.inputs if self.model.is_float(spec.name)}
         for node in self.model.nodes:
+            if node.op_type in NO_FLOATS_OUT:
+                continue
             if id(node) in carrying or not found.isdisjoint([*data_inputs(node), *captures(node)]):
                 found.update(node.output)
         return frozenset(found)

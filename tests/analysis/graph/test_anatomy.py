@@ -1,6 +1,6 @@
 """What is read off graph and weights, against torch's gradients, closed forms and the modules the graphs come from."""
 
-import io
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -13,157 +13,15 @@ from torch import nn
 
 from analysis.facts import Anatomy
 from analysis.graph.anatomy import find_anatomy
-from analysis.graph.closed import ClosedHead, closed_head
-from analysis.graph.units import duplicate_fraction, units_of
-from analysis.measure.passes import measure
+from analysis.graph.attention import find_attention
+from analysis.graph.sources import find_sources
+from analysis.graph.trunk import find_trunk, mark_trunk
 from analysis.model import check_model
-from analysis.options import AnalysisOptions
-from analysis.pipeline import analyze
-from analysis.report import Report, Severity, Verdict
-from analysis.subject.preparation import prepare
-from analysis.subject.subject import Subject
-from tests.gallery import CLASSES, INPUTS, Transformer, export, he, mlp, normal, npz, seeded, tokens, vectors
+from tests.analysis.graph.graphs import head_of, layers_of, model, proto
+from tests.analysis.graph.subjects import IMAGE, VECTOR, LayerScale, Residual, anatomy_of, drawn, written
+from tests.gallery import INPUTS, export, he, mlp, seeded
 
-OPTIONS = AnalysisOptions()
-QUICK = AnalysisOptions(effort="quick")
-IDS = torch.zeros(2, 12, dtype=torch.int64)
-IMAGE = torch.zeros(2, 3, 8, 8)
-VECTOR = torch.zeros(2, INPUTS)
-
-
-def subject_of(model: bytes, batch: bytes | None = None) -> Subject:
-    return prepare(check_model(model), batch, OPTIONS)
-
-
-def anatomy_of(model: bytes, batch: bytes | None = None) -> Anatomy:
-    subject = subject_of(model, batch)
-    return find_anatomy(
-        subject.weights(), subject.model, subject.sources, subject.layers, subject.objective.head, subject.attention
-    )
-
-
-def closed(model: bytes) -> ClosedHead | None:
-    subject = subject_of(model)
-    return closed_head(subject.weights(), subject.model, subject.sources, subject.layers, subject.objective.head)
-
-
-def written(signature: str, nodes: str, **weights: np.ndarray) -> bytes:
-    """A model in ONNX's text form."""
-    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]> net {signature} {{ {nodes} }}')
-    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in weights.items())
-    return model.SerializeToString()
-
-
-def drawn(*shape: int, scale: float = 1.0, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, scale, shape).astype(np.float32)
-
-
-def owners(model: bytes, ids: tuple[str, ...]) -> set[str]:
-    """Initialisers of these layers."""
-    layers = {layer.id: layer for layer in subject_of(model).layers}
-    return {info.initializer for each in ids for info in layers[each].parameters.values()}
-
-
-def errors(report: Report) -> set[str]:
-    return {finding.rule for finding in report.findings if finding.severity is Severity.ERROR}
-
-
-# ------------------------------------------------------------------ branches that start closed
-
-
-class Residual(nn.Module):
-    """Three blocks that end in a normalisation, a plain layer or a layer-scale."""
-
-    def __init__(self, end: Callable[[], nn.Module], width: int = 16) -> None:
-        super().__init__()
-        self.stem, self.head = nn.Linear(INPUTS, width), nn.Linear(width, CLASSES)
-        self.inner = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
-        self.ends = nn.ModuleList(end() for _ in range(3))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.stem(x))
-        for inner, end in zip(self.inner, self.ends, strict=True):
-            x = x + end(torch.relu(inner(x)))
-        return self.head(x)
-
-
-class LayerScale(nn.Module):
-    def __init__(self, size: float) -> None:
-        super().__init__()
-        self.gamma = nn.Parameter(torch.full((16,), size))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.gamma * x
-
-
-def with_weight(build: Callable[[], nn.Module], value: float) -> Callable[[], nn.Module]:
-    """Its weight filled with one value."""
-
-    def filled() -> nn.Module:
-        module = build()
-        nn.init.constant_(module.weight, value)
-        return module
-
-    return filled
-
-
-NORM = lambda: nn.LayerNorm(16)  # noqa: E731
-LINEAR = lambda: nn.Linear(16, 16, bias=False)  # noqa: E731
-
-
-@pytest.mark.parametrize(
-    ("end", "parameter"),
-    [(with_weight(NORM, 0.0), "weight"), (with_weight(LINEAR, 0.0), "weight"), (lambda: LayerScale(0.0), "gamma")],
-    ids=["scale of a normalisation", "weights", "layer-scale"],
-)
-def test_a_branch_whose_last_weight_is_zero_starts_closed(end: Callable[[], nn.Module], parameter: str) -> None:
-    model = export(seeded(lambda: Residual(end)), VECTOR)
-    anatomy = anatomy_of(model)
-    assert len(anatomy.zero_branches) == 3
-    zeros = {name for name, array in check_model(model).weights.items() if not np.any(array)}
-    assert all(owners(model, (branch,)) & zeros for branch in anatomy.zero_branches)
-    assert anatomy.layer_scales == {}
-    assert anatomy.zero_head is None
-
-
-class Gained(nn.Module):
-    """A linear layer whose weights are a direction times a gain, as NF-ResNets have them, or a number, as ReZero."""
-
-    def __init__(self, kind: str, gain: float) -> None:
-        super().__init__()
-        self.kind, self.linear = kind, nn.Linear(16, 16)
-        self.gain = nn.Parameter(torch.full((16, 1) if kind == "rows" else (), gain))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.kind == "number":
-            return self.gain * self.linear(x)
-        weight = self.linear.weight
-        if self.kind == "sum":
-            return nn.functional.linear(x, weight + self.gain * weight, self.linear.bias)
-        centred = weight - weight.mean(1, keepdim=True)
-        return nn.functional.linear(x, centred / centred.norm(dim=1, keepdim=True) * self.gain, self.linear.bias)
-
-
-@pytest.mark.parametrize(
-    ("kind", "gain", "closed_at_first"),
-    [("rows", 0.0, 3), ("rows", 1.0, 0), ("number", 0.0, 3), ("number", 0.5, 0), ("sum", 0.0, 0)],
-)
-def test_a_gain_of_zero_closes_a_branch_whatever_it_scales(kind: str, gain: float, closed_at_first: int) -> None:
-    model = export(seeded(lambda: Residual(lambda: Gained(kind, gain))), VECTOR)
-    assert len(anatomy_of(model).zero_branches) == closed_at_first
-    report = analyze(model, vectors(), AnalysisOptions(effort="quick"))
-    assert {finding.rule for finding in report.findings} & {"GH203", "GH601"} == set()
-
-
-@pytest.mark.parametrize("end", [NORM, LINEAR, with_weight(NORM, 1e-3), lambda: LayerScale(1e-6)])
-def test_a_branch_that_is_only_small_is_open(end: Callable[[], nn.Module]) -> None:
-    assert anatomy_of(export(seeded(lambda: Residual(end)), VECTOR)).zero_branches == ()
-
-
-def test_layers_of_zeros_in_a_row_are_no_branches() -> None:
-    anatomy = anatomy_of(mlp(4, "Relu", normal(0.0)))
-    assert anatomy.zero_branches == ()
-    assert anatomy.zero_head == "layer-04"
+# ------------------------------------------------------------------ layer scales
 
 
 @pytest.mark.parametrize(("size", "seen"), [(1e-6, True), (0.1, True), (0.5, False), (1.0, False)])
@@ -173,155 +31,6 @@ def test_a_small_learnt_factor_that_ends_a_branch_is_a_layer_scale(size: float, 
     names = [f"ends.{block}.gamma" for block in range(3)]
     expected = dict(zip(names, [size, 0.8 * size, 0.9 * size], strict=True)) if seen else {}
     assert anatomy.layer_scales == pytest.approx(expected)
-
-
-def test_branches_that_start_closed_get_their_gradient_after_one_step() -> None:
-    """What the rule relies on: torch agrees that nothing but the closed layers moves at first."""
-    module = seeded(lambda: Residual(with_weight(LINEAR, 0.0)))
-    module(torch.randn(8, INPUTS)).sum().backward()
-    assert all(float(inner.weight.grad.norm()) == 0 for inner in module.inner)
-    assert all(float(end.weight.grad.norm()) > 0 for end in module.ends)
-    report = analyze(export(module, VECTOR), vectors(), QUICK)
-    assert len(report.anatomy.zero_branches) == 3
-    assert not errors(report)
-
-
-# ------------------------------------------------------------------ a head that starts closed
-
-
-class Headed(nn.Module):
-    """A perceptron whose last layer is made to measure."""
-
-    def __init__(self, prepare_head: Callable[[nn.Linear], object]) -> None:
-        super().__init__()
-        self.body, self.head = nn.Sequential(nn.Linear(INPUTS, 64), nn.ReLU(), nn.Linear(64, 64)), nn.Linear(64, 10)
-        with torch.no_grad():
-            prepare_head(self.head)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(torch.relu(self.body(x)))
-
-
-def orthogonal_policy(head: nn.Linear) -> None:
-    nn.init.orthogonal_(head.weight, 0.01)
-    nn.init.zeros_(head.bias)
-
-
-def beit(head: nn.Linear) -> None:
-    head.weight.mul_(0.001)
-    head.bias.mul_(0.001)
-
-
-def faint_with_priors(head: nn.Linear) -> None:
-    head.weight.mul_(0.001)
-    nn.init.constant_(head.bias, -4.6)
-
-
-@pytest.mark.parametrize(
-    ("prepare_head", "shut"),
-    [
-        (lambda head: nn.init.zeros_(head.weight), True),
-        (beit, True),
-        (orthogonal_policy, True),
-        (faint_with_priors, True),
-        (nn.Linear.reset_parameters, False),
-        (lambda head: nn.init.normal_(head.weight, 0, 0.01), False),  # RetinaNet
-        (lambda head: nn.init.normal_(head.weight, 0, 0.02), False),  # GPT-2
-    ],
-    ids=["zero", "beit", "policy", "faint with priors", "default", "retinanet", "gpt-2"],
-)
-def test_a_last_layer_of_next_to_nothing_is_closed(prepare_head: Callable[[nn.Linear], object], shut: bool) -> None:
-    model = export(seeded(lambda: Headed(prepare_head)), VECTOR)
-    found, anatomy = closed(model), anatomy_of(model)
-    assert (found is not None) == shut == (anatomy.zero_head is not None)
-    if found is not None:
-        assert found.layer.parameters["weight"].initializer == "head.weight"
-        assert found.layer.id == anatomy.zero_head
-        (activation,) = [node for node in onnx.load_from_string(model).graph.node if node.op_type == "Relu"][1:]
-        assert found.entering == activation.output[0]
-
-
-@pytest.mark.parametrize("ending", ["", " Softmax(l)", " Identity(l)", " Reshape(l, shape)", " Squeeze(l)"])
-def test_a_closed_head_is_found_through_what_only_lays_it_out(ending: str) -> None:
-    nodes = f"h = MatMul(x, A) r = Relu(h) {'l' if ending else 'y'} = MatMul(r, B){' y =' + ending if ending else ''}"
-    constants = {"shape": np.array([-1, 3])} if "shape" in ending else {}
-    found = closed(
-        written("(float[N,4] x) => (float[N,3] y)", nodes, A=drawn(4, 8), B=np.zeros((8, 3), np.float32), **constants)
-    )
-    assert found is not None
-    assert found.entering == "r"
-
-
-def test_an_activation_behind_zeros_makes_them_no_head() -> None:
-    nodes = "h = MatMul(x, A) r = Relu(h) l = MatMul(r, B) y = Tanh(l)"
-    assert (
-        closed(written("(float[N,4] x) => (float[N,3] y)", nodes, A=drawn(4, 8), B=np.zeros((8, 3), np.float32)))
-        is None
-    )
-
-
-@pytest.mark.parametrize("read", ["l = Gemm<transB = 1>(r, E)", "t = Transpose(E) l = MatMul(r, t)"])
-def test_a_tied_head_is_entered_by_what_it_reads_and_not_by_the_tokens(read: str) -> None:
-    model = written(
-        "(int64[N] i) => (float[N,9] y)", f"e = Gather(E, i) h = MatMul(e, A) r = Relu(h) {read} y = Identity(l)",
-        E=np.zeros((9, 4), np.float32), A=drawn(4, 4),
-    )  # fmt: skip
-    found = closed(model)
-    assert found is not None
-    assert found.entering == "r"
-
-
-@pytest.mark.parametrize(("factor", "unit", "shut"), [(1.0, 1.0, False), (1e-3, 1.0, True), (1e-3, 1e-3, False)])
-def test_what_is_small_only_in_the_unit_of_its_targets_is_no_closed_head(
-    factor: float, unit: float, shut: bool
-) -> None:
-    """A regression in metres or in millimetres."""
-    random = np.random.default_rng(0)
-    x, y = random.standard_normal((64, INPUTS)), unit * random.standard_normal((64, CLASSES))
-    model = export(seeded(lambda: Headed(lambda head: head.weight.mul_(factor))), VECTOR)
-    found = measure(subject_of(model, npz(x=x.astype(np.float32), target=y.astype(np.float32))), cotangents=(0,))
-    assert (found.anatomy.zero_head is not None) == shut
-
-
-def test_flow_is_measured_in_front_of_a_closed_head() -> None:
-    module = seeded(lambda: Headed(beit))
-    found = measure(subject_of(export(module, VECTOR), vectors()), cotangents=(0, 1))
-    batch = np.load(io.BytesIO(vectors()))
-    first = module.body[0](torch.from_numpy(batch["x"]))
-    entering = torch.relu(module.body[1:](first))
-    loss = nn.functional.cross_entropy(module.head(entering), torch.from_numpy(batch["target"]))
-    far, near = (float(each.square().mean().sqrt()) for each in torch.autograd.grad(loss, (first, entering)))
-    assert found.anatomy.zero_head not in found.flow.trunk
-    assert found.flow.decades_rms == pytest.approx(np.log10(far / near), abs=1e-4)
-
-
-def test_a_closed_head_is_called_by_one_name() -> None:
-    """It lies behind the end of the trunk, and is no branch for that."""
-    model = export(seeded(lambda: Headed(lambda head: nn.init.zeros_(head.weight))), VECTOR)
-    (remark,) = [finding for finding in analyze(model, vectors(), QUICK).findings if finding.rule == "GH902"]
-    assert remark.layers == (anatomy_of(model).zero_head,)
-
-
-class Beit(Transformer):
-    """Its head is scaled by 0.001 at the start."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        with torch.no_grad():
-            beit(self.head)
-
-
-def test_a_transformer_with_the_head_of_beit_has_no_error() -> None:
-    report = analyze(export(seeded(Beit), IDS), tokens(), QUICK)
-    assert report.anatomy.zero_head is not None
-    assert not errors(report)
-
-
-@pytest.mark.parametrize("std", [0.01, 0.001])
-def test_a_network_whose_every_layer_is_tiny_stays_sick(std: float) -> None:
-    report = analyze(mlp(8, "Relu", normal(std)), vectors(), QUICK)
-    assert report.verdict is Verdict.UNHEALTHY
-    assert "GH101" in errors(report)
 
 
 # ------------------------------------------------------------------ biases that come to nothing
@@ -514,78 +223,154 @@ def test_folding_shows_as_a_spread_that_follows_from_the_running_variance() -> N
     assert anatomy_of(export(module, IMAGE)).channel_norm_spread == pytest.approx(expected, abs=1e-4)
 
 
-# ------------------------------------------------------------------ units that equal each other
+# ------------------------------------------------------------------ read off the graph alone
+
+
+def read(nodes: str, inputs: str = "float[N,4] x", **weights: np.ndarray) -> Anatomy:
+    """The anatomy of a graph whose layers are marked, without a batch."""
+    words = set(re.findall(r"\w+", nodes))
+    known = {"w": drawn(4, 4), "v": drawn(4, 4, seed=1), "tiny": np.full(4, -1e-3, np.float32), **weights}
+    checked = model(nodes, inputs, **{name: array for name, array in known.items() if name in words})
+    sources, head = find_sources(checked), head_of(checked)
+    layers = mark_trunk(layers_of(checked), find_trunk(checked, sources, layers_of(checked), head.value))
+    return find_anatomy(checked.weights, checked, sources, layers, head, find_attention(checked, sources))
 
 
 @pytest.mark.parametrize(
-    ("rows", "share"),
+    ("nodes", "scales"),
     [
-        (np.ones((8, 4)), 1.0),
-        (np.repeat(drawn(4, 6), 2, axis=0), 1.0),
-        (np.concatenate([drawn(6, 5), drawn(2, 5)[[0, 0, 1, 1]]])[[9, 0, 5, 7, 3, 8, 1, 2, 6, 4]], 1.0 - 4 / 10),
-        (np.concatenate([drawn(6, 5, seed=1), drawn(1, 5)[[0, 0]]]), 2 / 8),
-        (drawn(32, 700), 0.0),
-        (drawn(1, 5), 0.0),
-        (np.zeros((0, 5)), 0.0),
-        (np.array([[0.0, 1.0], [-0.0, 1.0]]), 1.0),
+        ("h = MatMul(x, w) b = Mul(h, tiny) y = Add(x, b)", {"tiny": 1e-3}),
+        ("h = MatMul(x, w) b = Mul(tiny, h) y = Add(x, b)", {"tiny": 1e-3}),
+        ("h = MatMul(x, w) s = Mul(h, tiny) y = Relu(s)", {}),
+        ("h = MatMul(x, w) b = LayerNormalization(h, tiny) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Mul(h, mixed) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Mul(h, edge) y = Add(x, b)", {"edge": 0.1}),
+        ("h = MatMul(x, w) b = Mul(h, half) y = Add(x, b)", {"half": pytest.approx(1e-3, rel=1e-3)}),
+        ("h = MatMul(x, w) b = Mul(h, nothing) y = Add(x, b)", {}),
+        ("h = MatMul(x, w) b = Add(h, tiny) y = Add(x, b)", {}),
+    ],
+    ids=["branch", "on the left", "trunk", "normalisation", "one is large", "edge", "half precision", "zero", "bias"],
+)  # fmt: skip
+def test_a_layer_scale_is_a_product_off_the_trunk_whose_largest_number_is_small(
+    nodes: str, scales: dict[str, float]
+) -> None:
+    mixed = np.array([1e-3, 1e-3, -0.2, 1e-3], np.float32)
+    found = read(nodes, mixed=mixed, edge=np.array([0.1, -0.1, 0.05, 0], np.float32),
+                 half=np.full(4, 1e-3, np.float16), nothing=np.zeros(4, np.float32))  # fmt: skip
+    assert found.layer_scales == scales
+
+
+@pytest.mark.parametrize(
+    ("nodes", "cancelled"),
+    [
+        ("h = Conv(x, k, b) y = BatchNormalization(h, s, o, m, n)", {"b": "BatchNormalization"}),
+        ("h = Conv(x, k, b) a = Add(h, c) y = BatchNormalization(a, s, o, m, n)",
+         {"b": "BatchNormalization", "c": "BatchNormalization"}),
+        ("h = InstanceNormalization(x, s, o) y = BatchNormalization(h, s, c3, m, n)", {}),
+        ("h = Conv(x, k, b) y = Relu(h)", {}),
+    ],
+    ids=["convolution", "two biases", "normalisation", "activation"],
+)  # fmt: skip
+def test_every_bias_of_a_linear_layer_in_front_of_a_normalisation_comes_to_nothing(
+    nodes: str, cancelled: dict[str, str]
+) -> None:
+    vectors = {name: drawn(4, seed=place) for place, name in enumerate(("b", "s", "o", "m", "c3"))}
+    found = read(nodes, "float[N,4,5] x", k=drawn(4, 4, 1), c=drawn(4, 1, seed=9), n=np.ones(4, np.float32), **vectors)
+    assert found.cancelled == cancelled
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rounding"),
+    [
+        ("i, s, z = DynamicQuantizeLinear(x) d = DequantizeLinear(i, s, z) y = MatMul(d, w)", ("i",)),
+        ("i = QuantizeLinear(x, step) d = DequantizeLinear(i, step) y = MatMul(d, w)", ("i",)),
+        ("h = MatMul(x, w) r = Round(h) y = Relu(h)", ()),
+        ("""i = QuantizeLinear(x, step, o) j = QLinearMatMul(i, step, o, q, step, o, step, o)
+            d = DequantizeLinear(j, step, o) y = MatMul(d, w)""", ("i", "j")),
+    ],
+    ids=["dynamic", "static", "rounded", "quantised product"],
+)  # fmt: skip
+def test_rounding_to_integers_is_told_by_node(nodes: str, rounding: tuple[str, ...]) -> None:
+    found = read(nodes, step=np.float32(0.1), o=np.uint8(0), q=np.ones((4, 4), np.uint8))
+    assert found.straight_through == rounding
+
+
+@pytest.mark.parametrize(
+    ("behind", "activation", "links"),
+    [
+        ("y = Relu(h)", "Relu", ()),
+        ("y = Tanh(h)", None, ()),
+        ("y = LeakyRelu(h)", "LeakyRelu", ()),
+        ("y = Sigmoid(h)", None, ()),
+        ("s = Sigmoid(h) y = Identity(s)", None, ()),
+        ("s = Sigmoid(h) y = Softmax(s)", None, ("s",)),
+        ("s = Sigmoid(h) d = Dropout(s) f = Flatten(d) y = Softmax(f)", None, ("s",)),
+        ("s = Sigmoid(h) r = Relu(s) y = Softmax(r)", "Relu", ()),
+        ("s = Softmax(h) t = Sigmoid(s) y = LogSoftmax(t)", None, ("t", "s")),
+        ("r = Relu(h) y = Identity(r)", "Relu", ()),
     ],
 )
-def test_duplicates_are_the_rows_that_equal_another(rows: np.ndarray, share: float) -> None:
-    assert duplicate_fraction(rows.astype(np.float32)) == pytest.approx(share)
+def test_what_stands_in_front_of_the_logits_is_told(
+    behind: str, activation: str | None, links: tuple[str, ...]
+) -> None:
+    found = read(f"h = MatMul(x, w) {behind}")
+    assert (found.head_activation, found.stacked_links) == (activation, links)
 
 
-@pytest.mark.parametrize("width", [64, 1024])
-def test_the_units_of_an_identity_all_differ(width: int) -> None:
-    assert duplicate_fraction(np.eye(width, dtype=np.float32)) == 0.0
+def test_a_layer_of_zeros_on_the_trunk_is_no_branch_and_one_off_it_is() -> None:
+    zero = np.zeros((4, 4), np.float32)
+    assert read("h = MatMul(x, zero) r = Relu(h) y = MatMul(r, w)", zero=zero).zero_branches == ()
+    found = read("h = MatMul(x, w) r = Relu(h) b = MatMul(r, zero) s = Add(r, b) y = MatMul(s, v)", zero=zero)
+    assert found.zero_branches == ("layer-02",)
+    head = read("h = MatMul(x, w) r = Relu(h) y = MatMul(r, zero)", zero=zero)
+    assert (head.zero_head, head.zero_branches) == ("layer-02", ())
 
 
-def test_wide_units_that_differ_in_one_input_differ() -> None:
-    rows = np.ones((4, 2000), np.float32)
-    rows[0, 1001] = 2
-    assert duplicate_fraction(rows) == pytest.approx(3 / 4)
+def test_biases_are_fresh_where_all_those_of_convolutions_are_zero() -> None:
+    nothing, some, kernel = np.zeros(4, np.float32), np.array([0, 0, 1, 0], np.float32), drawn(4, 4, 1)
+
+    def fresh(nodes: str, **biases: np.ndarray) -> bool:
+        return read(nodes, "float[N,4,5] x", k=kernel, q=drawn(4, 4, 1, seed=1), **biases).fresh_biases
+
+    assert fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=nothing, c=nothing)
+    assert not fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=nothing, c=some)
+    assert not fresh("h = Conv(x, k, b) y = Conv(h, q, c)", b=some, c=nothing)
+    assert fresh("h = Conv(x, k) y = LayerNormalization(h, s, c)", s=np.ones(5, np.float32), c=drawn(5))
 
 
-def test_units_are_the_rows_of_the_module_with_their_biases() -> None:
-    module = seeded(
-        lambda: nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.ConvTranspose2d(6, 4, 2, groups=2), nn.Flatten(),
-                              nn.Linear(4 * 49, 5, bias=False))
-    )  # fmt: skip
-    subject = subject_of(export(module, IMAGE))
-    found = [units_of(subject.weights(), subject.sources, layer) for layer in subject.layers]
-    convolution, transposed, linear = module[0], module[2], module[4]
-    by_hand = torch.cat([transposed.weight[:3].transpose(0, 1), transposed.weight[3:].transpose(0, 1)]).flatten(1)
-    truth = [
-        torch.cat([convolution.weight.flatten(1), convolution.bias[:, None]], 1),
-        torch.cat([by_hand, transposed.bias[:, None]], 1),
-        linear.weight,
-    ]
-    for rows, expected in zip(found, truth, strict=True):
-        np.testing.assert_array_equal(rows, expected.detach().numpy())
-
-
-def test_the_units_of_a_shared_weight_are_those_of_each_layer() -> None:
-    """h = x W and y = h W': the same matrix has units along its columns, then along its rows."""
-    weight = np.repeat(drawn(2, 4), 2, axis=0)  # [4, 4], rows equal in pairs, columns not
-    model = written(
-        "(float[N,4] x) => (float[N,4] y)", "h = MatMul(x, W) t = Tanh(h) y = Gemm<transB = 1>(t, W)", W=weight
-    )
-    x = drawn(16, 4, seed=2)
-    shares = [
-        stats.weight.duplicate_fraction
-        for stats in measure(subject_of(model, npz(x=x, target=x)), cotangents=(0,)).stats
-    ]
-    assert shares == [0.0, 1.0]
-
-
-def test_a_constant_initialisation_makes_all_units_duplicates_unless_biases_part_them() -> None:
-    def build(bias: bool) -> nn.Module:
-        module = nn.Sequential(nn.Linear(INPUTS, 16), nn.ReLU(), nn.Linear(16, CLASSES))
-        nn.init.constant_(module[0].weight, 0.1)
-        nn.init.zeros_(module[0].bias) if not bias else None
-        return module
-
-    for bias, share in ((False, 1.0), (True, 0.0)):
-        measured = measure(
-            subject_of(export(seeded(lambda bias=bias: build(bias)), VECTOR), vectors()), cotangents=(0,)
+@pytest.mark.parametrize(
+    ("names", "share"),
+    [
+        (("m.a", "m.b", "m.c"), 0.0),
+        (("onnx::Conv_12", "m.b", "m.c"), 1 / 3),
+        (("onnx::Conv_12", "onnx::Conv_5", "onnx::Conv_7"), 1.0),
+        (("onnx::Conv_12x", "m.onnx::Conv_5", "onnx::Conv_"), 0.0),
+    ],
+)
+def test_the_names_of_computed_kernels_tell_what_share_was_folded(names: tuple[str, ...], share: float) -> None:
+    nodes, value, made = [], "x", proto("y = Relu(x)", "float[N,4,5] x")
+    del made.graph.node[:]
+    for place, name in enumerate(names):
+        output = f"h{place}" if place < 2 else "y"
+        nodes.append(helper.make_node("Conv", [value, name, f"b{place}"], [output]))
+        made.graph.initializer.extend(
+            [numpy_helper.from_array(drawn(4, 4, 1, seed=place), name), numpy_helper.from_array(drawn(4), f"b{place}")]
         )
-        assert measured.stats[0].weight.duplicate_fraction == share
+        value = output
+    made.graph.node.extend(nodes)
+    checked = check_model(made.SerializeToString())
+    found = find_anatomy(checked.weights, checked, find_sources(checked), layers_of(checked), head_of(checked), ())
+    assert found.folded_share == pytest.approx(share)
+
+
+def test_one_channel_has_no_spread_and_other_layers_do_not_count() -> None:
+    kernel = np.array([1.0, 10.0], np.float32).reshape(2, 1, 1)
+    one, two = np.ones((1, 2, 1), np.float32), np.zeros(2, np.float32)
+    alone = read("h = Conv(x, k, b) y = Conv(h, o, c)", "float[N,1,5] x", k=kernel, b=two, o=one, c=two[:1])
+    assert alone.channel_norm_spread == pytest.approx(1.0)
+    only = read("y = Conv(x, o, c)", "float[N,2,5] x", o=one, c=two[:1])
+    assert only.channel_norm_spread is None
+    dense = read("y = Gemm(x, g, c)", "float[N,1] x", g=kernel.reshape(1, 2), c=two)
+    assert dense.channel_norm_spread is None
+    computed = read("m = Mul(k, f) y = Conv(x, m, b)", "float[N,1,5] x", k=kernel, f=kernel, b=two)
+    assert computed.channel_norm_spread is None

@@ -1,5 +1,7 @@
 """Where attention is found, and how sharp it is, against numpy and torch's own attention."""
 
+from itertools import pairwise
+
 import numpy as np
 import onnx.parser
 import onnxruntime
@@ -159,6 +161,173 @@ def test_keys_are_what_may_be_shifted_without_any_effect(nodes: str) -> None:
     one, other = (onnxruntime.InferenceSession(each).run(None, {"x": inputs()})[0] for each in models)
     (site,) = sites(check_model(models[0]))
     assert (site.keys == "k") == bool(np.allclose(one, other, atol=1e-4))
+
+
+# ------------------------------------------------------------------ how far, along which axis, under what mask
+
+
+def copies(start: str, count: int, prefix: str) -> tuple[str, str]:
+    """Identities behind a value, and what the last of them writes."""
+    names = [start, *(f"{prefix}{place}" for place in range(count))]
+    return " ".join(f"{after} = Identity({before})" for before, after in pairwise(names)), names[-1]
+
+
+@pytest.mark.parametrize(("count", "found"), [(0, True), (7, True), (8, False)])
+def test_a_product_is_looked_for_over_eight_nodes_in_front_of_the_softmax(count: int, found: bool) -> None:
+    between, last = copies("s", count, "c")
+    assert bool(sites(written(f"{PROJECTIONS}{SCORES}{between} p = Softmax({last}){READ}"))) is found
+
+
+@pytest.mark.parametrize(("count", "found"), [(0, True), (7, True), (8, False)])
+def test_the_values_are_looked_for_over_eight_nodes_behind_the_softmax(count: int, found: bool) -> None:
+    between, last = copies("u", count, "c")
+    read = READ.replace("MatMul(p,", f"MatMul({last},")
+    assert bool(sites(written(f"{PROJECTIONS}{SCORES} u = Softmax(s) {between}{read}"))) is found
+
+
+@pytest.mark.parametrize(("count", "keys"), [(0, "k"), (6, "k"), (7, None)])
+def test_keys_are_followed_back_over_eight_nodes(count: int, keys: str | None) -> None:
+    between, last = copies("k", count, "c")
+    scores = SCORES.replace("(k)", f"({last})")
+    (site,) = sites(written(f"{PROJECTIONS}{between} {scores} p = Softmax(s){READ}"))
+    assert site.keys == keys
+
+
+@pytest.mark.parametrize(
+    "operator",
+    ["Add(s, mask)", "Sub(s, mask)", "Mul(s, root)", "Div(s, root)", "Where(on, s, mask)", "Cast<to = 1>(s)",
+     "Reshape(s, same)", "Identity(s)", "Clip(s)", "Expand(s, ones)", "Dropout(s)", "Tanh(s)"],
+)  # fmt: skip
+def test_scores_pass_what_scales_masks_or_lays_them_out(operator: str) -> None:
+    constants = {
+        "mask": np.zeros((STEPS, STEPS), np.float32), "root": np.float32(0.4), "on": np.tri(STEPS, dtype=bool),
+        "same": np.array([-1, STEPS, STEPS]), "ones": np.array([1, 1, 1]),
+    }  # fmt: skip
+    (site,) = sites(written(f"{PROJECTIONS}{SCORES} m = {operator} p = Softmax(m){READ}", **constants))
+    assert site.scores == "m"
+
+
+@pytest.mark.parametrize("operator", ["Relu(s)", "Exp(s)", "Concat<axis = 0>(s)", "ReduceMean<keepdims = 1>(s)"])
+def test_scores_do_not_pass_anything_else(operator: str) -> None:
+    assert sites(written(f"{PROJECTIONS}{SCORES} m = {operator} p = Softmax(m){READ}")) == ()
+
+
+@pytest.mark.parametrize(
+    ("softmax", "opset", "axis"),
+    [("Softmax(s)", 17, -1), ("Softmax<axis = 2>(s)", 17, -1), ("Softmax<axis = 1>(s)", 17, -2),
+     ("Softmax<axis = 0>(s)", 17, -3), ("Softmax<axis = -2>(s)", 17, -2), ("Softmax<axis = 2>(s)", 12, -1)],
+)  # fmt: skip
+def test_the_axis_of_a_softmax_is_counted_from_the_end(softmax: str, opset: int, axis: int) -> None:
+    (site,) = sites(written(f"{PROJECTIONS}{SCORES} p = {softmax}{READ}", opset=opset))
+    assert site.axis == axis
+
+
+@pytest.mark.parametrize(
+    ("between", "keys"),
+    [
+        ("m = Div(s, root)", "k"),
+        ("m = Mul(s, heads)", None),
+        ("m = Mul(s, s)", None),
+        ("m = Where(on, s, mask)", "k"),
+        ("m = Reshape(s, same)", "k"),
+        ("r = Transpose<perm = [0, 2, 1]>(s) m = Transpose<perm = [0, 2, 1]>(r)", "k"),
+        ("m = Transpose<perm = [0, 2, 1]>(s)", "q"),
+        ("m = Transpose<perm = [2, 0, 1]>(s)", "q"),
+        ("m = Transpose<perm = [1, 2, 0]>(s)", None),
+        ("r = Reshape(s, same) m = Transpose<perm = [0, 2, 1]>(r)", None),
+        ("m = Transpose(s)", None),
+        ("m = Tanh(s)", None),
+        ("m = Clip(s)", None),
+    ],
+)
+def test_whose_rows_the_softmax_runs_over_follows_from_the_way_in_between(between: str, keys: str | None) -> None:
+    constants = {
+        "mask": np.zeros((STEPS, STEPS), np.float32), "root": np.float32(0.4), "on": np.tri(STEPS, dtype=bool),
+        "same": np.array([-1, STEPS, STEPS]), "heads": np.ones((1, STEPS, STEPS), np.float32),
+    }  # fmt: skip
+    queries = "q1 = Identity(q) "
+    nodes = f"{PROJECTIONS}{queries}{SCORES.replace('MatMul(q,', 'MatMul(q1,')} {between} p = Softmax(m){READ}"
+    (site,) = sites(written(nodes, **constants))
+    assert site.keys == keys
+
+
+@pytest.mark.parametrize(
+    ("way", "keys"),
+    [
+        ("c = Mul(k, root)", "k"),
+        ("c = Div(k, root)", "k"),
+        ("c = Mul(root, k)", "k"),
+        ("c = Mul(k, k)", "c"),
+        ("c = Reshape(k, same)", "k"),
+        ("c = Cast<to = 1>(k)", "k"),
+        ("u = Unsqueeze(k, one) c = Squeeze(u, one)", "k"),
+        ("c = Relu(k)", "c"),
+        ("c = Identity(k) z = Relu(k)", None),
+        ("c = Identity(k) z = Relu(c)", None),
+    ],
+)
+def test_keys_come_from_where_nothing_but_their_layout_and_scale_has_changed_since(way: str, keys: str | None) -> None:
+    constants = {"root": np.float32(0.4), "same": np.array([-1, STEPS, WIDTH]), "one": np.array([1])}
+    nodes = f"{PROJECTIONS}{way} {SCORES.replace('(k)', '(c)')} p = Softmax(s){READ}"
+    if " z = " in nodes:
+        nodes = nodes.replace(" y = MatMul(h, O)", " o = MatMul(h, O) y = Add(o, z)")
+    (site,) = sites(written(nodes, **constants))
+    assert site.keys == keys
+
+
+LARGEST = "r = ReduceMax<axes = [2], keepdims = 1>(x)"
+BELOW = np.triu(np.ones((STEPS, STEPS), np.float32), 1)
+
+
+@pytest.mark.parametrize(
+    ("mask", "below"),
+    [(-100.0, -50.0), (-50.0, -25.0), (-49.0, -5000.0), (-10_000.0, -5000.0), (-1e9, -5000.0), (100.0, -5000.0)],
+)
+@pytest.mark.parametrize(
+    "way", ["m = Add(s, mask)", "a = Add(s, mask) m = Mul(a, root)", "w = Identity(mask) m = Add(w, s)"]
+)
+def test_keys_are_masked_below_half_of_what_a_mask_adds(mask: float, below: float, way: str) -> None:
+    nodes = f"{PROJECTIONS}{SCORES} {way} p = Softmax(m){READ}"
+    (site,) = sites(written(nodes, mask=mask * BELOW, root=np.float32(0.5)))
+    assert site.masked_below == below
+
+
+@pytest.mark.parametrize(
+    ("way", "below"),
+    [
+        ("m = Where(on, s, low)", -100.0),
+        (f"{LARGEST} g = Greater(r, root) f = Where(g, low, root) m = Add(s, f)", -100.0),
+        (f"{LARGEST} f = Mul(r, low) m = Add(s, f)", -100.0),
+        ("m = Sub(s, low)", -5000.0),
+        ("m = Div(s, low)", -5000.0),
+        (f"{LARGEST} f = Add(r, root) m = Add(s, f)", -5000.0),
+        ("m = Add(s, none)", -5000.0),
+    ],
+)
+def test_the_constant_of_a_mask_is_found_where_it_is_mixed_in(way: str, below: float) -> None:
+    constants = {"low": np.float32(-200), "root": np.float32(0.5), "on": np.tri(STEPS, dtype=bool),
+                 "none": np.zeros((0,), np.float32)}  # fmt: skip
+    (site,) = sites(written(f"{PROJECTIONS}{SCORES} {way} p = Softmax(m){READ}", **constants))
+    assert site.masked_below == below
+
+
+def test_an_operator_that_holds_its_softmax_has_no_product_to_look_at() -> None:
+    attributes = "q_num_heads = 1, kv_num_heads = 1"
+    model = written(f"{PROJECTIONS} h = Attention<{attributes}>(q, k, v) y = MatMul(h, O)", opset=23)
+    (site,) = sites(model)
+    assert (site.scores, site.axis, site.keys) == (None, -1, "k")
+    assert find_product(model, find_sources(model), site) is None
+    packed = np.zeros((WIDTH, 3 * WIDTH), np.float32)
+    assert sites(written("h = com.microsoft.Attention<num_heads = 2>(x, W) y = MatMul(h, O)", W=packed)) == ()
+
+
+def test_the_product_of_scores_is_the_nearest_one_of_data_with_data() -> None:
+    nodes = PROJECTIONS + SCORES + "l = MatMul(s, L) m = Add(l, s) p = Softmax(m)" + READ
+    model = written(nodes, L=np.eye(STEPS, dtype=np.float32))
+    (site,) = sites(model)
+    product = find_product(model, find_sources(model), site)
+    assert product is not None
+    assert product.output[0] == "s"
 
 
 # ------------------------------------------------------------------ written by exporters

@@ -73,6 +73,46 @@ def test_convolution_fans_are_the_measured_variances(name: str) -> None:
     assert x.grad[..., 8:-8, 8:-8].var().item() == pytest.approx(found.fan_out, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("op", "shape", "attributes"),
+    [
+        ("Conv", (6, 4, 3), {}),
+        ("Conv", (6, 4, 4), {"strides": [2]}),
+        ("Conv", (6, 2, 3, 5), {"group": 2}),
+        ("Conv", (6, 2, 6, 4), {"group": 3, "strides": [3, 2]}),
+        ("Conv", (4, 3, 2, 3, 4), {"strides": [2, 3, 1]}),
+        ("ConvTranspose", (6, 4, 3), {}),
+        ("ConvTranspose", (6, 4, 4), {"strides": [2]}),
+        ("ConvTranspose", (6, 2, 3, 5), {"group": 2}),
+        ("ConvTranspose", (6, 2, 6, 4), {"group": 3, "strides": [3, 2]}),
+        ("ConvTranspose", (4, 3, 2, 3, 4), {"strides": [2, 3, 1]}),
+    ],
+)
+def test_convolution_fans_are_counted_terms(op: str, shape: tuple[int, ...], attributes: dict) -> None:
+    """Of ones and ones an output is the number of its terms, and so is a gradient; averaged over whole strides."""
+    group, rank = attributes.get("group", 1), len(shape) - 2
+    strides = attributes.get("strides", [1] * rank)
+    channels = shape[1] * group if op == "Conv" else shape[0]
+    x, w = torch.ones(1, channels, *[18] * rank, requires_grad=True), torch.ones(shape)
+    apply = getattr(F, f"conv{'_transpose' if op == 'ConvTranspose' else ''}{rank}d")
+    y = apply(x, w, stride=strides, groups=group)
+    y.sum().backward()
+    assert x.grad is not None
+    inner = tuple(slice(size, size + 2 * stride) for size, stride in zip(shape[2:], strides, strict=True))
+    outputs = y if op == "Conv" else y[(..., *inner)]
+    inputs = x.grad[(..., *inner)] if op == "Conv" else x.grad
+    counted = (outputs.detach().mean().item(), inputs.mean().item())
+    assert fans(node(op, **attributes), 1, shape) == pytest.approx(counted, rel=1e-6)
+
+
+def test_stacked_matrices_have_the_fans_of_one() -> None:
+    assert fans(node("MatMul"), 1, (7, 3, 5)) == fans(node("FusedMatMul"), 1, (3, 5)) == (3, 5)
+    assert fans(node("MatMul"), 0, (7, 5, 3)) == (3, 5)
+    assert fans(node("MatMul"), 1, (3,)) is None
+    assert fans(node("Gemm"), 1, (7, 3, 5)) is None
+    assert fans(node("Conv"), 1, (3, 5)) is None
+
+
 def test_gains_of_torch_are_torchs() -> None:
     for ours, theirs in (("Relu", "relu"), ("Tanh", "tanh"), ("Selu", "selu"), ("Sigmoid", "sigmoid")):
         assert gain(ours) == pytest.approx(nn.init.calculate_gain(theirs))

@@ -46,6 +46,7 @@ def heads(*model: str, trainable: str = "wv", **more) -> tuple[Head, ...]:
         ("l = MatMul(x, w) y = Dropout(l)", Head("y", "l", stripped=("Dropout",))),
         ("l = MatMul(x, w) y = Cast<to: int = 11>(l)", Head("y", "l", stripped=("Cast",))),
         ("l = MatMul(x, w) y = ArgMax(l)", Head("y", "l", stripped=("ArgMax",))),
+        ("l = MatMul(x, w) y = ArgMin(l)", Head("y", "l", stripped=("ArgMin",))),
         ("l = MatMul(x, w) y = Hardmax(l)", Head("y", "l", stripped=("Hardmax",))),
         ("l = MatMul(x, w) y, i = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
         ("l = MatMul(x, w) i, y = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
@@ -74,6 +75,7 @@ def test_an_output_is_followed_back_to_its_logits(nodes: str, head: Head) -> Non
         ("l = MatMul(x, w) y = Log(l)", "y"),
         ("l = MatMul(x, w) s = Softmax(l) y = MatMul(s, v)", "y"),
         ("l = MatMul(x, w) s = Softmax(l) y = Softmax(s)", "s"),
+        ("l = MatMul(x, w) s = Softmax(l) g = Log(s) y = Softmax(g)", "g"),
         ("l = MatMul(x, w) s = Sigmoid(l) y = Softmax(s)", "s"),
         ("l = MatMul(x, w) s = Softmax(l) a = Sigmoid(s) y = Log(a)", "y"),
         ("l = MatMul(x, w) c = Cast<to: int = 11>(l) y = Softmax(c)", "c"),
@@ -161,6 +163,12 @@ def test_only_trainable_weights_count() -> None:
     nodes, outputs = "a = MatMul(x, w) b = MatMul(a, v)", "float[] a, float[] b"
     assert [head.output for head in heads(nodes, outputs, trainable="w")] == ["a", "b"]
     assert [head.output for head in heads(nodes, outputs, trainable="v")] == ["b"]
+
+
+def test_a_weight_itself_is_a_head_where_it_trains() -> None:
+    nodes, outputs = "y = MatMul(x, w) f = Transpose(v)", "float[] f, float[] y"
+    assert [head.output for head in heads(nodes, outputs, trainable="w")] == ["y"]
+    assert [head.output for head in heads(nodes, outputs, trainable="wv")] == ["f", "y"]
 
 
 def test_weights_inside_a_body_reach_the_outputs_of_the_node_around_it() -> None:

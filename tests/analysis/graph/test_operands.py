@@ -207,3 +207,250 @@ def test_a_single_number_behind_a_convolution_of_many_channels_is_no_bias() -> N
     weights = {"w": floats(6, 3, 3, 3), "three": np.full((1, 1, 1, 1), 3, np.float32)}
     roles = divided(model("h = Conv(x, <w>) y = Add(h, <three>)", weights, "float[1,3,8,8] x"))
     assert roles.trainable == ("w",)
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("name", "literal"),
+    [
+        ("Constant_output_0", True), ("Constant_3_output_1", True), ("/m/Constant_output_0", True),
+        ("Constant_output_0.w", False), ("p2o.pd_op.full.3", True), ("p2o.pd_op.assign_value.0", True),
+        ("p2o.pd_op.arange.1", True), ("p2o.pd_op.matmul.1", False), ("x.p2o.pd_op.full.w", False),
+        ("helper.constant.7", True), ("m/zeros_like_1", True), ("ones_default_2", True), ("_empty", True),
+        ("arange_1_2", True), ("eye", True), ("linspace4", True), ("lifted_tensor_0", True), ("full", True),
+        ("scalar_tensor_default_1", True), ("ones_of_all", False), ("zeroshot", False), ("m.everyone", False),
+        ("block.gain", False),
+    ],
+)  # fmt: skip
+def test_literals_are_told_by_the_names_that_exporters_give_them(name: str, literal: bool) -> None:
+    roles = divided(model(f"h = MatMul(x, <w>) y = Add(h, <{name}>)", {"w": floats(4, 4), name: floats(3, 1, 4)}))
+    assert ("literal" in roles.frozen.get(name, "")) is literal
+    assert (name in roles.trainable) is not literal
+
+
+def test_a_literal_that_is_a_matrix_by_itself_is_one_and_a_factor_of_a_matrix_is_none() -> None:
+    alone = divided(model("h = MatMul(x, <w>) y = MatMul(h, <zeros>)", {"w": floats(4, 4), "zeros": floats(4, 4)}))
+    assert alone.trainable == ("w", "zeros")
+    weights = {"w": floats(4, 4), "ones": floats(4, 4)}
+    factor = divided(model("m = Mul(<w>, <ones>) y = MatMul(x, m)", weights))
+    assert factor.trainable == ("w",)
+    assert "literal in MatMul" in factor.frozen["ones"]
+
+
+@pytest.mark.parametrize("matrix", ["w", "zeros_like"])
+def test_literals_are_told_only_where_some_matrix_has_a_name_of_its_own(matrix: str) -> None:
+    weights = {matrix: floats(4, 4), "ones_like": floats(4)}
+    roles = divided(model(f"h = MatMul(x, <{matrix}>) y = Mul(h, <ones_like>)", weights))
+    assert ("ones_like" in roles.trainable) is (matrix == "zeros_like")
+
+
+def test_an_embedding_with_a_name_of_its_own_keeps_weights_apart_too() -> None:
+    roles = divided(
+        model("h = Gather(<table>, i) y = Mul(h, <ones>)", {"table": floats(9, 4), "ones": floats(4)}, "int64[N] i")
+    )
+    assert roles.trainable == ("table",)
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"),
+    [
+        ("a.b", True), ("a.b_c.d1", True), ("_a.b", True), ("0.a", True), ("12.3.a", True), ("1.2", False),
+        ("a", False), ("a.", False), (".a", False), ("a.b/c", False), ("a/ReadVariableOp", True), ("onnx::a.b", False),
+        ("p2o.a", False), ("/a.b", False), ("val_3", False), ("a.val_3", True), ("a.x_output_0", False),
+        ("a.x_default", False), ("a.x_default_3", False), ("a.x_cast", False), ("a.x_cast_1", False),
+        ("a.cast_b", True),
+    ],
+)  # fmt: skip
+def test_a_single_number_asks_for_the_path_of_a_module(name: str, trains: bool) -> None:
+    roles = divided(model(f"h = MatMul(x, <w>) y = Mul(h, <{name}>)", {"w": floats(4, 4), name: np.float32(2)}))
+    assert (name in roles.trainable) is trains
+    assert roles.frozen.get(name) == (None if trains else "single number in Mul")
+
+
+@pytest.mark.parametrize(
+    ("name", "producer", "trains"),
+    [
+        ("gain", "pytorch", True), ("gain_2", "pytorch", True), ("gain", "other", False), ("add", "pytorch", False),
+        ("add_12", "pytorch", False), ("sqrt_1", "pytorch", False), ("2gain", "pytorch", False),
+        ("gain/x", "pytorch", False),
+    ],
+)  # fmt: skip
+def test_torch_names_what_it_computed_after_its_operators(name: str, producer: str, trains: bool) -> None:
+    weights = {"w": floats(4, 4), name: np.float32(2)}
+    roles = divided(model(f"h = MatMul(x, <w>) y = Mul(h, <{name}>)", weights, producer=producer))
+    assert (name in roles.trainable) is trains
+
+
+@pytest.mark.parametrize(
+    ("beside", "trains"), [("m.w_zero_point", False), ("m.w_zero", True), ("n.w_zero_point", True)]
+)
+def test_a_quantisation_scale_is_told_by_the_zero_point_beside_it(beside: str, trains: bool) -> None:
+    weights = {"v": floats(4, 4), "m.w_scale": np.float32(2), beside: np.int8(0)}
+    roles = divided(model("h = MatMul(x, <v>) y = Mul(h, <m.w_scale>)", weights))
+    assert ("m.w_scale" in roles.trainable) is trains
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "trains"),
+    [
+        ("y = Mul(h, <c>)", (1,), False), ("y = Mul(h, <c>)", (1, 1), False), ("y = Add(x, <c>)", (1,), False),
+        ("y = PRelu(h, <c>)", (1,), True), ("y = PRelu(h, <c>)", (), False),
+        ("y = Concat<axis = 1>(k, <c>)", (4, 1), True),
+        ("y = Mul(h, <c>)", (4,), True), ("y = Min(h, <c>)", (4,), False), ("y = Sum(h, <c>)", (4,), True),
+    ],
+)  # fmt: skip
+def test_single_numbers_are_asked_for_a_name_where_they_are_weak_or_have_no_axis(
+    nodes: str, shape: tuple[int, ...], trains: bool
+) -> None:
+    weights = {"w": floats(4, 4), "c": np.asarray(floats(*shape))}
+    roles = divided(model(f"h = MatMul(x, <w>) k = Relu(h) {nodes}", weights, "float[4,4] x"))
+    assert ("c" in roles.trainable) is trains
+
+
+# ------------------------------------------------------------------ places
+
+
+@pytest.mark.parametrize(
+    ("behind", "frozen"),
+    [
+        ("y = Softmax(a)", True),
+        ("b = Reshape(a, <same>) y = Softmax(b)", True),
+        ("b = Identity(a) y = Softmax(b)", False),
+        ("b = Add(a, a) c = Max(b, b) y = Softmax(c)", True),
+        ("b = Where(on, a, a) y = Softmax(b)", True),
+        ("b = Cast<to = 1>(a) c = Clip(b) d = Add(c, c) y = Softmax(d)", False),
+        ("b = Relu(a) c = Softmax(a) y = Add(b, c)", True),
+        ("b = Relu(a) c = Cast<to = 1>(a) d = Softmax(c) y = Add(b, d)", True),
+        ("y = Relu(a)", False),
+    ],
+)
+def test_a_mask_reaches_its_softmax_within_three_nodes(behind: str, frozen: bool) -> None:
+    nodes = f"t = Transpose(x) s = MatMul(x, t) a = Add(s, <mask>) {behind}"
+    weights = {"mask": floats(4, 4), "same": np.array([4, 4])}
+    read = {name: array for name, array in weights.items() if f"<{name}>" in nodes}
+    roles = divided(model(nodes, read, "float[4,4] x, bool on"))
+    assert ("mask" in roles.frozen) is frozen
+
+
+@pytest.mark.parametrize(
+    ("table", "trains"),
+    [
+        ("c = Gather(<t>, <i>) a = Add(s, c)", True),
+        ("g = GatherND(<t>, <pairs>) c = Unsqueeze(g, <zero>) a = Add(s, c)", True),
+        ("g = Gather(<t>, <i>) u = Transpose(g) c = Identity(u) a = Add(c, s)", True),
+        ("c = Slice(<t>, <zero>, <six>) a = Add(s, c)", False),
+    ],
+)
+def test_a_table_that_is_looked_up_by_position_is_learnt_whatever_its_shape(table: str, trains: bool) -> None:
+    weights = {"t": floats(9, 6), "i": np.arange(6), "pairs": np.arange(6)[:, None], "zero": np.array([0]),
+               "six": np.array([6])}  # fmt: skip
+    nodes = f"r = Transpose(x) s = MatMul(x, r) {table} y = Softmax(a)"
+    read = {name: array for name, array in weights.items() if f"<{name}>" in nodes}
+    roles = divided(model(nodes, read, "float[6,4] x"))
+    assert ("t" in roles.trainable) is trains
+
+
+ROTARY = "p = Mul(x, <cos>) q = Mul({}, <sin>) y = Add(p, q)"
+HALVES = "a, b = Split<axis = 1, num_outputs = 2>(x) n = Neg(b) "
+
+
+PAIRS = "e = Unsqueeze(n, <last>) f = Unsqueeze(a, <last>) c = Concat<axis = 2>(e, f) r = Flatten(c)"
+
+
+@pytest.mark.parametrize(
+    ("turned", "frozen"),
+    [
+        (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r')}", True),
+        (f"{HALVES}r = Concat<axis = 1>(a, n) {ROTARY.format('r')}", True),
+        (f"{HALVES}c = Concat<axis = 1>(n, a) d = Reshape(c, <same>) r = Transpose(d) {ROTARY.format('r')}", True),
+        (f"{HALVES}{PAIRS} {ROTARY.format('r')}", True),
+        (f"{HALVES}r = Concat<axis = 1>(a, b) {ROTARY.format('r')}", False),
+        (f"{HALVES}r = Concat<axis = 1>(n, a, b) {ROTARY.format('r')}", False),
+        (f"r = Neg(x) {ROTARY.format('r')}", False),
+        (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r').replace('Add', 'Sub')}", False),
+        (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r').replace('Mul(r', 'Div(r')}", False),
+    ],
+    ids=["halves", "the other half", "laid out anew", "pairs", "nothing turned", "three parts", "all turned",
+         "subtracted", "divided"],
+)  # fmt: skip
+def test_cosines_are_told_by_the_half_that_is_turned(turned: str, frozen: bool) -> None:
+    weights = {"w": floats(4, 4), "cos": floats(4), "sin": floats(4), "same": np.array([-1, 4]), "last": np.array([2])}
+    read = {name: array for name, array in weights.items() if f"<{name}>" in turned or name == "w"}
+    roles = divided(model(f"x = MatMul(z, <w>) {turned}", read, "float[3,4] z"))
+    assert (roles.frozen.get("cos") == "cosine or sine of rotary positions") is frozen
+
+
+@pytest.mark.parametrize(
+    ("scale", "frozen"),
+    [
+        ("d = Sqrt(<v>) s = Div(<g>, d)", True),
+        ("d = Sqrt(<v>) i = Reciprocal(d) s = Mul(<g>, i)", True),
+        ("s = Div(<g>, <v>)", False),
+        ("e = ReduceSum(<v>) d = Sqrt(e) s = Div(<g>, d)", False),
+        ("e = ReduceL2(<v>) d = Sqrt(e) s = Div(<g>, d)", False),
+        ("s = Sqrt(<v>)", False),
+    ],
+)
+def test_a_variance_that_was_kept_is_told_by_its_root_and_one_that_is_computed_is_not(scale: str, frozen: bool) -> None:
+    weights = {"w": floats(4, 4), "g": np.abs(floats(4)), "v": np.abs(floats(4))}
+    read = {name: array for name, array in weights.items() if name == "w" or f"<{name}>" in scale}
+    roles = divided(model(f"h = MatMul(x, <w>) {scale} y = Mul(h, s)", read))
+    assert ("v" in roles.frozen and "batch normalisation" in roles.frozen["v"]) is frozen
+
+
+@pytest.mark.parametrize(
+    ("nodes", "frozen"),
+    [
+        ("h = Sub(x, <m.c>) y = MatMul(h, <m.w>)", True),
+        ("h = Div(x, <m.c>) y = MatMul(h, <m.w>)", True),
+        ("h = Sub(<m.c>, x) y = MatMul(h, <m.w>)", True),
+        ("t = Cast<to = 1>(x) u = Identity(t) h = Sub(u, <m.c>) y = MatMul(h, <m.w>)", True),
+        ("t = Relu(x) h = Sub(t, <m.c>) y = MatMul(h, <m.w>)", False),
+        ("k = MatMul(x, <m.w>) y = Sub(k, <m.c>)", False),
+        ("h = Mul(x, <m.c>) y = MatMul(h, <m.w>)", False),
+        ("h = Max(x, <m.c>) y = MatMul(h, <m.w>)", False),
+    ],
+)
+def test_what_is_taken_off_the_input_itself_is_preprocessing(nodes: str, frozen: bool) -> None:
+    roles = divided(model(nodes, {"m.w": floats(4, 4), "m.c": floats(4)}))
+    assert roles.frozen == ({"m.c": "preprocessing of the input"} if frozen else {})
+
+
+POSITIONS = "combined with positions or masks, not with data"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "frozen"),
+    [
+        ("f = Cast<to = 1>(i) a = Mul(f, <c>) e = Gather(<t>, i) y = Add(a, e)", "int64[4] i", True),
+        ("e = Gather(<t>, i) y = Mul(e, <c>)", "int64[4] i", False),
+        ("e = Gather(<q>, i) f = Cast<to = 1>(e) y = Mul(f, <c>)", "int64[4] i", False),
+        ("e = Gather(<flat>, i) f = Cast<to = 1>(e) a = Mul(f, <c>) h = Gather(<t>, i) y = Add(a, h)", "int64[4] i",
+         True),
+        ("s = Shape(x) f = Cast<to = 1>(s) a = Mul(f, <k>) h = MatMul(x, <w>) u = ReduceSum(h) y = Add(a, u)",
+         "float[4,4] x", True),
+        ("""s = Shape<start = 0, end = 1>(x) n = Squeeze(s) r = Range(<zero>, n, <one>) f = Cast<to = 1>(r)
+            a = Mul(f, <c>) o = Cos(a) h = MatMul(x, <w>) y = Add(h, o)""", "float[N,4] x", True),
+        ("f = Cast<to = 1>(i) a = Add(f, <c>) h = Gather(<t>, i) y = Add(a, h)", "int64[4] i", True),
+        ("f = Cast<to = 1>(i) h = MatMul(f, <w>) y = Mul(h, <c>)", "int64[N,4] i", False),
+    ],
+    ids=["positions", "embedded", "quantised table", "looked up numbers", "sizes", "steps", "added", "multiplied"],
+)  # fmt: skip
+def test_what_meets_no_signal_is_no_parameter(nodes: str, inputs: str, frozen: bool) -> None:
+    weights = {"t": floats(9, 4), "c": floats(4), "w": floats(4, 4), "q": np.ones((9, 4), np.int8),
+               "flat": np.arange(9), "k": floats(2), "zero": np.array(0), "one": np.array(1)}  # fmt: skip
+    read = {name: array for name, array in weights.items() if f"<{name}>" in nodes}
+    roles = divided(model(nodes, read, inputs))
+    assert [name for name, why in roles.frozen.items() if why == POSITIONS] == (
+        [*({"c", "k"} & read.keys())] if frozen else []
+    )
+
+
+def test_a_signal_goes_on_through_what_a_body_captures() -> None:
+    nodes = """x = Cast<to = 1>(i) h = MatMul(x, <w>)
+        b = If (on) < then_branch = t () => (float[N,4] u) { u = Neg(h) },
+                      else_branch = e () => (float[N,4] v) { v = Exp(h) } > y = Mul(b, <c>)"""
+    weights = {"w": floats(4, 4), "c": floats(4)}
+    assert divided(model(nodes, weights, "int64[N,4] i, bool on")).trainable == ("w", "c")

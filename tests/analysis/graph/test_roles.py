@@ -10,27 +10,15 @@ from analysis.convert.translate import read_graph
 from analysis.errors import BadOptions
 from analysis.graph.roles import Roles
 from analysis.model import CheckedModel, check_model
+from tests.analysis.graph.graphs import HEAD, RANDOM, floats, model
 from tests.gallery import Recurrent, ResidualNetwork, Transformer, export, seeded
 
-RANDOM = np.random.default_rng(20261123)
-HEAD = '<ir_version: 10, opset_import: ["": 20]>'
 MASK = "added to attention scores: a mask or a fixed position bias"
 PLACEHOLDER = "placeholder of a GroupNormalization written as InstanceNormalization"
 
 
-def floats(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
-
-
 def ids(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
-
-
-def model(nodes: str, inputs: str = "float[N,4] x", outputs: str = "float[] y", **weights: np.ndarray) -> CheckedModel:
-    """ONNX text with these initialisers."""
-    proto = parser.parse_model(f"{HEAD} net ({inputs}) => ({outputs}) {{ {nodes} }}")
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items())
-    return check_model(proto.SerializeToString())
 
 
 def divided(checked: CheckedModel, **overrides) -> Roles:

@@ -1,5 +1,4 @@
-import io
-import warnings
+import re
 
 import numpy as np
 import pytest
@@ -7,35 +6,13 @@ import torch
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper, parser
 from torch import nn
 
-from analysis.graph.slots import EVERY_INPUT, ROLES, data_inputs, is_float_dtype, role_of
 from analysis.graph.sources import Sources, find_sources, gradient_inputs
 from analysis.model import CheckedModel, check_model
-
-RANDOM = np.random.default_rng(20261123)
-HEAD = '<ir_version: 10, opset_import: ["": 20]>'
-
-
-def floats(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
-
-
-def model(nodes: str, inputs: str = "float[N,4] x", outputs: str = "float[] y", **weights: np.ndarray) -> CheckedModel:
-    """ONNX text with these initialisers."""
-    proto = parser.parse_model(f"{HEAD} net ({inputs}) => ({outputs}) {{ {nodes} }}")
-    proto.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items())
-    return check_model(proto.SerializeToString())
+from tests.analysis.graph.graphs import HEAD, RANDOM, exported, floats, model
 
 
 def used(found: Sources) -> list[tuple[str, str, str]]:
     return [(use.initializer, use.role, use.node.op_type) for use in found.uses]
-
-
-def exported(module: nn.Module, *inputs: torch.Tensor, **how) -> CheckedModel:
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own: this exporter is on its way out
-        torch.onnx.export(module.eval(), inputs, content, dynamo=False, opset_version=17, **how)
-    return check_model(content.getvalue())
 
 
 # ------------------------------------------------------------------ weight expressions
@@ -131,6 +108,69 @@ def test_a_dequantized_weight_is_the_int8_tensor_and_not_its_scale() -> None:
     assert used(found) == [("q", "weight", "MatMul")]
 
 
+def within(found: Sources) -> list[tuple[str, str, str, str]]:
+    return [(use.initializer, use.role, use.node.op_type, use.value) for use in found.within]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "meetings"),
+    [
+        ("q = MatMul(a, b) y = MatMul(x, q)", [("a", "weight", "MatMul", "a"), ("b", "weight", "MatMul", "b")]),
+        ("t = Transpose(b) q = Gemm(a, t, c) y = MatMul(x, q)",
+         [("a", "weight", "Gemm", "a"), ("b", "weight", "Gemm", "t"), ("c", "bias", "Gemm", "c")]),
+        ("q = LayerNormalization(a, c) y = MatMul(x, q)",
+         [("a", "other", "LayerNormalization", "a"), ("c", "scale", "LayerNormalization", "c")]),
+        ("q = MatMul(a, b) r = Add(c, q) y = MatMul(x, r)",
+         [("a", "weight", "MatMul", "a"), ("b", "weight", "MatMul", "b"), ("c", "bias", "Add", "c"),
+          ("a", "bias", "Add", "q"), ("b", "bias", "Add", "q")]),
+        ("q = MatMul(a, i) r = Add(q, c) y = MatMul(x, r)", [("a", "bias", "Add", "q"), ("c", "bias", "Add", "c")]),
+        ("t = Transpose(a) q = MatMul(a, t) y = MatMul(x, q)", []),
+        ("q = Add(a, b) y = MatMul(x, q)", []),
+        ("q = Mul(a, b) y = MatMul(x, q)", []),
+        ("q = Mul(a, b) r = Add(q, c) y = MatMul(x, r)", []),
+        ("h = MatMul(x, a) y = MatMul(h, b)", []),
+    ],
+    ids=["product", "with a bias", "normalised", "bias behind a product", "a product with one weight", "with itself",
+         "sum", "scaled", "sum of no product", "data between"],
+)  # fmt: skip
+def test_weights_that_meet_in_an_operator_with_parameters_are_noted_before_any_data(
+    nodes: str, meetings: list[tuple[str, str, str, str]]
+) -> None:
+    weights = {"a": floats(4, 4), "b": floats(4, 4), "c": floats(4), "i": np.ones((4, 4), np.int64)}
+    read = {name: array for name, array in weights.items() if name in re.findall(r"\w+", nodes)}
+    assert within(find_sources(model(nodes, "float[4,4] x", **read))) == meetings
+
+
+def test_a_lookup_asks_whether_its_own_indices_depend_on_the_data() -> None:
+    """The table of the second lookup is what the first one cut."""
+    nodes = "t = Gather(e, k) p = Identity(i) y = Gather(t, p)"
+    found = find_sources(model(nodes, "int64[N] i", e=floats(9, 4), k=np.arange(5)))
+    assert used(found) == [("e", "embedding", "Gather")]
+    assert [(use.node.output[0], use.value) for use in found.uses] == [("y", "t")]
+
+
+def test_what_holds_no_floats_any_more_is_made_of_nothing_whatever_it_is_cast_to() -> None:
+    found = find_sources(
+        model("a = ArgMax(w) b = Cast<to: int = 1>(a) z = NonZero(w) s = Size(w) h = Hardmax(w) y = MatMul(x, h)",
+              w=floats(4, 4))
+    )  # fmt: skip
+    assert [found.of[name] for name in ("a", "b", "z", "s", "h")] == [()] * 5
+    assert found.uses == ()
+
+
+def test_integers_rescaled_by_the_data_are_data() -> None:
+    nodes = "s = ReduceMax<keepdims: int = 0>(x) w = DequantizeLinear(q, s) y = MatMul(x, w)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8)))
+    assert "w" not in found.of
+    assert used(found) == []
+
+
+def test_a_dequantized_weight_times_a_gain_is_made_of_both() -> None:
+    nodes = "w = DequantizeLinear(q, s) v = Mul(w, g) y = MatMul(x, v)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1), g=floats(4, 4)))
+    assert found.of["v"] == ("q", "g")
+
+
 # ------------------------------------------------------------------ where they meet data
 
 
@@ -162,17 +202,6 @@ def test_a_use_tells_the_value_that_the_operator_reads() -> None:
     (use,) = found.uses
     assert (use.initializer, use.value) == ("w", "t")
     assert use.node is use.owner
-
-
-@pytest.mark.parametrize(("op", "slots"), sorted(ROLES.items()))
-def test_every_role_is_that_of_its_slot(op: str, slots: dict[int, str]) -> None:
-    node = helper.make_node(op, [f"i{n}" for n in range(16)], ["y"])
-    assert {slot: role_of(node, slot) for slot in range(16) if role_of(node, slot) != "other"} == dict(slots)
-
-
-@pytest.mark.parametrize(("op", "role"), sorted(EVERY_INPUT.items()))
-def test_some_operators_take_a_parameter_anywhere(op: str, role: str) -> None:
-    assert [role_of(helper.make_node(op, ["a", "b", "c"], ["y"]), slot) for slot in range(3)] == [role] * 3
 
 
 @pytest.mark.parametrize(
@@ -236,21 +265,42 @@ def test_bodies_beside_each_other_may_share_names(swap: bool) -> None:
     assert used(find_sources(choice(*bodies, w=floats(4, 4)))) == [("w", "weight", "MatMul")]
 
 
-# ------------------------------------------------------------------ what passes a gradient
+LOOP = """
+    n = Constant<value = int64 {{3}}>() c = Constant<value = bool {{1}}>()
+    p, q, r = Loop(n, c, w, v, x) <body = turn (int64 i, bool go, float[4,4] w_in, float[4,4] v_in, float[4,4] s_in)
+        => (bool on, float[4,4] w_out, float[4,4] v_out, float[4,4] s_out) {{ on = Identity(go) {} }}>
+    y = Add(r, x)"""
 
 
 @pytest.mark.parametrize(
-    ("node", "data"),
+    ("turn", "inside"),
     [
-        (helper.make_node("Add", ["a", "b"], ["y"]), ["a", "b"]),
-        (helper.make_node("Reshape", ["a", "shape"], ["y"]), ["a"]),
-        (helper.make_node("Slice", ["a", "s", "e"], ["y"]), ["a"]),
-        (helper.make_node("Gather", ["a", "i"], ["y"]), ["a"]),
-        (helper.make_node("Where", ["c", "a", "b"], ["y"]), ["c", "a", "b"]),
+        ("w_out = Identity(w_in) v_out = Identity(v_in) s_out = MatMul(s_in, w_in)", {"w"}),
+        ("w_out = Identity(w_in) v_out = Identity(v_in) s_out = MatMul(s_in, v_in)", {"v"}),
+        ("k = Identity(w_in) w_out = Identity(k) v_out = Neg(v_in) s_out = MatMul(s_in, w_in)", {"w"}),
+        ("w_out = Identity(w_in) v_out = Neg(v_in) s_out = MatMul(s_in, v_in)", set()),
+        ("w_out = Identity(v_in) v_out = Identity(w_in) s_out = MatMul(s_in, w_in)", set()),
+        ("w_out = Neg(w_in) v_out = Identity(w_in) s_out = MatMul(s_in, w_in)", set()),
     ],
+    ids=["first", "second", "through two", "changed", "swapped", "written over"],
 )
-def test_shapes_and_indices_are_no_data(node: NodeProto, data: list[str]) -> None:
-    assert data_inputs(node) == data
+def test_a_state_that_a_loop_hands_on_unchanged_is_the_weight_inside(turn: str, inside: set[str]) -> None:
+    found = find_sources(model(LOOP.format(turn), "float[4,4] x", w=floats(4, 4), v=floats(4, 4)))
+    assert {use.initializer for use in found.uses if use.node.op_type == "MatMul"} == inside
+    states = [(use.initializer, use.role) for use in found.uses if use.node.op_type == "Loop"]
+    assert states == [("w", "initial_state"), ("v", "initial_state")]
+    assert all(use.owner.op_type == "Loop" for use in found.uses)
+
+
+def test_inputs_of_a_body_hide_what_is_outside_under_their_name() -> None:
+    """A Scan whose body calls its own slices like a weight."""
+    nodes = """s, o = Scan <num_scan_inputs = 1, body = turn (float[4] a, float[4] w) => (float[4] n, float[4] z) {
+        n = Add(a, w) z = Mul(n, w) }> (start, x) y = Relu(o)"""
+    found = find_sources(model(nodes, "float[5,4] x", w=floats(4), start=floats(4)))
+    assert used(found) == [("start", "other", "Scan")]
+
+
+# ------------------------------------------------------------------ what passes a gradient
 
 
 def gradients(
@@ -285,12 +335,3 @@ def test_bodies_pass_a_gradient_into_what_they_capture() -> None:
     nodes = [helper.make_node("MatMul", ["x", "w"], ["t"])], [helper.make_node("Neg", ["x"], ["e"])]
     found = choice(*nodes, w=floats(4, 4))
     assert gradient_inputs(found, find_sources(found), found.nodes[0]) == ["x"]
-
-
-@pytest.mark.parametrize(
-    ("name", "carries"),
-    [("float32", True), ("float64", True), ("float16", True), ("bfloat16", True), ("int8", False), ("bool", False),
-     ("float8_e4m3fn", False), ("str", False), ("complex64", False)],
-)  # fmt: skip
-def test_which_types_carry_a_gradient(name: str, carries: bool) -> None:
-    assert is_float_dtype(name) is carries

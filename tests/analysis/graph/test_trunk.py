@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
-from analysis.convert.translate import read_graph
-from analysis.facts import Layer
 from analysis.graph.biases import find_biases
 from analysis.graph.layers import find_layers
 from analysis.graph.sources import find_sources
 from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel, check_model
+from tests.analysis.graph.graphs import layers_of
 
 HEAD = '<ir_version: 10, opset_import: ["": 20]>'
 WEIGHTS = {
@@ -35,10 +34,6 @@ def model(nodes: str, inputs: str = "float[N,4] x", output: str = "y") -> Checke
         numpy_helper.from_array(array, name) for name, array in WEIGHTS.items() if name in read
     )
     return check_model(proto.SerializeToString())
-
-
-def layers_of(checked: CheckedModel) -> tuple[Layer, ...]:
-    return read_graph(checked).layers
 
 
 def trunk_of(nodes: str, inputs: str = "float[N,4] x", logits: str = "y") -> Trunk:
@@ -106,6 +101,12 @@ def test_flow_starts_at_the_first_weight_and_not_at_the_input() -> None:
     assert trunk == Trunk(("x", "f", "n", "h", "r", "y"), end="y", start="h", entry="x")
 
 
+def test_a_weight_that_is_read_as_a_plain_number_does_not_start_the_flow() -> None:
+    nodes = "m = Mod<fmod: int = 1>(x, w0) h = MatMul(m, w0) r = Relu(h) y = MatMul(r, w1)"
+    trunk = trunk_of(nodes, "float[4,4] x")
+    assert trunk == Trunk(("x", "m", "h", "r", "y"), end="y", start="h", entry="x")
+
+
 def test_frozen_layers_do_not_start_the_flow() -> None:
     checked = model("h = MatMul(x, w0) i = MatMul(h, w1) r = Relu(i) y = MatMul(r, w2)")
     sources = find_sources(checked)
@@ -165,6 +166,11 @@ def test_shapes_and_indices_are_no_second_path() -> None:
     assert trunk.values == ("x", "h", "f", "a", "y")
 
 
+def test_picking_rows_of_the_data_is_a_step_and_no_way_in() -> None:
+    trunk = trunk_of("h = MatMul(x, w0) g = Gather(h, i) r = Relu(g) y = MatMul(r, w1)", "float[N,4] x, int64[M] i")
+    assert trunk == Trunk(("x", "h", "g", "r", "y"), end="y", start="h", entry="x")
+
+
 def test_an_initial_state_made_of_the_input_is_no_second_path() -> None:
     trunk = trunk_of(
         """z = ReduceSum<keepdims: int = 1>(x, start) o, h = RNN<hidden_size: int = 4>(x, rw, rr, , , z)
@@ -212,6 +218,11 @@ def test_a_loop_with_a_weight_inside_starts_the_flow() -> None:
 )
 def test_flow_over_fewer_than_three_tensors_is_not_measured(nodes: str, values: tuple[str, ...]) -> None:
     assert trunk_of(nodes) == Trunk(values, "y", None, "x", TOO_SHORT)
+
+
+def test_integers_that_are_cast_are_no_way_in() -> None:
+    trunk = trunk_of("f = Cast<to: int = 1>(i) h = MatMul(f, w0) r = Relu(h) y = MatMul(r, w1)", "int64[N,4] i")
+    assert trunk == Trunk((), end="y", start=None, entry=None, reason=NO_PATH)
 
 
 @pytest.mark.parametrize("logits", ["missing", "n"])

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import numpy_helper, parser
+
+from analysis.batch import load_batch
+from analysis.batch.synthesize import synthesize_batch
+from analysis.errors import BadBatch
+from analysis.facts import Provenance
+from analysis.model import check_model
+from tests.analysis.batch.batches import identical, model, npz
+
+
+def test_a_synthetic_batch_follows_the_input_specification() -> None:
+    against = model("float[N,3,T] x, float[N,T] m, double[2] d, bool[N] b, int64[N,T] i, float k", "float[N,3,T] y")
+    batch = synthesize_batch(against, 5, 0, open_size=9)
+    shapes = {name: array.shape for name, array in batch.inputs.items()}
+    assert shapes == {"x": (5, 3, 9), "m": (5, 9), "d": (2,), "b": (5,), "i": (5, 9), "k": ()}
+    types = {name: array.dtype.name for name, array in batch.inputs.items()}
+    assert types == {"x": "float32", "m": "float32", "d": "float64", "b": "bool", "i": "int64", "k": "float32"}
+    assert batch.inputs["b"].all()
+    assert (batch.inputs["i"] == 1).all()
+    assert (batch.size, batch.provenance) == (5, Provenance.SYNTHETIC)
+    assert "synthetic" in batch.notes[0]
+    assert not batch.targets
+
+
+def test_synthetic_numbers_have_mean_zero_and_variance_one() -> None:
+    array = synthesize_batch(model("float[N,100] x", "float[N,100] y"), 200, 3).inputs["x"]
+    assert abs(float(array.mean())) < 4 / np.sqrt(array.size)
+    assert float(array.var()) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("element", ["float16", "bfloat16", "double"])
+def test_all_floating_types_are_synthesized(element: str) -> None:
+    array = synthesize_batch(model(f"{element}[N,4] x", f"{element}[N,4] y"), 3, 0).inputs["x"]
+    assert array.dtype.name == {"double": "float64"}.get(element, element)
+
+
+def test_the_same_seed_gives_the_same_batch_and_another_one_another() -> None:
+    against = model("float[N,4] x, float[N,4] z", nodes="y = Add(x, z)")
+    first, again, other = (synthesize_batch(against, 6, seed) for seed in (1, 1, 2))
+    assert all(identical(first.inputs[name], again.inputs[name]) for name in ("x", "z"))
+    assert first.sha256 == again.sha256 != other.sha256
+    assert not identical(first.inputs["x"], other.inputs["x"])
+    assert not identical(first.inputs["x"], first.inputs["z"])
+
+
+def test_a_fixed_batch_size_is_kept() -> None:
+    assert synthesize_batch(model("float[3,4] x", "float y"), 32, 0).size == 3
+
+
+def test_a_batch_axis_is_found_by_name_in_a_time_major_model() -> None:
+    batch = synthesize_batch(model("float[11,N,3] x", "float y"), 6, 0)
+    assert batch.inputs["x"].shape == (11, 6, 3)
+    assert (batch.size, batch.axes) == (6, {"x": 1})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "y = Gather(E, i)",
+        "j = Cast<to: int = 6>(i) k = Identity(j) y = Gather(E, k)",
+        "j = Unsqueeze(i, one) k = Squeeze(j, one) y = Gather(E, k)",
+        "y = Gather(E, i) z = Gather(B, i)",
+        "y = Gather<axis: int = 1>(Et, i)",
+    ],
+)
+def test_token_ids_lie_within_the_table_they_look_up(path: str) -> None:
+    tables = {"E": np.zeros((7, 3)), "B": np.zeros((1000, 3)), "Et": np.zeros((3, 7)), "one": np.array([1])}
+    proto = parser.parse_model(
+        f'<ir_version: 10, opset_import: ["": 20]> net (int64[N,T] i) => (float[] y) {{ {path} }}'
+    )
+    for name, table in tables.items():
+        dtype = table.dtype if table.dtype == np.int64 else np.float32
+        proto.graph.initializer.append(numpy_helper.from_array(table.astype(dtype), name))
+    ids = synthesize_batch(check_model(proto.SerializeToString()), 50, 0).inputs["i"]
+    assert ids.min() == 0
+    assert ids.max() == 6
+    assert len(np.unique(ids)) == 7
+
+
+def test_what_cannot_be_made_up_is_named() -> None:
+    for inputs in ("seq(float[2]) s, float[N,4] x", "string[N] s, float[N,4] x"):
+        with pytest.raises(BadBatch) as caught:
+            synthesize_batch(model(inputs, nodes="y = Neg(x)"), 4, 0)
+        assert caught.value.where == "s"
+        assert caught.value.hint
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(0, 2**31 - 1))
+def test_a_synthetic_batch_is_one_that_would_be_accepted(size: int, seed: int) -> None:
+    against = model("float[N,3,T] x, int64[N,T] i, bool[N] b, float k", "float[N,3,T] y")
+    made = synthesize_batch(against, size, seed)
+    loaded = load_batch(npz(**made.inputs), against)
+    assert all(identical(loaded.inputs[name], made.inputs[name]) for name in made.inputs)
+    assert (loaded.size, loaded.axes) == (made.size, made.axes)

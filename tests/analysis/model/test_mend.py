@@ -1,0 +1,88 @@
+import pytest
+import torch
+from onnx import ModelProto, parser
+from torch import nn
+
+from analysis.convert import convert
+from analysis.errors import InvalidModel, LimitExceeded
+from analysis.model import check_model
+from analysis.options import Limits
+from tests.gallery import export
+
+
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_a_count_that_an_older_split_does_not_know_is_dropped_where_it_is_redundant(outputs: int) -> None:
+    text = '<ir_version: 8, opset_import: ["": 17]> net (float[2,6] x) => (float[2,N] a, float[2,N] b)'
+    proto = parser.parse_model(text + f" {{ a, b = Split <axis = 1, num_outputs = {outputs}> (x) }}")
+    if outputs == 3:
+        with pytest.raises(InvalidModel, match="num_outputs"):
+            check_model(proto.SerializeToString())
+    else:
+        checked = check_model(proto.SerializeToString())
+        assert [attribute.name for attribute in checked.nodes[0].attribute] == ["axis"]
+        assert checked.source is None, "what runs is not what was uploaded"
+
+
+class Fresh(nn.Module):
+    """Equal scales and biases, and a layer that is used twice under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.shared = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.norms = nn.ModuleList(nn.LayerNorm(4) for _ in range(3))
+        self.shared.weight, self.shared.bias = self.first.weight, self.first.bias
+        for layer in (self.first, self.second):
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer, norm in zip((self.first, self.second, self.shared), self.norms, strict=True):
+            x = torch.tanh(norm(layer(x)))
+        return x
+
+
+def test_what_the_exporter_of_torch_stored_once_because_it_was_equal_is_separate_again() -> None:
+    torch.manual_seed(0)
+    module, x = Fresh(), torch.randn(5, 4)
+    exported = export(module, x)
+    stored = [tensor.name for tensor in proto_of(exported).graph.initializer]
+    assert len(stored) < len(list(module.parameters())), "the exporter of this torch stores equal tensors once"
+    found = check_model(exported)
+    converted = convert(found)
+    assert set(converted.initializers) == {name for name, _ in module.named_parameters()}
+    assert "Identity" not in {node.op_type for node in found.nodes}
+    assert found.source is None, "what runs is not what was uploaded"
+    module(x).square().sum().backward()
+    (output,) = converted(x)
+    output.square().sum().backward()
+    for name, parameter in module.named_parameters():
+        torch.testing.assert_close(converted.initializers[name].grad, parameter.grad)
+
+
+def test_identities_of_other_exporters_may_be_ties_and_stay() -> None:
+    proto = proto_of(export(Fresh(), torch.zeros(5, 4)))
+    proto.producer_name = "another"
+    found = check_model(proto.SerializeToString())
+    assert "Identity" in {node.op_type for node in found.nodes}
+
+
+def test_equal_tensors_may_not_grow_without_limit() -> None:
+    with pytest.raises(LimitExceeded, match="equal tensors"):
+        check_model(export(Fresh(), torch.zeros(5, 4)), Limits(sparse_bytes=16))
+
+
+def proto_of(exported: bytes) -> ModelProto:
+    proto = ModelProto()
+    proto.ParseFromString(exported)
+    return proto
+
+
+def test_tied_weights_stay_tied_although_the_exporter_wrote_them_as_equal_ones() -> None:
+    """Two layers with one weight, each transposed for its own MatMul, so equal by value alone."""
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    second.weight = first.weight
+    exported = export(nn.Sequential(first, nn.Tanh(), second, nn.Unflatten(1, (2, 2))), torch.randn(5, 4))
+    three_axes = export(nn.Sequential(first, nn.Tanh(), second), torch.randn(5, 3, 4))
+    for content in (exported, three_axes):
+        weights = [name for name in convert(check_model(content)).initializers if "bias" not in name]
+        assert len(weights) == 1
