@@ -11,7 +11,7 @@ import pytest
 
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
-from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive, receive_json
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 
@@ -338,3 +338,79 @@ def test_a_refused_upload_keeps_what_others_sent_before(objects: ObjectFolder) -
         upload(objects, PARTS["model"] + part("weights", b"w") + END)
     assert objects.get(kept.sha256) == MODEL
     assert len(files(objects)) == 1
+
+
+# ------------------------------------------------------------------ JSON
+
+
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+def json_body(
+    body: bytes | AsyncIterator[bytes],
+    *,
+    size: int = 7,
+    headers: Mapping[str, str] = JSON_HEADERS,
+    limit: int = 1000,
+    idle_seconds: float = 5.0,
+) -> bytes:
+    stream = chunked(body, size) if isinstance(body, bytes) else body
+    return asyncio.run(receive_json(headers, stream, limit, idle_seconds))
+
+
+def json_refused(body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
+    with pytest.raises(ProblemError) as refusal:
+        json_body(body, **how)
+    problem = refusal.value.problem
+    assert problem.status == status, problem
+    return f"{problem.code}: {problem.detail} ({problem.hint})"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+def test_a_json_body_arrives_as_it_was_sent_whatever_it_says(size: int, kind: str) -> None:
+    body = b'{"not": parsed \xff}' * 20
+    assert json_body(body, size=size, headers={"content-type": kind}) == body
+    assert json_body(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "given"),
+    [
+        ({"content-type": "text/plain"}, "given text/plain"),
+        ({"content-type": "multipart/form-data; boundary=x"}, "given multipart/form-data"),
+        ({"content-type": "text/\xff"}, "given text/"),
+        ({}, "given nothing"),
+    ],
+)
+def test_anything_but_json_is_refused_with_the_command_that_works(headers: dict[str, str], given: str) -> None:
+    message = json_refused(b"{}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers=headers)
+    assert message.startswith(f"unsupported-media-type: expected application/json, {given}")
+    assert message.endswith("(curl --json @body.json)")
+
+
+@pytest.mark.parametrize("length", [None, "1000", "10"])
+def test_exactly_the_limit_of_json_is_accepted_and_one_byte_more_is_not(length: str | None) -> None:
+    headers = JSON_HEADERS if length is None else JSON_HEADERS | {"content-length": length}
+    assert json_body(b"x" * 1000, headers=headers) == b"x" * 1000
+    message = json_refused(b"x" * 1001, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert message.startswith("upload-too-large: more than the 1000 bytes")
+
+
+def test_a_length_of_json_over_the_limit_is_refused_before_a_byte_is_read() -> None:
+    async def untouched() -> AsyncIterator[bytes]:
+        pytest.fail("read")
+        yield b""
+
+    headers = JSON_HEADERS | {"content-length": "1001"}
+    message = json_refused(untouched(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert "1000 bytes" in message
+
+
+def test_a_client_that_falls_silent_within_json_is_refused() -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    message = json_refused(silent(), HTTPStatus.REQUEST_TIMEOUT, idle_seconds=0.05)
+    assert message.startswith("upload-idle: nothing arrived for 0.05 s")
