@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: demo test serve lint bench acceptance clean
+.PHONY: demo test serve lint bench mutants acceptance clean
 
 demo: .venv/.runtime                 ## analyse the bundled sick model over HTTP, offline
 	$(BIN)/python deploy/demo/run.py
@@ -26,6 +26,9 @@ serve: .venv/.runtime                ## the service on http://127.0.0.1:8000
 bench: .venv/.develop                ## benchmarks, with their targets
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
 
+mutants: .venv/.mutants              ## faults that tests should notice, hours; a part with ONLY="service/jobs analysis/report"
+	$(BIN)/python -m tests.mutants $(ONLY)
+
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
@@ -37,6 +40,10 @@ bench: .venv/.develop                ## benchmarks, with their targets
 .venv/.develop: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@ .venv/.runtime
+
+.venv/.mutants: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[mutants]'
+	touch $@ .venv/.develop .venv/.runtime
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

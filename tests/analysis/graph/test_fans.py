@@ -36,11 +36,24 @@ def test_recurrent_fans_are_per_gate() -> None:
     assert fans(node("LSTM", hidden_size=16), 1, (1, 64, 8)) == (8, 16)
     assert fans(node("LSTM", hidden_size=16), 2, (1, 64, 16)) == (16, 16)
     assert fans(node("GRU", hidden_size=16), 1, (2, 48, 8)) == (8, 16)
+    assert fans(node("RNN", hidden_size=16), 1, (1, 16, 8)) == (8, 16)
+
+
+def test_every_matrix_of_a_stack_has_the_fans_of_one() -> None:
+    truth = nn.init._calculate_fan_in_and_fan_out(torch.empty(16, 8))
+    for op in ("MatMul", "FusedMatMul"):
+        assert fans(node(op), 0, (5, 7, 16, 8)) == truth
+        assert fans(node(op), 1, (5, 7, 8, 16)) == truth
 
 
 def test_an_operator_without_fans_has_none() -> None:
     assert fans(node("Add"), 1, (3, 3)) is None
     assert fans(node("LSTM", hidden_size=4), 3, (1, 32)) is None
+
+
+def test_a_tensor_too_flat_to_be_a_weight_has_no_fans() -> None:
+    assert fans(node("MatMul"), 1, (8,)) is None
+    assert fans(node("Conv"), 1, (16, 8)) is None
 
 
 CONVOLUTIONS = {

@@ -61,6 +61,69 @@ def test_every_gate_and_direction_of_recurrent_weights_is_orthogonal_by_itself()
             np.testing.assert_allclose(gate @ gate.T, np.eye(16), atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 4 * 16, 8), (2, 4 * 8, 16)], ids=["tall", "wide"])
+def test_a_gate_that_is_no_square_has_orthonormal_rows_or_columns(shape: tuple[int, ...]) -> None:
+    values = Orthogonal(layout=Layout.GATES, gates=4).realize("w", np.zeros(shape, np.float32), 0)
+    for direction in values:
+        for gate in np.split(direction, 4):
+            smaller = gate @ gate.T if len(gate) <= len(gate.T) else gate.T @ gate
+            np.testing.assert_allclose(smaller, np.eye(8), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(12, 5), (5, 12), (7, 7)])
+def test_orthogonal_is_the_one_factor_of_the_noise_whose_other_is_triangular_with_a_positive_diagonal(
+    shape: tuple[int, ...],
+) -> None:
+    drawn, orthogonal = noise("w", shape, 3), Orthogonal().realize("w", np.zeros(shape, np.float32), 3)
+    other = orthogonal.T @ drawn if shape[0] >= shape[1] else (drawn @ orthogonal.T).T
+    np.testing.assert_allclose(np.tril(other, -1), 0.0, atol=1e-5)
+    assert np.all(np.diagonal(other) > 0)
+
+
+@pytest.mark.parametrize("present", [np.float16, np.float64])
+@pytest.mark.parametrize(
+    ("draw", "shape"),
+    [
+        (Normal(0.5), (6, 4)),
+        (Uniform(0.5), (6, 4)),
+        (Constant(0.5), (6, 4)),
+        (Scaled(0.5), (6, 4)),
+        (Scaled(0.5, Constant(1.0)), (6, 4)),
+        (Orthogonal(), (6, 2, 3, 3)),
+        (Orthogonal(layout=Layout.COLUMNS), (6, 4)),
+        (Orthogonal(layout=Layout.GATES, gates=3), (2, 12, 4)),
+        (Identity(), (2, 4, 4)),
+        (GateBias(gates=4, gate=2, value=1.0), (1, 40)),
+    ],
+    ids=str,
+)
+def test_every_draw_is_single_precision_in_the_shape_that_was_there(
+    draw: Draw, shape: tuple[int, ...], present: type[np.floating]
+) -> None:
+    values = draw.realize("w", np.ones(shape, present), 0)
+    assert (values.dtype, values.shape) == (np.float32, shape)
+
+
+@pytest.mark.parametrize("draw", [Normal(0.5), Uniform(0.5), Constant(0.5), Scaled(0.5)], ids=str)
+def test_a_tensor_without_elements_stays_without(draw: Draw) -> None:
+    assert draw.realize("w", np.zeros((0, 3), np.float32), 0).shape == (0, 3)
+
+
+def test_the_numbers_of_a_name_and_a_seed_are_the_same_in_every_version() -> None:
+    """Reports of older versions name initialisations by seed."""
+    np.testing.assert_array_equal(noise("w", (3,), 1), np.array([-1.6056365, -0.664088, -0.1713088], np.float32))
+
+
+def test_an_identity_of_a_rectangle_has_its_ones_on_the_diagonal() -> None:
+    wide = Identity().realize("r", np.zeros((3, 2, 4), np.float32), 0)
+    assert wide.tolist() == [[[1, 0, 0, 0], [0, 1, 0, 0]]] * 3
+
+
+def test_a_gate_bias_is_its_value_at_one_gate_of_every_direction_and_zero_elsewhere() -> None:
+    bias = GateBias(gates=3, gate=0, value=0.5).realize("b", np.ones((2, 6 * 2), np.float32), 0)
+    assert bias.tolist() == [[0.5, 0.5, *[0.0] * 10]] * 2
+
+
 def test_identities_constants_and_gate_biases_are_what_they_say() -> None:
     identity = Identity(0.5).realize("r", np.zeros((2, 8, 8), np.float32), 0)
     assert np.array_equal(identity, np.stack([0.5 * np.eye(8)] * 2).astype(np.float32))
@@ -74,6 +137,8 @@ def test_a_factor_applies_to_what_is_there_or_to_what_was_drawn_before_it() -> N
     first: Draw = Normal(1.0)
     both = in_turn(first, Scaled(0.5))
     assert both.random
+    assert not Scaled(0.5).random
+    assert not Scaled(0.5, Constant(1.0)).random
     np.testing.assert_array_equal(both.realize("w", PRESENT, 3), 0.5 * first.realize("w", PRESENT, 3))
     assert in_turn(first, Constant(0.0)) == Constant(0.0)
     assert in_turn(None, Scaled(0.5)) == Scaled(0.5)

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
-from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive, receive_json
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 
@@ -131,7 +131,8 @@ def test_other_headers_of_a_part_and_their_case_do_not_matter(objects: ObjectFol
 def test_exactly_the_limit_is_accepted_and_one_byte_more_is_not(objects: ObjectFolder) -> None:
     exact, one_more = (part("model", b"x" * size) + END for size in (1000, 1001))
     limits = UploadLimits(total=1000, options=10, idle_seconds=5.0)
-    refused(objects, one_more, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limits=limits)
+    message = refused(objects, one_more, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, limits=limits)
+    assert "more than the 1000 bytes" in message
     assert upload(objects, exact, limits=limits).blobs["model"].size == 1000
 
 
@@ -143,6 +144,7 @@ def test_exactly_the_limit_is_accepted_and_one_byte_more_is_not(objects: ObjectF
         ("/abs/olute.onnx", "olute.onnx"),
         ("C:\\models\\mine.onnx", "mine.onnx"),
         ("mixed\\and/slashed.onnx", "slashed.onnx"),
+        ("slashed/and\\\\mixed.onnx", "mixed.onnx"),
         ("a %22quoted%22 name.onnx", "a %22quoted%22 name.onnx"),
         ('an \\"escaped\\" name.onnx', 'an "escaped" name.onnx'),
         ("semi;colon=.onnx", "semi;colon=.onnx"),
@@ -154,6 +156,16 @@ def test_exactly_the_limit_is_accepted_and_one_byte_more_is_not(objects: ObjectF
 )
 def test_of_a_file_name_the_last_part_is_kept(objects: ObjectFolder, sent: str, kept: str) -> None:
     assert upload(objects, part("model", MODEL, sent) + END).names["model"] == kept
+
+
+def test_a_file_without_a_name_has_an_empty_one(objects: ObjectFolder) -> None:
+    assert upload(objects, part("model", MODEL, None) + END).names == {"model": ""}
+
+
+def test_of_a_file_name_that_is_no_text_what_can_be_read_is_kept(objects: ObjectFolder) -> None:
+    headers = b'Content-Disposition: form-data; name="model"; filename="a\xffb.onnx"\r\n'
+    name = upload(objects, raw_part(headers, MODEL) + END).names["model"]
+    assert (name[0], name[-6:]) == ("a", "b.onnx")
 
 
 @pytest.mark.parametrize("control", ["\x1b[31m", "\0", "\u202e", "\x7f", "\x9b"])
@@ -193,13 +205,36 @@ def test_a_wrong_form_is_refused_by_name_and_leaves_nothing(
     objects: ObjectFolder, body: bytes, words: list[str], size: int
 ) -> None:
     message = refused(objects, body, HTTPStatus.BAD_REQUEST, size=size)
+    assert message.startswith("bad-request ")
     for word in words:
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("body", "where", "hint"),
+    [
+        (PARTS["batch"] + END, "model", "curl -F model=@model.onnx"),
+        (PARTS["model"] + part("weights", b"w") + END, "weights", "parts are model, batch and options"),
+        (PARTS["model"] + PARTS["batch"] + PARTS["batch"] + END, "batch", ""),
+        (BODY[:200], "", ""),
+    ],
+    ids=["no model", "unknown part", "two batches", "cut short"],
+)
+def test_a_refusal_names_the_part_and_the_way_out(objects: ObjectFolder, body: bytes, where: str, hint: str) -> None:
+    message = refused(objects, body, HTTPStatus.BAD_REQUEST)
+    assert message.startswith(f"bad-request {where}: ")
+    assert message.endswith(f" ({hint})")
+
+
+def test_a_part_whose_name_is_no_text_is_refused_as_unknown(objects: ObjectFolder) -> None:
+    body = PARTS["model"] + raw_part(b'Content-Disposition: form-data; name="\xff"\r\n', b"w") + END
+    assert "unknown part" in refused(objects, body, HTTPStatus.BAD_REQUEST)
+
+
 def test_an_empty_model_is_refused_as_any_file_that_is_none_and_leaves_nothing(objects: ObjectFolder) -> None:
-    with pytest.raises(NotOnnx, match="the model is empty"):
+    with pytest.raises(NotOnnx, match="the model is empty") as refusal:
         upload(objects, part("model", b"") + END)
+    assert (refusal.value.where, refusal.value.hint) == ("model", "send the bytes of an .onnx file")
     assert files(objects) == []
 
 
@@ -216,12 +251,18 @@ def test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing(objects: Object
     ],
 )  # fmt: skip
 def test_anything_but_multipart_is_refused_with_the_command_that_works(objects: ObjectFolder, kind: str) -> None:
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    assert "curl -F model=@" in refused(objects, BODY, status, headers={"content-type": kind})
+    message = refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={"content-type": kind})
+    assert message.startswith("unsupported-media-type ")
+    assert f"given {kind.partition(';')[0] or 'nothing'} (" in message
+    assert message.endswith("(curl -F model=@model.onnx -F batch=@batch.npz)")
 
 
 def test_a_request_without_a_content_type_is_refused(objects: ObjectFolder) -> None:
-    refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={})
+    assert "given nothing (" in refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={})
+
+
+def test_a_content_type_that_is_no_text_is_refused_like_any_other(objects: ObjectFolder) -> None:
+    refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={"content-type": "text/\xff"})
 
 
 def test_an_overlong_boundary_is_refused(objects: ObjectFolder) -> None:
@@ -248,6 +289,24 @@ def test_a_length_over_the_limit_is_refused_before_a_byte_is_read(objects: Objec
     message = refused(objects, untouched(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
     assert "upload-too-large" in message
     assert str(LIMITS.total) in message
+
+
+def test_a_length_of_just_the_limit_is_read(objects: ObjectFolder) -> None:
+    headers = HEADERS | {"content-length": str(LIMITS.total + MULTIPART_OVERHEAD)}
+    assert upload(objects, BODY, headers=headers).names["model"] == "network.onnx"
+
+
+def test_parts_and_what_is_around_them_may_fill_the_limit_and_its_margin_to_the_byte(objects: ObjectFolder) -> None:
+    body = PARTS["model"] + END
+    noise = b"x" * (LIMITS.total + MULTIPART_OVERHEAD - len(body))
+    assert objects.get(upload(objects, body + noise).blobs["model"].sha256) == MODEL
+
+
+def test_one_byte_more_around_the_parts_is_refused_with_the_limit(objects: ObjectFolder) -> None:
+    body = PARTS["model"] + END
+    noise = b"x" * (LIMITS.total + MULTIPART_OVERHEAD - len(body) + 1)
+    message = refused(objects, body + noise, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    assert f"more than the {LIMITS.total} bytes" in message
 
 
 @pytest.mark.parametrize("claimed", [None, "10"])
@@ -290,6 +349,11 @@ def test_options_too_long_are_refused(objects: ObjectFolder, size: int) -> None:
     body = PARTS["model"] + part("options", b" " * (LIMITS.options + 1), None) + END
     message = refused(objects, body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, size=size)
     assert str(LIMITS.options) in message
+
+
+def test_options_of_exactly_the_limit_are_read(objects: ObjectFolder) -> None:
+    body = PARTS["model"] + part("options", OPTIONS.ljust(LIMITS.options), None) + END
+    assert upload(objects, body).options == AnalysisOptions(seed=7)
 
 
 @pytest.mark.parametrize("options", [b"{", b"[]", b"\xff", b'{"unknown": 1}', b'{"seed": -1}', b'{"seed": NaN}'])
@@ -338,3 +402,79 @@ def test_a_refused_upload_keeps_what_others_sent_before(objects: ObjectFolder) -
         upload(objects, PARTS["model"] + part("weights", b"w") + END)
     assert objects.get(kept.sha256) == MODEL
     assert len(files(objects)) == 1
+
+
+# ------------------------------------------------------------------ JSON
+
+
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+def json_body(
+    body: bytes | AsyncIterator[bytes],
+    *,
+    size: int = 7,
+    headers: Mapping[str, str] = JSON_HEADERS,
+    limit: int = 1000,
+    idle_seconds: float = 5.0,
+) -> bytes:
+    stream = chunked(body, size) if isinstance(body, bytes) else body
+    return asyncio.run(receive_json(headers, stream, limit, idle_seconds))
+
+
+def json_refused(body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
+    with pytest.raises(ProblemError) as refusal:
+        json_body(body, **how)
+    problem = refusal.value.problem
+    assert problem.status == status, problem
+    return f"{problem.code}: {problem.detail} ({problem.hint})"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("kind", ["application/json", "Application/JSON; charset=utf-8"])
+def test_a_json_body_arrives_as_it_was_sent_whatever_it_says(size: int, kind: str) -> None:
+    body = b'{"not": parsed \xff}' * 20
+    assert json_body(body, size=size, headers={"content-type": kind}) == body
+    assert json_body(b"") == b""
+
+
+@pytest.mark.parametrize(
+    ("headers", "given"),
+    [
+        ({"content-type": "text/plain"}, "given text/plain"),
+        ({"content-type": "multipart/form-data; boundary=x"}, "given multipart/form-data"),
+        ({"content-type": "text/\xff"}, "given text/"),
+        ({}, "given nothing"),
+    ],
+)
+def test_anything_but_json_is_refused_with_the_command_that_works(headers: dict[str, str], given: str) -> None:
+    message = json_refused(b"{}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers=headers)
+    assert message.startswith(f"unsupported-media-type: expected application/json, {given}")
+    assert message.endswith("(curl --json @body.json)")
+
+
+@pytest.mark.parametrize("length", [None, "1000", "10"])
+def test_exactly_the_limit_of_json_is_accepted_and_one_byte_more_is_not(length: str | None) -> None:
+    headers = JSON_HEADERS if length is None else JSON_HEADERS | {"content-length": length}
+    assert json_body(b"x" * 1000, headers=headers) == b"x" * 1000
+    message = json_refused(b"x" * 1001, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert message.startswith("upload-too-large: more than the 1000 bytes")
+
+
+def test_a_length_of_json_over_the_limit_is_refused_before_a_byte_is_read() -> None:
+    async def untouched() -> AsyncIterator[bytes]:
+        pytest.fail("read")
+        yield b""
+
+    headers = JSON_HEADERS | {"content-length": "1001"}
+    message = json_refused(untouched(), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers=headers)
+    assert "1000 bytes" in message
+
+
+def test_a_client_that_falls_silent_within_json_is_refused() -> None:
+    async def silent() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    message = json_refused(silent(), HTTPStatus.REQUEST_TIMEOUT, idle_seconds=0.05)
+    assert message.startswith("upload-idle: nothing arrived for 0.05 s")

@@ -78,6 +78,7 @@ def test_a_key_that_was_used_for_another_question_is_refused(store: Store) -> No
         submit(upload(seed=1), store=store, tenant=MINE, key="key")
     told = refused.value.problem
     assert (told.code, told.status, told.where) == ("idempotency-key-reuse", 422, "Idempotency-Key")
+    assert told.hint == "use a new key for a new question"
 
 
 def test_tenants_may_use_the_same_key(store: Store) -> None:

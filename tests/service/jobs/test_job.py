@@ -1,11 +1,13 @@
 import dataclasses
+import functools
+import operator
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, after_loss, new_id
+from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, after_loss, new_id, now
 
 ENDS = {State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED}
 
@@ -45,6 +47,25 @@ def test_ids_are_uuids_of_version_7() -> None:
     assert parsed.version == 7
     assert parsed.variant == uuid.RFC_4122
     assert before <= parsed.int >> 80 <= after
+
+
+def test_all_other_bits_of_an_id_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9562: 48 bits of time, 4 of version, 12 random, 2 of variant, 62 random; each is once 0 and once 1."""
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    ids = [uuid.UUID(new_id()).int for _ in range(200)]
+    ever, always = functools.reduce(operator.or_, ids), functools.reduce(operator.and_, ids)
+    assert ever == 0x0000_0000_0000_7FFF_BFFF_FFFF_FFFF_FFFF
+    assert always == 0x0000_0000_0000_7000_8000_0000_0000_0000
+
+
+def test_a_time_beyond_the_48_bits_of_an_id_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: ((1 << 48) + 5) * 1_000_000)
+    assert uuid.UUID(new_id()).int >> 80 == 5
+
+
+def test_the_time_is_aware_and_of_greenwich() -> None:
+    assert now().utcoffset() == timedelta(0)
+    assert abs(now().timestamp() - time.time()) < 60
 
 
 def test_ids_sort_by_time(monkeypatch: pytest.MonkeyPatch) -> None:

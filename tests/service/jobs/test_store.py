@@ -1,6 +1,7 @@
 """The job table, on SQLite always and on PostgreSQL where one answers (mark `server`)."""
 
 import dataclasses
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -50,17 +51,25 @@ def test_an_idempotency_key_names_one_job_of_a_tenant(store: Store) -> None:
     assert store.by_key("key", "first") == first
 
 
+def test_a_key_finds_its_own_job_among_others_and_strange_ones_find_none(store: Store) -> None:
+    first, second = (small_job(number, idempotency_key=f"key {number}") for number in range(2))
+    for each in (first, second, small_job(2)):
+        store.submit(each)
+    assert (store.by_key("key 0"), store.by_key("key 1"), store.by_key("key 2")) == (first, second, None)
+
+
 def test_jobs_without_a_key_do_not_clash(store: Store) -> None:
     store.submit(small_job())
     store.submit(small_job(1))
     assert claimed(store).id != claimed(store).id
 
 
-def test_the_newest_job_for_the_same_question_is_rejoined(store: Store) -> None:
-    older, newer, other = small_job(0), small_job(1), small_job(2, digest="e" * 64)
-    for each in (newer, older, other):
-        store.submit(each)
-    assert store.rejoinable("d" * 64) == newer
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_newest_job_for_the_same_question_is_rejoined(store: Store, order: tuple[int, ...]) -> None:
+    jobs = [small_job(0), small_job(1), small_job(2, digest="e" * 64)]
+    for number in order:
+        store.submit(jobs[number])
+    assert store.rejoinable("d" * 64) == jobs[1]
 
 
 @pytest.mark.parametrize("end", [State.FAILED, State.EXPIRED, State.CANCELLED])
@@ -93,7 +102,24 @@ def test_claiming_raises_fence_and_attempt_and_sets_a_lease(store: Store) -> Non
     assert claim == found(store, given)
     assert (claim.state, claim.owner, claim.attempt, claim.fence) == (State.RUNNING, "me", 1, 1)
     assert (claim.lease_until, claim.started) == (NOW + LEASE, NOW)
+    assert claim.stage == "starting"
     assert claim.question == given.question
+
+
+def test_a_job_of_any_tenant_is_claimed(store: Store) -> None:
+    given = small_job(tenant="first")
+    store.submit(given)
+    assert (claimed(store).id, found(store, given).tenant) == (given.id, "first")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_jobs_of_one_moment_the_one_with_the_smaller_id_is_claimed_first(
+    store: Store, order: tuple[int, int]
+) -> None:
+    jobs = sorted((small_job(), small_job()), key=lambda job: job.id)
+    for number in order:
+        store.submit(jobs[number])
+    assert [claimed(store).id for _ in jobs] == [each.id for each in jobs]
 
 
 def test_the_oldest_job_is_claimed_first_and_each_once(store: Store) -> None:
@@ -151,6 +177,21 @@ def test_a_finished_job_has_its_report_and_is_claimed_no_more(store: Store) -> N
     assert store.claim("worker", NOW) is None
 
 
+@pytest.mark.parametrize("end", ["succeeded", "failed", "cancelled", "expired"])
+def test_the_stage_of_a_job_that_ended_is_its_end(store: Store, end: str) -> None:
+    store.submit(small_job())
+    claim = claimed(store)
+    store.finish(claim, State(end), NOW)
+    assert found(store, claim).stage == end
+
+
+def test_a_job_without_a_problem_has_no_value_in_its_column(store: Store) -> None:
+    store.submit(small_job())
+    store.finish(claimed(store), State.SUCCEEDED, NOW)
+    with store.engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM jobs WHERE error IS NULL")).scalar_one() == 1
+
+
 def test_a_failed_job_keeps_its_problem(store: Store) -> None:
     store.submit(small_job())
     problem = {"code": "unsupported-operator", "detail": "«Det» has no conversion", "status": 422, "instance": None}
@@ -202,14 +243,16 @@ def test_the_first_start_is_kept_over_attempts(store: Store) -> None:
 def test_reaping_leaves_a_live_lease_alone(store: Store) -> None:
     store.submit(small_job())
     claim = claimed(store)
-    assert store.reap(NOW + LEASE - SECOND, LOST) == 0
-    assert found(store, claim) == claim
+    for last in (NOW + LEASE - SECOND, NOW + LEASE):
+        assert store.reap(last, LOST) == 0
+        assert found(store, claim) == claim
 
 
 def test_reaping_requeues_what_a_lost_worker_held_and_nothing_else(store: Store) -> None:
     for number in range(4):
         store.submit(small_job(number))
     lost, done, alive = claimed(store), claimed(store), claimed(store, NOW + LEASE)
+    store.keep(lost, NOW, "probe", 0.5)
     store.finish(done, State.SUCCEEDED, NOW)
     assert store.reap(NOW + AFTER_LEASE, LOST) == 1
     again = found(store, lost)
@@ -255,10 +298,12 @@ def test_a_released_job_is_as_if_never_claimed_but_for_the_fence(store: Store) -
     given = small_job()
     store.submit(given)
     claim = claimed(store)
+    store.keep(claim, NOW, "probe", 0.5)
     assert store.release(claim)
     released = found(store, given)
     assert (released.state, released.attempt, released.fence) == (State.QUEUED, 0, 1)
-    assert (released.owner, released.lease_until, released.stage) == (None, None, "queued")
+    assert (released.owner, released.lease_until) == (None, None)
+    assert (released.stage, released.fraction) == ("queued", 0.0)
     assert not store.finish(claim, State.SUCCEEDED, NOW)
     again = claimed(store)
     assert (again.attempt, again.fence) == (1, 2)
