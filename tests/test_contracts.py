@@ -50,16 +50,16 @@ MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
     "analysis/convert/ops/contrib_quantized.py",
 }  # fmt: skip
 OF_MORE_THAN_ONE_FILE = {
+    "tests/analysis/convert/ops/test_every_operator.py",
+    "tests/analysis/convert/ops/test_properties.py",
+    "tests/analysis/convert/test_exported_loops.py",
+    "tests/analysis/convert/test_half_precision.py",
+    "tests/analysis/convert/test_onnx_suite.py",
+    "tests/analysis/interventions/shelf/test_treatments.py",
     "tests/analysis/test_architectures.py",
     "tests/analysis/test_pitfalls.py",
     "tests/analysis/diagnosis/rules/test_rules.py",
 }
-STILL_BEING_SPLIT = tuple(
-    f"tests/analysis/{folder}/"
-    for folder in (
-        "batch", "convert", "experiment", "graph", "interventions", "measure", "model", "subject", "training",
-    )
-)  # fmt: skip
 README = (ROOT / "README.md").read_text()
 
 
@@ -130,17 +130,11 @@ def test_every_source_file_has_its_tests_and_every_test_file_its_source(house: s
     expected = {"tests" / path.with_name(f"test_{path.name.removeprefix('_')}") for path in sources}
     there = {path.relative_to(ROOT) for path in (ROOT / "tests" / house).rglob("test_*.py")}
     mirrored = {path for path in there if str(path) not in OF_MORE_THAN_ONE_FILE}
-    assert settled(mirrored) == settled(expected)
-
-
-def settled(tests: set[Path]) -> set[str]:
-    """Without those of folders that are still being split."""
-    return {str(path) for path in tests if not str(path).startswith(STILL_BEING_SPLIT)}
+    assert {str(path) for path in mirrored} == {str(path) for path in expected}
 
 
 def test_what_is_said_of_test_files_is_still_true() -> None:
     assert not [path for path in OF_MORE_THAN_ONE_FILE if not (ROOT / path).exists()]
-    assert not [folder for folder in STILL_BEING_SPLIT if not (ROOT / folder).is_dir()]
 
 
 def test_no_test_file_imports_another() -> None:

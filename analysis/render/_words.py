@@ -89,7 +89,7 @@ def marked_up(text: str) -> Markup:
     return Markup("").join([*parts, escape(text[end:])])
 
 
-def shown_value(names: Sequence[str]) -> tuple[Sequence[str], int]:
+def first_names(names: Sequence[str]) -> tuple[Sequence[str], int]:
     """As many as fit a cell, and how many more there are."""
     return names[:MOST_NAMES], max(len(names) - MOST_NAMES, 0)
 

@@ -22,7 +22,7 @@ from analysis.options import AnalysisOptions
 from analysis.render import _chart
 from analysis.render._figures import flow_figure, time_figure
 from analysis.render._visible import visible
-from analysis.render._words import Missing, marked_up, number_of, shown_value, signed_number, threshold_words
+from analysis.render._words import Missing, first_names, marked_up, number_of, signed_number, threshold_words
 from analysis.report import Report
 
 MOST_ROWS: Final = 2000
@@ -127,7 +127,7 @@ def _environment() -> Environment:
         number=number_of,
         signed=signed_number,
         prose=marked_up,
-        shown=shown_value,
+        shown=first_names,
         thresholds=threshold_words,
         value_facts=_value_facts,
     )
