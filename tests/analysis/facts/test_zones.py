@@ -27,7 +27,6 @@ from analysis.facts.zones import zone
         (1.9, 2.8, Zone.RED),
         (-math.inf, -math.inf, Zone.RED),
         (math.inf, math.inf, Zone.RED),
-        (-math.inf, math.inf, Zone.GREEN),  # nothing is said where they contradict each other
         (None, None, Zone.UNKNOWN),
         (0.0, None, Zone.UNKNOWN),
     ],
