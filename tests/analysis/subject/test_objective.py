@@ -396,3 +396,73 @@ def test_bits_and_numbers_are_means_over_everything() -> None:
     assert loss_of(choose(logits, bits, link=Link.SIGMOID), logits) == pytest.approx(truth.item(), rel=1e-5)
     expected = np.square(logits - numbers).mean() / numbers.var(0).mean()
     assert loss_of(choose(logits, numbers), logits) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_graphs_own_loss_is_itself_whatever_the_targets() -> None:
+    objective = choose(np.array([1.5], np.float32), np.array([2.0], np.float32), wanted=LossName.GRAPH)
+    assert float(objective.loss(torch.tensor([1.5]), torch.tensor([2.0]))) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("target", "link", "chosen"),
+    [
+        (LABELS, Link.IDENTITY, "automatic: integer class targets, logits output"),
+        (LABELS.astype(np.float32), Link.SOFTMAX, "automatic: float class targets, softmax output, read at its logits"),
+        (LABELS, Link.LOG_SOFTMAX, "automatic: integer class targets, log-softmax output, read at its logits"),
+        (np.eye(3, dtype=bool)[LABELS], Link.SIGMOID,
+         "automatic: integer targets of 0 and 1, sigmoid output, read at its logits"),
+        (np.linspace(0, 1, 24).reshape(8, 3), Link.IDENTITY, "automatic: float targets, logits output"),
+    ],
+)  # fmt: skip
+def test_a_loss_says_what_it_was_chosen_by(target: np.ndarray, link: Link, chosen: str) -> None:
+    assert choose(floats(8, 3), target, link=link).chosen == chosen
+
+
+def test_only_numbers_are_counted_in_a_unit_of_their_own() -> None:
+    own = choose(np.array(1.5, np.float32))
+    assert (own.unit, own.class_axis) == (1.0, 0)
+    assert choose(floats(8, 3), RANDOM.integers(0, 2, (8, 3)), link=Link.SIGMOID).unit == 1.0
+    assert choose(floats(8, 2), np.ones((8, 2), np.float32), wanted=LossName.MSE).unit == 1.0  # they do not differ
+
+
+def test_a_bit_that_is_always_the_same_is_no_news() -> None:
+    bits = np.array([[0, 0, 1], [0, 1, 1]] * 4, np.float32)
+    assert choose(floats(8, 3), bits, link=Link.SIGMOID).chance == pytest.approx(math.log(2) / 3)
+
+
+def test_soft_labels_are_numbers_though_they_sum_to_one_and_hold_zeros() -> None:
+    soft = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75]] * 4, np.float32)
+    assert choose(floats(8, 3), soft).name is LossName.MSE
+
+
+def test_one_number_that_is_not_whole_makes_no_class_ids() -> None:
+    target = LABELS.astype(np.float32)
+    target[3] += 0.5
+    with pytest.raises(BadBatch, match="expected targets of shape"):
+        choose(floats(8, 3), target)
+
+
+def test_an_output_that_mirrors_one_of_several_inputs_is_made_of_numbers() -> None:
+    batch = Batch({"x": floats(8, 3), "y": floats(8, 5)}, {}, 8, {"x": 0, "y": 0}, "0", Provenance.UPLOADED)
+    head = Head("out", "logits", Link.IDENTITY, None)
+    for width, name in ((3, LossName.MSE), (5, LossName.MSE), (4, LossName.CROSS_ENTROPY)):
+        values = {"logits": floats(8, width)}
+        assert choose_objective([head], values, batch, LossName.AUTOMATIC, trained=False, seed=0).name is name
+
+
+@pytest.mark.parametrize(("trained", "how"), [(False, "balanced random labels"), (True, "its own predictions")])
+def test_made_up_labels_say_what_they_are(trained: bool, how: str) -> None:
+    assert how in choose(floats(8, 4), trained=trained).chosen
+
+
+def test_one_number_for_two_samples_is_a_loss_of_its_own() -> None:
+    head = Head("a", "a", Link.IDENTITY, None)
+    assert choose_among([head], {"a": np.array([1.5], np.float32)}, {}, 2).name is LossName.GRAPH
+
+
+@pytest.mark.parametrize("shape", [(8, 2), (8, 2, 2)])
+def test_two_classes_are_enough(shape: tuple[int, ...]) -> None:
+    assert choose(floats(*shape), np.arange(8 * math.prod(shape[2:])).reshape(8, *shape[2:]) % 2).name is (
+        LossName.CROSS_ENTROPY
+    )
+    assert choose(floats(8, 2), (np.arange(8) % 2)[:, None]).name is LossName.CROSS_ENTROPY
