@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import pytest
 from mutmut.configuration import reset_config
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
@@ -50,8 +51,11 @@ TESTS: Final[Mapping[str, tuple[str, ...]]] = {
 """What is broken, and the tests that are asked; of nested packages a file belongs to the innermost."""
 SLOW: Final = (
     "tests/service/jobs/test_store.py::test_a_job_keeps_its_promises_in_any_order_of_events",
+    "tests/service/jobs/test_store.py::test_two_claimers_never_get_the_same_job",
+    "tests/service/jobs/test_store.py::test_writers_wait_for_each_other",
     "tests/service/intake/test_multipart.py::test_a_body_may_be_cut_in_two_at_every_byte",
     "tests/service/intake/test_multipart.py::test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing",
+    "tests/analysis/report/test_document.py::test_non_finite_numbers_are_strings_and_valid_json",
     "tests/analysis/render/test_text.py::test_a_summary_fits_a_terminal",
 )
 """Seconds each, for every fault that they meet: not asked."""
@@ -229,6 +233,11 @@ def main() -> None:
          {line for line in explained - survivors if line.startswith(tuple(asked))}),
     ):  # fmt: skip
         print(f"\n{len(lines)} {title}", *sorted(lines), sep="\n")  # noqa: T201
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The same order for every mutant: mutmut hands over a set."""
+    items.sort(key=lambda item: (item.location[0], item.location[1] or 0, item.nodeid))
 
 
 def pytest_collection_finish() -> None:

@@ -9,8 +9,6 @@ from torch.nn import functional as F  # noqa: N812
 
 from analysis.graph.fans import GAINS, fans, gain
 
-RANDOM = torch.Generator().manual_seed(0)
-
 
 def node(op: str, **attributes: object) -> object:
     return helper.make_node(op, ["a", "b", "c", "d"], ["y"], **attributes)
@@ -71,16 +69,17 @@ CONVOLUTIONS = {
 def test_convolution_fans_are_the_measured_variances(name: str) -> None:
     """Unit-variance input, weights of variance one: the output's variance is fan-in, the gradient's is fan-out."""
     op, shape, attributes = CONVOLUTIONS[name]
+    random = torch.Generator().manual_seed(0)
     found = fans(node(op, **attributes), 1, shape)
     assert found is not None
     stride, group = attributes.get("strides", [1])[0], attributes.get("group", 1)
     channels = shape[1] * group if op == "Conv" else shape[0]
-    x = torch.randn(4, channels, 40, 40, generator=RANDOM, requires_grad=True)
-    w = torch.randn(shape, generator=RANDOM)
+    x = torch.randn(4, channels, 40, 40, generator=random, requires_grad=True)
+    w = torch.randn(shape, generator=random)
     apply = F.conv2d if op == "Conv" else F.conv_transpose2d
     y = apply(x, w, stride=stride, groups=group)
     inner = y[..., 8:-8, 8:-8]
-    y.backward(torch.randn(y.shape, generator=RANDOM))
+    y.backward(torch.randn(y.shape, generator=random))
     assert x.grad is not None
     assert inner.var().item() == pytest.approx(found.fan_in, rel=0.1)
     assert x.grad[..., 8:-8, 8:-8].var().item() == pytest.approx(found.fan_out, rel=0.1)

@@ -64,6 +64,7 @@ def test_every_gate_and_direction_of_recurrent_weights_is_orthogonal_by_itself()
 @pytest.mark.parametrize("shape", [(2, 4 * 16, 8), (2, 4 * 8, 16)], ids=["tall", "wide"])
 def test_a_gate_that_is_no_square_has_orthonormal_rows_or_columns(shape: tuple[int, ...]) -> None:
     values = Orthogonal(layout=Layout.GATES, gates=4).realize("w", np.zeros(shape, np.float32), 0)
+    assert values.shape == shape
     for direction in values:
         for gate in np.split(direction, 4):
             smaller = gate @ gate.T if len(gate) <= len(gate.T) else gate.T @ gate
