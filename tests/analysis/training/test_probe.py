@@ -17,6 +17,7 @@ from analysis.training.grid import GRID, NO_STEP, Training, minibatches_of
 from analysis.training.outcome import outcome_of
 from analysis.training.probe import _Session, probe, with_patience
 from tests.analysis.experiment.small_cells import probe_of, run
+from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, he, mlp, vectors, xavier
 
 
@@ -229,7 +230,7 @@ def test_a_late_run_or_one_that_is_asked_about_other_samples_goes_on_to_015(whic
         assert session(TWO, **which).is_over([end] * 5, []) is over  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("held_out", "over"), [([1.0, 0.5], False), ([1.0, 0.49], True), ([0.4, 0.6], False)])
+@pytest.mark.parametrize(("held_out", "over"), [([1.0, 0.5], False), ([1.0, 0.49], True), ([1.0, 0.4, 0.6], False)])
 def test_a_run_is_over_when_the_last_look_at_samples_held_out_says_so(held_out: list[float], over: bool) -> None:
     assert session(TWO, held_out=[2]).is_over([1.0], held_out) is over
     assert not session(TWO, held_out=[2], to_the_end=True).is_over([1.0], held_out)
@@ -285,13 +286,51 @@ def test_every_seed_starts_from_the_weights_that_are_prepared_for_it() -> None:
     assert starts == pytest.approx([0.1 * math.sqrt(count)] * 2 + [0.3 * math.sqrt(count)] * 2, rel=1e-5)
 
 
+def test_samples_held_out_are_asked_about_before_the_first_step_every_tenth_and_at_the_end() -> None:
+    subject = subject_of(mlp(3, "Tanh", xavier()))
+    proof = probe(
+        subject, kind=ProbeKind.LEARNING, grid=GRID[1:2], seeds=(0,), training=False, to_the_end=True, lengthen=3,
+        hold_out=True,
+    )  # fmt: skip
+    (run,) = proof.runs
+    assert (len(run.curve), len(run.held_out)) == (151, 16)
+    rows = split(256, 0)[1]
+    assert subject.objective.chance is not None
+    untrained = float(subject.loss(*subject.tensors(rows)).detach()) / subject.objective.chance
+    assert run.held_out[0] == pytest.approx(untrained, rel=1e-6)
+    assert run.held_out[1] < 0.9 * untrained
+
+
+def test_normalisations_are_back_at_their_running_statistics_afterwards() -> None:
+    subject = subject_of(mlp(3, "Tanh", xavier()))
+    seen: list[bool] = []
+    arguments = {"kind": ProbeKind.MEMORIZING, "grid": GRID[:1], "seeds": (0,)}
+    for training in (True, False):
+        probe(subject, **arguments, training=training, tick=lambda: seen.append(subject.converted.training))  # type: ignore[arg-type]
+        assert {*seen} == {training}
+        assert not subject.converted.training
+        seen.clear()
+
+
+def test_a_weight_that_the_loss_does_not_depend_on_stays() -> None:
+    model = written(
+        "(float[N,32] x) => (float[N,10] y, float[N,2] other)",
+        "h = MatMul(x, A) y = MatMul(h, B) other = MatMul(h, C)",
+        A=drawn(32, 8), B=drawn(8, 10), C=drawn(8, 2),
+    )  # fmt: skip
+    proof = probe(subject_of(model), kind=ProbeKind.MEMORIZING, grid=GRID[1:], seeds=(0,), training=False)
+    for each in proof.runs:
+        assert each.moved["layer-03"] == 0.0
+        assert each.moved["layer-01"] > 0.0
+
+
 # ------------------------------------------------------------------ patience
 
 
 def test_runs_that_went_on_take_the_place_of_those_that_had_not_learnt() -> None:
-    runs = [run(0.3, seed, "adam") for seed in (0, 1)] + [run(0.9, seed, rate=0.01) for seed in (0, 1)]
+    runs = [run(0.3, seed, "adam") for seed in (0, 1, 2)] + [run(0.9, seed, rate=0.01) for seed in (0, 1)]
     longer = [run(0.1, 0, rate=0.01), run(0.8, 1, rate=0.01), run(0.7, 0, rate=0.001), run(0.2, 1, rate=0.001)]
     whole = with_patience(probe_of(*runs), probe_of(*longer, steps=200))
-    assert whole.runs == (*runs[:2], *longer)
+    assert whole.runs == (*runs[:3], *longer)
     assert (whole.steps, whole.late) == (200, True)
-    assert whole.best_loss_over_chance == 0.2  # of seed 0: 0.1, of seed 1: 0.2
+    assert whole.best_loss_over_chance == 0.3  # of the seeds in turn 0.1, 0.2 and 0.3
