@@ -165,6 +165,12 @@ def test_integers_rescaled_by_the_data_are_data() -> None:
     assert used(found) == []
 
 
+def test_sources_are_initialisers_and_integers_that_were_computed_are_none() -> None:
+    nodes = "t = Transpose(q) w = DequantizeLinear(t, s) y = MatMul(x, w)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1)))
+    assert found.of["w"] == ()
+
+
 def test_a_dequantized_weight_times_a_gain_is_made_of_both() -> None:
     nodes = "w = DequantizeLinear(q, s) v = Mul(w, g) y = MatMul(x, v)"
     found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1), g=floats(4, 4)))
@@ -298,6 +304,13 @@ def test_inputs_of_a_body_hide_what_is_outside_under_their_name() -> None:
         n = Add(a, w) z = Mul(n, w) }> (start, x) y = Relu(o)"""
     found = find_sources(model(nodes, "float[5,4] x", w=floats(4), start=floats(4)))
     assert used(found) == [("start", "other", "Scan")]
+
+
+def test_rows_that_a_scan_takes_from_a_weight_are_no_state_although_a_state_takes_them_over() -> None:
+    nodes = """s, t, o = Scan <num_scan_inputs = 1, body = turn (float[4] a, float[4] c, float[4] r)
+        => (float[4] n, float[4] m, float[4] z) { n = Add(a, r) m = Identity(r) z = Mul(c, r) }> (x, x, w)
+        y = Relu(o)"""
+    assert used(find_sources(model(nodes, "float[4] x", w=floats(3, 4)))) == [("w", "other", "Scan")]
 
 
 # ------------------------------------------------------------------ what passes a gradient
