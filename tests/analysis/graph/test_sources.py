@@ -308,7 +308,8 @@ def test_inputs_of_a_body_hide_what_is_outside_under_their_name() -> None:
 
 def test_rows_that_a_scan_takes_from_a_weight_are_no_state_although_a_state_takes_them_over() -> None:
     nodes = """s, t, o = Scan <num_scan_inputs = 1, body = turn (float[4] a, float[4] c, float[4] r)
-        => (float[4] n, float[4] m, float[4] z) { n = Add(a, r) m = Identity(r) z = Mul(c, r) }> (x, x, w) y = Relu(o)"""
+        => (float[4] n, float[4] m, float[4] z) { n = Add(a, r) m = Identity(r) z = Mul(c, r) }> (x, x, w)
+        y = Relu(o)"""
     assert used(find_sources(model(nodes, "float[4] x", w=floats(3, 4)))) == [("w", "other", "Scan")]
 
 
