@@ -194,6 +194,11 @@ def test_a_clip_whose_bound_is_computed_is_a_clip() -> None:
         ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) q = Mul(p, half) y = Mul(q, x)", ("Gelu", "h", "q")),
         ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) b = Relu(p) c = Mul(p, half) y = Add(b, c)",
          ("Gelu", "h", "p")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) c = Mul(p, half) b = Relu(p) y = Add(b, c)",
+         ("Gelu", "h", "p")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) b = Mul(a, half) c = Mul(b, one) y = Mul(h, c)", ("Gelu", "h", "y")),
+        ("d = Div(h, r) e = Erf(d) a = Add(e, one) b = Mul(a, half) c = Mul(b, one) k = Mul(c, one) y = Mul(h, k)",
+         None),
         ("k = Div(h, one) d = Mul(h, r) e = Erf(d) a = Add(e, one) p = Mul(h, a) q = Mul(p, half) y = Add(q, k)",
          ("Gelu", "h", "q")),
         ("d = Sub(h, r) e = Erf(d) a = Add(e, one) y = Mul(h, a)", None),
@@ -204,7 +209,8 @@ def test_a_clip_whose_bound_is_computed_is_a_clip() -> None:
         ("d = Div(h, r) e = Erf(d) y = Mul(e, one)", None),
         ("y = Div(h, r)", None),
     ],
-    ids=["whole", "without its half", "in front of another", "scaled by data", "read elsewhere", "divided elsewhere",
+    ids=["whole", "without its half", "in front of another", "scaled by data", "read elsewhere", "read elsewhere later",
+         "four steps", "five steps", "divided elsewhere",
          "shifted", "of a tanh", "never gated", "subtracted", "used twice", "unfinished", "only scaled"],
 )  # fmt: skip
 def test_a_gelu_written_out_ends_at_the_product_with_its_input_and_a_half(

@@ -108,7 +108,9 @@ def test_scores_may_be_scaled_masked_and_reshaped(between: str, constants: dict[
 def test_an_einsum_of_queries_and_keys_is_an_attention() -> None:
     nodes = 's = Einsum<equation = "bqd,bkd->bqk">(q, k) p = Softmax(s) h = Einsum<equation = "bqk,bkd->bqd">(p, v)'
     (site,) = sites(written(f"{PROJECTIONS}{nodes} y = MatMul(h, O)"))
-    assert site.scores == "s"
+    assert (site.scores, site.keys) == ("s", None)
+    gated = nodes.replace("bqd,bkd->", "bqd,bkd,bkd->").replace("(q, k)", "(q, k, v)")
+    assert sites(written(f"{PROJECTIONS}{gated} y = MatMul(h, O)")) == ()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,12 @@ from onnx import numpy_helper, parser
 from analysis.convert.translate import read_graph
 from analysis.graph.roles import Roles
 from analysis.model import CheckedModel, check_model
+from tests.analysis.graph import graphs
 
 RANDOM = np.random.default_rng(20261125)
 HEAD = '<ir_version: 10, opset_import: ["": 20], producer_name: "{}">'
+MASK = "added to attention scores: a mask or a fixed position bias"
+PLACEHOLDER = "placeholder of a GroupNormalization written as InstanceNormalization"
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -313,6 +316,64 @@ def test_single_numbers_are_asked_for_a_name_where_they_are_weak_or_have_no_axis
 
 
 @pytest.mark.parametrize(
+    ("between", "masked"),
+    [
+        ("p = Softmax(s)", True),
+        ("a = Reshape(s, i) p = Softmax(a)", True),
+        ("a = Cast<to: int = 1>(s) c = Clip(a) p = Softmax(c)", True),
+        ("a = Cast<to: int = 1>(s) c = Clip(a) d = Max(c, c) p = Softmax(d)", False),
+        ("a = Relu(s) p = Softmax(a)", False),
+        ("p = Sigmoid(s)", False),
+    ],
+)
+def test_what_is_added_to_attention_scores_is_frozen(between: str, masked: bool) -> None:
+    roles = divided(
+        graphs.model(f"t = Transpose(x) h = MatMul(x, t) s = Add(h, m) {between} y = MatMul(p, x)", "float[4,4] x",
+              m=floats(4, 4), i=np.array([4, 4]))
+    )  # fmt: skip
+    assert roles.frozen.get("m") == (MASK if masked else None)
+    assert ("m" in roles.trainable) is not masked
+
+
+GROUPS = "g = Reshape(x, split) n = InstanceNormalization(g, one, nil) j = Reshape(n, join)"
+
+
+def groups(nodes: str) -> Roles:
+    return divided(
+        graphs.model(
+            nodes, "float[2,4,6,6] x", split=np.array([0, 2, -1]), join=np.array([2, 4, 6, 6]),
+            one=np.ones(2, np.float32), nil=np.zeros(2, np.float32), s=floats(4, 1, 1), b=floats(4, 1, 1),
+        )
+    )  # fmt: skip
+
+
+def test_the_placeholders_of_a_group_normalization_are_frozen() -> None:
+    roles = groups(f"{GROUPS} m = Mul(j, s) y = Add(m, b)")
+    assert roles.trainable == ("s", "b")
+    assert {name: roles.frozen[name] for name in ("one", "nil")} == {"one": PLACEHOLDER, "nil": PLACEHOLDER}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        f"{GROUPS} y = Mul(j, s)",
+        f"{GROUPS} m = Add(j, s) y = Mul(m, b)",
+        f"{GROUPS} m = Mul(j, s) a = Add(m, b) y = Add(a, j)",
+        "n = InstanceNormalization(x, s4, b4) j = Reshape(n, join) m = Mul(j, s) y = Add(m, b)",
+    ],
+)
+def test_only_the_whole_pattern_makes_a_placeholder(nodes: str) -> None:
+    if "s4" in nodes:
+        names = ("s4", "b4")
+        checked = graphs.model(nodes, "float[2,4,6,6] x", s4=np.ones(4, np.float32), b4=np.zeros(4, np.float32),
+                        join=np.array([2, 4, 6, 6]), s=floats(4, 1, 1), b=floats(4, 1, 1))  # fmt: skip
+        roles = divided(checked)
+    else:
+        names, roles = ("one", "nil"), groups(nodes)
+    assert set(names) <= set(roles.trainable)
+
+
+@pytest.mark.parametrize(
     ("behind", "frozen"),
     [
         ("y = Softmax(a)", True),
@@ -340,16 +401,23 @@ def test_a_mask_reaches_its_softmax_within_three_nodes(behind: str, frozen: bool
         ("c = Gather(<t>, <i>) a = Add(s, c)", True),
         ("g = GatherND(<t>, <pairs>) c = Unsqueeze(g, <zero>) a = Add(s, c)", True),
         ("g = Gather(<t>, <i>) u = Transpose(g) c = Identity(u) a = Add(c, s)", True),
+        ("g = Gather(<t>, <i>) c = Mul(<gain>, g) a = Add(s, c)", True),
         ("c = Slice(<t>, <zero>, <six>) a = Add(s, c)", False),
     ],
 )
 def test_a_table_that_is_looked_up_by_position_is_learnt_whatever_its_shape(table: str, trains: bool) -> None:
     weights = {"t": floats(9, 6), "i": np.arange(6), "pairs": np.arange(6)[:, None], "zero": np.array([0]),
-               "six": np.array([6])}  # fmt: skip
+               "six": np.array([6]), "gain": floats(6)}  # fmt: skip
     nodes = f"r = Transpose(x) s = MatMul(x, r) {table} y = Softmax(a)"
     read = {name: array for name, array in weights.items() if f"<{name}>" in nodes}
     roles = divided(model(nodes, read, "float[6,4] x"))
     assert ("t" in roles.trainable) is trains
+
+
+def test_over_scores_without_an_axis_of_heads_a_table_for_each_of_several_is_a_mask_of_the_samples() -> None:
+    nodes = "q = MatMul(x, <w>) t = Transpose<perm: ints = [0,2,1]>(x) s = MatMul(q, t) a = Add(s, <m>) y = Softmax(a)"
+    roles = divided(model(nodes, {"w": floats(8, 8), "m": floats(2, 6, 6)}, "float[2,6,8] x", "float[2,6,6] y"))
+    assert roles.trainable == ("w",)
 
 
 ROTARY = "p = Mul(x, <cos>) q = Mul({}, <sin>) y = Add(p, q)"
@@ -371,9 +439,10 @@ PAIRS = "e = Unsqueeze(n, <last>) f = Unsqueeze(a, <last>) c = Concat<axis = 2>(
         (f"r = Neg(x) {ROTARY.format('r')}", False),
         (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r').replace('Add', 'Sub')}", False),
         (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r').replace('Mul(r', 'Div(r')}", False),
+        (f"{HALVES}r = Concat<axis = 1>(n, a) {ROTARY.format('r').replace('Mul(x', 'Add(x')}", False),
     ],
     ids=["halves", "the other half", "laid out anew", "pairs", "nothing turned", "three parts", "all turned",
-         "subtracted", "divided"],
+         "subtracted", "divided", "added"],
 )  # fmt: skip
 def test_cosines_are_told_by_the_half_that_is_turned(turned: str, frozen: bool) -> None:
     weights = {"w": floats(4, 4), "cos": floats(4), "sin": floats(4), "same": np.array([-1, 4]), "last": np.array([2])}

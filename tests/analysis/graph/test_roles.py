@@ -13,9 +13,6 @@ from analysis.model import CheckedModel, check_model
 from tests.analysis.graph.graphs import HEAD, RANDOM, floats, model
 from tests.gallery import Recurrent, ResidualNetwork, Transformer, export, seeded
 
-MASK = "added to attention scores: a mask or a fixed position bias"
-PLACEHOLDER = "placeholder of a GroupNormalization written as InstanceNormalization"
-
 
 def ids(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
@@ -166,65 +163,9 @@ def test_scales_and_regions_of_resize_are_frozen() -> None:
     assert roles.frozen == {"r": "region of interest of Resize", "s": "scales of Resize"}
 
 
-@pytest.mark.parametrize(
-    ("between", "masked"),
-    [
-        ("p = Softmax(s)", True),
-        ("a = Reshape(s, i) p = Softmax(a)", True),
-        ("a = Cast<to: int = 1>(s) c = Clip(a) p = Softmax(c)", True),
-        ("a = Cast<to: int = 1>(s) c = Clip(a) d = Max(c, c) p = Softmax(d)", False),
-        ("a = Relu(s) p = Softmax(a)", False),
-        ("p = Sigmoid(s)", False),
-    ],
-)
-def test_what_is_added_to_attention_scores_is_frozen(between: str, masked: bool) -> None:
-    roles = divided(
-        model(f"t = Transpose(x) h = MatMul(x, t) s = Add(h, m) {between} y = MatMul(p, x)", "float[4,4] x",
-              m=floats(4, 4), i=ids(4, 4))
-    )  # fmt: skip
-    assert roles.frozen.get("m") == (MASK if masked else None)
-    assert ("m" in roles.trainable) is not masked
-
-
 def test_the_bias_of_logits_in_front_of_a_softmax_trains() -> None:
     roles = divided(model("h = MatMul(x, w) l = Add(h, b) y = Softmax(l)", w=floats(4, 3), b=floats(3)))
     assert roles.trainable == ("w", "b")
-
-
-GROUPS = "g = Reshape(x, split) n = InstanceNormalization(g, one, nil) j = Reshape(n, join)"
-
-
-def groups(nodes: str) -> Roles:
-    return divided(
-        model(nodes, "float[2,4,6,6] x", split=ids(0, 2, -1), join=ids(2, 4, 6, 6), one=np.ones(2, np.float32),
-              nil=np.zeros(2, np.float32), s=floats(4, 1, 1), b=floats(4, 1, 1))
-    )  # fmt: skip
-
-
-def test_the_placeholders_of_a_group_normalization_are_frozen() -> None:
-    roles = groups(f"{GROUPS} m = Mul(j, s) y = Add(m, b)")
-    assert roles.trainable == ("s", "b")
-    assert {name: roles.frozen[name] for name in ("one", "nil")} == {"one": PLACEHOLDER, "nil": PLACEHOLDER}
-
-
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        f"{GROUPS} y = Mul(j, s)",
-        f"{GROUPS} m = Add(j, s) y = Mul(m, b)",
-        f"{GROUPS} m = Mul(j, s) a = Add(m, b) y = Add(a, j)",
-        "n = InstanceNormalization(x, s4, b4) j = Reshape(n, join) m = Mul(j, s) y = Add(m, b)",
-    ],
-)
-def test_only_the_whole_pattern_makes_a_placeholder(nodes: str) -> None:
-    if "s4" in nodes:
-        names = ("s4", "b4")
-        checked = model(nodes, "float[2,4,6,6] x", s4=np.ones(4, np.float32), b4=np.zeros(4, np.float32),
-                        join=ids(2, 4, 6, 6), s=floats(4, 1, 1), b=floats(4, 1, 1))  # fmt: skip
-        roles = divided(checked)
-    else:
-        names, roles = ("one", "nil"), groups(nodes)
-    assert set(names) <= set(roles.trainable)
 
 
 # ------------------------------------------------------------------ bodies
