@@ -19,9 +19,9 @@ import httpx
 import numpy as np
 import onnx
 import pytest
-from analysis.comparison.document.document import Comparison
 from onnx import TensorProto, helper, numpy_helper
 
+from analysis.comparison.document import Comparison
 from analysis.report import Report, Verdict
 from service.objects.folder import PART
 from service.problems import Problem

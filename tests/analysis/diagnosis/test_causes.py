@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from analysis.diagnosis.causes import diagnose
-from analysis.diagnosis.contract import Draft, Limits, Rule
+from analysis.diagnosis.contract import Draft, Limits, Place, Rule
 from analysis.diagnosis.policy import Policy
+from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Measurement
 from analysis.report import Finding, Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats, with_activation
@@ -21,7 +22,7 @@ def saying(rule_id: str, severity: Severity) -> Rule:
     def detect(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         yield Draft(severity=severity)
 
-    return Rule(rule_id, rule_id, "", "", detect, {})
+    return Rule(rule_id, rule_id, "", "", detect, {}, BY_ID[rule_id].place if rule_id in BY_ID else Place.ASIDE)
 
 
 def found(**severities: Severity) -> dict[str, Finding]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from analysis.diagnosis.causes import diagnose
-from analysis.diagnosis.contract import Draft, Limits, Rule, rule
+from analysis.diagnosis.contract import Draft, Limits, Place, Rule, rule
 from analysis.facts import Confidence, Measurement
 from analysis.report import Evidence, Finding, Severity
 from tests.analysis.diagnosis.builders import flow, measurement
@@ -39,7 +39,7 @@ def believing(confidence: Confidence) -> Rule:
     def detect(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         yield Draft(severity=Severity.INFO, confidence=confidence)
 
-    return Rule("GH000", "a-test", "x.", PAGE, detect, {})
+    return Rule("GH000", "a-test", "x.", PAGE, detect, {}, Place.ASIDE)
 
 
 def test_confidence_never_exceeds_the_cap() -> None:
@@ -60,21 +60,21 @@ def test_of_its_own_confidence_and_the_cap_the_lower_is_said(own: str, cap: str,
 
 
 def test_a_rule_is_handed_its_own_thresholds_but_for_those_a_user_set() -> None:
-    made = Rule("GH000", "a-test", "x.", PAGE, limited, {"a": 1.0, "b": 2.0})
+    made = Rule("GH000", "a-test", "x.", PAGE, limited, {"a": 1.0, "b": 2.0}, Place.ASIDE)
     for limits, expected in ((None, (1.0, 2.0)), ({}, (1.0, 2.0)), ({"b": 5.0}, (1.0, 5.0))):
         evidence = only(made.findings(measurement(), limits)).evidence
         assert (evidence["a"].threshold, evidence["b"].threshold) == expected
 
 
 def test_a_finding_carries_the_identity_of_its_rule_and_knows_neither_causes_nor_remedies_yet() -> None:
-    finding = only(Rule("GH000", "a-test", "x.", PAGE, limited, {}).findings(measurement()))
+    finding = only(Rule("GH000", "a-test", "x.", PAGE, limited, {}, Place.ASIDE).findings(measurement()))
     assert (finding.rule, finding.name, finding.message) == ("GH000", "a-test", "x.")
     assert (finding.caused_by, finding.remedies) == ((), ())
     assert (finding.severity, finding.confidence, finding.affects) == ("warning", "high", ("sgd", "adam"))
 
 
 def test_a_page_falls_into_sections_of_paragraphs_on_one_line_each() -> None:
-    assert Rule("GH000", "a-test", "x.", PAGE, limited, {}).sections == {
+    assert Rule("GH000", "a-test", "x.", PAGE, limited, {}, Place.ASIDE).sections == {
         "What it detects": ("Nothing, on two lines.", "And a second paragraph."),
         "Remedies": ("None.",),
     }
@@ -84,3 +84,8 @@ def test_the_page_of_a_rule_is_the_docstring_of_its_module() -> None:
     made = rule("GH000", "a-test", "x.", a=1.0)(limited)
     assert made.page == __doc__
     assert (made.id, made.name, made.message, made.thresholds) == ("GH000", "a-test", "x.", {"a": 1.0})
+
+
+def test_how_a_network_was_fed_read_and_made_is_a_root_and_nothing_else_is() -> None:
+    roots = {Place.INPUT, Place.LOSS, Place.SYMMETRY, Place.MAKING}
+    assert {place for place in Place if place.is_root} == roots

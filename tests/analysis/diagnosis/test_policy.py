@@ -2,6 +2,7 @@ import pytest
 
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.policy import EVERY_RULE, find_rule, policy
+from analysis.diagnosis.rules import RULES
 from analysis.errors import BadOptions
 from analysis.options import AnalysisOptions
 from tests.analysis.diagnosis.builders import flow, measurement
@@ -59,9 +60,13 @@ def test_rules_are_asked_in_the_order_of_their_ids_however_they_are_selected() -
 
 
 def test_what_is_ignored_is_taken_out_of_what_is_selected_by_id_prefix_or_name() -> None:
-    assert chosen(select=["GH30"], ignore=["GH301", "update-ratio"]) == ["GH302", "GH303", "GH305", "GH306"]
+    scales = [rule.id for rule in RULES if rule.id.startswith("GH30")]
+    assert len(scales) > 3
+    assert chosen(select=["GH30"], ignore=["GH301", "update-ratio"]) == [
+        rule for rule in scales if rule not in {"GH301", "GH304"}
+    ]
     assert chosen() == [rule.id for rule in EVERY_RULE.rules]
-    assert set(chosen()) - set(chosen(ignore=["GH9"])) == {f"GH90{number}" for number in range(1, 9)}
+    assert set(chosen()) - set(chosen(ignore=["GH9"])) == {rule.id for rule in RULES if rule.id.startswith("GH9")}
 
 
 def test_a_threshold_that_is_set_leaves_the_others_of_its_rule_in_force() -> None:

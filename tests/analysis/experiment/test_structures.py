@@ -9,7 +9,7 @@ import torch
 
 from analysis.experiment.structures import Structures
 from analysis.facts import Effect, Factor
-from analysis.interventions.contract import Context, NotApplicable, Recipe, Treatment
+from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.surgery import Editor
 from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
@@ -17,6 +17,7 @@ from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
 from tests.analysis.diagnosis.builders import measurement
+from tests.analysis.interventions.builders import acting
 from tests.gallery import he, mlp, vectors, xavier
 
 PATIENT = measurement()
@@ -78,7 +79,7 @@ def breaking(model: CheckedModel, _: Context) -> Recipe:
 
 def test_a_graph_that_is_refused_after_its_edit_is_not_applicable_and_the_others_go_on() -> None:
     structures = structures_of(mlp(3, "Tanh", xavier()))
-    broken = Treatment("broken", Factor.ACTIVATION, "", breaking)
+    broken = acting("broken", Factor.ACTIVATION, breaking)
     for cell in ((broken,), (broken, *cell_of("he"))):
         found = structures.compose(cell)
         assert isinstance(found, NotApplicable)
@@ -97,7 +98,7 @@ def test_a_treatment_is_told_what_the_one_before_it_left(monkeypatch: pytest.Mon
     structures = structures_of(
         mlp(3, "Tanh", xavier()), clip_norm=0.5, clip_value=0.25, weight_decay=0.125, batch_size=9
     )
-    structures.compose((*cell_of("relu"), Treatment("asking", Factor.BRANCH_ENDS, "", note)))
+    structures.compose((*cell_of("relu"), acting("asking", Factor.BRANCH_ENDS, note)))
     ((model, context),) = told
     assert model is composed(structures, "relu")[1].model
     assert {layer.activation for layer in context.layers} == {"Relu", None}

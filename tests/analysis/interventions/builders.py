@@ -1,6 +1,8 @@
 """Networks for the treatments, and the treatments applied to them as the experiment does it."""
 
 import math
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx.parser
@@ -8,8 +10,10 @@ import torch
 from torch import nn
 
 from analysis.experiment.replay import draw
+from analysis.facts import Factor
 from analysis.interventions.contract import NotApplicable, Recipe
 from analysis.interventions.draws import Draw, Normal, Uniform
+from analysis.interventions.treatment import SHELF, Apply, Treatment
 from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from analysis.subject.subject import Subject
@@ -111,3 +115,10 @@ def post_norm(blocks: int = 3) -> bytes:
 
 def bare() -> bytes:
     return export(seeded(Bare), torch.zeros(2, 6, 8))
+
+
+def acting(token: str, factor: Factor, apply: Apply) -> Treatment:
+    """A treatment whose file on the shelf is made up."""
+    file = f"acting_{token}"
+    sys.modules[f"{SHELF}.{file}"] = SimpleNamespace(TREATMENTS={token: apply})  # type: ignore[assignment]
+    return Treatment(token, factor, file)

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from analysis.facts import Outcome
+from analysis.facts import LATE, Outcome
 from analysis.facts import ProbeKind as Kind
 from analysis.options import OptimizerName as Optimizer
-from analysis.training.outcome import LATE, LEARNT, outcome_of
+from analysis.training.outcome import LEARNT, outcome_of
 
 
 @pytest.mark.parametrize(
