@@ -326,6 +326,13 @@ def test_a_layer_of_zeros_on_the_trunk_is_no_branch_and_one_off_it_is() -> None:
     assert (head.zero_head, head.zero_branches) == ("layer-02", ())
 
 
+def test_a_closed_head_is_no_branch_where_the_trunk_ends_in_front_of_it() -> None:
+    checked = model("h = MatMul(x, w) r = Relu(h) y = MatMul(r, z)", w=drawn(4, 4), z=np.zeros((4, 4), np.float32))
+    layers = layers_of(checked)  # none of them marked
+    found = find_anatomy(checked.weights, checked, find_sources(checked), layers, head_of(checked), ())
+    assert (found.zero_head, found.zero_branches) == ("layer-02", ())
+
+
 def test_biases_are_fresh_where_all_those_of_convolutions_are_zero() -> None:
     nothing, some, kernel = np.zeros(4, np.float32), np.array([0, 0, 1, 0], np.float32), drawn(4, 4, 1)
 
