@@ -11,6 +11,8 @@ from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report
 from analysis.report.schema import report_schema
+from tests.analysis.diagnosis.builders import measurement
+from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.report.analyses import sick_report
 from tests.beside import SHARED
 from tests.gallery import he, mlp, vectors
@@ -116,3 +118,20 @@ def test_flow_is_the_first_layer_on_the_trunk_over_the_logits(report: Report) ->
         assert last is not None
         assert last.rms == pytest.approx(overall.logits_gradient_rms)
         assert math.log10(first.rms / overall.logits_gradient_rms) == pytest.approx(overall.gradient_flow.decades_rms)
+
+
+def test_nulls_of_a_variant_say_that_there_is_no_twin_no_probe_no_file_no_seed_and_no_clipping() -> None:
+    published = json.loads(report_of(measurement()).to_json())
+    (unchanged,) = published["variants"]
+    assert {name: unchanged[name] for name in ("same_as", "probe", "model")} == {
+        "same_as": None, "probe": None, "model": None,
+    }  # fmt: skip
+    assert "seed" in unchanged["parameters"]
+    assert unchanged["parameters"]["seed"] is None
+    assert "clip" in unchanged["gradient_step"]
+    assert unchanged["gradient_step"]["clip"] is None
+
+
+def test_a_published_report_is_one_line_unless_it_is_to_be_read() -> None:
+    assert report_of(measurement()).to_json().count(b"\n") == 0
+    assert report_of(measurement()).to_json(indent=2).startswith(b'{\n  "schema_version": ')

@@ -93,3 +93,10 @@ def test_one_finding_over_the_gate_is_enough(healthy: Report) -> None:
     remark, failure = error("GH907").model_copy(update={"severity": Severity.INFO}), error("GH101")
     both = healthy.model_copy(update={"findings": (remark, failure), "verdict": Verdict.UNHEALTHY})
     assert Gate.parse("error").fails(both)
+
+
+def test_what_is_no_gate_is_refused_with_its_place_and_the_words_that_are() -> None:
+    with pytest.raises(BadOptions) as refused:
+        Gate.parse("loud")
+    assert refused.value.where == "fail_on"
+    assert refused.value.hint == "info, warning or error, with or without ,inconclusive"

@@ -29,3 +29,10 @@ def test_a_schema_says_where_it_is_served_and_which_dialect_it_speaks() -> None:
 def test_every_field_that_has_words_in_the_source_has_them_in_the_schema() -> None:
     evidence = report_schema()["$defs"]["Evidence"]["properties"]
     assert evidence["margin_decades"]["description"] == "How far beyond the threshold, in powers of ten."
+
+
+def test_every_number_may_be_one_of_the_three_words_for_what_is_none() -> None:
+    word = {"type": "string", "enum": ["NaN", "Infinity", "-Infinity"]}
+    number, said = report_schema()["$defs"]["Range"]["properties"]["least"]["anyOf"]
+    assert number == {"type": "number"}
+    assert {**said, "enum": sorted(said["enum"])} == {**word, "enum": sorted(word["enum"])}
