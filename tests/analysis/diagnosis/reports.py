@@ -43,6 +43,7 @@ def report_of(
     trials: Sequence[Trial] = (),
     *,
     name: str = "model.onnx",
+    sha256: str = MODEL.sha256,
     refused: Sequence[tuple[str, str]] = (),
     left_out: Sequence[tuple[str, str]] = (),
     options: AnalysisOptions | None = None,
@@ -57,7 +58,7 @@ def report_of(
     ]
     return assemble(
         engine=ENGINE,
-        model=replace(MODEL, name=name),
+        model=replace(MODEL, name=name, sha256=sha256),
         baseline=baseline,
         verdict=verdict_of(baseline, findings),
         findings=findings,

@@ -8,14 +8,19 @@ from analysis.diagnosis.assemble import assemble
 from analysis.diagnosis.rows import Row
 from analysis.facts import (
     ActivationGradient,
+    Clip,
+    ClipKind,
     Effect,
     Factor,
     Flow,
+    GradientStep,
     LayerStats,
     Measurement,
     ModelFile,
+    NonFinite,
     Provenance,
     Range,
+    SampleGradients,
     Status,
     VariantInfo,
     Zone,
@@ -82,7 +87,41 @@ def test_notes_of_the_batch_stand_before_the_reasons_for_less_confidence() -> No
     assert report.batch.notes == ("inputs were made up", "few samples")
 
 
+def test_gradients_of_single_samples_are_told_as_they_were_measured() -> None:
+    samples = SampleGradients(
+        samples=8, method="loop", least_norm=0.1, median_norm=0.5, largest_norm=2.0, coherence=0.2
+    )
+    assert report_of(replace(SICK, sample_gradients=samples)).sample_gradients == samples
+    assert report_of(SICK).sample_gradients is None
+
+
+def test_what_two_levels_do_together_is_told_beside_what_each_does_alone() -> None:
+    def at(rms: float, **levels: str) -> Row:
+        told = trial("he", measurement(flow=flow(rms)))
+        choices = {Factor(factor): level for factor, level in levels.items()}
+        return Row(replace(told.info, choices=choices), told.measurement)
+
+    report = told_with(
+        at(-8.0), at(-6.0, activation="relu"), at(-5.0, initialization="he"),
+        at(-1.0, activation="relu", initialization="he"),
+    )  # fmt: skip
+    (together,) = report.factor_interactions.items()
+    assert (together[0], together[1].decades_rms) == ("activation=relu x initialization=he", 2.0)  # 7, not 2 + 3
+    assert report.factor_effects["activation=relu"].decades_rms == 3.0  # 2 and 4
+
+
 # ------------------------------------------------------------------ variants
+
+
+def test_a_variant_carries_its_standing() -> None:
+    step = GradientStep(clip=Clip(kind=ClipKind.VALUE, max_norm=0.5, active=True), weight_decay=0.1)
+    broken = NonFinite(stage="backward", node="softmax", value="NaN")
+    variant = shown(
+        replace(CURED.measurement, non_finite=broken), gradient_step=step, effect=Effect.PRESERVES_OUTPUT, replicates=3,
+        same_as="lsuv",
+    )  # fmt: skip
+    assert (variant.gradient_step, variant.effect, variant.replicates) == (step, Effect.PRESERVES_OUTPUT, 3)
+    assert (variant.same_as, variant.non_finite) == ("lsuv", broken)
 
 
 def test_a_variant_carries_its_choices_and_its_numbers() -> None:
@@ -105,6 +144,7 @@ def test_a_variant_that_was_not_measured_has_its_reason_and_nothing_else() -> No
     assert (variant.status, variant.reason) == (Status.NOT_APPLICABLE, "no weights")
     assert variant.absent == {"measurement": "no weights"}
     assert (variant.structure, variant.measurement, variant.layers, variant.probe) == (None, None, None, None)
+    assert told_with(Row(CURED.info, None)).variants[0].absent == {"measurement": ""}
 
 
 def test_layers_that_an_edit_added_or_removed_are_known_by_the_value_they_write() -> None:
@@ -118,7 +158,8 @@ def test_layers_that_an_edit_added_or_removed_are_known_by_the_value_they_write(
 
 
 def test_a_twin_has_neither_layers_nor_differences_of_its_own() -> None:
-    variant = shown(CURED.measurement, same_as="baseline")
+    grown = (*SICK.layers[:2], replace(layer(3), id="layer-04", output="normalised"))
+    variant = shown(replace(CURED.measurement, layers=grown), same_as="batch_norm")
     assert (variant.layers, variant.added_layers, variant.removed_layers) == ((), (), ())
     assert variant.measurement is not None
 
@@ -173,9 +214,9 @@ def told_with(*rows: Row, **options: object) -> Report:
 def test_the_same_question_has_the_same_id_and_another_question_another() -> None:
     plain = report_of(SICK)
     batch = replace(SICK, batch=replace(SICK.batch, sha256="1"))
-    others = [report_of(batch), report_of(SICK, options=parse_options({"seed": 7}))]
+    others = [report_of(batch), report_of(SICK, options=parse_options({"seed": 7})), report_of(SICK, sha256="1" * 64)]
     assert report_of(SICK, [CURED]).id == plain.id
-    assert len({plain.id, *(each.id for each in others)}) == 3
+    assert len({plain.id, *(each.id for each in others)}) == 4
 
 
 def test_an_id_is_a_uuid_of_the_kind_that_is_left_to_whoever_makes_it() -> None:
@@ -187,6 +228,13 @@ def test_an_id_is_a_uuid_of_the_kind_that_is_left_to_whoever_makes_it() -> None:
 def test_only_what_was_chosen_otherwise_than_by_default_is_told() -> None:
     assert report_of(SICK).options == {}
     assert report_of(SICK, options=parse_options({"seed": 7, "effort": "standard"})).options == {"seed": 7}
+
+
+def test_options_are_told_as_they_are_said_in_json() -> None:
+    given = {"select": ["GH1", "GH305"], "effort": "quick"}
+    options = report_of(SICK, options=parse_options(given)).options
+    assert options == given
+    assert type((options or {})["effort"]) is str
 
 
 def test_seconds_are_told_to_a_ten_thousandth_and_what_was_left_out_with_its_reason() -> None:

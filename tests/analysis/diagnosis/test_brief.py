@@ -1,17 +1,41 @@
 import math
 from dataclasses import replace
 
-from analysis.diagnosis.brief import brief_of
+import pytest
+
+from analysis.diagnosis.brief import Brief, brief_of, root_cause
 from analysis.diagnosis.rules import RULES
 from analysis.facts import Flow, Parity, ParityStatus, ProbeKind, Range
-from analysis.report import Verdict
+from analysis.report import Advice, Finding, Report, Severity, Verdict
+from analysis.report.parts import AdviceKind, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.reports import report_of
-from tests.analysis.diagnosis.trials import trained, trial
+from tests.analysis.diagnosis.trials import error, trained, trial
 
 VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0), decades_per_layer=-0.5)
 SICK = measurement(flow=VANISHING, probe=FAILS)
 CURED = trial("he", measurement(flow=flow(-0.25), probe=trained(0.2, 0.25)))
+
+
+def warning(rule: str, name: str = "x") -> Finding:
+    return error(rule).model_copy(update={"name": name, "severity": Severity.WARNING})
+
+
+def remark(rule: str) -> Finding:
+    return error(rule).model_copy(update={"severity": Severity.INFO})
+
+
+def with_findings(*findings: Finding, flow: Flow | None = None) -> Brief:
+    """Of an ill network with these findings and nothing else to say of its flow."""
+    changes = {"verdict": Verdict.UNHEALTHY, "findings": findings, "gradient_flow": flow or Flow()}
+    return brief_of(report_of().model_copy(update=changes))
+
+
+def with_remedy(report: Report | None = None, **changes: object) -> Brief:
+    """Of a report whose remedy differs in this from one that was proven."""
+    report = report or report_of(SICK, [CURED])
+    (remedy,) = report.remedies
+    return brief_of(report.model_copy(update={"remedies": (remedy.model_copy(update=changes),)}))
 
 
 def test_the_recipe_says_cause_change_effect_cost_and_certainty() -> None:
@@ -38,6 +62,10 @@ def test_the_summary_of_a_report_is_made_of_the_same_words() -> None:
 def test_what_the_root_does_not_explain_is_named_beside_it() -> None:
     blind = measurement(flow=replace(VANISHING, collapse_decades=-9.0, blindness_log10=-5.0), probe=FAILS)
     assert "Also found" not in brief_of(report_of(blind)).cause  # the vanishing gradient explains it
+    apart = [warning("GH300", "scale"), warning("GH301", "depth"), warning("GH301", "depth"), remark("GH901")]
+    explained = warning("GH302", "spread").model_copy(update={"caused_by": ("GH101",)})
+    assert with_findings(error("GH101"), *apart, explained).cause == "x. Also found: scale, depth."
+    assert with_findings(error("GH101"), explained).cause == "x."
 
 
 def test_a_destructive_remedy_says_what_is_lost() -> None:
@@ -119,7 +147,9 @@ def test_inconclusive_says_what_is_missing() -> None:
     weak, sound = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
     split = report_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, sound))))
     assert split.verdict is Verdict.INCONCLUSIVE
-    assert "disagree" in brief_of(split).cause
+    assert brief_of(split).cause == (
+        "The random directions disagree about the flow of gradients, and no training probe was run to decide."
+    )
 
 
 def test_a_translation_that_could_not_be_checked_is_said() -> None:
@@ -132,3 +162,156 @@ def test_every_rule_says_what_usually_helps_on_one_line() -> None:
         (words, *_) = rule.sections["Remedies"]
         assert words
         assert "\n" not in words
+
+
+# ------------------------------------------------------------------ the verdict in one line
+
+
+def test_the_verdict_counts_what_was_found_by_how_serious_it_is() -> None:
+    one = with_findings(error("GH101"), warning("GH301"), remark("GH901"))
+    assert one.verdict == "unhealthy: 1 error, 1 warning, 1 remark"
+    several = with_findings(warning("GH301"), warning("GH302"), remark("GH901"), remark("GH902"), remark("GH903"))
+    assert several.verdict == "unhealthy: 2 warnings, 3 remarks"
+    assert brief_of(report_of(measurement(flow=flow(-2.0)))).verdict == "at risk"
+
+
+def test_the_root_is_the_worst_and_of_equals_the_least_explained_and_then_the_first() -> None:
+    explained = error("GH101").model_copy(update={"caused_by": ("GH305",)})
+    assert root_cause([warning("GH100"), error("GH301")]) == error("GH301")
+    assert root_cause([explained, error("GH301")]) == error("GH301")
+    assert root_cause([error("GH302"), error("GH301")]) == error("GH301")
+    assert root_cause([remark("GH901")]) is None
+
+
+# ------------------------------------------------------------------ causes in words
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (flow(-0.9), ""),
+        (flow(-1.0), " From the logits back to the first layer the gradient loses 1.0 decades."),
+        (flow(1.0), " From the logits back to the first layer the gradient gains 1.0 decades."),
+        (
+            flow(-1.54, decades_per_layer=-0.128),
+            " From the logits back to the first layer the gradient loses 1.5 decades (0.13 a layer).",
+        ),
+        (
+            flow(6.0, decades_per_layer=2.0),
+            " From the logits back to the first layer the gradient gains 6.0 decades (2 a layer).",
+        ),
+        (flow(-math.inf), " No gradient arrives at the first layer."),
+    ],
+)
+def test_from_one_decade_on_the_cause_says_what_becomes_of_the_gradient(seen: Flow, words: str) -> None:
+    assert with_findings(error("GH101"), flow=seen).cause == f"x.{words}"
+
+
+def test_a_flow_between_good_and_bad_that_no_training_decided_is_said_to_be_that() -> None:
+    brief = brief_of(report_of(measurement(flow=flow(-2.0))))
+    assert brief.cause == "The flow of gradients is out of its usual range and no training probe was run to decide."
+    assert brief.change == (
+        "No treatment was proven to help: none that was measured looked promising enough to be trained."
+    )
+    assert (brief.moved, brief.cost, brief.certainty) == ("", "", "")
+
+
+# ------------------------------------------------------------------ what the change does
+
+
+def test_advice_is_said_one_after_the_other() -> None:
+    kinds = (AdviceKind.ADAM, AdviceKind.WEIGHT_DECAY, AdviceKind.LARGER_LEARNING_RATE)
+    cards = tuple(Advice(kind=kind, words=f"Try {kind.value}.", values={}) for kind in kinds)
+    assert brief_of(report_of().model_copy(update={"advice": cards})).first == "Try adam. Try larger_learning_rate."
+
+
+def test_a_loss_without_a_training_of_the_unchanged_model_has_nothing_to_come_from() -> None:
+    report = report_of(SICK, [CURED])
+    proof = report.remedies[0].proof.model_copy(update={"unchanged": None, "seeds": 1})
+    assert with_remedy(report, proof=proof, before=Decades()).moved == (
+        "Loss after a short training to 0.25 of chance (one seed)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (-math.inf, "Gradient flow from no gradient to -0.2 decades; "),
+        (math.inf, "Gradient flow from an infinite one to -0.2 decades; "),
+        (3.0, "Gradient flow from +3.0 to -0.2 decades; "),
+        (math.nan, ""),
+    ],
+)
+def test_a_flow_that_is_no_finite_number_is_said_in_words(before: float, words: str) -> None:
+    loss = "oss after a short training from 1.00 to 0.25 of chance (worst of 2 seeds)."
+    said = f"{words}l{loss}" if words else f"L{loss}"
+    assert with_remedy(before=Decades(decades_rms=before, decades_norm=before)).moved == said
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"changes_function": False}, "The outputs stay as they are."),
+        ({"changes_function": False, "training_only": True}, "The graph stays as it is."),
+        ({}, "The network computes another function: train anew."),
+        ({"destructive": True}, "Weights that look trained are lost: train anew."),
+        ({"cost": "one node changed"}, "One node changed; the network computes another function: train anew."),
+    ],
+)
+def test_the_cost_of_a_change_is_what_it_changes_and_what_becomes_of_the_network(
+    changes: dict[str, object], words: str
+) -> None:
+    assert with_remedy(**{"cost": "", **changes}).cost == words
+
+
+# ------------------------------------------------------------------ how sure
+
+
+KIND = "50 steps on 256 samples show learning; not generalisation."
+
+
+def proven(*, learns: bool | None, seeds: int = 2, equivalent: tuple[str, ...] = ()) -> str:
+    """What is said of a remedy beside its cause."""
+    report = report_of(SICK, [CURED])
+    proof = report.remedies[0].proof.model_copy(update={"learns": learns, "seeds": seeds})
+    said = with_remedy(report, proof=proof, equivalent_to=equivalent).certainty
+    return said.removeprefix("Cause: high confidence (GH101 vanishing-gradient). ")
+
+
+def test_the_certainty_of_a_change_names_seeds_and_losses_and_what_they_show() -> None:
+    assert proven(learns=None) == f"Change: learnt with all 2 seeds (0.20 to 0.25 of chance). {KIND}"
+    assert proven(learns=False) == f"Change: learnt with all 2 seeds (0.20 to 0.25 of chance). {KIND}"
+    assert proven(learns=True, seeds=1, equivalent=("lsuv", "he+clip")) == (
+        "Change: learnt with its one seed (0.20 to 0.25 of chance), and from minibatches. "
+        f"{KIND} As good, within the spread of seeds: lsuv, he+clip."
+    )
+
+
+def test_a_remedy_whose_variant_is_not_in_the_report_is_proven_all_the_same() -> None:
+    assert with_remedy(variant="gone").certainty == (
+        "Cause: high confidence (GH101 vanishing-gradient). Change: learnt with all 2 seeds (0.20 to 0.25 of chance)."
+    )
+
+
+def test_samples_that_were_held_out_are_not_among_those_trained_on() -> None:
+    kept = replace(LEARNS, held_out=56)
+    assert brief_of(report_of(measurement(probe=kept))).certainty == (
+        "It learnt in a short training: 0.30 of chance (one seed). "
+        "50 steps on 200 samples, the loss is that of 56 it was not trained on."
+    )
+
+
+def test_what_is_healthy_though_it_did_not_learn_says_so() -> None:
+    healthy = {"verdict": Verdict.HEALTHY, "findings": ()}
+    memorizing = replace(FAILS, kind=ProbeKind.MEMORIZING)
+    report = report_of(measurement(probe=memorizing)).model_copy(update=healthy)
+    assert brief_of(report).certainty == (
+        "It did not learn in a short training: 1.00 of chance (one seed). "
+        "50 steps on 256 samples show memorising, which ranks treatments; not generalisation."
+    )
+
+
+def test_a_translation_that_is_ill_conditioned_is_said_in_plain_words() -> None:
+    parity = Parity(reference="onnxruntime", status=ParityStatus.ILL_CONDITIONED)
+    certainty = brief_of(report_of(measurement(parity=parity))).certainty
+    assert certainty.endswith("Translation to torch against onnxruntime: ill conditioned.")

@@ -1,5 +1,6 @@
 """What every rule gets for nothing: identity, page, thresholds in force, and a cap on confidence."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -84,6 +85,13 @@ def test_the_page_of_a_rule_is_the_docstring_of_its_module() -> None:
     made = rule("GH000", "a-test", "x.", a=1.0)(limited)
     assert made.page == __doc__
     assert (made.id, made.name, made.message, made.thresholds) == ("GH000", "a-test", "x.", {"a": 1.0})
+    assert only(made.findings(measurement())).evidence == {"a": Evidence(value=0.0, threshold=1.0)}
+
+
+def test_a_module_without_a_docstring_has_an_empty_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "__doc__", None)
+    made = rule("GH000", "a-test", "x.")(limited)
+    assert (made.page, made.sections) == ("", {})
 
 
 def test_how_a_network_was_fed_read_and_made_is_a_root_and_nothing_else_is() -> None:

@@ -8,6 +8,7 @@ from analysis.options import AnalysisOptions
 from tests.analysis.diagnosis.builders import flow, measurement
 from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE
 
+KNOWN = "flow_decades, leverage_log10"
 SICK = {"flow": flow(-4.0, leverage_log10=LOW_LEVERAGE, input_rms=148.0)}
 
 
@@ -47,6 +48,20 @@ def test_an_unknown_rule_or_threshold_is_refused_by_name(options: dict, where: s
         policy(AnalysisOptions(**options))
     assert caught.value.where == where
     assert all(word in f"{caught.value} {caught.value.hint}" for word in words)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"select": ["GH999"]}, "select: 'GH999' is no rule (for example GH101, GH1 or vanishing-gradient)"),
+        ({"thresholds": {"GH9.a": 1.0}}, "thresholds.GH9.a: 'GH9' is no rule (for example GH101.flow_decades)"),
+        ({"thresholds": {"GH101.a.b": 1.0}}, f"thresholds.GH101.a.b: GH101 has no threshold 'a.b' (it has: {KNOWN})"),
+    ],
+)
+def test_who_is_refused_is_told_what_there_is_instead(options: dict, said: str) -> None:
+    with pytest.raises(BadOptions) as caught:
+        policy(AnalysisOptions(**options))
+    assert str(caught.value) == f"options.{said}"
 
 
 def chosen(**options: object) -> list[str]:

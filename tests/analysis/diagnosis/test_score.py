@@ -42,6 +42,8 @@ def dead(*fractions: float | None) -> tuple[LayerStats, ...]:
         ({"flow": flow(1.5, 2.5)}, 1.0),
         ({"flow": flow(0.5)}, 0.0),
         ({"flow": flow(0.6)}, 0.1),
+        ({"flow": flow(0.0, 2.5)}, 0.0),
+        ({"flow": flow(2.5, 0.0)}, 0.0),
         ({"flow": Flow()}, 0.0),
         ({"flow": flow(collapse_decades=-4.0)}, 3.0),
         ({"flow": flow(collapse_decades=-1.0)}, 0.0),

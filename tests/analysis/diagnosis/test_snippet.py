@@ -54,3 +54,22 @@ def test_the_first_line_says_what_proved_it_and_the_second_which_optimiser() -> 
     lines = training_snippet("adam", 3e-3, None, GradientStep(), "proven by 20 steps").splitlines()
     assert lines[0] == "# proven by 20 steps"
     assert lines[1] == "optimizer = torch.optim.Adam(model.parameters(), lr=0.003)"
+
+
+def test_the_lines_are_those_that_a_reader_pastes() -> None:
+    step = GradientStep(clip=CLIPS["adaptive"], weight_decay=0.05)
+    assert training_snippet("sgd", 0.1, 0.9, step, "proven by nobody") == (
+        "# proven by nobody\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.05)\n"
+        "# in every step:\n"
+        "optimizer.zero_grad()\n"
+        "loss.backward()\n"
+        "for weight in model.parameters():  # adaptive clipping (Brock et al. 2021)\n"
+        "    if weight.grad is not None and weight.ndim:\n"
+        "        axes = tuple(range(1, weight.ndim)) or (0,)\n"
+        "        own = torch.linalg.vector_norm(weight.detach(), dim=axes, keepdim=True)\n"
+        "        allowed = own.clamp(min=0.001) * 0.02\n"
+        "        length = torch.linalg.vector_norm(weight.grad, dim=axes, keepdim=True).clamp(min=1e-06)\n"
+        "        weight.grad.mul_((allowed / length).clamp(max=1.0))\n"
+        "optimizer.step()\n"
+    )
