@@ -27,8 +27,8 @@ class Attributes:
     """What takes the place of float32."""
     mode: RunMode
 
-    def of(self, node: NodeProto, operator: Operator, outputs: int) -> dict[str, Any]:
-        """By name; `outputs`: how many of them somebody asks for."""
+    def of(self, node: NodeProto, operator: Operator, read: int) -> dict[str, Any]:
+        """By name; `read`: how many outputs, up to the last one that somebody reads."""
         values: dict[str, Any] = {}
         for attribute in node.attribute:
             kind = operator.attributes.get(attribute.name)
@@ -39,7 +39,9 @@ class Attributes:
             if kind is Kind.MODE:
                 values[name] = self.mode
             elif kind is Kind.OUTPUT_COUNT:
-                values[name] = max(outputs, 1)
+                values[name] = max(_declared(node), 1)
+            elif kind is Kind.READ_COUNT:
+                values[name] = max(read, 1)
             elif kind is Kind.OUTPUT_ELEMENT:
                 values[name] = self._element_of(node.output[0])
             elif kind is Kind.INPUT_ELEMENTS:
@@ -75,3 +77,8 @@ class Attributes:
         if dtype is None:
             raise NeverSupported(f"element type {name} carries no gradient")
         return Element(name, self.precision if dtype is torch.float32 else dtype)
+
+
+def _declared(node: NodeProto) -> int:
+    """How many outputs a node has; those without a name at the end do not count."""
+    return max((place for place, name in enumerate(node.output, 1) if name), default=0)

@@ -12,7 +12,9 @@ parameters the attributes with the defaults of the standard, and the annotation 
     InputElements            those of its inputs, half precision included, which values come in float32 of
     NodeName                 what reports call the node: the same in every conversion
     Body                     a subgraph: call it with its inputs, get a tuple of its outputs
-    OutputCount, Mode        how many outputs the node asks for; whether the module trains, who watches its states
+    OutputCount              how many outputs the node declares: of some operators that decides what they compute
+    ReadCount                how many outputs up to the last that somebody reads: what need not be computed
+    Mode                     whether the module trains, who watches its states
 
 A function serves from its since-version up to the next one registered under the same name.
 """
@@ -42,6 +44,7 @@ class Kind(Enum):
     NAME = "name"
     BODY = "body"
     OUTPUT_COUNT = "output count"
+    READ_COUNT = "read count"
     MODE = "mode"
 
 
@@ -77,9 +80,12 @@ InputElements = Annotated[tuple[Element | None, ...], Kind.INPUT_ELEMENTS]
 NodeName = Annotated[str, Kind.NAME]
 Body = Annotated[Callable[..., tuple[Any, ...]], Kind.BODY]
 OutputCount = Annotated[int, Kind.OUTPUT_COUNT]
+ReadCount = Annotated[int, Kind.READ_COUNT]
 Mode = Annotated[RunMode, Kind.MODE]
 
-GIVEN: Final = frozenset({Kind.MODE, Kind.OUTPUT_COUNT, Kind.OUTPUT_ELEMENT, Kind.INPUT_ELEMENTS, Kind.NAME})
+GIVEN: Final = frozenset(
+    {Kind.MODE, Kind.OUTPUT_COUNT, Kind.READ_COUNT, Kind.OUTPUT_ELEMENT, Kind.INPUT_ELEMENTS, Kind.NAME}
+)
 """Keyword-only parameters that are no attributes: the builder knows them."""
 TYPED: Final = frozenset({Kind.OUTPUT_ELEMENT, Kind.INPUT_ELEMENTS})
 """Those that take types to tell."""

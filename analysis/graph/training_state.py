@@ -16,7 +16,9 @@ import numpy.typing as npt
 from onnx import NodeProto
 
 from analysis.model import CheckedModel
+from analysis.model.nodes import attributes_of
 
+BY_ATTRIBUTE: Final = 14  # opset
 FEWEST: Final = 256  # elements of a weight that can be judged
 SAMPLE: Final = 4096  # elements the law is judged on
 CRITICAL: Final = 1.95  # Kolmogorov-Smirnov at p = .001, over sqrt(n)
@@ -42,9 +44,19 @@ def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
     return [
         node
         for node in model.nodes
-        if node.op_type == "BatchNormalization"
-        and not any(attribute.name == "training_mode" and attribute.i for attribute in node.attribute)
+        if node.op_type == "BatchNormalization" and not asks_for_batch_statistics(node, model.opset())
     ]
+
+
+def asks_for_batch_statistics(node: NodeProto, opset: int) -> bool:
+    """Whether a BatchNormalization is in the training form whatever mode the network is in.
+
+    From opset 14 an attribute says so; before, a node that declares statistics as outputs is (unless `is_test` is set).
+    """
+    attributes = attributes_of(node)
+    if opset >= BY_ATTRIBUTE:
+        return bool(attributes.get("training_mode", 0))
+    return any(node.output[1:]) and not attributes.get("is_test", 0)
 
 
 def has_fresh_statistics(model: CheckedModel) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from analysis.convert.registry import Body, DType, Ints, OutputCount, Tensor, op
+from analysis.convert.registry import Body, DType, Ints, ReadCount, Tensor, op
 
 
 class Scores(NamedTuple):
@@ -62,7 +62,7 @@ def attention_23(
     q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, past_key: Tensor | None = None,
     past_value: Tensor | None = None, *, is_causal: int = 0, kv_num_heads: int = 0, q_num_heads: int = 0,
     qk_matmul_output_mode: int = 0, scale: float | None = None, softcap: float = 0.0,
-    softmax_precision: DType | None = None, outputs: OutputCount = 1,
+    softmax_precision: DType | None = None, outputs: ReadCount = 1,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """softmax(q k' / sqrt(D) + mask) v (Vaswani 2017), with the keys and values seen so far."""
     return attention(
@@ -77,7 +77,7 @@ def attention_24(
     q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, past_key: Tensor | None = None,
     past_value: Tensor | None = None, nonpad_kv_seqlen: Tensor | None = None, *, is_causal: int = 0,
     kv_num_heads: int = 0, q_num_heads: int = 0, qk_matmul_output_mode: int = 0, scale: float | None = None,
-    softcap: float = 0.0, softmax_precision: DType | None = None, outputs: OutputCount = 1,
+    softcap: float = 0.0, softmax_precision: DType | None = None, outputs: ReadCount = 1,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """From opset 24 each sample may say how many of its keys are no padding."""
     return attention(
@@ -93,7 +93,7 @@ def attention(
     past_value: Tensor | None = None, nonpad_kv_seqlen: Tensor | None = None, *, is_causal: int = 0,
     kv_num_heads: int = 0, left_window_size: int = -1, q_num_heads: int = 0, qk_matmul_output_mode: int = 0,
     right_window_size: int = -1, scale: float | None = None, softcap: float = 0.0,
-    softmax_precision: DType | None = None, outputs: OutputCount = 1,
+    softmax_precision: DType | None = None, outputs: ReadCount = 1,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """From opset 25 a query may see only the keys in a window around it."""
     packed, dtype = q.ndim == 3, q.dtype

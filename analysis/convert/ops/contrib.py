@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.convert.ops import activation, convolution, matmul
-from analysis.convert.registry import Ints, OutputCount, Tensor, op
+from analysis.convert.registry import Ints, ReadCount, Tensor, op
 from analysis.errors import UnsupportedOp
 
 MICROSOFT: Final = "com.microsoft"
@@ -170,7 +170,7 @@ def bias_dropout(
 @op("SkipLayerNormalization", domain=MICROSOFT)
 def skip_layer_normalization(
     x: Tensor, skip: Tensor, gamma: Tensor, beta: Tensor | None = None, bias: Tensor | None = None, *,
-    epsilon: float = 1e-12, outputs: OutputCount = 1,
+    epsilon: float = 1e-12, outputs: ReadCount = 1,
 ) -> tuple[Tensor, ...]:  # fmt: skip
     """LayerNormalization of x + skip + bias; also mean, 1 / std and that sum."""
     total = x + skip if bias is None else x + skip + bias

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
-from analysis.convert.registry import Ints, Mode, OutputCount, Tensor, op
+from analysis.convert.registry import Ints, Mode, OutputCount, ReadCount, RunMode, Tensor, op
 
 
 def _per_channel(x: Tensor, vector: Tensor) -> Tensor:
@@ -13,12 +13,16 @@ def _per_channel(x: Tensor, vector: Tensor) -> Tensor:
 @op("BatchNormalization")
 def batch_normalization_1(
     x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
-    is_test: int = 0, momentum: float = 0.9, spatial: int = 1, mode: Mode,
-) -> Tensor:  # fmt: skip
+    is_test: int = 0, momentum: float = 0.9, spatial: int = 1, outputs: OutputCount = 1, read: ReadCount = 1,
+    mode: Mode,
+) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
     """Before opset 9; spatial = 0 keeps one statistic per position as well."""
     if spatial:
-        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
-    if mode.training:
+        return batch_normalization(
+            x, scale, bias, mean, variance, epsilon=epsilon, momentum=momentum, outputs=1 if is_test else outputs,
+            read=read, mode=mode,
+        )  # fmt: skip
+    if mode.training or (outputs > 1 and not is_test):
         mean, variance = x.mean(0), x.var(0, correction=0)
     return (x - mean) * torch.rsqrt(variance + epsilon) * scale + bias
 
@@ -43,12 +47,23 @@ def _one_layout(x: Tensor) -> Tensor:
 @op("BatchNormalization", 9)
 def batch_normalization(
     x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
-    momentum: float = 0.9, mode: Mode,
-) -> Tensor:  # fmt: skip
-    """Scale and shift of x standardised over N and space: by the batch in training, else by running statistics."""
+    momentum: float = 0.9, outputs: OutputCount = 1, read: ReadCount = 1, mode: Mode,
+) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
+    """Scale and shift of x standardised over N and space: by the batch in training, else by running statistics.
+
+    Before opset 14 a node that declares its statistics as outputs is in the training form.
+    """
+    if outputs > 1:
+        y, running_mean, running_variance = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
+        return y if read == 1 else (y, running_mean, running_variance, running_mean, running_variance)
     if x.ndim == 1:  # the page takes it for a batch of one channel
-        column = x.unsqueeze(1)
-        return batch_normalization(column, scale, bias, mean, variance, epsilon=epsilon, mode=mode).squeeze(1)
+        return _standardized(x.unsqueeze(1), scale, bias, mean, variance, epsilon, mode).squeeze(1)
+    return _standardized(x, scale, bias, mean, variance, epsilon, mode)
+
+
+def _standardized(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, mode: RunMode
+) -> Tensor:
     scale, bias = scale.to(mean.dtype), bias.to(mean.dtype)  # torch wants the four in one type
     if mode.training:
         return _by_the_batch(x, scale, bias, epsilon)
@@ -59,22 +74,28 @@ def batch_normalization(
     return y.reshape(x.shape)
 
 
-@op("BatchNormalization", 14)
-def batch_normalization_14(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
-    momentum: float = 0.9, training_mode: int = 0, outputs: OutputCount = 1, mode: Mode,
-) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
-    """From opset 14 the graph itself may ask for batch statistics, and for the running ones they lead to."""
-    if not training_mode:
-        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
+def _training_form(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By the statistics of the batch, and the running ones they lead to."""
     columns = x.unsqueeze(1) if x.ndim == 1 else x
     y = _by_the_batch(columns, scale.to(mean.dtype), bias.to(mean.dtype), epsilon).reshape(x.shape)
-    if outputs == 1:
-        return y
     axes = [axis for axis in range(columns.ndim) if axis != 1]
     values = columns.to(mean.dtype)
     running_mean = momentum * mean + (1 - momentum) * values.mean(axes)
     return y, running_mean, momentum * variance + (1 - momentum) * values.var(axes, correction=0)
+
+
+@op("BatchNormalization", 14)
+def batch_normalization_14(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, *, epsilon: float = 1e-5,
+    momentum: float = 0.9, training_mode: int = 0, read: ReadCount = 1, mode: Mode,
+) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
+    """From opset 14 an attribute asks for batch statistics, and for the running ones they lead to."""
+    if not training_mode:
+        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
+    whole = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
+    return whole[0] if read == 1 else whole
 
 
 @op("InstanceNormalization")
@@ -93,7 +114,7 @@ def instance_normalization(x: Tensor, scale: Tensor, bias: Tensor, *, epsilon: f
 @op("LayerNormalization")
 def layer_normalization(
     x: Tensor, scale: Tensor, bias: Tensor | None = None, *, axis: int = -1, epsilon: float = 1e-5,
-    stash_type: int = 1, outputs: OutputCount = 1,
+    stash_type: int = 1, outputs: ReadCount = 1,
 ) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
     """Standardised over all axes from `axis` on (Ba 2016); optionally also the mean and 1 / std.
 
@@ -133,7 +154,7 @@ def rms_normalization(
 @op("SimplifiedLayerNormalization")
 @op("SimplifiedLayerNormalization", domain="com.microsoft")
 def simplified_layer_normalization(
-    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, outputs: OutputCount = 1
+    x: Tensor, scale: Tensor, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1, outputs: ReadCount = 1
 ) -> Tensor | tuple[Tensor, ...]:
     """What onnxruntime calls RMSNormalization; optionally also 1 / root mean square."""
     axes = tuple(range(axis % x.ndim, x.ndim))
@@ -176,14 +197,14 @@ def mean_variance_normalization(x: Tensor, *, axes: Ints = (0, 2, 3)) -> Tensor:
 
 @op("Dropout")
 def dropout_1(
-    x: Tensor, *, ratio: float = 0.5, is_test: int = 0, outputs: OutputCount = 1
+    x: Tensor, *, ratio: float = 0.5, is_test: int = 0, outputs: ReadCount = 1
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Before opset 12: the identity, and a mask of ones."""
     return (x, torch.ones_like(x)) if outputs > 1 else x
 
 
 @op("Dropout", 10)
-def dropout_10(x: Tensor, *, ratio: float = 0.5, outputs: OutputCount = 1) -> Tensor | tuple[Tensor, Tensor]:
+def dropout_10(x: Tensor, *, ratio: float = 0.5, outputs: ReadCount = 1) -> Tensor | tuple[Tensor, Tensor]:
     """From opset 10 the mask is boolean."""
     return (x, torch.ones_like(x, dtype=torch.bool)) if outputs > 1 else x
 
@@ -191,7 +212,7 @@ def dropout_10(x: Tensor, *, ratio: float = 0.5, outputs: OutputCount = 1) -> Te
 @op("Dropout", 12)
 def dropout(
     x: Tensor, ratio: Tensor | None = None, training_mode: Tensor | None = None, *, seed: int | None = None,
-    outputs: OutputCount = 1,
+    outputs: ReadCount = 1,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """Off while measuring, also where the graph asks for training: the identity, and a mask of ones."""
     return dropout_10(x, outputs=outputs)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.convert.ops.convolution import CONVOLUTIONS, Pads, pad_spatial, pads_of, same_pads
-from analysis.convert.registry import Ints, OutputCount, Tensor, op
+from analysis.convert.registry import Ints, ReadCount, Tensor, op
 from analysis.errors import UnsupportedOp
 
 MAX_POOLS: Final[dict[int, Callable[..., Tensor]]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
@@ -42,7 +42,7 @@ def _window(
 @op("MaxPool")
 def max_pool(
     x: Tensor, *, kernel_shape: Ints, auto_pad: str = "NOTSET", ceil_mode: int = 0, dilations: Ints | None = None,
-    pads: Ints | None = None, storage_order: int = 0, strides: Ints | None = None, outputs: OutputCount = 1,
+    pads: Ints | None = None, storage_order: int = 0, strides: Ints | None = None, outputs: ReadCount = 1,
 ) -> Tensor | tuple[Tensor, Tensor]:  # fmt: skip
     """Largest value of each window, and its index in the flattened input."""
     rank = len(kernel_shape)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.convert.registry import _TABLE, Operator, OutputCount
+from analysis.convert.registry import _TABLE, Operator, ReadCount
 from tests.analysis.convert.conversion import Tensor
 
 
@@ -11,7 +11,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many outputs own.Spread was asked for, run by run."""
     counts: list[int] = []
 
-    def spread(x: Tensor, *, outputs: OutputCount = 1) -> tuple[Tensor, ...]:
+    def spread(x: Tensor, *, outputs: ReadCount = 1) -> tuple[Tensor, ...]:
         counts.append(outputs)
         return tuple(x + place for place in range(outputs))
 

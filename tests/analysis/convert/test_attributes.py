@@ -20,6 +20,7 @@ from analysis.convert.registry import (
     Operator,
     OutputCount,
     OutputElement,
+    ReadCount,
     RunMode,
     Tensor,
 )
@@ -94,13 +95,15 @@ def test_a_tensor_comes_in_this_conversions_precision(precision: torch.dtype) ->
 
 
 def test_what_the_builder_knows_is_handed_over_without_an_attribute() -> None:
-    def knowing(x: Tensor, *, count: OutputCount, mode: Mode, name: NodeName) -> Tensor:
+    def knowing(x: Tensor, *, count: OutputCount, read: ReadCount, mode: Mode, name: NodeName) -> Tensor:
         return x
 
-    found = read(made(name="first"), knowing, outputs=2)
-    assert found == {"count": 2, "mode": MODE, "name": "first"}
+    found = read(made(name="first"), knowing, outputs=1)
+    assert found == {"count": 2, "read": 1, "mode": MODE, "name": "first"}
     assert found["mode"] is MODE
-    assert read(made(), knowing, outputs=0) == {"count": 1, "mode": MODE, "name": "y"}
+    assert read(made(), knowing, outputs=0) == {"count": 2, "read": 1, "mode": MODE, "name": "y"}
+    silent = helper.make_node("Own", ["a"], ["", "z", ""])
+    assert read(silent, knowing, outputs=2) == {"count": 2, "read": 2, "mode": MODE, "name": "z"}
 
 
 def test_types_of_inputs_and_of_the_first_output_are_told_where_they_are_known() -> None:

@@ -4,10 +4,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper, parser
 from torch import nn
 
 from analysis.convert.translate import read_graph
-from analysis.graph.training_state import looks_trained
+from analysis.graph.training_state import asks_for_batch_statistics, looks_trained, with_running_statistics
 from analysis.model import CheckedModel, check_model
 from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
 
@@ -74,3 +75,26 @@ def test_constant_and_tiny_weights_are_not_called_trained() -> None:
     constant = mlp(4, "Relu", lambda _, o, i: np.full((o, i), 0.1))
     assert not judged(check_model(constant))
     assert not judged(check_model(mlp(0, "Relu", he(), sizes=[4, 4, 2])))
+
+
+@pytest.mark.parametrize(
+    ("opset", "node", "asks"),
+    [
+        (15, "y = BatchNormalization(x, g, b, m, v)", False),
+        (15, "y = BatchNormalization<training_mode: int = 1>(x, g, b, m, v)", True),
+        (13, "y = BatchNormalization(x, g, b, m, v)", False),
+        (13, "y, p, q, r, s = BatchNormalization(x, g, b, m, v)", True),
+        (9, "y, p, q, r, s = BatchNormalization(x, g, b, m, v)", True),
+        (6, "y, p, q, r, s = BatchNormalization<is_test: int = 1>(x, g, b, m, v)", False),
+    ],
+)
+def test_a_normalisation_in_the_training_form_keeps_no_statistics_of_a_training(
+    opset: int, node: str, asks: bool
+) -> None:
+    head = f'<ir_version: 8, opset_import: ["": {opset}]>'
+    made = parser.parse_model(f"{head} net (float[N,3] x) => (float[] y) {{ {node} }}")
+    for name in "gbmv":
+        made.graph.initializer.append(numpy_helper.from_array(np.full(3, 2.0, np.float32), name))
+    found = check_model(made.SerializeToString())
+    assert asks_for_batch_statistics(found.nodes[0], found.opset()) is asks
+    assert (with_running_statistics(found) == []) is asks
