@@ -6,7 +6,7 @@ is a *weight expression*; its sources are the initialisers whose floats it carri
 and the gradient belongs there. A *use* is an operator at which a weight expression meets data, in a known role.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from onnx import GraphProto, NodeProto
 from analysis.graph.families import LOOKUPS
 from analysis.graph.slots import LOOP_STATES, NO_FLOATS_OUT, RECURRENT, data_inputs, is_float_dtype, role_of
 from analysis.model import CheckedModel
-from analysis.model.nodes import bodies, captures
+from analysis.model.nodes import attributes_of, bodies, captures
 
 LEARNING: Final = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "RMSNormalization"})
 """Operators that hold parameters wherever they stand."""
@@ -54,6 +54,10 @@ def find_sources(model: CheckedModel) -> Sources:
     return Sources(walk.of, tuple(walk.uses), tuple(walk.within))
 
 
+_Leaving = tuple[str, tuple[str, ...] | None]
+"""A value that leaves a body, and its sources where it is a weight expression."""
+
+
 class _Walk:
     def __init__(self, model: CheckedModel) -> None:
         self.model = model
@@ -69,10 +73,39 @@ class _Walk:
     def nodes(self, nodes: Iterable[NodeProto], owner: NodeProto | None) -> None:
         for node in nodes:
             self._node(node, owner or node)
+            leaving: list[dict[int, _Leaving]] = []
             for body in bodies(node):
                 self._forget(value.name for value in body.input)
                 self._carry(node, body)
                 self.nodes(body.node, owner or node)
+                first = 1 if node.op_type == "Loop" else 0  # in front of its outputs a Loop says whether it goes on
+                leaving.append(
+                    {slot: (value.name, self.of.get(value.name)) for slot, value in enumerate(body.output[first:])}
+                )
+            if leaving:
+                self._leave(node, owner or node, leaving)
+
+    def _leave(self, node: NodeProto, owner: NodeProto, leaving: Sequence[Mapping[int, "_Leaving"]]) -> None:
+        """What leaves a body as a weight is one outside, if it is one whatever is taken.
+
+            If --+-- then: w1 --+-- MatMul (x)        w1 and w2 are the weight of the MatMul
+                 +-- else: w2 --+
+            Loop (w) -- w handed on from trip to trip -- MatMul (x)
+
+        A state counts only where it was a weight before the first trip, too. Where one branch gives data, the others'
+        weights are an operand of the If, as they would be of a Where.
+        """
+        for slot, output in enumerate(node.output):
+            ways = [made[slot] for made in leaving if slot in made]
+            entering = _entering(node, slot)
+            ways += [(entering, self.of.get(entering))] if entering else []
+            known = [(name, sources) for name, sources in ways if sources is not None]
+            if output and known and len(known) == len(ways):
+                self.of[output] = tuple(dict.fromkeys(source for _, sources in known for source in sources))
+            elif node.op_type == "If":
+                self.uses.extend(
+                    Use(source, "token", node, owner, name) for name, sources in known for source in sources
+                )
 
     def _carry(self, node: NodeProto, body: GraphProto) -> None:
         """What a Loop hands on unchanged from turn to turn is the same weight inside."""
@@ -129,6 +162,16 @@ class _Walk:
 
     def _carries_floats(self, name: str) -> bool:
         return is_float_dtype(self.model.weights[name].dtype.name)
+
+
+def _entering(node: NodeProto, slot: int) -> str:
+    """The initial value of the state that leaves as this output; empty where the output is no state."""
+    if node.op_type == "Loop":
+        return node.input[LOOP_STATES + slot] if LOOP_STATES + slot < len(node.input) else ""
+    if node.op_type == "Scan":
+        scanned = int(attributes_of(node)["num_scan_inputs"])
+        return node.input[slot] if slot < len(node.input) - scanned else ""
+    return ""
 
 
 def _is_handed_on(body: GraphProto, inside: str, after: str) -> bool:
