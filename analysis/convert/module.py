@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from analysis.convert.builder import Builder
-from analysis.convert.program import Program, Slots, Step, Watcher
+from analysis.convert.program import Program, Slots, Step, Watcher, is_composite
 from analysis.convert.registry import StateWatcher
 from analysis.convert.tensors import TrainableWeights, half_outputs, rounded_to, widened_to
 
@@ -77,14 +77,14 @@ class DifferentiableModel(nn.Module):
         return self._outputs(slots)
 
     def observe(self, inputs: Sequence[Any], watchers: Mapping[str, Sequence[Watcher]]) -> tuple[Any, ...]:
-        """The graph's outputs; each watched value is shown to its watchers as soon as it exists.
+        """The graph's outputs; each watched tensor is shown to its watchers as soon as it exists.
 
         What a watcher returns, unless it is None, takes the value's place (not that of an input of the graph).
         """
         slots = self._start(inputs)
         by_slot = {self._slots[name]: found for name, found in watchers.items() if name in self._slots}
         for slot in self._input_slots:
-            for watch in by_slot.get(slot, ()):
+            for watch in () if is_composite(slots[slot]) else by_slot.get(slot, ()):
                 watch(slots[slot])
         self._program.run_watched(slots, by_slot)
         return self._outputs(slots)

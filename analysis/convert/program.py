@@ -69,7 +69,10 @@ class Program:
             raise self._explain(at, error) from error
 
     def run_watched(self, slots: Slots, watchers: Mapping[int, Sequence[Watcher]]) -> None:
-        """Fill the slots and show watched ones right after they are written; a watcher may hand back another value."""
+        """Fill the slots and show watched ones right after they are written; a watcher may hand back another value.
+
+        Watchers see tensors; a sequence of them, or an optional without a value, is shown to nobody.
+        """
         at = 0
         try:
             for at, step in enumerate(self.steps):  # noqa: B007 - the handler names the node
@@ -77,7 +80,7 @@ class Program:
                 for each in step.parts if watched else (step,):
                     each.action(slots)
                     for slot in each.writes:
-                        for watch in watchers.get(slot, ()):
+                        for watch in () if is_composite(slots[slot]) else watchers.get(slot, ()):
                             changed = watch(slots[slot])
                             if changed is not None:
                                 slots[slot] = changed
@@ -130,6 +133,11 @@ class BodyProgram:
             return tuple(slots[slot] for slot in self.outputs)
 
         return call
+
+
+def is_composite(value: Any) -> bool:
+    """Whether a value is a sequence of tensors, or an optional without one: no single tensor to look at."""
+    return value is None or isinstance(value, list | tuple)
 
 
 def host_integers(value: Any) -> tuple[int, ...] | None:

@@ -22,7 +22,7 @@ from onnx import GraphProto, ModelProto, NodeProto, checker, defs, inliner
 from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
 from analysis.model.checked import CheckedModel, spec_of
 from analysis.model.hoist import Hoist
-from analysis.model.mend import drop_redundant, separate_equal
+from analysis.model.mend import drop_redundant, name_graph, separate_equal
 from analysis.model.nodes import STANDARD_DOMAINS, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
@@ -45,6 +45,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
+    name_graph(proto)
     sort_nodes(proto.graph)
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
     hoist = Hoist(proto, reader)
@@ -60,7 +61,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
         outputs=tuple(specs[value.name] for value in proto.graph.output),
         sha256=hashlib.sha256(file.view).hexdigest(),
         size_bytes=file.size,
-        name=source.name if isinstance(source, Path) else (proto.graph.name or "model"),
+        name=source.name if isinstance(source, Path) else proto.graph.name,
         source=None if mended else source,
         constants=frozenset(hoist.constants),
     )

@@ -14,6 +14,7 @@ from analysis.options import Limits
 
 TORCH: Final = "pytorch"
 """What torch's exporter calls itself."""
+UNNAMED: Final = "model"
 SPLIT_COUNTS: Final = 18
 """The opset from which Split may say how many outputs it has."""
 
@@ -35,6 +36,11 @@ def drop_redundant(proto: ModelProto) -> bool:
                 mended = True
                 break
     return mended
+
+
+def name_graph(proto: ModelProto) -> None:
+    """Give a graph without a name one: onnxruntime takes it as it is, onnx.checker does not."""
+    proto.graph.name = proto.graph.name or UNNAMED
 
 
 def separate_equal(

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
+from onnx import ModelProto, numpy_helper
 from torch import nn
 
 from analysis.convert import DifferentiableModel, convert
 from analysis.errors import BadOptions, UnsupportedOp
 from analysis.model import check_model
-from tests.analysis.convert.conversion import RANDOM, Tensor, assert_sound, converted, floats, ids, proto
+from tests.analysis.convert.conversion import RANDOM, Tensor, assert_sound, converted, floats, ids, proto, reference
 from tests.gallery import HEALTHY, Recurrent, ResidualNetwork, Transformer, export, seeded
 
 # ------------------------------------------------------------------ one parameter per initialiser
@@ -236,3 +237,110 @@ def test_torchs_new_exporter_leads_to_the_same() -> None:
     np.testing.assert_allclose(
         moments(list(translated.parameters())), moments(list(module.parameters())), rtol=1e-3, atol=1e-5
     )
+
+
+# ------------------------------------------------------------------ what a node declares, whoever reads it
+
+
+@pytest.mark.parametrize("opset", [2, 11, 13, 17])
+@pytest.mark.parametrize("unread", [0, 1, 2])
+def test_an_equal_split_has_as_many_parts_as_it_declares_whichever_are_read(opset: int, unread: int) -> None:
+    parts = ["a", "b", "c"]
+    summed = [part for place, part in enumerate(parts) if place != unread]
+    made = proto(
+        f"h = MatMul(x, w) a, b, c = Split<axis: int = 1>(h) s = Concat<axis: int = 1>({', '.join(summed)})"
+        "y = MatMul(s, v)",
+        opset=opset, w=floats(4, 6), v=floats(4, 2),
+    )  # fmt: skip
+    module = converted(made)
+    x = floats(3, 4)
+    (ours,) = module(torch.from_numpy(x))
+    h = x @ module.initializers["w"].detach().numpy()
+    kept = np.concatenate([part for place, part in enumerate(np.split(h, 3, 1)) if place != unread], 1)
+    np.testing.assert_allclose(ours.detach().numpy(), kept @ module.initializers["v"].detach().numpy(), rtol=1e-5)
+    if opset > 2:  # onnxruntime has no older one
+        assert_sound(made, x)
+
+
+@pytest.mark.parametrize("opset", [7, 9, 13])
+@pytest.mark.parametrize("read", [1, 5])
+def test_before_opset_14_a_normalisation_that_declares_its_statistics_normalises_by_the_batch(
+    opset: int, read: int
+) -> None:
+    made = proto(
+        "h = MatMul(x, w) n, m, v, s, t = BatchNormalization<momentum: float = 0.7>(h, g, b, mean, variance)"
+        "y = MatMul(n, u)",
+        outputs="float[N,2] y" + ("" if read == 1 else ", float[5] m, float[5] v"),
+        opset=opset, w=floats(4, 5), u=floats(5, 2), g=floats(5), b=floats(5), mean=floats(5),
+        variance=np.abs(floats(5)),
+    )  # fmt: skip
+    module, x = converted(made), floats(8, 4)
+    weights = {name: parameter.detach().double().numpy() for name, parameter in module.initializers.items()}
+    h = x.astype(np.float64) @ weights["w"]
+    standardized = (h - h.mean(0)) / np.sqrt(h.var(0) + 1e-5) * weights["g"] + weights["b"]
+    for mode in (False, True):
+        outputs = [value.detach().numpy() for value in module.train(mode)(torch.from_numpy(x))]
+        np.testing.assert_allclose(outputs[0], standardized @ weights["u"], rtol=1e-4, atol=1e-4)
+        if read > 1:
+            stored = {entry.name: numpy_helper.to_array(entry) for entry in made.graph.initializer}
+            np.testing.assert_allclose(outputs[1], 0.7 * stored["mean"] + 0.3 * h.mean(0), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(outputs[2], 0.7 * stored["variance"] + 0.3 * h.var(0), rtol=1e-4, atol=1e-5)
+
+
+def branches(then: str, otherwise: str, **weights: np.ndarray) -> ModelProto:
+    """An If on the sign of the batch's sum; its value is multiplied with the batch."""
+    return proto(
+        f"""t = ReduceSum<keepdims: int = 0>(x) c = Greater(t, zero)
+        p = If(c) <then_branch = a () => (float[] l) {{ {then} }}, else_branch = b () => (float[] r) {{ {otherwise} }}>
+        y = MatMul(x, p)""",
+        zero=np.float32(0), **weights,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weights_that_leave_the_branches_of_an_if_train_where_their_branch_is_taken(sign: int) -> None:
+    made = branches("l = Identity(u)", "r = Transpose(w)", u=floats(4, 3), w=floats(3, 4))
+    module, x = converted(made), sign * np.abs(floats(5, 4))
+    assert set(module.initializers) == {"u", "w"}
+    (y,) = module(torch.from_numpy(x))
+    np.testing.assert_allclose(y.detach().numpy(), reference(made, x)[0], rtol=1e-5, atol=1e-5)
+    y.sum().backward()
+    taken, other = ("u", "w") if sign > 0 else ("w", "u")
+    expected = np.repeat(x.sum(0)[:, None], 3, 1)
+    gradient = module.initializers[taken].grad
+    assert gradient is not None
+    np.testing.assert_allclose(gradient.numpy(), expected if taken == "u" else expected.T, rtol=1e-5, atol=1e-5)
+    assert module.initializers[other].grad is None
+
+
+def test_a_weight_beside_data_in_the_branches_of_an_if_trains_too() -> None:
+    made = branches("l = Identity(u)", "r = Transpose(x)", u=floats(4, 3))
+    assert set(converted(made).initializers) == {"u"}
+
+
+def test_a_weight_that_leaves_a_loop_or_a_scan_trains() -> None:
+    made = proto(
+        """s = Loop(trips, , w) <body = turn (int64 i, bool c, float[4,3] a) => (bool d, float[4,3] b)
+            { d = Identity(c) b = Mul(a, f) }>
+        y = MatMul(x, s)""",
+        trips=np.array(2), w=floats(4, 3), f=floats(4, 3),
+    )  # fmt: skip
+    assert_sound(made, floats(2, 4))
+    made = proto(
+        """e, rows = Scan <num_scan_inputs = 1, body = turn (float a, float[4] r) => (float b, float[3] o)
+            { b = Identity(a) o = MatMul(r, w) }> (start, table)
+        y = MatMul(x, rows)""",
+        start=np.float32(0), table=floats(4, 4), w=floats(4, 3),
+    )  # fmt: skip
+    assert "w" in converted(made).initializers
+
+
+def test_a_value_that_is_a_sequence_is_passed_over_by_those_who_watch() -> None:
+    made = proto(
+        "h = MatMul(x, w) s = SplitToSequence<axis: int = 1>(h) y = ConcatFromSequence<axis: int = 1>(s)",
+        w=floats(4, 3),
+    )  # fmt: skip
+    seen: list[str] = []
+    module, x = converted(made), floats(2, 4)
+    module.observe([torch.from_numpy(x)], {name: [lambda _value, name=name: seen.append(name)] for name in "hsy"})
+    assert seen == ["h", "y"]

@@ -1,3 +1,4 @@
+import onnxruntime
 import pytest
 import torch
 from onnx import ModelProto, parser
@@ -86,3 +87,13 @@ def test_tied_weights_stay_tied_although_the_exporter_wrote_them_as_equal_ones()
     for content in (exported, three_axes):
         weights = [name for name in convert(check_model(content)).initializers if "bias" not in name]
         assert len(weights) == 1
+
+
+def test_a_graph_without_a_name_is_taken_as_onnxruntime_takes_it() -> None:
+    made = parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[N,4] x) => (float[N,4] y) { y = Relu(x) }'
+    )
+    made.graph.name = ""
+    content = made.SerializeToString()
+    onnxruntime.InferenceSession(content)
+    assert check_model(content).name == "model"
