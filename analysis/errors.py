@@ -96,6 +96,8 @@ class NodeFailed(BadInput):
     """A node of the graph cannot run on this batch."""
 
     code = "node-failed"
+    path: tuple[int, ...] = ()
+    """Which step of the program failed, and inside it which step of its body; not kept across processes."""
 
 
 class LimitExceeded(AnalysisError):

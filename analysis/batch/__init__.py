@@ -1,6 +1,6 @@
 """Bytes to a Batch: the sample that everything is measured on.
 
-`load.py` reads one, `synthesize.py` makes one up.
+`load.py` reads one; `analysis.synthesis` makes one up.
 """
 
 from analysis.batch.load import load_batch

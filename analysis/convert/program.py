@@ -63,6 +63,9 @@ class Program:
                 action(slots)
                 for slot in dead:
                     slots[slot] = None
+        except NodeFailed as error:
+            error.path = (at, *error.path)
+            raise
         except AnalysisError:
             raise
         except Exception as error:
@@ -88,6 +91,9 @@ class Program:
                         slots[slot] = None
                 for slot in step.dead:
                     slots[slot] = None
+        except NodeFailed as error:
+            error.path = (at, *error.path)
+            raise
         except AnalysisError:
             raise
         except Exception as error:
@@ -101,7 +107,9 @@ class Program:
             return LimitExceeded("memory ran out", where=where, hint="send a smaller batch")
         suspect = next((each.note for each in self.steps[: at + 1] if each.note), "")
         hint = suspect or "check the batch against the shapes the model expects"
-        return NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
+        failed = NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
+        failed.path = (at,)
+        return failed
 
 
 @dataclass(frozen=True, slots=True)

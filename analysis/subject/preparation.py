@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from analysis.batch import Batch, load_batch
-from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
-from analysis.errors import BadOptions, NodeFailed
+from analysis.errors import BadOptions
 from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
 from analysis.graph.survey import Survey
@@ -23,12 +22,13 @@ from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
 from analysis.subject.subject import Subject
+from analysis.synthesis.synthesize import synthesize_batch
 
 
 def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: AnalysisOptions) -> Subject:
     """The unchanged model on its batch: converted, its loss chosen, its trunk found.
 
-    Without a batch one is made up; of one sample, where the graph runs with no more.
+    Without a batch one is made up that the graph runs on.
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
@@ -39,9 +39,8 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
     heads = find_heads(model, read.sources, trainable)
     names = [head.value for head in heads]
     if batch is None:
-        batch, logits = _made_up(model, converted, names, options)
-    else:
-        logits = _evaluate(converted, batch, names)
+        batch = synthesize_batch(model, converted, options.batch_size, options.seed)
+    logits = _evaluate(converted, batch, names)
     trained = looks_trained(model, trainable)
     objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
     return _subject(read, converted, objective, batch, trained=trained)
@@ -76,19 +75,6 @@ def _trunk_end(read: Survey, trunk: Trunk, objective: Objective) -> str | None:
         return last_layer_output(trunk, read.layers)
     closed = closed_head(read.model.weights, read.model, read.sources, read.layers, objective.head, objective.unit)
     return None if closed is None else closed.entering
-
-
-def _made_up(
-    model: CheckedModel, converted: DifferentiableModel, names: Sequence[str], options: AnalysisOptions
-) -> tuple[Batch, dict[str, Array]]:
-    """A synthetic batch the graph can run on, and the values of its heads."""
-    batch = synthesize_batch(model, options.batch_size, options.seed)
-    try:
-        return batch, _evaluate(converted, batch, names)
-    except NodeFailed:
-        single = synthesize_batch(model, 1, options.seed)
-        note = f"the graph does not run with {options.batch_size} samples, so one was made up"
-        return replace(single, notes=(*single.notes, note)), _evaluate(converted, single, names)
 
 
 def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]) -> dict[str, Array]:

@@ -12,7 +12,6 @@ import pytest
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_state
 
-from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import convert
 from analysis.errors import AnalysisError
 from analysis.experiment.export import Destination
@@ -21,6 +20,7 @@ from analysis.interventions.shelf import BY_TOKEN
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
+from analysis.synthesis.synthesize import synthesize_batch
 from tests.beside import SHARED
 
 pytestmark = pytest.mark.benchmark
@@ -64,4 +64,5 @@ def test_every_variant_is_valid_onnx_and_equal_in_onnxruntime_and_torch(
 
 
 def made_up(path: Path) -> dict[str, np.ndarray]:
-    return dict(synthesize_batch(check_model(path), 4, seed=0).inputs)
+    model = check_model(path)
+    return dict(synthesize_batch(model, convert(model), 4, seed=0).inputs)

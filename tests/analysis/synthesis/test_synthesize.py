@@ -4,43 +4,49 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
-from analysis.batch import load_batch
-from analysis.batch.synthesize import synthesize_batch
+from analysis.batch import Batch, load_batch
+from analysis.convert import convert
 from analysis.errors import BadBatch
 from analysis.facts import Provenance
-from analysis.model import check_model
+from analysis.model import CheckedModel, check_model
+from analysis.synthesis.synthesize import synthesize_batch
 from tests.analysis.batch.batches import identical, model, npz
+
+
+def made_up(against: CheckedModel, size: int, seed: int) -> Batch:
+    """A batch for a model that is converted for it."""
+    return synthesize_batch(against, convert(against), size, seed)
 
 
 def test_a_synthetic_batch_follows_the_input_specification() -> None:
     against = model("float[N,3,T] x, float[N,T] m, double[2] d, bool[N] b, int64[N,T] i, float k", "float[N,3,T] y")
-    batch = synthesize_batch(against, 5, 0, open_size=9)
+    batch = made_up(against, 5, 0)
     shapes = {name: array.shape for name, array in batch.inputs.items()}
-    assert shapes == {"x": (5, 3, 9), "m": (5, 9), "d": (2,), "b": (5,), "i": (5, 9), "k": ()}
+    assert shapes == {"x": (5, 3, 16), "m": (5, 16), "d": (2,), "b": (5,), "i": (5, 16), "k": ()}
     types = {name: array.dtype.name for name, array in batch.inputs.items()}
     assert types == {"x": "float32", "m": "float32", "d": "float64", "b": "bool", "i": "int64", "k": "float32"}
     assert batch.inputs["b"].all()
     assert (batch.inputs["i"] == 1).all()
     assert (batch.size, batch.provenance) == (5, Provenance.SYNTHETIC)
-    assert "synthetic" in batch.notes[0]
+    assert batch.notes[0].startswith("inputs were made up: x (5 x 3 x 16) holds numbers; m (5 x 16)")
     assert not batch.targets
 
 
 def test_synthetic_numbers_have_mean_zero_and_variance_one() -> None:
-    array = synthesize_batch(model("float[N,100] x", "float[N,100] y"), 200, 3).inputs["x"]
+    array = made_up(model("float[N,100] x", "float[N,100] y"), 200, 3).inputs["x"]
     assert abs(float(array.mean())) < 4 / np.sqrt(array.size)
     assert float(array.var()) == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("element", ["float16", "bfloat16", "double"])
 def test_all_floating_types_are_synthesized(element: str) -> None:
-    array = synthesize_batch(model(f"{element}[N,4] x", f"{element}[N,4] y"), 3, 0).inputs["x"]
+    array = made_up(model(f"{element}[N,4] x", f"{element}[N,4] y"), 3, 0).inputs["x"]
     assert array.dtype.name == {"double": "float64"}.get(element, element)
 
 
 def test_the_same_seed_gives_the_same_batch_and_another_one_another() -> None:
     against = model("float[N,4] x, float[N,4] z", nodes="y = Add(x, z)")
-    first, again, other = (synthesize_batch(against, 6, seed) for seed in (1, 1, 2))
+    first, again, other = (made_up(against, 6, seed) for seed in (1, 1, 2))
     assert all(identical(first.inputs[name], again.inputs[name]) for name in ("x", "z"))
     assert first.sha256 == again.sha256 != other.sha256
     assert not identical(first.inputs["x"], other.inputs["x"])
@@ -48,11 +54,11 @@ def test_the_same_seed_gives_the_same_batch_and_another_one_another() -> None:
 
 
 def test_a_fixed_batch_size_is_kept() -> None:
-    assert synthesize_batch(model("float[3,4] x", "float y"), 32, 0).size == 3
+    assert made_up(model("float[3,4] x", "float y"), 32, 0).size == 3
 
 
 def test_a_batch_axis_is_found_by_name_in_a_time_major_model() -> None:
-    batch = synthesize_batch(model("float[11,N,3] x", "float y"), 6, 0)
+    batch = made_up(model("float[11,N,3] x", "float y"), 6, 0)
     assert batch.inputs["x"].shape == (11, 6, 3)
     assert (batch.size, batch.axes) == (6, {"x": 1})
 
@@ -75,7 +81,7 @@ def test_token_ids_lie_within_the_table_they_look_up(path: str) -> None:
     for name, table in tables.items():
         dtype = table.dtype if table.dtype == np.int64 else np.float32
         proto.graph.initializer.append(numpy_helper.from_array(table.astype(dtype), name))
-    ids = synthesize_batch(check_model(proto.SerializeToString()), 50, 0).inputs["i"]
+    ids = made_up(check_model(proto.SerializeToString()), 50, 0).inputs["i"]
     assert ids.min() == 0
     assert ids.max() == 6
     assert len(np.unique(ids)) == 7
@@ -84,7 +90,7 @@ def test_token_ids_lie_within_the_table_they_look_up(path: str) -> None:
 def test_what_cannot_be_made_up_is_named() -> None:
     for inputs in ("seq(float[2]) s, float[N,4] x", "string[N] s, float[N,4] x"):
         with pytest.raises(BadBatch) as caught:
-            synthesize_batch(model(inputs, nodes="y = Neg(x)"), 4, 0)
+            made_up(model(inputs, nodes="y = Neg(x)"), 4, 0)
         assert caught.value.where == "s"
         assert caught.value.hint
 
@@ -93,7 +99,7 @@ def test_what_cannot_be_made_up_is_named() -> None:
 @given(st.integers(1, 20), st.integers(0, 2**31 - 1))
 def test_a_synthetic_batch_is_one_that_would_be_accepted(size: int, seed: int) -> None:
     against = model("float[N,3,T] x, int64[N,T] i, bool[N] b, float k", "float[N,3,T] y")
-    made = synthesize_batch(against, size, seed)
+    made = made_up(against, size, seed)
     loaded = load_batch(npz(**made.inputs), against)
     assert all(identical(loaded.inputs[name], made.inputs[name]) for name in made.inputs)
     assert (loaded.size, loaded.axes) == (made.size, made.axes)

@@ -1,0 +1,92 @@
+"""The numbers of one made-up input."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from analysis.errors import BadBatch
+from analysis.model.checked import ValueSpec
+from analysis.model.weights import Array
+from analysis.synthesis.kinds import Kind
+from analysis.synthesis.scales import PIXELS, UNIT, Scale
+
+SAMPLE_RATE: Final = 16_000
+SMALL_INTEGERS: Final = 10
+SHARED_LIGHT: Final = 0.8
+"""How much of a picture is common to its channels."""
+WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """An input and what it is filled with."""
+
+    spec: ValueSpec
+    kind: Kind
+    scale: Scale = UNIT
+    low: int = 0
+    high: int = 1
+    """Ids lie from `low` to `high`; a length is `high`."""
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the channels of a picture lie before height and width."""
+        shape = self.spec.shape or ()
+        return not (isinstance(shape[-1], int) and shape[-1] <= 4 and not (isinstance(shape[1], int) and shape[1] <= 4))
+
+
+def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """An array of a shape. Raises BadBatch for a type that holds no numbers."""
+    spec = feed.spec
+    if spec.dtype in WITHOUT_NUMBERS:
+        raise BadBatch(f"cannot make up a value of type {spec.dtype}", where=spec.name, hint="send a batch")
+    dtype = np.dtype(spec.dtype)
+    if feed.kind is Kind.MASK:
+        return np.ones(shape, dtype)
+    if feed.kind is Kind.STATE:
+        return np.zeros(shape, dtype)
+    if feed.kind is Kind.RATE:
+        return np.full(shape, SAMPLE_RATE).astype(dtype)
+    if feed.kind is Kind.LENGTHS:
+        return np.full(shape, feed.high).astype(dtype)
+    if feed.kind is Kind.IDS:
+        return random.integers(feed.low, feed.high, shape, endpoint=True).astype(dtype)
+    return _numbers(feed, dtype, shape, random)
+
+
+def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Of mean 0 and deviation 1, then at the scale of the input; integers are rounded into their range."""
+    whole, scale = dtype.kind in "iu", feed.scale
+    if whole and scale is UNIT and not (feed.kind is Kind.PICTURE or dtype == np.uint8):
+        return random.integers(0, SMALL_INTEGERS, shape).astype(dtype)
+    if whole and scale is UNIT:
+        scale = PIXELS
+    standard = _pictures(feed, shape, random) if feed.kind is Kind.PICTURE else random.standard_normal(shape)
+    values = standard if scale is UNIT else scale.mean + scale.deviation * standard
+    if scale.pixels or dtype == np.uint8:
+        values = np.clip(values, 0, 255)
+    if whole:
+        limits = np.iinfo(dtype.name)
+        values = np.rint(np.clip(values, limits.min, limits.max))
+    return values.astype(dtype)
+
+
+def _pictures(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Light and shade at every scale, the amplitude falling as one over the frequency as in photographs.
+
+    Each picture has mean 0 and variance 1 but for a shift of its own. Field 1987 (statistics of natural images).
+    """
+    count, *rest = shape
+    channels, height, width = rest if feed.channels_first else (rest[2], rest[0], rest[1])
+    rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+    frequency = np.sqrt(rows**2 + columns**2)
+    frequency[0, 0] = np.inf
+    pictures = np.empty((count, channels, height, width))
+    for picture in pictures:
+        noise = random.standard_normal((channels + 1, height, width))
+        layers = np.fft.irfft2(np.fft.rfft2(noise) / frequency, s=(height, width))
+        mixed = SHARED_LIGHT * layers[:1] + (1 - SHARED_LIGHT) * layers[1:]
+        mixed = mixed / max(float(mixed.std()), 1e-12)
+        picture[...] = (mixed + 0.5 * random.standard_normal()) / np.sqrt(1.25)
+    return pictures if feed.channels_first else np.moveaxis(pictures, 1, -1)

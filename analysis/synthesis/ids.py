@@ -1,0 +1,61 @@
+"""The range of ids, found by looking at the index of the table while they grow.
+
+ids -> Add (offset) -> Mul (mask) -> Gather (table of n rows)
+       `--------- arithmetic ------'  index, 0 .. n - 1 wanted
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from analysis.synthesis.draw import Feed
+from analysis.synthesis.kinds import Table
+from analysis.synthesis.trial import Outcome
+
+MOST_DOUBLINGS: Final = 6
+UNKNOWN_ROWS: Final = 2
+
+Attempt = Callable[[Feed, Sequence[str]], Outcome]
+"""Run the graph with this feed in place of its own, and watch values."""
+
+
+def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
+    """The feed with the largest range of ids that the graph takes and that reaches further into its table.
+
+    Ids start at 0, or at 1 where the graph refuses 0.
+    """
+    watched = [table.index for table in tables]
+    rows = min((table.rows for table in tables if table.rows), default=UNKNOWN_ROWS)
+
+    def reach(value: int) -> int | None:
+        """Largest index that ids of this value come to; None where the graph refuses them."""
+        outcome = attempt(replace(feed, low=value, high=value), watched)
+        return max(outcome.largest.values(), default=0) if outcome.ran else None
+
+    low = next((value for value in (0, 1) if reach(value) is not None), None)
+    if low is None:
+        return feed
+    high = max(rows - 1, low)
+    reached = reach(high)
+    if reached is None:
+        return replace(feed, low=low, high=_largest(reach, low, high))
+    for _ in range(MOST_DOUBLINGS):
+        further = reach(2 * high + 1) if reached < rows - 1 else None
+        if further is None:
+            high = _largest(reach, high, 2 * high + 1) if reached < rows - 1 else high
+            break
+        if further <= reached:
+            break
+        high, reached = 2 * high + 1, further
+    return replace(feed, low=low, high=high)
+
+
+def _largest(reach: Callable[[int], int | None], taken: int, refused: int) -> int:
+    """The largest value that the graph takes, by halving."""
+    while refused - taken > 1:
+        middle = (taken + refused) // 2
+        if reach(middle) is None:
+            refused = middle
+        else:
+            taken = middle
+    return taken

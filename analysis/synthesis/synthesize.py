@@ -1,0 +1,166 @@
+"""A batch that a graph runs on, where nobody sent one."""
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from analysis.batch.samples import Batch, sample_axes
+from analysis.convert import DifferentiableModel
+from analysis.errors import NodeFailed
+from analysis.facts import Provenance
+from analysis.model import CheckedModel
+from analysis.model.checked import ValueSpec
+from analysis.model.weights import Array
+from analysis.synthesis.draw import Feed, draw
+from analysis.synthesis.ids import spread
+from analysis.synthesis.kinds import Kind, kind_of, rank_of, tables_of
+from analysis.synthesis.scales import UNIT, expected_scale
+from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, names_of, open_axes, search, shape_of
+from analysis.synthesis.trial import Outcome, Trials
+
+LARGEST_LENGTH: Final = 4096
+
+
+def synthesize_batch(model: CheckedModel, converted: DifferentiableModel, size: int, seed: int) -> Batch:
+    """A batch of `size` samples (of fewer, where the graph runs with no more), seeded and marked as made up.
+
+    Raises NodeFailed where no sizes and ids were found with which the graph runs, BadBatch for an input that holds no
+    numbers.
+    """
+    search_ = _Search(model, converted, seed)
+    sizes = search_.sizes()
+    search_.lengths(sizes)
+    search_.ids(sizes)
+    return search_.batch(sizes, size)
+
+
+def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
+    """What an input holds and at which scale, as the graph shows it."""
+    if spec.shape is None:
+        spec = replace(spec, shape=(None,) * rank_of(model, spec))
+    kind = kind_of(model, spec)
+    scaled = kind in {Kind.NUMBERS, Kind.PICTURE}
+    scale = expected_scale(model, spec.name, len(spec.shape or ())) if scaled else UNIT
+    return Feed(spec, kind, scale)
+
+
+class _Search:
+    """The feeds of one graph, made to fit it one after the other."""
+
+    def __init__(self, model: CheckedModel, converted: DifferentiableModel, seed: int) -> None:
+        self._model, self._seed = model, seed
+        self._trials = Trials(converted)
+        self._feeds = {spec.name: feed_of(model, spec) for spec in model.inputs}
+
+    def sizes(self) -> Sizes:
+        """Of the open axes, with one sample."""
+        refused = None
+        for least in (0, 1):  # some graphs take no id 0
+            self._feeds = {
+                name: replace(feed, low=least, high=least) if feed.kind is Kind.IDS else feed
+                for name, feed in self._feeds.items()
+            }
+            sizes, outcome = search(self._model, list(self._feeds.values()), self._attempt)
+            if outcome.ran:
+                return sizes
+            refused = refused or outcome
+        assert refused is not None
+        raise self._refused(refused)
+
+    def lengths(self, sizes: Sizes) -> None:
+        """As long as the sequences beside them."""
+        lengths = sorted(
+            {size for name, feed in self._feeds.items() for size in self._shape(feed, sizes)}, reverse=True
+        )
+        for name, feed in self._feeds.items():
+            if feed.kind is not Kind.LENGTHS:
+                continue
+            for length in lengths:
+                self._feeds[name] = replace(feed, high=length)
+                if length <= LARGEST_LENGTH and self._attempt(sizes).ran:
+                    break
+            else:
+                self._feeds[name] = feed
+
+    def ids(self, sizes: Sizes) -> None:
+        """Spread over their tables."""
+        for name, feed in self._feeds.items():
+            if feed.kind is not Kind.IDS:
+                continue
+
+            def attempt(changed: Feed, watched: Sequence[str], name: str = name) -> Outcome:
+                return self._attempt(sizes, {name: changed}, watched)
+
+            self._feeds[name] = spread(feed, tables_of(self._model, feed.spec), attempt)
+
+    def batch(self, sizes: Sizes, size: int) -> Batch:
+        """With as many samples as wanted, or with which the graph runs; axes of size 1 may count samples, too."""
+        counts = [size, *(count for count in SAMPLE_COUNTS if count != size)] if self._is_open() else [size]
+        alike = [name for name in open_axes(list(self._feeds.values())) if sizes[name] == 1]
+        outcome = None
+        for count, together in itertools.product(counts, [(), alike] if alike else [()]):
+            inputs = self._inputs({**sizes, SAMPLES: count, **dict.fromkeys(together, count)})
+            outcome = self._trials.run(inputs)
+            if outcome.ran:
+                return self._named(inputs, "" if count == size else _fewer(size, count))
+            if self._trials.exhausted:
+                break
+        assert outcome is not None
+        raise self._refused(outcome)
+
+    def _is_open(self) -> bool:
+        return any(SAMPLES in names_of(feed.spec, feed.spec.shape or ()) for feed in self._feeds.values())
+
+    def _attempt(self, sizes: Sizes, changed: Mapping[str, Feed] | None = None, watched: Sequence[str] = ()) -> Outcome:
+        """Run the graph; once enough was tried, nothing comes any further."""
+        if self._trials.exhausted:
+            return Outcome((), NodeFailed("too much was tried"), {})
+        return self._trials.run(self._inputs(sizes, changed), watched)
+
+    def _inputs(self, sizes: Sizes, changed: Mapping[str, Feed] | None = None) -> dict[str, Array]:
+        random = np.random.default_rng(self._seed)
+        feeds = {**self._feeds, **(changed or {})}
+        return {name: draw(feed, self._shape(feed, sizes), random) for name, feed in feeds.items()}
+
+    def _shape(self, feed: Feed, sizes: Sizes) -> tuple[int, ...]:
+        return shape_of(names_of(feed.spec, feed.spec.shape or ()), sizes)
+
+    def _named(self, inputs: Mapping[str, Array], note: str) -> Batch:
+        count, axes = sample_axes(self._model, inputs, {})
+        digest = hashlib.sha256()
+        for name, array in inputs.items():
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        told = "inputs were made up: " + "; ".join(_told(self._feeds[name], array) for name, array in inputs.items())
+        return Batch(inputs, {}, count, axes, digest.hexdigest(), Provenance.SYNTHETIC, (told, *filter(None, [note])))
+
+    def _refused(self, outcome: Outcome) -> NodeFailed:
+        error = outcome.error
+        assert error is not None
+        axes = ", ".join(open_axes(list(self._feeds.values())))
+        tried = f"no batch could be made up for which the graph runs{f' (open axes: {axes})' if axes else ''}"
+        return NodeFailed(f"{tried}: {error.detail}", where=error.where, hint=_way_out(self._feeds.values()))
+
+
+def _told(feed: Feed, array: Array) -> str:
+    """One input in words."""
+    shape = " x ".join(map(str, array.shape)) or "one number"
+    if feed.kind is Kind.IDS:
+        return f"{feed.spec.name} ({shape}) holds ids from {feed.low} to {feed.high}"
+    if feed.scale.pixels or (feed.kind is Kind.PICTURE and feed.spec.dtype == "uint8"):
+        return f"{feed.spec.name} ({shape}) holds pixels of 0 to 255"
+    return f"{feed.spec.name} ({shape}) holds {feed.kind}"
+
+
+def _fewer(wanted: int, count: int) -> str:
+    made = "one was" if count == 1 else f"{count} were"
+    return f"the graph does not run with {wanted} samples, so {made} made up"
+
+
+def _way_out(feeds: Iterable[Feed]) -> str:
+    """What to send instead."""
+    listed = ", ".join(f"{feed.spec.name}: {feed.spec.dtype}{list(feed.spec.shape or ())}" for feed in feeds)
+    return f"send a batch of your own: npz with {listed}"

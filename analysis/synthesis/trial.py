@@ -1,0 +1,76 @@
+"""Running a graph on made-up inputs to see how far it comes."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from analysis.convert import DifferentiableModel
+from analysis.convert.program import Watcher
+from analysis.convert.tensors import to_tensor
+from analysis.errors import AnalysisError, LimitExceeded, NodeFailed
+from analysis.model.weights import Array
+
+LARGEST_ELEMENTS: Final = 1 << 26
+"""Of one input in a trial."""
+MOST_TRIALS: Final = 1500
+MOST_SECONDS: Final = 30.0
+"""Of processor time that all trials of one graph may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one run."""
+
+    reached: tuple[int, ...]
+    """The step that failed, in the order in which they run, and inside it the step of its body; empty: none did run."""
+    error: AnalysisError | None
+    largest: Mapping[str, int]
+    """Largest element of each value that was watched and reached."""
+
+    @property
+    def ran(self) -> bool:
+        """Whether nothing failed."""
+        return self.error is None
+
+
+class Trials:
+    """Runs of one converted graph, counted."""
+
+    def __init__(self, converted: DifferentiableModel) -> None:
+        """Nothing has run yet."""
+        self._converted = converted
+        self._device = next((each.device for each in converted.parameters()), torch.device("cpu"))
+        self._left = MOST_TRIALS
+        self._deadline = time.process_time() + MOST_SECONDS
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether as much was tried as is worth it."""
+        return self._left <= 0 or time.process_time() > self._deadline
+
+    def run(self, inputs: Mapping[str, Array], watched: Sequence[str] = ()) -> Outcome:
+        """Run in eval mode and without gradients."""
+        self._left -= 1
+        largest: dict[str, int] = {}
+
+        def watching(name: str) -> Watcher:
+            def keep(value: torch.Tensor) -> None:
+                largest[name] = int(value.max()) if value.numel() else 0
+
+            return keep
+
+        if any(array.size > LARGEST_ELEMENTS for array in inputs.values()):
+            return Outcome((), LimitExceeded("the batch that was tried is too large"), largest)
+        tensors = [to_tensor(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
+        try:
+            with torch.no_grad():
+                self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})
+        except NodeFailed as error:
+            return Outcome(error.path, error, largest)
+        except LimitExceeded as error:
+            return Outcome((), error, largest)
+        return Outcome((len(self._converted.steps),), None, largest)

@@ -1,0 +1,60 @@
+"""Ids spread over their tables, whatever arithmetic stands between."""
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.convert import convert
+from analysis.synthesis.synthesize import synthesize_batch
+from tests.analysis.graph.graphs import floats, model
+
+CONSTANTS = {"five": np.array(5), "two": np.array(2), "zero": np.array(0), "last": np.array(39)}
+
+
+def index(nodes: str, inputs: str = "int64[N,T] i") -> np.ndarray:
+    """What the table of 40 rows is asked for, by the ids that are made up."""
+    used = {name: value for name, value in CONSTANTS.items() if name in nodes}
+    checked = model(f"{nodes} y = Gather(E, j)", inputs, "float[] y", E=floats(40, 3), **used)
+    converted, seen = convert(checked), []
+    batch = synthesize_batch(checked, converted, 64, 0)
+    tensors = [torch.from_numpy(array) for array in batch.inputs.values()]
+    converted.observe(tensors, {"j": [lambda value: seen.append(value.numpy().copy())]})
+    return seen[0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "least"),
+    [
+        ("j = Identity(i)", 0),
+        ("j = Add(i, five)", 5),
+        ("j = Div(i, two)", 0),
+        ("j = Mul(i, two)", 0),
+        ("j = Clip(i, zero, last)", 0),
+        ("j = Sub(last, i)", 0),
+    ],
+)
+def test_the_whole_table_is_asked_for(nodes: str, least: int) -> None:
+    asked = index(nodes)
+    assert asked.min() == least
+    assert asked.max() >= 38
+    assert len(np.unique(asked)) >= (18 if "Mul" in nodes else 34)
+
+
+def test_a_mask_that_multiplies_ids_leaves_them_as_they_are() -> None:
+    asked = index("j = Mul(i, mask)", "int64[N,T] i, int64[N,T] mask")
+    assert (asked.min(), asked.max()) == (0, 39)
+    assert len(np.unique(asked)) == 40
+
+
+def test_one_input_that_chooses_from_two_tables_fits_the_smaller() -> None:
+    checked = model("a = Gather(E, i) b = Gather(F, i) y = Add(a, b)", "int64[N,T] i", E=floats(40, 3), F=floats(7, 3))
+    batch = synthesize_batch(checked, convert(checked), 64, 0)
+    assert set(np.unique(batch.inputs["i"])) == set(range(7))
+
+
+def test_where_zero_is_refused_ids_begin_at_one() -> None:
+    far = "g = Greater(one, i) c = Cast<to: int = 7>(g) b = Mul(c, far)"
+    nodes = f"s = Sub(i, one) {far} j = Add(s, b) y = Gather(E, j)"
+    checked = model(nodes, "int64[N,T] i", one=np.array(1), far=np.array(1000), E=floats(9, 2))
+    ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
+    assert (ids.min(), ids.max()) == (1, 9)

@@ -1,0 +1,106 @@
+"""What an input is for, by what small graphs do with it."""
+
+import numpy as np
+import pytest
+
+from analysis.model import CheckedModel
+from analysis.synthesis.kinds import Kind, Table, kind_of, known_channels, rank_of, tables_of
+from tests.analysis.graph.graphs import floats, model
+
+TABLES = {"E": floats(40, 8), "Et": floats(8, 40), "W": floats(8, 3), "K": floats(5, 3, 3, 3), "five": np.array(5)}
+
+
+def of(checked: CheckedModel, name: str) -> Kind:
+    return kind_of(checked, next(spec for spec in checked.inputs if spec.name == name))
+
+
+def graph(nodes: str, inputs: str, **more: np.ndarray) -> CheckedModel:
+    """With those of the tables that the nodes name."""
+    used = {name: table for name, table in {**TABLES, **more}.items() if name in nodes}
+    return model(nodes, inputs, "float[] y", **used)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "expected"),
+    [
+        ("y = Gather(E, i)", "int64[N,T] i", Kind.IDS),
+        ("j = Add(i, five) y = Gather(E, j)", "int64[N,T] i", Kind.IDS),
+        ("j = Cast<to: int = 7>(i) y = Gather(E, j)", "float[N,T] i", Kind.IDS),
+        ("f = MatMul(x, W) y = Neg(f)", "float[N,8] x", Kind.NUMBERS),
+        ("y = Conv(x, K)", "float[N,3,H,W] x", Kind.PICTURE),
+        ("y = Conv(x, K)", "float[N,C,32,32] x", Kind.PICTURE),
+        ("y = Conv(x, K)", "float[N,3,4,4] x", Kind.NUMBERS),
+        ("t = Transpose<perm: ints = [0,3,1,2]>(x) y = Conv(t, K)", "float[N,32,32,3] x", Kind.PICTURE),
+        ("y = Cast<to: int = 1>(x)", "uint8[N,64] x", Kind.NUMBERS),
+        ("f = Cast<to: int = 1>(i) y = MatMul(f, W)", "int64[N,8] i", Kind.NUMBERS),
+        ("y = Cast<to: int = 1>(b)", "bool[N,8] b", Kind.MASK),
+    ],
+)
+def test_an_input_is_what_the_graph_does_with_it(nodes: str, inputs: str, expected: Kind) -> None:
+    checked = graph(nodes, inputs)
+    assert of(checked, checked.inputs[0].name) is expected
+
+
+def test_states_and_lengths_of_recurrent_operators_are_told_from_their_data() -> None:
+    checked = model(
+        "y, h, c = LSTM<hidden_size: int = 2>(x, W, R, , n, a, b)",
+        "float[T,N,3] x, int32[N] n, float[1,N,2] a, float[1,N,2] b",
+        "float[] y",
+        W=floats(1, 8, 3),
+        R=floats(1, 8, 2),
+    )
+    kinds = {spec.name: of(checked, spec.name) for spec in checked.inputs}
+    assert kinds == {"x": Kind.NUMBERS, "n": Kind.LENGTHS, "a": Kind.STATE, "b": Kind.STATE}
+
+
+def test_names_decide_what_the_graph_leaves_open() -> None:
+    checked = graph(
+        "g = Gather(E, ids) f = Cast<to: int = 1>(mask) s = Cast<to: int = 1>(segments) l = Cast<to: int = 1>(x_len)"
+        " r = Cast<to: int = 1>(sr) a = Mul(f, s) b = Mul(a, l) c = Mul(b, r) d = Add(c, past) y = Mul(g, d)",
+        "int64[N,T] ids, int64[N,T] mask, int64[N,T] segments, int64[N] x_len, int64 sr, float[N,4] past",
+    )
+    kinds = [of(checked, spec.name) for spec in checked.inputs]
+    assert kinds == [Kind.IDS, Kind.MASK, Kind.MASK, Kind.LENGTHS, Kind.RATE, Kind.STATE]
+
+
+def test_the_only_input_is_data_whatever_it_is_called() -> None:
+    assert of(graph("y = MatMul(hidden_state, W)", "float[N,8] hidden_state"), "hidden_state") is Kind.NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("nodes", "table"),
+    [
+        ("y = Gather(E, i)", Table("i", 40)),
+        ("y = Gather<axis: int = 1>(Et, i)", Table("i", 40)),
+        ("j = Sub(i, five) y = Gather(E, j)", Table("j", 40)),
+        ("F = Cast<to: int = 1>(E) y = Gather(F, i)", Table("i", 40)),
+        ("F = Transpose(Et) y = Gather(F, i)", Table("i", None)),
+        ("y = OneHot(i, depth, values)", Table("i", 9)),
+        ("u = Unsqueeze(i, one) e = Equal(u, count) y = Cast<to: int = 1>(e)", Table("u", 6)),
+    ],
+)
+def test_the_table_and_its_rows_are_found_behind_arithmetic(nodes: str, table: Table) -> None:
+    more = {"depth": np.array(9), "values": floats(2), "one": np.array([1]), "count": np.arange(6)}
+    checked = graph(nodes, "int64[N] i", **more)
+    assert tables_of(checked, checked.inputs[0]) == (table,)
+
+
+def test_what_is_compared_or_counted_chooses_no_rows() -> None:
+    checked = graph("e = Equal(i, five) y = Cast<to: int = 1>(e)", "int64[N] i")
+    assert tables_of(checked, checked.inputs[0]) == ()
+    picked = graph("m = MatMul(x, W) y = Gather(m, i)", "int64[N] i, float[N,8] x")
+    assert tables_of(picked, picked.inputs[0]) == ()
+
+
+def test_channels_count_all_groups() -> None:
+    checked = model("y = Conv<group: int = 3>(x, K)", "float[N,C,H,W] x", "float[] y", K=floats(6, 1, 3, 3))
+    assert known_channels(checked, checked.inputs[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("nodes", "rank"),
+    [("y = Conv(x, K)", 4), ("y = MatMul(x, W)", 2), ("y = Gather(E, x)", 2), ("y = Neg(x)", 1)],
+)
+def test_an_input_of_unknown_rank_gets_the_one_its_reader_needs(nodes: str, rank: int) -> None:
+    checked = graph(nodes, "int64[] x" if "Gather" in nodes else "float[] x")
+    assert rank_of(checked, checked.inputs[0]) == rank
