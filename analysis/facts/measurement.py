@@ -118,6 +118,8 @@ class LossFacts:
     chance: float | None = None
     """Loss of the best constant prediction on this batch."""
     targets: Provenance
+    target_count: int = 0
+    """Labels or numbers that the targets hold, all samples together."""
     absent: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -142,6 +144,8 @@ class Parity:
     max_absolute_error: float | None = None
     max_relative_error: float | None = None
     """Largest absolute error over the output's scale (its largest absolute value)."""
+    own_relative_error: float | None = None
+    """Torch's float32 against its float64, the same way: how uncertain gradients are."""
     detail: str = ""
 
 

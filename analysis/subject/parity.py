@@ -1,17 +1,18 @@
 """Torch against onnxruntime on the same batch: gradients of a wrong translation are worthless.
 
-Eval mode, Dropout off, the same random numbers on both sides (`reference`). `equal` within 1e-4 of each
-output's scale, or a few roundings of the half-precision type that a model has values of: where onnxruntime rounds to it
-depends on the kernels it has. Beyond that torch computes again in float64: where its own float32 is about as far off,
-and every trunk tensor before the first ill-conditioned one still agrees with onnxruntime, the network itself amplifies
-rounding (chaotic networks are patients too). Small values behind an ELU or a sigmoid, and every step of a recurrent
-cell, are rounded by onnxruntime as if they were near 1: how far that goes is found by doing the same. Values that
-float32 holds only in part, and a difference that does not recur, are no faults either. Anything else is a wrong
-translation.
+Eval mode, Dropout off, the same random numbers on both sides (`reference`). `equal` within 1e-4 of each output's
+scale (of 1 behind a sigmoid, whose small results onnxruntime rounds to 0), or a few roundings of the half-precision
+type that a model has values of: where onnxruntime rounds to it depends on the kernels it has. Beyond that torch
+computes again in float64: where its own float32 is about as far off, and every trunk tensor before the first ill-
+conditioned one still agrees with onnxruntime, the network itself amplifies rounding (chaotic networks are patients
+too). Small values behind an ELU or a sigmoid, and every step of a recurrent cell, are rounded by onnxruntime as if
+they were near 1: how far that goes is found by doing the same. Values that float32 holds only in part, and a
+difference that does not recur, are no faults either. Anything else is a wrong translation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,7 @@ from onnx import TensorProto
 from analysis.convert.program import Watcher
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
+from analysis.graph.families import PASSING, walk_back
 from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
@@ -64,17 +66,21 @@ def check_parity(subject: Subject) -> Parity:
         return Parity(
             reference=reference.NAME, status=ParityStatus.UNAVAILABLE, detail=f"onnxruntime cannot run it: {reason}"
         )
-    absolute, relative = _differences(ours, theirs)
-    status = ParityStatus.EQUAL
-    detail = ""
-    if not relative <= tolerance(subject.model):
-        status = ParityStatus.ILL_CONDITIONED
-        detail = _explain(subject, drawn)
+    absolute, relative = _differences(ours, theirs, {name: _scale_of(subject, name, theirs[name]) for name in theirs})
+    if relative <= tolerance(subject.model):
+        return Parity(
+            reference=reference.NAME,
+            status=ParityStatus.EQUAL,
+            max_absolute_error=absolute,
+            max_relative_error=relative,
+        )
+    detail, own = _explain(subject, drawn)
     return Parity(
         reference=reference.NAME,
-        status=status,
+        status=ParityStatus.ILL_CONDITIONED,
         max_absolute_error=absolute,
         max_relative_error=relative,
+        own_relative_error=own,
         detail=detail,
     )
 
@@ -126,13 +132,30 @@ def _to_numpy(value: torch.Tensor) -> Array:
     return array
 
 
-def _differences(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> tuple[float, float]:
-    """Largest absolute error, and largest over the output's scale; equal non-finites are equal."""
-    pairs = [_difference(ours[name], theirs[name]) for name in theirs if name in ours]
+def _scale_of(subject: Subject, name: str, reference_value: Array) -> float:
+    """The least scale of a value: 1 behind a sigmoid; where all of it is 0, that of what it was made of."""
+    producer = subject.model.producers.get(walk_back(subject.model, name, PASSING))
+    if producer is None:
+        return 0.0
+    if producer.op_type == "Sigmoid":
+        return 1.0
+    if reference_value.dtype.kind != "f" or reference_value.any():
+        return 0.0
+    read = [value for value in producer.input if value in subject.model.producers and subject.model.is_float(value)]
+    values = _evaluate(subject, read) if read else {}
+    sizes = [float(np.abs(values[each]).max()) for each in read if each in values and values[each].size]
+    return max(filter(np.isfinite, sizes), default=0.0)
+
+
+def _differences(
+    ours: Mapping[str, Array], theirs: Mapping[str, Array], scales: Mapping[str, float] = MappingProxyType({})
+) -> tuple[float, float]:
+    """Largest absolute error, and largest over the output's scale, at least `scales`; equal non-finites are equal."""
+    pairs = [_difference(ours[name], theirs[name], scales.get(name, 0.0)) for name in theirs if name in ours]
     return max((absolute for absolute, _ in pairs), default=0.0), max((relative for _, relative in pairs), default=0.0)
 
 
-def _difference(a: Array, b: Array) -> tuple[float, float]:
+def _difference(a: Array, b: Array, least_scale: float = 0.0) -> tuple[float, float]:
     if a.shape != b.shape:
         return float("inf"), float("inf")
     if a.size == 0:
@@ -145,18 +168,23 @@ def _difference(a: Array, b: Array) -> tuple[float, float]:
     if not finite.any():
         return 0.0, 0.0
     error = float(np.abs(a[finite] - b[finite]).max())
-    scale = float(np.abs(b[finite]).max())
+    scale = max(float(np.abs(b[finite]).max()), least_scale)
     return error, error / scale if scale else (0.0 if error == 0 else float("inf"))
 
 
-def _explain(subject: Subject, drawn: Mapping[str, Array]) -> str:
-    """Why torch and onnxruntime differ, if the network's own conditioning is the reason."""
+def _explain(subject: Subject, drawn: Mapping[str, Array]) -> tuple[str, float]:
+    """Why torch and onnxruntime differ, if the network's own conditioning is the reason; and how far float32 is off.
+
+    The latter is torch's float32 against its float64, at the worst of the trunk and the outputs, over their scale.
+    """
     model = subject.model
     names = [name for name in subject.trunk.values if name in model.producers]
     double = in_float64(subject)
     ours, exact, rounded = _evaluate(subject, names), _evaluate(double, names), _evaluate(double, names, near_one=True)
     theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
     outputs = [spec.name for spec in model.outputs if spec.name in theirs]
+    floats = [name for name in [*names, *outputs] if name in ours and ours[name].dtype.kind == "f"]
+    own = max((_difference(ours[name], exact[name])[1] for name in floats), default=0.0)
     for name in [*names, *outputs]:
         if name not in theirs or name not in ours or ours[name].dtype.kind != "f":
             continue
@@ -164,21 +192,20 @@ def _explain(subject: Subject, drawn: Mapping[str, Array]) -> str:
         if between <= allowed:
             continue
         if absolute <= SUBNORMAL:
-            return f"the values of {name} are too small for float32 to hold them exactly"
+            return f"the values of {name} are too small for float32 to hold them exactly", own
         producer = model.producers.get(name)
         operator = "" if producer is None else producer.op_type
         if absolute <= NEAR_ONE * CANCELLING.get(operator, 0.0):
-            return f"onnxruntime rounds {operator} near one, which is {between:.1e} of the small values of {name}"
+            return f"onnxruntime rounds {operator} near one, {between:.1e} of the small values of {name}", own
         rounding = max(_difference(each[name], exact[name])[1] for each in (ours, rounded))
         if between <= COMPARABLE * rounding or not np.isfinite(theirs[name]).all():
-            return (
-                f"float32 rounding grows to {rounding:.1e} of the scale at {name}; onnxruntime differs by {between:.1e}"
-            )
+            grown = f"float32 rounding grows to {rounding:.1e} of the scale at {name}"
+            return f"{grown}; onnxruntime differs by {between:.1e}", own
         raise ConversionMismatch(
             f"torch and onnxruntime differ by {between:.1e} of the scale, float32 rounding explains {rounding:.1e}",
             where=name,
             hint="please report the model: this is a fault of the conversion, not of your network",
         )
     if _differences(ours, {name: theirs[name] for name in outputs})[1] <= allowed:
-        return "in a second run torch and onnxruntime agree: rounding depends on where numbers lie in memory"
+        return "in a second run torch and onnxruntime agree: rounding depends on where numbers lie in memory", own
     raise ConversionMismatch(where=", ".join(outputs), hint="please report the model")

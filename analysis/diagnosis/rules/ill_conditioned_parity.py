@@ -10,7 +10,8 @@ it computes depends on the machine, and so will its training. Chaotic and explod
 ## How it is measured
 Torch and ONNX Runtime differ by more than 1e-4 of the output's scale, torch's own float32 is as far from its float64,
 and every tensor on the trunk before the first ill-conditioned one agrees: warning, or a remark where plain gradient
-descent learns in the probe.
+descent learns in the probe. Where torch's float32 is within 1e-4 of its float64 on the whole trunk, the difference is
+ONNX Runtime's own (it rounds some activations as if they were near 1), the gradients are right, and nothing is said.
 
 ## Example
 Fifty layers of BatchNormalization and ReLU without skip paths.
@@ -41,6 +42,8 @@ def ill_conditioned_parity(measurement: Measurement, limits: Limits) -> Iterator
     """What the check against ONNX Runtime found."""
     parity = measurement.parity
     if parity is None or parity.status is not ParityStatus.ILL_CONDITIONED:
+        return
+    if parity.own_relative_error is not None and parity.own_relative_error <= EQUAL_WITHIN:
         return
     error = parity.max_relative_error
     evidence = {} if error is None else {"max_relative_error": over(error, EQUAL_WITHIN)}

@@ -111,6 +111,49 @@ def test_values_too_small_for_float32_are_no_wrong_translation() -> None:
     assert parity_of(model).status is ParityStatus.ILL_CONDITIONED
 
 
+def test_what_onnxruntime_rounds_to_zero_behind_a_sigmoid_is_equal() -> None:
+    """sigmoid(-60) is 9e-27; onnxruntime says 0, and the scale of a sigmoid is 1."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> off (float[N,4] x) => (float[N,1] y)
+        { h = Gemm(x, W, b) y = Sigmoid(h) }"""
+    )
+    give(model, W=np.full((4, 1), 0.1), b=np.full(1, -60.0))
+    parity = parity_of(model.SerializeToString(), npz(x=np.ones((8, 4), np.float32)))
+    assert parity.status is ParityStatus.EQUAL
+    assert parity.max_relative_error is not None
+    assert parity.max_relative_error < 1e-25
+
+
+def test_where_all_of_the_reference_is_zero_the_scale_is_that_of_what_it_was_made_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ReLU that onnxruntime finds closed, and torch open by a rounding of the numbers that went into it."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> shut (float[N,4] x) => (float[N,4] y)
+        { h = Mul(x, W) y = Relu(h) }"""
+    )
+    give(model, W=np.full(4, -100.0))
+
+    def off(subject: Subject, extra: Sequence[str], **how: bool) -> dict[str, np.ndarray]:
+        return {name: value + 1e-5 * (name == "y") for name, value in _evaluate(subject, extra, **how).items()}
+
+    monkeypatch.setattr("analysis.subject.parity._evaluate", off)
+    parity = parity_of(model.SerializeToString(), npz(x=np.ones((8, 4), np.float32)))
+    assert parity.status is ParityStatus.EQUAL
+    assert parity.max_relative_error == pytest.approx(1e-7, rel=1e-3)
+
+
+def test_how_far_float32_itself_is_off_is_told_apart_from_what_onnxruntime_rounds() -> None:
+    chaotic, rounded = (
+        parity_of(mlp(40, "Tanh", normal(0.01), width=64)),
+        parity_of(deep_elu(0), npz(x=deep_input(0, 1e-3))),
+    )
+    assert rounded.own_relative_error is not None
+    assert rounded.own_relative_error < 1e-4
+    assert chaotic.own_relative_error is not None
+    assert chaotic.own_relative_error > 1e-4
+
+
 def test_a_difference_that_does_not_recur_is_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     once = iter([1 + 2e-4])
 

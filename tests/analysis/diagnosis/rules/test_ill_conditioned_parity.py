@@ -8,6 +8,16 @@ from tests.analysis.diagnosis.rules.patients import severity
 WARNING, INFO = Severity.WARNING, Severity.INFO
 
 
+def differing(own_relative_error: float) -> Parity:
+    """Torch differs from onnxruntime by a tenth, and its float32 from its float64 by this."""
+    return Parity(
+        reference="",
+        status=ParityStatus.ILL_CONDITIONED,
+        max_relative_error=0.1,
+        own_relative_error=own_relative_error,
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -15,6 +25,8 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
         ({"parity": Parity(reference="", status=ParityStatus.ILL_CONDITIONED), "probe": LEARNS}, INFO),
         ({"parity": Parity(reference="", status=ParityStatus.EQUAL, max_relative_error=0.1)}, None),
         ({"parity": Parity(reference="", status=ParityStatus.UNAVAILABLE)}, None),
+        ({"parity": differing(own_relative_error=1e-4)}, None),
+        ({"parity": differing(own_relative_error=1.1e-4)}, WARNING),
     ],
 )
 def test_rounding_that_changes_the_outputs_is_a_warning(changes: dict[str, object], expected: Severity | None) -> None:
