@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.diagnosis.policy import find_rule
-from analysis.facts import Flow, Outcome, ParityStatus, Probe, ProbeKind
+from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Decades
 
@@ -19,6 +19,8 @@ class Brief:
 
     verdict: str
     """In one word, and how many findings there are."""
+    batch: str
+    """Where the inputs were made up: what could not be judged on them, and what to send instead."""
     cause: str
     first: str
     """What leaves the network as it is and was proven to help: to be tried before the change."""
@@ -32,8 +34,8 @@ class Brief:
 
     @property
     def summary(self) -> str:
-        """What is wrong, what was proven to help, by how much."""
-        return " ".join(filter(None, (self.cause, self.first, self.change, self.moved)))
+        """What it was measured on where nobody sent a batch; what is wrong, what was proven to help, by how much."""
+        return " ".join(filter(None, (self.batch, self.cause, self.first, self.change, self.moved)))
 
 
 def brief_of(report: Report) -> Brief:
@@ -42,6 +44,7 @@ def brief_of(report: Report) -> Brief:
     root = root_cause(report.findings)
     return Brief(
         verdict=_verdict(report),
+        batch=_batch(report) if is_made_up(report) else "",
         cause=_cause(report, root),
         first=" ".join(card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY),
         change=best.recipe if best is not None else _unproven(report, root),
@@ -49,6 +52,11 @@ def brief_of(report: Report) -> Brief:
         cost="" if best is None else _cost(best),
         certainty=" ".join(_certainty(report, root, best)),
     )
+
+
+def is_made_up(report: Report) -> bool:
+    """Whether nobody sent a batch."""
+    return report.batch.provenance == Provenance.SYNTHETIC.value
 
 
 def root_cause(findings: Sequence[Finding]) -> Finding | None:
@@ -63,6 +71,28 @@ def _is_ill(verdict: Verdict) -> bool:
 
 def _serious(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity is not Severity.INFO]
+
+
+# ------------------------------------------------------------------ the batch
+
+
+def _batch(report: Report) -> str:
+    """What is not judged on made-up inputs, and what to send."""
+    judged = "The batch was made up: the scale of the inputs is not judged on it, and what the network should learn is"
+    judged += " unknown."
+    if LOOKS_TRAINED in report.model.notes:
+        judged = (
+            "The batch was made up, and these weights look trained on another: units, inputs, outputs and what can be"
+            " learnt are not judged, and what is found all the same counts for less."
+        )
+    inputs = ", ".join(f"{value.name} {value.dtype}{_shape(value)}" for value in report.model.inputs)
+    return f"{judged} For sure statements send your own, npz with {inputs} and target."
+
+
+def _shape(value: ValueFacts) -> str:
+    return (
+        "" if value.shape is None else f" [{', '.join('any' if size is None else str(size) for size in value.shape)}]"
+    )
 
 
 # ------------------------------------------------------------------ verdict and cause

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from analysis.diagnosis.contract import Place
+from analysis.diagnosis.made_up import weighed
 from analysis.diagnosis.policy import EVERY_RULE, Policy
 from analysis.facts import Measurement
 from analysis.report import Finding, Severity
@@ -10,7 +11,11 @@ from analysis.report import Finding, Severity
 
 def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Finding, ...]:
     """All findings, worst first, each told what explains it."""
-    found = [finding for rule in chosen.rules for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))]
+    found = [
+        weighed(finding, measurement, of_inputs=rule.of_inputs)
+        for rule in chosen.rules
+        for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))
+    ]
     found.sort(key=lambda finding: (-finding.severity.rank, finding.rule))
     places = {rule.id: rule.place for rule in chosen.rules}
     causes = {finding.rule: _causes(finding, found, places) for finding in found}

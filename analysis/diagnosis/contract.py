@@ -95,6 +95,8 @@ class Rule:
     thresholds: Limits
     """Defaults."""
     place: Place
+    of_inputs: bool = False
+    """Whether what it says is about the numbers that went in as much as about the network."""
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:
@@ -123,12 +125,18 @@ class Rule:
 
 
 def rule(
-    rule_id: str, name: str, message: str, *, place: Place = Place.ASIDE, **thresholds: float
+    rule_id: str,
+    name: str,
+    message: str,
+    *,
+    place: Place = Place.ASIDE,
+    of_inputs: bool = False,
+    **thresholds: float,
 ) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds, place)
+        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs)
 
     return build

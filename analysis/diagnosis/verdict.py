@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from analysis.diagnosis.made_up import is_out_of_place
 from analysis.diagnosis.policy import EVERY_RULE, Policy
 from analysis.facts import Flow, Measurement, Zone
 from analysis.facts.zones import zone
@@ -12,16 +13,19 @@ from analysis.report import Finding, Severity, Verdict
 def verdict_of(measurement: Measurement, findings: Sequence[Finding], rules: Policy = EVERY_RULE) -> Verdict:
     """Any error: unhealthy. Any warning, or grey without a probe: at risk.
 
+    Of trained weights that were shown made-up inputs, flow says nothing by itself.
+
     Inconclusive: neither flow nor probe could be measured, or the cotangents disagree and no probe decides.
     """
     worst = max((finding.severity.rank for finding in findings), default=0)
     if worst >= Severity.ERROR.rank:
         return Verdict.UNHEALTHY
     light = zone(measurement.flow)
-    undecided = light is Zone.UNKNOWN or (light is Zone.RED and not cotangents_agree(measurement.flow, rules))
-    if undecided and measurement.probe is None:
+    telling = measurement.probe is None and not is_out_of_place(measurement)
+    split = light is Zone.RED and not cotangents_agree(measurement.flow, rules)
+    if (light is Zone.UNKNOWN and measurement.probe is None) or (split and telling):
         return Verdict.INCONCLUSIVE
-    if worst >= Severity.WARNING.rank or (light is not Zone.GREEN and measurement.probe is None):
+    if worst >= Severity.WARNING.rank or (light is not Zone.GREEN and telling):
         return Verdict.AT_RISK
     return Verdict.HEALTHY
 

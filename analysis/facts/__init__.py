@@ -21,6 +21,7 @@ from analysis.facts.measurement import (
     TimeProfile,
 )
 from analysis.facts.network import (
+    LOOKS_TRAINED,
     MATRIX_ROLES,
     EngineFacts,
     Layer,
@@ -39,6 +40,7 @@ __all__ = [
     "KEPT",
     "LATE",
     "LEAST_UNIT_NORM",
+    "LOOKS_TRAINED",
     "MATRIX_ROLES",
     "STEP_FACTORS",
     "TINY_NORM",

@@ -14,6 +14,10 @@ def is_matrix(role: str) -> bool:
     return role.split(".", maxsplit=1)[0] in MATRIX_ROLES
 
 
+LOOKS_TRAINED: Final = "weights look trained"
+"""A note of `ModelFacts`."""
+
+
 @fact
 class ParameterInfo:
     """One trainable tensor of a layer."""

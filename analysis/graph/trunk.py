@@ -31,7 +31,8 @@ class Trunk:
     start: str | None
     """First trunk tensor at or after a layer; flow is measured from here to the logits."""
     entry: str | None
-    """First trunk tensor that carries floats: an input or an embedding."""
+    """What the first layer sees: the last trunk tensor before it, an input or what the graph makes of it without
+    weights (it may standardise it), or the first trunk tensor that carries floats, such as an embedding."""
     reason: str = ""
     """Why there is no start."""
 
@@ -54,11 +55,12 @@ def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], l
     flow = flow.subgraph(nx.ancestors(flow, logits) | {logits}).copy()
     values = _dominators(flow, logits)
     start = _start(model, values, weighted)
+    entry = values[max(values.index(start) - 1, 0)] if start is not None else values[0]
     if start is None or len(values) - values.index(start) < SHORTEST:
         return Trunk(
-            values, logits, None, values[0], f"fewer than {SHORTEST} tensors lie on every path from weights to logits"
+            values, logits, None, entry, f"fewer than {SHORTEST} tensors lie on every path from weights to logits"
         )
-    return Trunk(values, logits, start, values[0])
+    return Trunk(values, logits, start, entry)
 
 
 def last_layer_output(trunk: Trunk, layers: Iterable[Layer]) -> str | None:

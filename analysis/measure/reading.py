@@ -270,6 +270,7 @@ def _loss_facts(subject: Subject, value: float) -> LossFacts:
         value=value,
         chance=objective.chance,
         targets=objective.provenance,
+        target_count=0 if objective.targets is None else objective.targets.size,
         absent={"chance": objective.absent_chance} if objective.absent_chance else {},
     )
 
@@ -282,5 +283,5 @@ def _cap_reasons(subject: Subject) -> tuple[str, ...]:
     if subject.objective.provenance is Provenance.SYNTHETIC:
         reasons.append("targets are synthetic")
     if subject.batch.size < FEW_SAMPLES:
-        reasons.append(f"only {subject.batch.size} samples")
+        reasons.append(f"only {subject.batch.size} sample{'s' * (subject.batch.size > 1)}")
     return tuple(reasons)

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from analysis.diagnosis.brief import Brief, brief_of
+from analysis.diagnosis.brief import Brief, brief_of, is_made_up
 from analysis.facts import LayerStats
 from analysis.render._visible import visible
 from analysis.report import Finding, Remedy, Report
@@ -32,13 +32,15 @@ def render_text(report: Report) -> str:
 
 
 def _title(report: Report) -> list[str]:
-    title = visible(f"{report.model.name}: {report.verdict.value.replace('_', ' ').upper()}")
+    invented = " (on a made-up batch)" if is_made_up(report) else ""
+    title = visible(f"{report.model.name}: {report.verdict.value.replace('_', ' ').upper()}{invented}")
     return [title, "=" * len(title)]
 
 
 def _recipe(brief: Brief) -> list[str]:
     """Cause, change and what speaks for it, each behind its label."""
     labelled = {
+        "batch": brief.batch,
         "cause": brief.cause,
         "first": brief.first,
         "change": brief.change,

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import torch
 
-from analysis.facts import EngineFacts, ModelFacts, ParameterCount, ValueFacts
+from analysis.facts import LOOKS_TRAINED, EngineFacts, ModelFacts, ParameterCount, ValueFacts
 from analysis.model.checked import ValueSpec
 from analysis.model.nodes import all_nodes
 from analysis.options import AnalysisOptions
@@ -64,7 +64,7 @@ def _value(spec: ValueSpec) -> ValueFacts:
 
 def _notes(subject: Subject) -> list[str]:
     head = subject.objective.head
-    notes = ["weights look trained" if subject.trained else "weights look untrained"]
+    notes = [LOOKS_TRAINED if subject.trained else "weights look untrained"]
     if head.stripped:
         notes.append(f"output {head.output} is measured at {head.value}, before {' and '.join(head.stripped)}")
     if len(subject.model.outputs) > 1:

@@ -21,6 +21,8 @@ from analysis.graph.heads import Head, Link
 from analysis.model.weights import Array
 from analysis.options import LossName
 
+COLOURS: Final = 3
+IMAGE_RANK: Final = 4
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""
 
@@ -247,11 +249,25 @@ def _synthetic(head: Head, logits: Array, wanted: LossName, *, trained: bool, se
 
 
 def _likely_class_axis(logits: Array, batch: Batch) -> int | None:
-    """Axis 1 of [N, C] and images, the last of sequences; None where the output mirrors an input or is single."""
+    """Axis 1 of [N, C] and images, the last of sequences; None where the output mirrors an input or is single.
+
+    Three channels at the size of an input picture, or at a multiple of it, are a picture and no classes.
+    """
     if any(array.shape == logits.shape for array in batch.inputs.values()) or logits.ndim < 2:
+        return None
+    if any(_is_picture_of(logits.shape, array.shape) for array in batch.inputs.values()):
         return None
     axis = logits.ndim - 1 if logits.ndim == 3 else 1
     return axis if logits.shape[axis] > 1 else None
+
+
+def _is_picture_of(made: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Whether both are [N, C, H, W] or both [N, H, W, C], made in colour and at least as large."""
+    if not len(made) == len(given) == IMAGE_RANK:
+        return False
+    axis = 1 if made[1] == COLOURS else 3
+    places = (2, 3) if axis == 1 else (1, 2)
+    return made[axis] == COLOURS and all(made[at] >= given[at] and made[at] % given[at] == 0 for at in places)
 
 
 def _labels(logits: Array, axis: int, random: np.random.Generator, *, trained: bool) -> Array:

@@ -41,6 +41,7 @@ TOKENS_DECADES: Final = -12.0
     "collapsed-tokens",
     "All tokens of a sample have become the same.",
     place=Place.SIGNAL,
+    of_inputs=True,
     tokens_decades=TOKENS_DECADES,
 )
 def collapsed_tokens(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -46,6 +46,7 @@ ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is exclude
 
 @rule(
     "GH201", "dead-units", "Units of this layer are silent for every sample and cannot learn.", place=Place.UNITS,
+    of_inputs=True,
     dead_fraction=MANY, dead_fraction_error=MOST,
 )  # fmt: skip
 def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -26,9 +26,11 @@ Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 
 A task can be hard rather than the network sick: labels may be wrong or not follow from the inputs, the input may be
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
 recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than
-a sound network learns by heart in 20 steps (a label for each pixel): never more than a warning; nor where the budget
-ends before a recurrent network had its 200 steps, nor where BatchNormalization works with running statistics that no
-training has collected.
+a sound network learns by heart in 20 steps: never more than a warning, and a remark where the weights look trained (for
+other targets), where the inputs are equal, or where there are more targets than weights (a label for each pixel). Never
+more than a warning either where the loss was still falling, so that as many steps again would have brought it under the
+limit; where all inputs of the batch are equal; where the budget ends before a recurrent network had its 200 steps; and
+where BatchNormalization works with running statistics that no training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -38,21 +40,29 @@ this one; the report ranks what was proven.
 Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for Training Neural Networks", 2019.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance
+from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance, Run
 from analysis.report import Evidence, Severity
 
+FEWEST_POINTS: Final = 3
+GOING_ON: Final = 4.0  # quarters: as many steps again
+STARTING: Final = 1.0  # a run that ends over its start does not fall
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 
 @rule(
-    "GH105", "does-not-learn", "A short training on the sample batch does not bring the loss down.", place=Place.OUTCOME
+    "GH105",
+    "does-not-learn",
+    "A short training on the sample batch does not bring the loss down.",
+    place=Place.OUTCOME,
+    of_inputs=True,
 )
 def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """No run learns: error; only Adam, or targets nobody sent: warning."""
+    """No run learns: error; only Adam, or a batch that speaks against it: warning; nothing to learn: a remark."""
     probe = measurement.probe
     if probe is None or probe.learns("sgd"):
         return
@@ -60,9 +70,10 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     adam = probe.learns("adam")
     invented = measurement.loss.targets is Provenance.SYNTHETIC
     waiting = probe.unfinished and probe.held_out > 0
-    idle = measurement.idle_normalization
+    excused = invented or waiting or measurement.idle_normalization or is_still_falling(probe, _threshold(probe))
+    severity = Severity.WARNING if adam or excused or measurement.batch.constant_inputs else Severity.ERROR
     yield Draft(
-        severity=Severity.WARNING if adam or invented or waiting or idle else Severity.ERROR,
+        severity=Severity.INFO if invented and _is_unlearnable(measurement) else severity,
         evidence={
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
@@ -71,8 +82,32 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             )
         },
         affects=("sgd",) if adam else ("sgd", "adam"),
-        confidence=Confidence.MEDIUM if hasty or invented or waiting or idle else Confidence.HIGH,
+        confidence=Confidence.MEDIUM if hasty or excused else Confidence.HIGH,
     )
+
+
+def _is_unlearnable(measurement: Measurement) -> bool:
+    """Whether made-up targets ask for what no network of this size, or none that was trained for others, can do."""
+    weights = sum(math.prod(info.shape) for layer in measurement.layers for info in layer.parameters.values())
+    return measurement.trained or measurement.batch.constant_inputs or measurement.loss.target_count > weights
+
+
+def is_still_falling(probe: Probe, threshold: float) -> bool:
+    """Whether some run of every seed comes under the threshold if it goes on for as long again as it fell lately.
+
+    Lately: over the last half of the run, read as means of a quarter of it at both ends.
+    """
+    seeds = {run.seed for run in probe.runs}
+    return all(any(_promises(run, threshold) for run in probe.runs if run.seed == seed) for seed in seeds)
+
+
+def _promises(run: Run, threshold: float) -> bool:
+    curve = run.held_out or run.curve
+    quarter = len(curve) // 4
+    if quarter < FEWEST_POINTS or not all(map(math.isfinite, curve)) or max(curve[-quarter:]) > STARTING * curve[0]:
+        return False
+    before, after = (sum(part) / quarter for part in (curve[-2 * quarter : -quarter], curve[-quarter:]))
+    return after < before and after - GOING_ON * (before - after) < threshold
 
 
 def _threshold(probe: Probe) -> float:

@@ -41,6 +41,7 @@ CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
     "flat-output",
     "The logits hardly differ between samples.",
     place=Place.SIGNAL,
+    of_inputs=True,
     logit_std_log10=LOGIT_STD_LOG10,
 )
 def flat_output(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

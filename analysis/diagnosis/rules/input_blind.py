@@ -44,7 +44,7 @@ FEWEST_SAMPLES: Final = 8
 
 
 @rule(
-    "GH203", "input-blind", "The output is nearly the same for all inputs.", place=Place.SIGNAL,
+    "GH203", "input-blind", "The output is nearly the same for all inputs.", place=Place.SIGNAL, of_inputs=True,
     blindness_log10=BLINDNESS_LOG10, collapse_decades=COLLAPSE_DECADES, collapse_decades_error=COLLAPSE_ERROR,
 )  # fmt: skip
 def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

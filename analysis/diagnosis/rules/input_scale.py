@@ -8,8 +8,9 @@ Pixels of 0 to 255 multiply every gradient of the first layer by 255; inputs of 
 positions drown what differs between samples. The network is not ill, its food is.
 
 ## How it is measured
-RMS of what enters the trunk, outside 0.2 to 5, or a mean over three standard deviations: warning, or a remark where
-plain gradient descent learns in the probe. Not judged where the network has normalisation layers, or begins with an
+RMS of what the first layer sees, behind what the graph itself standardises, outside 0.2 to 5, or a mean over three
+standard deviations: warning, or a remark where plain gradient descent learns in the probe or where the inputs were made
+up. Not judged where the network has normalisation layers, or begins with an
 embedding.
 
 ## Example
@@ -31,7 +32,8 @@ from typing import Final
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import LARGEST_INPUT_RMS, amber
-from analysis.facts import Measurement, is_matrix
+from analysis.facts import Measurement, Provenance, is_matrix
+from analysis.report import Severity
 
 LEAST_RMS: Final = 0.2
 OFF_CENTRE: Final = 3.0
@@ -39,6 +41,7 @@ OFF_CENTRE: Final = 3.0
 
 @rule(
     "GH305", "input-scale", "The inputs are far from the unit scale that the first layer expects.", place=Place.INPUT,
+    of_inputs=True,
     least_rms=LEAST_RMS, largest_rms=LARGEST_INPUT_RMS, mean_over_std=OFF_CENTRE,
 )  # fmt: skip
 def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
@@ -54,7 +57,9 @@ def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     if flow.input_mean_over_std is not None and flow.input_mean_over_std > limits["mean_over_std"]:
         evidence["input_mean_over_std"] = over(flow.input_mean_over_std, limits["mean_over_std"])
     if evidence:
-        yield Draft(severity=amber(measurement), evidence=evidence, layers=flow.trunk[:1])
+        invented = measurement.batch.provenance is Provenance.SYNTHETIC
+        severity = Severity.INFO if invented else amber(measurement)
+        yield Draft(severity=severity, evidence=evidence, layers=flow.trunk[:1])
 
 
 def _begins_with_embedding(measurement: Measurement) -> bool:

@@ -44,7 +44,12 @@ CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
 
 
 @rule(
-    "GH501", "loss-head", "The output does not fit the loss.", place=Place.LOSS, loss_over_chance_decades=LOSS_DECADES
+    "GH501",
+    "loss-head",
+    "The output does not fit the loss.",
+    place=Place.LOSS,
+    of_inputs=True,
+    loss_over_chance_decades=LOSS_DECADES,
 )
 def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """What the graph shows, and how far over chance the loss starts."""

@@ -38,7 +38,13 @@ NOISE_OVER_BATCH: Final = 10.0
 ORTHOGONAL: Final = 1.0  # coherence of gradients that have nothing in common
 
 
-@rule("GH502", "low-signal", "Noise between samples drowns the gradient they share.", noise_over_batch=NOISE_OVER_BATCH)
+@rule(
+    "GH502",
+    "low-signal",
+    "Noise between samples drowns the gradient they share.",
+    of_inputs=True,
+    noise_over_batch=NOISE_OVER_BATCH,
+)
 def low_signal(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Noise scale against the size of the batch."""
     gradients = measurement.sample_gradients

@@ -39,7 +39,7 @@ COLLAPSE_DECADES: Final = -2.0  # cosine between samples over 0.99
 
 
 @rule(
-    "GH204", "rank-collapse", "All outputs of this layer point the same way.", place=Place.SIGNAL,
+    "GH204", "rank-collapse", "All outputs of this layer point the same way.", place=Place.SIGNAL, of_inputs=True,
     rank_share=RANK_SHARE, collapse_decades=COLLAPSE_DECADES,
 )  # fmt: skip
 def rank_collapse(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

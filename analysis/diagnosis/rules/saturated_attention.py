@@ -39,7 +39,7 @@ SCORE_STD: Final = 6.3
 
 @rule(
     "GH207", "saturated-attention", "Attention looks at one key only and passes no gradient to queries and keys.",
-    place=Place.UNITS,
+    place=Place.UNITS, of_inputs=True,
     entropy_share=ENTROPY_SHARE, score_std=SCORE_STD,
 )  # fmt: skip
 def saturated_attention(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -45,6 +45,7 @@ LEVERAGE_LOG10: Final = -1.0  # healthy networks stay over -0.1
 
 @rule(
     "GH202", "saturated-units", "Activations of this layer sit where their curve is flat.", place=Place.UNITS,
+    of_inputs=True,
     saturated_fraction=MANY, saturated_fraction_error=MOST, flow_decades=VANISHING_DECADES,
     leverage_log10=LEVERAGE_LOG10,
 )  # fmt: skip

@@ -42,7 +42,7 @@ NONLINEARITY: Final = 10.0
 
 @rule(
     "GH104", "shattered-gradient", "Gradients of neighbouring inputs have nothing to do with each other.",
-    place=Place.SIGNAL,
+    place=Place.SIGNAL, of_inputs=True,
     shatter_cosine=COSINE, nonlinearity=NONLINEARITY,
 )  # fmt: skip
 def shattered_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -43,6 +43,7 @@ FEWEST: Final = 3  # layers on the trunk
     "stalled-early-layers",
     "The first layers hardly move while later ones train.",
     place=Place.MOTION,
+    of_inputs=True,
     moved_decades=MOVED_DECADES,
 )
 def stalled_early_layers(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

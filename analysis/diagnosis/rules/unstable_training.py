@@ -47,6 +47,7 @@ UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
     "unstable-training",
     "Training oscillates or diverges at this learning rate.",
     place=Place.MOTION,
+    of_inputs=True,
     weight_growth=GROWTH,
 )
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

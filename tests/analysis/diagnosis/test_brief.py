@@ -5,7 +5,7 @@ import pytest
 
 from analysis.diagnosis.brief import Brief, brief_of, root_cause
 from analysis.diagnosis.rules import RULES
-from analysis.facts import Flow, Parity, ParityStatus, ProbeKind, Range
+from analysis.facts import Flow, Parity, ParityStatus, ProbeKind, Provenance, Range, ValueFacts
 from analysis.report import Advice, Finding, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
@@ -315,3 +315,27 @@ def test_a_translation_that_is_ill_conditioned_is_said_in_plain_words() -> None:
     parity = Parity(reference="onnxruntime", status=ParityStatus.ILL_CONDITIONED)
     certainty = brief_of(report_of(measurement(parity=parity))).certainty
     assert certainty.endswith("Translation to torch against onnxruntime: ill conditioned.")
+
+
+def without_a_batch(*notes: str) -> Brief:
+    report = report_of(SICK)
+    model = replace(
+        report.model,
+        inputs=(
+            ValueFacts(name="x", dtype="float32", shape=("N", None, 3)),
+            ValueFacts(name="ids", dtype="int64"),
+        ),
+        notes=notes,
+    )
+    batch = report.batch.model_copy(update={"provenance": Provenance.SYNTHETIC.value})
+    return brief_of(report.model_copy(update={"model": model, "batch": batch}))
+
+
+def test_a_made_up_batch_comes_first_with_what_to_send_instead() -> None:
+    fresh, trained = without_a_batch("weights look untrained"), without_a_batch("weights look trained")
+    for brief in (fresh, trained):
+        assert brief.summary.startswith("The batch was made up")
+        assert "npz with x float32 [N, any, 3], ids int64 and target." in brief.batch
+    assert "scale of the inputs is not judged" in fresh.batch
+    assert "units, inputs, outputs and what can be learnt are not judged" in trained.batch
+    assert brief_of(report_of(SICK)).batch == ""

@@ -5,7 +5,7 @@ import pytest
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.policy import policy
 from analysis.diagnosis.verdict import cotangents_agree, verdict_of
-from analysis.facts import Flow, Range
+from analysis.facts import Flow, Provenance, Range
 from analysis.options import AnalysisOptions
 from analysis.report import Severity, Verdict
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
@@ -39,6 +39,15 @@ def test_seeds_that_disagree_are_inconclusive_but_an_error_is_an_error() -> None
     assert verdict_of(replace(split, probe=LEARNS), ()) is Verdict.HEALTHY
     assert verdict_of(measurement(flow=flow(-4.0, leverage_by_seed=(weak, weak))), ()) is Verdict.AT_RISK
     assert verdict_of(split, (error("GH101"),)) is Verdict.UNHEALTHY
+
+
+def test_the_flow_of_trained_weights_says_nothing_on_made_up_inputs() -> None:
+    weak, sound = Range(least=-2.0, largest=1.0), Range(least=-0.5, largest=1.0)
+    invented = replace(measurement().batch, provenance=Provenance.SYNTHETIC)
+    for seen in (flow(-2.0), flow(-4.0, leverage_by_seed=(weak, sound)), flow(-4.0, leverage_by_seed=(weak, weak))):
+        assert verdict_of(measurement(flow=seen, batch=invented, trained=True), ()) is Verdict.HEALTHY
+        assert verdict_of(measurement(flow=seen, batch=invented), ()) is not Verdict.HEALTHY
+    assert verdict_of(measurement(flow=Flow(), batch=invented, trained=True), ()) is Verdict.INCONCLUSIVE
 
 
 def test_the_thresholds_in_force_decide_whether_cotangents_agree() -> None:

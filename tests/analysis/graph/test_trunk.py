@@ -98,7 +98,7 @@ def test_a_bias_added_behind_its_product_is_a_step_of_the_trunk() -> None:
 
 def test_flow_starts_at_the_first_weight_and_not_at_the_input() -> None:
     trunk = trunk_of("f = Reshape(x, row) n = Neg(f) h = MatMul(n, w0) r = Relu(h) y = MatMul(r, w1)")
-    assert trunk == Trunk(("x", "f", "n", "h", "r", "y"), end="y", start="h", entry="x")
+    assert trunk == Trunk(("x", "f", "n", "h", "r", "y"), end="y", start="h", entry="n")
 
 
 def test_a_weight_that_is_read_as_a_plain_number_does_not_start_the_flow() -> None:

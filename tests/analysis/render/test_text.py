@@ -1,5 +1,5 @@
-import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -48,6 +48,13 @@ def test_a_summary_says_verdict_cause_layers_and_remedy() -> None:
     assert "█" in text
 
 
+def test_the_first_line_says_that_nobody_sent_a_batch() -> None:
+    report = sick_report()
+    invented = report.model_copy(update={"batch": report.batch.model_copy(update={"provenance": "synthetic"})})
+    assert render_text(invented).splitlines()[0] == "mlp: UNHEALTHY (on a made-up batch)"
+    assert render_text(invented).splitlines()[2].startswith("batch   The batch was made up")
+
+
 def test_the_recipe_comes_first() -> None:
     title, rule, *lines = render_text(sick_report()).split("\n\n")[0].splitlines()
     assert (title, set(rule)) == ("mlp: UNHEALTHY", {"="})
@@ -63,8 +70,8 @@ def test_the_recipe_comes_first() -> None:
 def test_names_from_strangers_cannot_steer_the_terminal() -> None:
     name = "\x1b[2J\u202eevil\n\x00\u2028"
     report = sick_report()
-    first = dataclasses.replace(report.layers[0], name=name)
-    model = dataclasses.replace(report.model, name=name)
+    first = replace(report.layers[0], name=name)
+    model = replace(report.model, name=name)
     text = render_text(report.model_copy(update={"layers": (first, *report.layers[1:]), "model": model}))
     assert "\\u001b[2J\\u202eevil\\u000a\\u0000\\u2028: UNHEALTHY\n" in text
     assert not set(text) & {"\x1b", "\u202e", "\x00", "\u2028"}

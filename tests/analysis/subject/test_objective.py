@@ -341,6 +341,26 @@ def test_an_output_shaped_like_an_input_mirrors_it() -> None:
         assert found.name is name
 
 
+@pytest.mark.parametrize(
+    ("given", "made", "name"),
+    [
+        ((4, 1, 8, 8), (4, 3, 8, 8), LossName.MSE),
+        ((4, 1, 8, 8), (4, 3, 16, 24), LossName.MSE),  # twice as high, three times as wide
+        ((4, 8, 8, 1), (4, 8, 8, 3), LossName.MSE),
+        ((4, 1, 8, 8), (4, 3, 4, 4), LossName.CROSS_ENTROPY),
+        ((4, 1, 8, 8), (4, 3, 12, 8), LossName.CROSS_ENTROPY),
+        ((4, 1, 8, 8), (4, 5, 8, 8), LossName.CROSS_ENTROPY),
+    ],
+)
+def test_three_channels_at_the_size_of_a_picture_are_a_picture(
+    given: tuple[int, ...], made: tuple[int, ...], name: LossName
+) -> None:
+    batch = Batch({"x": floats(*given)}, {}, 4, {"x": 0}, "0", Provenance.UPLOADED)
+    head = Head("y", "logits", Link.IDENTITY, None)
+    found = choose_objective([head], {"logits": floats(*made)}, batch, LossName.AUTOMATIC, trained=False, seed=0)
+    assert found.name is name
+
+
 @pytest.mark.parametrize("wanted", [LossName.MSE, LossName.BCE])
 def test_made_up_numbers_are_the_same_at_every_position_of_a_channel(wanted: LossName) -> None:
     objective = choose(floats(8, 3, 4, 5), wanted=wanted)

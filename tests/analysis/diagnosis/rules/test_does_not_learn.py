@@ -51,3 +51,62 @@ def test_a_recurrent_network_is_not_condemned_before_it_had_its_time(
 ) -> None:
     finding = fired("GH105", measurement(probe=replace(FAILS, unfinished=unfinished, held_out=held_out)))
     assert finding.severity is expected
+
+
+FEW_WEIGHTS = 3 * 64  # of the three layers of the healthy network
+
+
+@pytest.mark.parametrize(
+    ("changes", "target_count", "provenance", "expected"),
+    [
+        ({"trained": True}, 256, Provenance.SYNTHETIC, Severity.INFO),
+        ({"trained": True}, 256, Provenance.UPLOADED, Severity.ERROR),
+        ({}, FEW_WEIGHTS, Provenance.SYNTHETIC, Severity.WARNING),
+        ({}, FEW_WEIGHTS + 1, Provenance.SYNTHETIC, Severity.INFO),
+        ({}, FEW_WEIGHTS + 1, Provenance.UPLOADED, Severity.ERROR),
+    ],
+)
+def test_made_up_targets_that_ask_for_too_much_are_a_remark(
+    changes: dict[str, object], target_count: int, provenance: Provenance, expected: Severity
+) -> None:
+    loss = replace(measurement().loss, targets=provenance, target_count=target_count)
+    finding = fired("GH105", measurement(probe=FAILS, loss=loss, **changes))
+    assert finding.severity is expected
+
+
+@pytest.mark.parametrize(
+    ("provenance", "expected"), [(Provenance.UPLOADED, Severity.WARNING), (Provenance.SYNTHETIC, Severity.INFO)]
+)
+def test_from_equal_inputs_nobody_learns(provenance: Provenance, expected: Severity) -> None:
+    batch = replace(measurement().batch, constant_inputs=True)
+    loss = replace(measurement().loss, targets=provenance)
+    assert fired("GH105", measurement(probe=FAILS, batch=batch, loss=loss)).severity is expected
+
+
+def line(start: float, end: float, points: int = 21) -> tuple[float, ...]:
+    return tuple(start + (end - start) * at / (points - 1) for at in range(points))
+
+
+@pytest.mark.parametrize(
+    ("curve", "falling"),
+    [
+        (line(6.0, 2.0), True),  # in 20 steps more it would be under 0
+        (line(1.0, 0.97), False),  # in 20 steps more: 0.94
+        (line(6.0, 2.0)[:11] + (2.0,) * 10, False),  # fell, and stopped
+        (line(1.0, 1.4), False),
+        ((1.0, 8.0, *line(8.0, 2.0, 19)), False),  # coming back from where it was thrown
+        (line(6.0, 2.0, 9), False),  # too short to be read
+        ((*line(6.0, 2.0, 20), float("nan")), False),
+    ],
+)
+def test_a_loss_that_still_falls_fast_enough_is_no_error(curve: tuple[float, ...], falling: bool) -> None:
+    """Limit 0.7: `learnt` needs to lie in reach of as many steps again."""
+    slow = replace(run("sgd", 1.0), curve=curve)
+    finding = fired("GH105", measurement(probe=replace(FAILS, runs=(slow, run("adam", 1.0)))))
+    assert (finding.severity is Severity.WARNING) is falling
+    assert (finding.confidence is Confidence.MEDIUM) is falling
+
+
+def test_it_has_to_fall_with_every_seed() -> None:
+    slow, stuck = replace(run("sgd", 1.0, 0), curve=line(6.0, 2.0)), run("sgd", 1.0, 1)
+    assert fired("GH105", measurement(probe=replace(FAILS, runs=(slow, stuck)))).severity is Severity.ERROR

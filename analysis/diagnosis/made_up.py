@@ -1,0 +1,31 @@
+"""What findings are worth where the inputs were made up and the weights look trained.
+
+Trained weights expect the data that they were trained on. On made-up numbers their units fall silent, their outputs
+mean nothing and no label can be learnt, and none of that is an illness. So what a rule says of the inputs as much as of
+the network (`of_inputs`) is a remark then, and everything else weighs one step less: an error takes weights that look
+fresh. Weights that look fresh expect no data in particular, and what is found on made-up numbers holds.
+"""
+
+from typing import Final
+
+from analysis.facts import Measurement, Provenance
+from analysis.report import Finding, Severity
+
+ONE_STEP_LESS: Final = {
+    Severity.ERROR: Severity.WARNING,
+    Severity.WARNING: Severity.INFO,
+    Severity.INFO: Severity.INFO,
+}
+
+
+def is_out_of_place(measurement: Measurement) -> bool:
+    """Whether trained weights were shown made-up inputs."""
+    return measurement.trained and measurement.batch.provenance is Provenance.SYNTHETIC
+
+
+def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool) -> Finding:
+    """The finding, as serious as such a batch allows."""
+    if not is_out_of_place(measurement):
+        return finding
+    severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]
+    return finding.model_copy(update={"severity": severity})
