@@ -82,3 +82,9 @@ def test_layers_whose_units_nobody_judged_are_left_out() -> None:
     finding = found("GH201", measurement(stats=sick, **changed(3, on_trunk=False)))
     assert finding.layers == ("layer-03",)
     assert finding.severity is Severity.WARNING
+
+
+def test_a_limit_under_nothing_shows_that_nothing_is_dead() -> None:
+    none = tuple(with_activation(place, dead_fraction=0.0) for place in (1, 2, 3))
+    finding = found("GH201", measurement(stats=none), dead_fraction=-1.0)
+    assert evidence(finding) == {"dead_fraction": (0, -1, None)}

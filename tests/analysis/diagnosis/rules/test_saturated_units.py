@@ -65,3 +65,9 @@ def test_layers_that_cannot_saturate_are_left_out_and_equal_samples_say_nothing(
     assert found("GH202", measurement(stats=sick)).layers == ("layer-03",)
     alike = replace(measurement().batch, constant_inputs=True)
     assert severity("GH202", measurement(stats=sick, batch=alike)) is None
+
+
+def test_a_limit_under_nothing_shows_that_nothing_is_saturated() -> None:
+    none = tuple(with_activation(place, saturated_fraction=0.0) for place in (1, 2, 3))
+    finding = found("GH202", measurement(stats=none), saturated_fraction=-1.0)
+    assert evidence(finding) == {"saturated_fraction": (0, -1, None)}
