@@ -3,9 +3,21 @@
 from dataclasses import replace
 
 from analysis.diagnosis.causes import diagnose
-from analysis.facts import Anatomy, LossFacts, Measurement, Provenance, Range, TimeProfile, WeightStats
+from analysis.diagnosis.policy import Policy
+from analysis.diagnosis.rules import BY_ID
+from analysis.facts import (
+    Anatomy,
+    Layer,
+    LossFacts,
+    Measurement,
+    ParameterInfo,
+    Provenance,
+    Range,
+    TimeProfile,
+    WeightStats,
+)
 from analysis.report import Finding, Severity
-from tests.analysis.diagnosis.builders import flow, stats
+from tests.analysis.diagnosis.builders import flow, measurement, stats
 
 LOW_LEVERAGE = Range(least=-3.0, largest=1.0)
 HIGH_LEVERAGE = Range(least=0.0, largest=4.5)
@@ -18,13 +30,56 @@ PROFILE = TimeProfile(
 ENDING = LossFacts(name="cross_entropy", chosen="", value=0.001, chance=2.3, targets=Provenance.UPLOADED)
 
 
-def fired(rule: str, patient: Measurement) -> Finding | None:
-    return next((finding for finding in diagnose(patient) if finding.rule == rule), None)
+Numbers = dict[str, tuple[float, float, float | None]]
 
 
-def severity(rule: str, patient: Measurement) -> Severity | None:
-    finding = fired(rule, patient)
+def fired(rule: str, patient: Measurement, **limits: float) -> Finding | None:
+    """What a rule finds by itself, with the thresholds that a user may set; at most one finding."""
+    findings = diagnose(patient, Policy((BY_ID[rule],), {rule: limits}))
+    assert len(findings) <= 1
+    return next(iter(findings), None)
+
+
+def severity(rule: str, patient: Measurement, **limits: float) -> Severity | None:
+    finding = fired(rule, patient, **limits)
     return None if finding is None else finding.severity
+
+
+def found(rule: str, patient: Measurement, **limits: float) -> Finding:
+    """What a rule finds where it is to find something."""
+    finding = fired(rule, patient, **limits)
+    assert finding is not None
+    return finding
+
+
+def evidence(finding: Finding) -> Numbers:
+    """Value, limit and decades beyond it, to nine digits."""
+    return {
+        name: (_rounded(each.value), _rounded(each.threshold), _rounded(each.margin_decades))
+        for name, each in finding.evidence.items()
+    }
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else float(f"{number:.9g}")
+
+
+def owning(place: int, **parameters: str) -> dict[str, object]:
+    """All three layers, the one at this place with these parameters more: role to initialiser."""
+    more = {role: ParameterInfo(initializer=name, shape=(8,)) for role, name in parameters.items()}
+    return changed(place, parameters={**measurement().layers[place - 1].parameters, **more})
+
+
+def changed(place: int, **changes: object) -> dict[str, tuple[Layer, ...]]:
+    """All three layers, the one at this place changed."""
+    layers = list(measurement().layers)
+    layers[place - 1] = replace(layers[place - 1], **changes)  # type: ignore[arg-type]
+    return {"layers": tuple(layers)}
+
+
+def measured(place: int, **changes: object) -> dict[str, object]:
+    """What was measured of all three layers, of the one at this place changed."""
+    return {"stats": tuple(stats(each, **(changes if each == place else {})) for each in (1, 2, 3))}
 
 
 def weighted(**changes: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ import pytest
 from analysis.facts import Confidence
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, stats, with_activation
-from tests.analysis.diagnosis.rules.patients import fired, severity
+from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, fired, found, severity
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,13 @@ from tests.analysis.diagnosis.rules.patients import fired, severity
         (0.6, None, Severity.WARNING),
         (1.0, None, Severity.ERROR),
         (0.3, FAILS, Severity.WARNING),
+        (0.3, LEARNS, Severity.INFO),
+        (0.5, LEARNS, Severity.INFO),  # most are dead from more than a half on
+        (0.51, LEARNS, Severity.WARNING),
+        (0.5, FAILS, Severity.WARNING),
+        (0.99, None, Severity.WARNING),
+        (0.995, None, Severity.ERROR),  # as good as all of a layer
+        (0.2, FAILS, None),
         (0.15, FAILS, None),
     ],
 )
@@ -42,3 +49,42 @@ def test_few_observations_make_dead_units_less_sure_and_equal_samples_say_nothin
         stats=some, batch=type(constant)(sha256="", size=50, provenance=constant.provenance, constant_inputs=True)
     )
     assert fired("GH201", same) is None
+
+
+@pytest.mark.parametrize(
+    ("dead", "probed", "shown"),
+    [
+        (0.4, FAILS, {"dead_fraction": (0.4, 0.2, 0.301029996)}),  # log10(2)
+        (0.6, None, {"dead_fraction": (0.6, 0.2, 0.477121255)}),  # log10(3)
+        (1.0, FAILS, {"dead_fraction": (1.0, 0.5, 0.301029996)}),
+    ],
+)
+def test_the_limit_beside_the_worst_share_is_the_one_that_made_the_severity(
+    dead: float, probed: object, shown: Numbers
+) -> None:
+    sick = (with_activation(1, dead_fraction=0.3), stats(2), with_activation(3, dead_fraction=dead))
+    finding = found("GH201", measurement(stats=sick, probe=probed))
+    assert evidence(finding) == shown
+    assert finding.layers == ("layer-01", "layer-03")
+
+
+@pytest.mark.parametrize(("seen", "expected"), [(99, Confidence.MEDIUM), (100, Confidence.HIGH)])
+def test_the_layer_with_fewest_observations_among_the_dead_ones_decides_how_sure_it_is(
+    seen: int, expected: Confidence
+) -> None:
+    unseen = with_activation(1, dead_fraction=0.1, observations=1)
+    dead = [with_activation(2, dead_fraction=0.6, observations=seen), with_activation(3, dead_fraction=0.7)]
+    assert found("GH201", measurement(stats=(unseen, *dead))).confidence is expected
+
+
+def test_layers_whose_units_nobody_judged_are_left_out() -> None:
+    sick = (stats(1, activation=None), with_activation(2, dead_fraction=None), with_activation(3, dead_fraction=0.6))
+    finding = found("GH201", measurement(stats=sick, **changed(3, on_trunk=False)))
+    assert finding.layers == ("layer-03",)
+    assert finding.severity is Severity.WARNING
+
+
+def test_a_limit_under_nothing_shows_that_nothing_is_dead() -> None:
+    none = tuple(with_activation(place, dead_fraction=0.0) for place in (1, 2, 3))
+    finding = found("GH201", measurement(stats=none), dead_fraction=-1.0)
+    assert evidence(finding) == {"dead_fraction": (0, -1, None)}

@@ -5,7 +5,7 @@ import pytest
 from analysis.facts import Confidence, ProbeKind, Provenance
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, measurement, probe, run
-from tests.analysis.diagnosis.rules.patients import fired
+from tests.analysis.diagnosis.rules.patients import evidence, fired, found
 
 
 @pytest.mark.parametrize(
@@ -110,3 +110,49 @@ def test_a_loss_that_still_falls_fast_enough_is_no_error(curve: tuple[float, ...
 def test_it_has_to_fall_with_every_seed() -> None:
     slow, stuck = replace(run("sgd", 1.0, 0), curve=line(6.0, 2.0)), run("sgd", 1.0, 1)
     assert fired("GH105", measurement(probe=replace(FAILS, runs=(slow, stuck)))).severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "limit"),
+    [
+        (ProbeKind.LEARNING, {}, 0.7),
+        (ProbeKind.MEMORIZING, {}, 0.92),
+        (ProbeKind.LEARNING, {"late": True}, 0.2),
+        (ProbeKind.MEMORIZING, {"late": True}, 0.2),
+        (ProbeKind.LEARNING, {"late": True, "held_out": 64}, 0.7),
+        (ProbeKind.MEMORIZING, {"held_out": 1}, 0.7),
+    ],
+)
+def test_the_loss_stands_beside_what_it_had_to_come_under(
+    kind: ProbeKind, changes: dict[str, object], limit: float
+) -> None:
+    trained = replace(probe(run("sgd", 0.95), run("adam", 1.0), kind=kind), **changes)
+    finding = found("GH105", measurement(probe=trained))
+    assert evidence(finding) == {"best_loss_over_chance": (0.95, limit, None)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "expected"),
+    [
+        (ProbeKind.MEMORIZING, {"attentive": True}, Confidence.MEDIUM),
+        (ProbeKind.MEMORIZING, {"convolutional": True}, Confidence.HIGH),
+        (ProbeKind.LEARNING, {"attentive": True}, Confidence.HIGH),
+        (ProbeKind.LEARNING, {"recurrent": True}, Confidence.HIGH),
+        (ProbeKind.LEARNING, {"idle_normalization": True}, Confidence.MEDIUM),
+    ],
+)
+def test_how_sure_a_failure_is(kind: ProbeKind, changes: dict[str, object], expected: Confidence) -> None:
+    finding = found("GH105", measurement(probe=probe(run("sgd", 1.0), run("adam", 1.0), kind=kind), **changes))
+    assert finding.confidence is expected
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "held_out", "expected"),
+    [(True, 1, Confidence.MEDIUM), (True, 0, Confidence.HIGH), (False, 1, Confidence.HIGH)],
+)
+def test_a_training_that_was_cut_short_on_held_out_samples_is_less_sure(
+    unfinished: bool, held_out: int, expected: Confidence
+) -> None:
+    finding = found("GH105", measurement(probe=replace(FAILS, unfinished=unfinished, held_out=held_out)))
+    assert finding.confidence is expected
+    assert (finding.severity is Severity.WARNING) is (expected is Confidence.MEDIUM)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from analysis.diagnosis.policy import policy
 from analysis.options import AnalysisOptions
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, measurement
-from tests.analysis.diagnosis.rules.patients import PROFILE, remembering, severity
+from tests.analysis.diagnosis.rules.patients import PROFILE, Numbers, evidence, found, remembering, severity
 
 WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
 
@@ -18,7 +19,13 @@ WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
         (remembering(memory_decades=-4.0), ERROR),
         ({**remembering(memory_decades=-4.0), "probe": LEARNS}, WARNING),
         (remembering(memory_decades=-2.5), WARNING),
+        ({**remembering(memory_decades=-2.5), "probe": LEARNS}, INFO),
+        (remembering(memory_decades=-2.0), None),
         (remembering(), None),
+        ({}, None),
+        (remembering(memory_decades=None, growth_decades=-6.0, horizon_steps=None), None),
+        (remembering(memory_decades=None, growth_decades=-3.0, horizon_steps=8), None),
+        (remembering(memory_decades=None, growth_decades=None, horizon_steps=8), None),
         (remembering(memory_decades=None, growth_decades=-6.0, horizon_steps=8), INFO),
     ],
 )
@@ -46,3 +53,75 @@ def test_a_required_horizon_that_is_not_reached_is_an_error_even_where_the_netwo
     found = {finding.rule: finding.severity for finding in diagnose(patient, chosen)}
     assert found["GH401"] is Severity.ERROR
     assert "GH401" not in {finding.rule for finding in diagnose(patient, policy(AnalysisOptions(required_horizon=5)))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"memory_decades": -4.0}, {"memory_decades": (-4, -3, 1)}),
+        ({"memory_decades": -3.0}, {"memory_decades": (-3, -2, 1)}),
+        ({"memory_decades": -4.0, "informative_step": None}, {"memory_decades": (-4, -3, 1)}),
+        ({"memory_decades": -math.inf}, {"memory_decades": (-math.inf, -3, math.inf)}),
+        (
+            {"memory_decades": None, "growth_decades": -6.0, "horizon_steps": 8},
+            {"horizon_steps": (8, 30, None)},  # of so many steps
+        ),
+    ],
+)
+def test_the_memory_stands_beside_the_limit_that_it_crossed(changes: dict[str, object], shown: Numbers) -> None:
+    assert evidence(found("GH401", measurement(**remembering(**changes)))) == shown
+
+
+def test_how_far_the_loss_reaches_back_accuses_nobody() -> None:
+    remark = remembering(memory_decades=None, growth_decades=-6.0, horizon_steps=8)
+    assert found("GH401", measurement(**remark)).affects == ()
+    fading = remembering(memory_decades=-4.0)
+    assert found("GH401", measurement(**fading)).affects == ("sgd", "adam")
+
+
+@pytest.mark.parametrize(("reached", "expected"), [(7, ERROR), (8, None), (9, None), (None, None)])
+def test_the_required_horizon_itself_is_far_enough(reached: int | None, expected: Severity | None) -> None:
+    patient = measurement(**remembering(horizon_steps=reached))
+    assert severity("GH401", patient, required_horizon=8) is expected
+
+
+def test_the_horizon_stands_beside_the_required_one() -> None:
+    finding = found("GH401", measurement(**remembering(horizon_steps=8)), required_horizon=80)
+    assert evidence(finding) == {"horizon_steps": (8, 80, 1)}
+
+
+@pytest.mark.parametrize(
+    ("node", "expected"),
+    [("cells", None), ("upper", ERROR)],  # the other direction of the same layer; a layer above it
+)
+def test_only_the_bottom_layer_counts_and_of_its_directions_the_one_that_reaches_further(
+    node: str, expected: Severity | None
+) -> None:
+    short = replace(PROFILE, horizon_steps=5)
+    longer = replace(PROFILE, node=node, direction="reverse", horizon_steps=12)
+    assert severity("GH401", measurement(through_time=(short, longer)), required_horizon=10) is expected
+
+
+@pytest.mark.parametrize(("other", "expected"), [(-6.0, INFO), (-1.0, None)])
+def test_a_layer_loses_its_memory_where_both_directions_lose_it(other: float, expected: Severity | None) -> None:
+    lost = replace(PROFILE, memory_decades=None, growth_decades=-6.0, horizon_steps=8)
+    chains = (lost, replace(lost, direction="reverse", growth_decades=other))
+    assert severity("GH401", measurement(through_time=chains)) is expected
+
+
+@pytest.mark.parametrize(("direction", "step"), [("forward", 29), ("reverse", 0)])
+def test_the_step_that_was_read_last_cannot_fade(direction: str, step: int) -> None:
+    last = remembering(direction=direction, informative_step=step, memory_decades=0.0)
+    assert severity("GH401", measurement(**last)) is None
+
+
+def test_the_peak_on_the_way_is_sought_in_both_directions() -> None:
+    """To step 2 of 10 the forward chain comes by 9 to 2, the reverse one by 0 to 2; peaks elsewhere do not count."""
+    forward = (9.0, 9.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    reverse = (2.5, 1.0, 0.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0)
+    chains = (
+        replace(PROFILE, gradient_log10=forward, informative_step=2, memory_decades=-9.0),
+        replace(PROFILE, gradient_log10=reverse, informative_step=2, memory_decades=-9.0, direction="reverse"),
+    )
+    finding = found("GH401", measurement(through_time=chains))
+    assert evidence(finding) == {"memory_decades": (-2.5, -2, 0.5)}

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, flow, measurement
-from tests.analysis.diagnosis.rules.patients import severity
+from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, stats, with_activation
+from tests.analysis.diagnosis.rules.patients import Numbers, evidence, found, severity
 
-WARNING, ERROR = Severity.WARNING, Severity.ERROR
+WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
 
 
 @pytest.mark.parametrize(
@@ -15,10 +17,48 @@ WARNING, ERROR = Severity.WARNING, Severity.ERROR
         ({"flow": flow(collapse_decades=-6.0, blindness_log10=-3.0), "batch_statistics": True}, WARNING),
         ({"flow": flow(collapse_decades=-7.0, blindness_log10=-3.0), "batch_statistics": True}, ERROR),
         ({"flow": flow(collapse_decades=-4.5, blindness_log10=-1.0)}, WARNING),
+        ({"flow": flow(collapse_decades=-4.5, blindness_log10=-1.0), "probe": LEARNS}, INFO),
         ({"flow": flow(collapse_decades=-3.0, blindness_log10=-1.5)}, None),
+        ({"flow": flow(collapse_decades=-4.0, blindness_log10=-2.0)}, None),
+        ({"flow": flow(collapse_decades=-6.0)}, WARNING),  # of the logits nothing is known
     ],
 )
 def test_blind_and_collapsed_is_an_error_and_one_of_both_a_warning(
     changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH203", measurement(**changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("collapse", "blindness", "shown"),
+    [
+        (-6.0, -3.0, {"collapse_decades": (-6, -5, 1), "blindness_log10": (-3, -2, 1)}),
+        (-5.0, -3.0, {"collapse_decades": (-5, -4, 1), "blindness_log10": (-3, -2, 1)}),
+        (-6.0, -2.0, {"collapse_decades": (-6, -4, 2)}),
+        (-4.0, -3.0, {"blindness_log10": (-3, -2, 1)}),
+        (None, -3.0, {"blindness_log10": (-3, -2, 1)}),
+    ],
+)
+def test_every_witness_stands_beside_the_limit_that_it_crossed(
+    collapse: float | None, blindness: float, shown: Numbers
+) -> None:
+    patient = measurement(flow=flow(collapse_decades=collapse, blindness_log10=blindness))
+    assert evidence(found("GH203", patient)) == shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [({"size": 7}, None), ({"size": 8}, ERROR), ({"constant_inputs": True}, None)],
+)
+def test_it_takes_eight_samples_that_differ(changes: dict[str, object], expected: Severity | None) -> None:
+    blind = flow(collapse_decades=-6.0, blindness_log10=-3.0)
+    assert severity("GH203", measurement(flow=blind, batch=replace(measurement().batch, **changes))) is expected
+
+
+def test_the_layers_in_which_samples_are_alike_are_named() -> None:
+    shares = tuple(with_activation(place, collapse_log10=share) for place, share in enumerate((-4.0, -4.1), 1))
+    unknown = with_activation(3, collapse_log10=None)
+    blind = flow(collapse_decades=-4.1)
+    assert found("GH203", measurement(flow=blind, stats=(*shares, unknown))).layers == ("layer-02",)
+    unmeasured = stats(3, activation=None)
+    assert found("GH203", measurement(flow=blind, stats=(*shares, unmeasured))).layers == ("layer-02",)

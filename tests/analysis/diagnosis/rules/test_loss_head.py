@@ -4,7 +4,7 @@ import pytest
 
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, measurement
-from tests.analysis.diagnosis.rules.patients import ENDING, anatomy, severity
+from tests.analysis.diagnosis.rules.patients import ENDING, Numbers, anatomy, evidence, found, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
 
@@ -17,10 +17,51 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
         (anatomy(head_activation="Relu"), WARNING),
         ({**anatomy(head_activation="Relu"), "probe": LEARNS}, INFO),
         ({"loss": replace(ENDING, value=90.0)}, WARNING),
+        ({"loss": replace(ENDING, value=90.0), "probe": LEARNS}, INFO),
         ({"loss": replace(ENDING, value=20.0)}, None),
+        ({"loss": replace(ENDING, value=90.0, chance=None)}, None),
+        ({"loss": replace(ENDING, value=0.0)}, None),
+        ({}, None),
     ],
 )
 def test_an_output_that_does_not_fit_its_loss_is_a_warning(
     changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH501", measurement(**changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        (anatomy(stacked_links=("softmax", "sigmoid")), {"probabilities_read_as_logits": (2, 0, None)}),
+        (anatomy(head_activation="Relu"), {"activations_before_the_loss": (1, 0, None)}),
+        ({"loss": replace(ENDING, value=230.0)}, {"loss_over_chance_decades": (2, 1.5, 0.5)}),  # 100 times 2.3
+    ],
+)
+def test_what_does_not_fit_is_counted_and_the_last_layer_of_the_trunk_named(
+    changes: dict[str, object], shown: Numbers
+) -> None:
+    finding = found("GH501", measurement(**changes))
+    assert evidence(finding) == shown
+    assert finding.layers == ("layer-03",)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [("cross_entropy", WARNING), ("nll", WARNING), ("bce", WARNING), ("mse", None), ("graph", None)],
+)
+def test_an_activation_bounds_the_answers_of_a_classifier_only(loss: str, expected: Severity | None) -> None:
+    patient = measurement(**anatomy(head_activation="Relu"), loss=replace(ENDING, name=loss))
+    assert severity("GH501", patient) is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "expected"),
+    [(200.0, 2.0, None), (202.0, 2.0, WARNING), (1.0, -1.0, WARNING), (0.1, -1.0, None)],
+)
+def test_the_limit_is_in_decades_over_chance_and_may_lie_under_it(
+    value: float, limit: float, expected: Severity | None
+) -> None:
+    """Chance is 2; the loss is 100, 101, 0.5 and 0.05 of it."""
+    patient = measurement(loss=replace(ENDING, value=value, chance=2.0))
+    assert severity("GH501", patient, loss_over_chance_decades=limit) is expected

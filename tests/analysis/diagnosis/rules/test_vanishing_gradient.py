@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Anatomy, Range
+from analysis.facts import Anatomy, Flow, Range, WeightStats
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats
-from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, fired, severity
+from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, evidence, fired, found, ratios, severity
 
 
 @pytest.mark.parametrize(
@@ -18,11 +18,14 @@ from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, fired, severit
         (-4.0, -3.0, Range(least=0.0, largest=1.0), Severity.WARNING),
         (-4.0, -2.7, Range(least=0.0, largest=1.0), None),  # the larger of both decides
         (-1.0, -1.0, LOW_LEVERAGE, Severity.WARNING),
+        (-2.8, -2.8, Range(least=-1.0, largest=1.0), None),
+        (-2.8, -2.8, None, None),
+        (-4.0, -4.0, None, Severity.WARNING),
         (-math.inf, -math.inf, Range(least=-math.inf, largest=-math.inf), Severity.ERROR),
     ],
 )
 def test_vanishing_needs_two_witnesses_for_an_error(
-    rms: float, norm: float, leverage: Range, expected: Severity | None
+    rms: float, norm: float, leverage: Range | None, expected: Severity | None
 ) -> None:
     assert severity("GH101", measurement(flow=flow(rms, norm, leverage_log10=leverage))) is expected
 
@@ -38,7 +41,10 @@ def test_large_inputs_leave_a_doubt_where_nothing_normalises_them(
     assert severity("GH101", measurement(flow=sick, **changes)) is expected
 
 
-@pytest.mark.parametrize(("transport", "expected"), [(-4.0, Severity.ERROR), (-0.5, Severity.WARNING)])
+@pytest.mark.parametrize(
+    ("transport", "expected"),
+    [(-4.0, Severity.ERROR), (-2.9, Severity.ERROR), (-2.8, Severity.WARNING), (-0.5, Severity.WARNING)],
+)
 def test_what_only_the_loss_loses_did_not_vanish_through_depth(transport: float, expected: Severity) -> None:
     """A head of equal rows cancels the gradient of a softmax, which sums to zero; a random cotangent comes through."""
     sick = flow(-8.0, leverage_log10=LOW_LEVERAGE, transport_decades=transport)
@@ -95,3 +101,83 @@ def test_a_second_witness_wants_both_cotangents() -> None:
         leverage_by_seed=(Range(least=-3.0, largest=1.0), Range(least=0.0, largest=1.0)),
     )  # fmt: skip
     assert severity("GH101", measurement(flow=split)) is Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    ("rms", "norm", "least", "shown"),
+    [
+        (-4.8, -6.0, -1.0, {"flow_decades": (-4.8, -2.8, 2)}),
+        (-2.8, -6.0, -3.0, {"least_leverage_log10": (-3, -1, 2)}),
+        (-6.0, -4.8, -3.0, {"flow_decades": (-4.8, -2.8, 2), "least_leverage_log10": (-3, -1, 2)}),
+    ],
+)
+def test_every_witness_stands_beside_its_limit(rms: float, norm: float, least: float, shown: Numbers) -> None:
+    sick = flow(rms, norm, leverage_log10=Range(least=least, largest=1.0))
+    assert evidence(found("GH101", measurement(flow=sick))) == shown
+
+
+@pytest.mark.parametrize("unknown", [{"decades_rms": None}, {"decades_norm": None}])
+def test_without_both_readings_of_flow_nothing_is_said(unknown: dict[str, None]) -> None:
+    assert severity("GH101", measurement(flow=flow(-8.0, leverage_log10=LOW_LEVERAGE, **unknown))) is None
+
+
+def test_one_witness_alone_is_a_remark_where_descent_learns() -> None:
+    assert severity("GH101", measurement(flow=flow(-4.0), probe=LEARNS)) is Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("shares", "shown"),
+    [
+        ((1e-3, 1.0, 1.0), {}),  # three decades apart: a rescaling explains the flow
+        ((1.1e-3, 1.0, 1.0), {"flow_decades": (-4.8, -2.8, 2)}),
+    ],
+)
+def test_a_rescaling_explains_flow_from_three_decades_on(shares: tuple[float, ...], shown: Numbers) -> None:
+    finding = fired("GH101", measurement(flow=flow(-4.8), **ratios(*shares)))
+    assert ({} if finding is None else evidence(finding)) == shown
+
+
+@pytest.mark.parametrize(
+    ("flows", "flushed", "affected"),
+    [
+        (flow(-5.0, -6.0), 0.0, ("sgd",)),
+        (flow(-5.1, -6.0), 0.0, ("sgd", "adam")),
+        (flow(-4.0), 0.5, ("sgd",)),
+        (flow(-4.0), 0.51, ("sgd", "fp16")),
+        (flow(-5.1), 0.51, ("sgd", "adam", "fp16")),
+        (flow(-4.0), None, ("sgd",)),
+    ],
+)
+def test_adam_follows_for_five_decades_and_half_precision_while_half_of_a_gradient_is_left(
+    flows: Flow, flushed: float | None, affected: tuple[str, ...]
+) -> None:
+    gradient = stats(2).weight_gradient
+    assert gradient is not None
+    second = stats(2, weight_gradient=replace(gradient, fp16_underflow_fraction=flushed))
+    patient = measurement(flow=flows, stats=(stats(1, weight_gradient=None), second, stats(3)))
+    assert found("GH101", patient).affects == affected
+
+
+def test_starved_layers_are_those_of_the_trunk_under_the_limit_or_else_the_first_one() -> None:
+    told = (stats(1, leverage_log10=-1.0), stats(2, leverage_log10=-1.1), stats(3, leverage_log10=None))
+    assert found("GH101", measurement(flow=flow(-4.0), stats=told)).layers == ("layer-02",)
+    beside = flow(-4.0, trunk=("layer-01", "layer-03"))
+    assert found("GH101", measurement(flow=beside, stats=told)).layers == ("layer-01",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"flow": flow(-4.0)}, None),
+        ({"flow": flow(-4.0, trunk=("layer-01", "layer-02"))}, Severity.WARNING),  # zeros in a branch
+        ({"flow": flow(-4.0), "anatomy": Anatomy(zero_head="layer-03")}, Severity.WARNING),
+        ({"flow": flow(-4.0), "anatomy": Anatomy(zero_head="layer-02")}, None),
+    ],
+)
+def test_zeros_block_by_design_on_the_trunk_in_front_of_the_head(
+    changes: dict[str, object], expected: Severity | None
+) -> None:
+    """Flow is measured in front of a head of zeros: it tells of the rest."""
+    zeros = WeightStats(norm=0.0, rms=0.0)
+    closed = (stats(1, weight=None), stats(2), stats(3, weight=zeros))
+    assert severity("GH101", measurement(stats=closed, **changes)) is expected
