@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from analysis.batch import Batch, load_batch
 from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel
+from analysis.convert.registry import Interrupt
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
 from analysis.errors import BadOptions, NodeFailed
@@ -22,13 +24,20 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.sizing import fitting, within_budget
 from analysis.subject.subject import Subject
 
 
-def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: AnalysisOptions) -> Subject:
+def prepare(
+    model: CheckedModel,
+    source: bytes | Path | Batch | None,
+    options: AnalysisOptions,
+    interrupt: Interrupt | None = None,
+) -> Subject:
     """The unchanged model on its batch: converted, its loss chosen, its trunk found.
 
-    Without a batch one is made up; of one sample, where the graph runs with no more.
+    Without a batch one is made up; of one sample, where the graph runs with no more. Of a batch that is too large for
+    budget or memory a part is taken. `interrupt`: what ends the passes of this stage, see `Clock.look`.
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
@@ -38,10 +47,12 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
     trainable = frozenset(converted.initializers)
     heads = find_heads(model, read.sources, trainable)
     names = [head.value for head in heads]
-    if batch is None:
-        batch, logits = _made_up(model, converted, names, options)
-    else:
-        logits = _evaluate(converted, batch, names)
+    with converted.interrupted_by(interrupt):
+        if batch is None:
+            batch, logits = _made_up(model, converted, names, options)
+        else:
+            batch = fitting(batch, model, converted, options)
+            logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
     objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
     return _subject(read, converted, objective, batch, trained=trained)
@@ -52,12 +63,15 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     freeze = [name for name in baseline.converted.frozen if name in model.weights]
     read = read_graph(model, train=options.train, freeze=freeze)
     converted = translate(read).to(baseline.device)
+    converted.interrupt = baseline.converted.interrupt
     return _subject(read, converted, baseline.objective, baseline.batch, trained=baseline.trained)
 
 
 def in_float64(subject: Subject) -> Subject:
     """The same with twice the digits."""
-    return replace(subject, converted=translate(subject.survey, torch.float64).to(subject.device))
+    converted = translate(subject.survey, torch.float64).to(subject.device)
+    converted.interrupt = subject.converted.interrupt
+    return replace(subject, converted=converted)
 
 
 def _subject(
@@ -83,12 +97,15 @@ def _made_up(
 ) -> tuple[Batch, dict[str, Array]]:
     """A synthetic batch the graph can run on, and the values of its heads."""
     batch = synthesize_batch(model, options.batch_size, options.seed)
+    batch = fitting(batch, model, converted, options)
     try:
-        return batch, _evaluate(converted, batch, names)
+        return batch, within_budget(partial(_evaluate, converted, batch, names), options)
     except NodeFailed:
         single = synthesize_batch(model, 1, options.seed)
         note = f"the graph does not run with {options.batch_size} samples, so one was made up"
-        return replace(single, notes=(*single.notes, note)), _evaluate(converted, single, names)
+        return replace(single, notes=(*single.notes, note)), within_budget(
+            partial(_evaluate, converted, single, names), options
+        )
 
 
 def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]) -> dict[str, Array]:
