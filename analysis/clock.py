@@ -1,4 +1,8 @@
-"""Time: how long each stage took, how far the analysis is, and what the budget leaves undone."""
+"""Time: how long each stage took, how far the analysis is, and what the budget leaves undone.
+
+The budget is processor time, of all threads of this process: on a loaded machine an analysis gets as far as on an idle
+one. What each stage took, in the report, is time by the clock on the wall, waiting included.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +11,8 @@ from typing import Final, TypeVar
 
 BUDGET_REACHED: Final = "budget_seconds reached"
 """Why something is left out of a report that was cut."""
+LOOK_EVERY: Final = 0.005
+"""Seconds by the wall between two looks at the processor's clock, which costs as much as a small operator."""
 Result = TypeVar("Result")
 Progress = Callable[[str, float], None]
 """(stage, fraction done of the whole)."""
@@ -22,7 +28,8 @@ class Clock:
     def __init__(self, budget_seconds: float, progress: Progress | None) -> None:
         """Start."""
         self._start = time.monotonic()
-        self._deadline = self._start + budget_seconds
+        self._deadline = time.process_time() + budget_seconds
+        self._next_look = 0.0
         self._progress = progress
         self._fraction = 0.0
         self.seconds: dict[str, float] = {}
@@ -52,15 +59,25 @@ class Clock:
 
     def allows(self, what: str) -> bool:
         """Whether there is budget left to start this; otherwise it is noted as left out."""
-        if time.monotonic() < self._deadline:
+        if not self._is_over:
             return True
         self.leave_out(what, BUDGET_REACHED)
         return False
 
     def check(self) -> None:
         """Raises OutOfTime; for those who compute for long and can stop at any step."""
-        if time.monotonic() >= self._deadline:
+        if self._is_over:
             raise OutOfTime
+
+    def look(self) -> bool:
+        """The same for those who ask after every operator: whether it is time for a look, and OutOfTime from it."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        if self._is_over:
+            raise OutOfTime
+        self._next_look = now + LOOK_EVERY
+        return True
 
     def finished(self, what: str, work: Callable[[], Result]) -> Result | None:
         """What the work gives; None, and noted as left out, where the budget ended in the middle of it."""
@@ -73,6 +90,10 @@ class Clock:
     def leave_out(self, what: str, why: str) -> None:
         """Note something that is not done."""
         self.left_out.append((what, why))
+
+    @property
+    def _is_over(self) -> bool:
+        return time.process_time() >= self._deadline
 
     @property
     def cut(self) -> bool:

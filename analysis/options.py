@@ -62,7 +62,8 @@ class AnalysisOptions(BaseModel):
     effort: Effort = Effort.STANDARD
     """quick: statistics of one batch. standard: also the training probe. thorough: more seeds, longer probes."""
     budget_seconds: float = Field(default=120.0, ge=1.0, le=86_400.0)
-    """Wall-clock seconds after which no further measurement starts; what was left out is listed in the report."""
+    """Seconds of processor time, all threads together, that the analysis may take: what is running then is stopped, and
+    what was left out is listed in the report. Of a batch too large for it a part is measured, which is said."""
     device: Device = Device.CPU
     """Where torch computes: cpu, cuda, or auto (CUDA is written for but untested: no such machine here)."""
     loss: LossName = LossName.AUTOMATIC

@@ -44,11 +44,11 @@ def analyze(
     with clock.stage("check", 0.05):
         checked = model if isinstance(model, CheckedModel) else check_model(model)
     with clock.stage("convert", 0.1):
-        subject = prepare(checked, batch, options)
+        subject = prepare(checked, batch, options, clock.look)
     with clock.stage("parity", 0.15):
         parity = check_parity(subject)
     with clock.stage("measure", 0.2):
-        subject, unprobed = examine(subject, parity, options)
+        subject, unprobed = examine(subject, parity, options, clock)
     experiment = Experiment(subject, unprobed, options, clock)
     with clock.stage("probe", 0.35):
         baseline = experiment.probe_baseline()

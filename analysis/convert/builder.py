@@ -101,7 +101,7 @@ class Builder:
         touched = [(*draft.reads, *draft.writes) for draft in drafts.values()]
         kept = frozenset(self.slots[name] for name in outputs if name in self.slots)
         dead = last_reads(touched, temporary, kept)
-        return Program.of([draft.step(last) for draft, last in zip(drafts.values(), dead, strict=True)])
+        return Program.of([draft.step(last) for draft, last in zip(drafts.values(), dead, strict=True)], self.mode)
 
     def _fuse(self, drafts: "dict[int, _Draft]", fusion: Fusion) -> None:
         """Put one operator where the last of several nodes ran; those stay for whoever looks between."""

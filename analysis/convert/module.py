@@ -9,7 +9,7 @@ from torch import nn
 
 from analysis.convert.builder import Builder
 from analysis.convert.program import Program, Slots, Step, Watcher, is_composite
-from analysis.convert.registry import StateWatcher
+from analysis.convert.registry import Interrupt, StateWatcher
 from analysis.convert.tensors import TrainableWeights, half_outputs, rounded_to, widened_to
 
 
@@ -103,6 +103,24 @@ class DifferentiableModel(nn.Module):
             yield
         finally:
             self._mode.watch_states = None
+
+    @property
+    def interrupt(self) -> Interrupt | None:
+        """Asked after every operator, in bodies of loops too, and between gradients: what it raises ends the run."""
+        return self._mode.interrupt
+
+    @interrupt.setter
+    def interrupt(self, interrupt: Interrupt | None) -> None:
+        self._mode.interrupt = interrupt
+
+    @contextmanager
+    def interrupted_by(self, interrupt: Interrupt | None) -> Iterator[None]:
+        """Inside: another one is asked, or nobody."""
+        before, self._mode.interrupt = self._mode.interrupt, interrupt
+        try:
+            yield
+        finally:
+            self._mode.interrupt = before
 
     def set_constant(self, name: str, value: torch.Tensor) -> None:
         """Overwrite a frozen floating-point initialiser, such as a running statistic."""

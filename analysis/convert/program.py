@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import torch
 
+from analysis.clock import OutOfTime
+from analysis.convert.registry import Interrupt, RunMode
 from analysis.errors import AnalysisError, LimitExceeded, NodeFailed
 
 Slots = list[Any]
@@ -46,27 +48,30 @@ class Program:
     steps: tuple[Step, ...]
     plan: tuple[tuple[Action, tuple[int, ...]], ...]
     """The two parts of a step that running needs."""
+    mode: RunMode
 
     @classmethod
-    def of(cls, steps: Sequence[Step]) -> "Program":
-        """Lay out the plan."""
-        return cls(tuple(steps), tuple((step.action, step.dead) for step in steps))
+    def of(cls, steps: Sequence[Step], mode: RunMode | None = None) -> "Program":
+        """Lay out the plan. `mode`: whom to ask after every step whether to go on."""
+        return cls(tuple(steps), tuple((step.action, step.dead) for step in steps), mode or RunMode())
 
     def run(self, slots: Slots) -> None:
         """Fill the slots.
 
-        Raises NodeFailed naming the node where torch refuses, LimitExceeded where memory ends.
+        Raises NodeFailed naming the node where torch refuses, LimitExceeded where memory ends, and what interrupts.
         """
-        at = 0
+        at, interrupt = 0, self.mode.interrupt
         try:
-            for at, (action, dead) in enumerate(self.plan):  # noqa: B007 - the handler names the node
+            for at, (action, dead) in enumerate(self.plan):
                 action(slots)
+                if interrupt is not None and interrupt():
+                    _ask_on_the_way_back(slots, self.steps[at], interrupt)
                 for slot in dead:
                     slots[slot] = None
         except NodeFailed as error:
             error.path = (at, *error.path)
             raise
-        except AnalysisError:
+        except (AnalysisError, OutOfTime):
             raise
         except Exception as error:
             raise self._explain(at, error) from error
@@ -76,7 +81,7 @@ class Program:
 
         Watchers see tensors; a sequence of them, or an optional without a value, is shown to nobody.
         """
-        at = 0
+        at, interrupt = 0, self.mode.interrupt
         try:
             for at, step in enumerate(self.steps):  # noqa: B007 - the handler names the node
                 watched = any(slot in watchers for part in step.parts[:-1] for slot in part.writes)
@@ -89,12 +94,14 @@ class Program:
                                 slots[slot] = changed
                     for slot in each.dead:
                         slots[slot] = None
+                if interrupt is not None and interrupt():
+                    _ask_on_the_way_back(slots, step, interrupt)
                 for slot in step.dead:
                     slots[slot] = None
         except NodeFailed as error:
             error.path = (at, *error.path)
             raise
-        except AnalysisError:
+        except (AnalysisError, OutOfTime):
             raise
         except Exception as error:
             raise self._explain(at, error) from error
@@ -110,6 +117,18 @@ class Program:
         failed = NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
         failed.path = (at,)
         return failed
+
+
+def _ask_on_the_way_back(slots: Slots, step: Step, interrupt: Interrupt) -> None:
+    """Where the way up took time, so will the way back: ask when the gradient has come down to this step."""
+
+    def on_gradient(_: torch.Tensor) -> None:
+        interrupt()
+
+    for slot in step.writes:
+        value = slots[slot]
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            value.register_hook(on_gradient)
 
 
 @dataclass(frozen=True, slots=True)

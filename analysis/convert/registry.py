@@ -51,6 +51,9 @@ class Kind(Enum):
 StateWatcher = Callable[[str, int, int, Sequence[Tensor]], None]
 """(node, chain, step in the order of time, states of the chain after that step)."""
 
+Interrupt = Callable[[], bool]
+"""Whether time has passed since it was asked last; raises to end the run."""
+
 
 class RunMode:
     """How the module runs: one mutable object, shared by all steps of a program."""
@@ -60,6 +63,8 @@ class RunMode:
         self.training = False
         self.watch_states: StateWatcher | None = None
         """Shown the states that recurrent operators and loops carry, step by step."""
+        self.interrupt: Interrupt | None = None
+        """Asked after every operator, and between gradients where operators take long."""
 
 
 @dataclass(frozen=True, slots=True)

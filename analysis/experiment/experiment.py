@@ -1,6 +1,7 @@
 """The variants of one analysis over shared structures, in the order they are worth their time."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from analysis.clock import Clock
 from analysis.experiment.cells import Cells, Measured, describe_cell
@@ -16,7 +17,7 @@ from analysis.training.trainer import Trainer, labels_are_readable
 
 
 class Experiment:
-    """Structures converted once, cells measured on them, treatments proven."""
+    """Structures converted once, cells measured on them, treatments proven; each pass ends where the budget does."""
 
     def __init__(self, subject: Subject, measurement: Measurement, options: AnalysisOptions, clock: Clock) -> None:
         """The unchanged model is the first structure and the first cell. Raises BadOptions (variants, without)."""
@@ -30,6 +31,7 @@ class Experiment:
         self.trainer = Trainer(subject, options, clock, holds_out=labels_are_readable(measurement))
         self.proving = Proving(self.measuring, self.trainer, clock)
         self._plan = make_plan(measurement, options)
+        subject.converted.interrupt = clock.look  # and that of every variant made from it
 
     def probe_baseline(self) -> Measurement:
         """Train the unchanged model, as far as effort, budget and targets allow."""
@@ -48,8 +50,10 @@ class Experiment:
         wanted = [cell for cell in self._plan if cures or is_factorial(cell) or cell in asked]
         for done, cell in enumerate(wanted):
             self.clock.between("experiment", 0.35, 0.6, done, len(wanted))
-            if self.clock.allows(f"variant {variant_id(cell)}"):
-                self.cells.put(self.measuring.run(cell))
+            if self.clock.allows(what := f"variant {variant_id(cell)}"):
+                measured = self.clock.finished(what, partial(self.measuring.run, cell))
+                if measured is not None:
+                    self.cells.put(measured)
 
     @property
     def baseline(self) -> Measurement:

@@ -96,7 +96,7 @@ def _file_of(cells: Cells, name: str) -> str | None:
 def to_proto(subject: Subject, recipe: Recipe, metadata: dict[str, str]) -> ModelProto:
     """The model of a recipe, drawn with the seed in its metadata."""
     weights: dict[str, Array] = dict(subject.model.weights)
-    with drawn(subject, recipe, int(metadata["seed"])):
+    with subject.converted.interrupted_by(None), drawn(subject, recipe, int(metadata["seed"])):
         for name in recipe.draws:
             weights[name] = subject.converted.initializers[name].detach().cpu().numpy().astype(weights[name].dtype)
         for name, value in batch_statistics(subject, recipe.sites).items():

@@ -73,6 +73,8 @@ def _observe_in_training(subject: Subject, watchers: "dict[str, list[Watcher]]")
     if watchers:
         inputs, _ = subject.tensors()
         subject.converted.train(True)  # noqa: FBT003 - torch's signature
-        with torch.no_grad():
-            subject.converted.observe(inputs, watchers)
-        subject.converted.train(False)  # noqa: FBT003 - torch's signature
+        try:
+            with torch.no_grad():
+                subject.converted.observe(inputs, watchers)
+        finally:
+            subject.converted.train(False)  # noqa: FBT003 - torch's signature

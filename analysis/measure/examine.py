@@ -5,12 +5,14 @@ smooth the gradient is in the input.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
 
+from analysis.clock import BUDGET_REACHED, Clock
 from analysis.facts import Confidence, LayerStats, Measurement, Parity, ParityStatus
 from analysis.measure.passes import cotangent, cotangent_seeds, measure
 from analysis.measure.per_sample import measure_sample_gradients
@@ -25,25 +27,49 @@ SHATTER_STEP: Final = 0.1
 """Of the standard deviation of the input."""
 
 
-def examine(subject: Subject, parity: Parity, options: AnalysisOptions) -> tuple[Subject, Measurement]:
-    """The unchanged model: both passes, in float64 where float32 runs out; the subject goes on at that precision."""
-    thorough = options.effort is Effort.THOROUGH
+def examine(
+    subject: Subject, parity: Parity, options: AnalysisOptions, clock: Clock | None = None
+) -> tuple[Subject, Measurement]:
+    """The unchanged model: both passes, in float64 where float32 runs out; the subject goes on at that precision.
+
+    The first measurement is never cut, as there is no report without it (its batch was chosen to fit, see
+    `analysis.subject.sizing`); what comes after it ends with the budget of the clock.
+    """
+    clock, thorough = clock or Clock(math.inf, None), options.effort is Effort.THOROUGH
     seeds = cotangent_seeds(options)
-    measurement = measure(subject, cotangents=seeds, learning_rate=options.learning_rate, ranked=thorough)
-    if _needs_float64(measurement):
-        subject = in_float64(subject)
-        measurement = measure(subject, cotangents=seeds, learning_rate=options.learning_rate, ranked=thorough)
+    measured = partial(measure, cotangents=seeds, learning_rate=options.learning_rate, ranked=thorough)
+    measurement = measured(subject)
+    with subject.converted.interrupted_by(clock.look):
+        subject, measurement = _in_range(subject, measurement, measured, clock)
     if parity.status is ParityStatus.UNAVAILABLE:
         reasons = (*measurement.cap_reasons, parity.detail)
         measurement = replace(measurement, confidence_cap=Confidence.MEDIUM, cap_reasons=reasons)
-    measurement = _examined_closely(subject, measurement, seeds[0]) if thorough else _with_absent(measurement)
+    with subject.converted.interrupted_by(clock.look):
+        measurement = (
+            _examined_closely(subject, measurement, seeds[0], clock) if thorough else _with_absent(measurement)
+        )
     return subject, replace(measurement, parity=parity)
 
 
-def _examined_closely(subject: Subject, measurement: Measurement, seed: int) -> Measurement:
+def _in_range(
+    subject: Subject, measurement: Measurement, measured: Callable[[Subject], Measurement], clock: Clock
+) -> tuple[Subject, Measurement]:
+    """Both in float64, where gradients fall out of float32's range and the budget lasts."""
+    if not _needs_float64(measurement):
+        return subject, measurement
+    double = in_float64(subject)
+    again = clock.finished("measurement in float64", partial(measured, double))
+    return (subject, measurement) if again is None else (double, again)
+
+
+def _examined_closely(subject: Subject, measurement: Measurement, seed: int, clock: Clock) -> Measurement:
     """With what takes passes of its own: gradients of single samples, and how smooth they are in the input."""
-    agreement = measure_sample_gradients(subject, batch_statistics=measurement.batch_statistics)
-    smoothness = shatter_cosine(subject, batch_statistics=measurement.batch_statistics, seed=seed)
+    batch_statistics = measurement.batch_statistics
+    agree = partial(measure_sample_gradients, subject, batch_statistics=batch_statistics)
+    agreement = clock.finished("gradients of single samples", agree) or BUDGET_REACHED
+    smooth = partial(shatter_cosine, subject, batch_statistics=batch_statistics, seed=seed)
+    found = clock.finished("smoothness of the gradient in the input", smooth)
+    smoothness = BUDGET_REACHED if found is None else found
     absent = {
         **({"sample_gradients": agreement} if isinstance(agreement, str) else {}),
         **({"shatter_cosine": smoothness} if isinstance(smoothness, str) else {}),

@@ -34,6 +34,8 @@ STEPWISE: Final = RECURRENT | {"Loop", "Scan"}
 FEWEST_POINTS: Final = 3
 MOST_POINTS: Final = 500
 """Layers between which slopes are taken."""
+MOST_DIRECTIONS: Final = 1024
+"""Samples, or features, along which the spread of the inputs is looked at."""
 
 
 def measure_flow(
@@ -211,9 +213,23 @@ def _nonlinearity(forward: Forward, by_cotangent: Sequence[Backward], samples: i
     for each in by_cotangent:
         gradient = _by_sample(each.entry[0], samples) if each.entry else None
         if gradient is not None:
-            moved = float((gradient @ (x - x.mean(0)).T).var(1, correction=0).mean())
+            moved = float(_spread_along(gradient, x).mean())
             coefficients.append(unit * math.sqrt(f.shape[1] * moved / spread))
     return tuple(coefficients)
+
+
+def _spread_along(directions: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """g' Cov_x g for each row g of the directions [M, F], with the samples x [N, F] -> [M].
+
+    With many samples by the covariance of their features; where there are many of both, along some of the samples,
+    drawn at random: the work grows in proportion to the samples.
+    """
+    centred = x - x.mean(0)
+    if len(x) > MOST_DIRECTIONS >= x.shape[1]:
+        return ((directions @ (centred.T @ centred / len(x))) * directions).sum(1)
+    if len(x) > MOST_DIRECTIONS:
+        centred = centred[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:MOST_DIRECTIONS]]
+    return (directions @ centred.T).var(1, correction=0)
 
 
 def _by_sample(value: torch.Tensor, samples: int) -> torch.Tensor | None:

@@ -32,6 +32,9 @@ PEAK_SHARE: Final = 0.01
 """Of the peak: what the loss still reaches."""
 PERMUTATIONS: Final = 40
 FEWEST_SAMPLES: Final = 16
+MOST_SAMPLES: Final = 2048
+"""Samples in which the informative steps are looked for, drawn at random: they show what tells classes apart, and
+a linear reader costs the cube of their number."""
 NO_LABELS: Final = "needs uploaded class labels, one a sample"
 FEW: Final = f"needs at least {FEWEST_SAMPLES} samples"
 NOT_INFORMATIVE: Final = "no step of the input tells the classes apart better than it does for permuted labels"
@@ -183,6 +186,9 @@ def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
         return _Memory(absent={"memory_decades": reason})
     assert labels is not None
     assert entering is not None
+    if len(labels) > MOST_SAMPLES:
+        rows = np.random.default_rng(3).permutation(len(labels))[:MOST_SAMPLES]
+        entering, labels = entering[:, rows], labels[rows]
     shares = informative_steps(entering, labels)
     if not shares:
         return _Memory(absent={"memory_decades": NOT_INFORMATIVE})

@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from analysis.batch import Batch, load_batch
+from analysis.clock import OutOfTime
 from analysis.convert import DifferentiableModel
+from analysis.convert.registry import Interrupt
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
 from analysis.errors import BadOptions
@@ -21,14 +24,21 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.sizing import fitting, too_slow, within_budget
 from analysis.subject.subject import Subject
 from analysis.synthesis.synthesize import synthesize_batch
 
 
-def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: AnalysisOptions) -> Subject:
+def prepare(
+    model: CheckedModel,
+    source: bytes | Path | Batch | None,
+    options: AnalysisOptions,
+    interrupt: Interrupt | None = None,
+) -> Subject:
     """The unchanged model on its batch: converted, its loss chosen, its trunk found.
 
-    Without a batch one is made up that the graph runs on.
+    Without a batch one is made up that the graph runs on. Of a batch that is too large for budget or memory a part is
+    taken. `interrupt`: what ends the passes of this stage, see `Clock.look`.
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
@@ -38,9 +48,13 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
     trainable = frozenset(converted.initializers)
     heads = find_heads(model, read.sources, trainable)
     names = [head.value for head in heads]
-    if batch is None:
-        batch = synthesize_batch(model, converted, options.batch_size, options.seed)
-    logits = _evaluate(converted, batch, names)
+
+    def fit(batch: Batch) -> Batch:
+        return fitting(batch, model, converted, options)
+
+    with converted.interrupted_by(interrupt):
+        batch = _made_up(model, converted, options, fit) if batch is None else fit(batch)
+        logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
     objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
     return _subject(read, converted, objective, batch, trained=trained)
@@ -51,12 +65,15 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     freeze = [name for name in baseline.converted.frozen if name in model.weights]
     read = read_graph(model, train=options.train, freeze=freeze)
     converted = translate(read).to(baseline.device)
+    converted.interrupt = baseline.converted.interrupt
     return _subject(read, converted, baseline.objective, baseline.batch, trained=baseline.trained)
 
 
 def in_float64(subject: Subject) -> Subject:
     """The same with twice the digits."""
-    return replace(subject, converted=translate(subject.survey, torch.float64).to(subject.device))
+    converted = translate(subject.survey, torch.float64).to(subject.device)
+    converted.interrupt = subject.converted.interrupt
+    return replace(subject, converted=converted)
 
 
 def _subject(
@@ -75,6 +92,16 @@ def _trunk_end(read: Survey, trunk: Trunk, objective: Objective) -> str | None:
         return last_layer_output(trunk, read.layers)
     closed = closed_head(read.model.weights, read.model, read.sources, read.layers, objective.head, objective.unit)
     return None if closed is None else closed.entering
+
+
+def _made_up(
+    model: CheckedModel, converted: DifferentiableModel, options: AnalysisOptions, fit: Callable[[Batch], Batch]
+) -> Batch:
+    """A batch that the graph runs on. Raises BadOptions where finding one takes all of the budget."""
+    try:
+        return synthesize_batch(model, converted, options.batch_size, options.seed, fit)
+    except OutOfTime as error:
+        raise too_slow(options) from error
 
 
 def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -25,17 +25,23 @@ from analysis.synthesis.trial import Outcome, Trials
 LARGEST_LENGTH: Final = 4096
 
 
-def synthesize_batch(model: CheckedModel, converted: DifferentiableModel, size: int, seed: int) -> Batch:
+def _whole(batch: Batch) -> Batch:
+    return batch
+
+
+def synthesize_batch(
+    model: CheckedModel, converted: DifferentiableModel, size: int, seed: int, fit: Callable[[Batch], Batch] = _whole
+) -> Batch:
     """A batch of `size` samples (of fewer, where the graph runs with no more), seeded and marked as made up.
 
-    Raises NodeFailed where no sizes and ids were found with which the graph runs, BadBatch for an input that holds no
-    numbers.
+    `fit` takes the part of a batch that can be measured, and only that is run. Raises NodeFailed where no sizes and
+    ids were found with which the graph runs, BadBatch for an input that holds no numbers, and what `fit` raises.
     """
     search_ = _Search(model, converted, seed)
     sizes = search_.sizes()
     search_.lengths(sizes)
     search_.ids(sizes)
-    return search_.batch(sizes, size)
+    return search_.batch(sizes, size, fit)
 
 
 def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
@@ -97,16 +103,17 @@ class _Search:
 
             self._feeds[name] = spread(feed, tables_of(self._model, feed.spec), attempt)
 
-    def batch(self, sizes: Sizes, size: int) -> Batch:
+    def batch(self, sizes: Sizes, size: int, fit: Callable[[Batch], Batch]) -> Batch:
         """With as many samples as wanted, or with which the graph runs; axes of size 1 may count samples, too."""
         counts = [size, *(count for count in SAMPLE_COUNTS if count != size)] if self._is_open() else [size]
         alike = [name for name in open_axes(list(self._feeds.values())) if sizes[name] == 1]
         outcome = None
         for count, together in itertools.product(counts, [(), alike] if alike else [()]):
             inputs = self._inputs({**sizes, SAMPLES: count, **dict.fromkeys(together, count)})
-            outcome = self._trials.run(inputs)
+            batch = fit(self._named(inputs, "" if count == size else _fewer(size, count)))
+            outcome = self._trials.run(batch.inputs)
             if outcome.ran:
-                return self._named(inputs, "" if count == size else _fewer(size, count))
+                return batch
             if self._trials.exhausted:
                 break
         assert outcome is not None

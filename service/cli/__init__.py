@@ -2,6 +2,7 @@
 
 import typer
 
+from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
 from service.cli.interventions import interventions
@@ -15,8 +16,5 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-app.command()(analyze)
-app.command()(compare)
-app.command()(interventions)
-app.command()(rules)
-app.command()(serve)
+for command in (analyze, compare, interventions, rules, serve):
+    app.command()(telling_bugs(command))

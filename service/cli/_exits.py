@@ -13,3 +13,5 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """The click library's own code for wrong usage, too."""
     SERVICE_ERROR = 3
+    BUG = 4
+    """An exception that nobody expected: neither the files nor the service are at fault."""

@@ -1,7 +1,7 @@
 """`gradient-health analyze`: one analysis, here or on a server.
 
 Exit codes: 0 healthy, 1 findings at or over --fail-on (with --baseline: new or worsened ones), 2 bad input, 3 service
-error.
+error, 4 a bug of this program.
 """
 
 import sys

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from analysis.clock import Clock
+from analysis.clock import LOOK_EVERY, Clock, OutOfTime
 
 
 def test_stages_are_timed_and_reported_and_never_go_back() -> None:
@@ -37,3 +37,38 @@ def test_a_budget_that_is_spent_allows_nothing_and_notes_what_was_left_out() -> 
     assert open_clock.allows("everything")
     open_clock.leave_out("probes", "effort is quick")
     assert not open_clock.cut
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Both clocks, set by hand."""
+    now = {"processor": 1000.0, "wall": 5.0}
+    monkeypatch.setattr(time, "process_time", lambda: now["processor"])
+    monkeypatch.setattr(time, "monotonic", lambda: now["wall"])
+    return now
+
+
+def test_waiting_for_the_processor_costs_nothing_of_the_budget(times: dict[str, float]) -> None:
+    clock = Clock(60.0, None)
+    times["wall"] += 3600.0
+    assert clock.allows("the rest")
+    clock.check()
+    times["processor"] += 60.0
+    assert not clock.allows("the rest")
+    with pytest.raises(OutOfTime):
+        clock.check()
+    assert clock.total()["total"] == 3600.0
+
+
+def test_who_asks_all_the_time_is_told_when_time_has_passed_and_when_it_is_over(times: dict[str, float]) -> None:
+    clock = Clock(1.0, None)
+    assert clock.look()
+    assert not clock.look()
+    times["wall"] += LOOK_EVERY
+    assert clock.look()
+    assert not clock.look()
+    times["wall"] += LOOK_EVERY
+    times["processor"] += 1.0
+    for _ in range(2):
+        with pytest.raises(OutOfTime):
+            clock.look()

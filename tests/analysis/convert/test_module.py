@@ -3,6 +3,7 @@ import pytest
 import torch
 from onnx import ModelProto, helper, numpy_helper
 
+from analysis.clock import OutOfTime
 from analysis.convert import DifferentiableModel
 from tests.analysis.convert.conversion import (
     RANDOM,
@@ -204,3 +205,62 @@ def test_layers_and_frozen_weights_are_told() -> None:
     module = converted(made)
     assert [(layer.op, sorted(layer.parameters)) for layer in module.layers] == [("Gemm", ["bias", "weight"])]
     assert module.frozen == {"d": "constant operand of Div", "n": "unused"}
+
+
+# ------------------------------------------------------------------ interruption
+
+
+class Interruption:
+    """Says that time has passed each time it is asked; raises when it was asked so many times."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self.asked, self.most = 0, most
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        if self.asked > self.most:
+            raise OutOfTime
+        return True
+
+
+def three_steps() -> DifferentiableModel:
+    return converted(proto("h = MatMul(x, w) r = Tanh(h) y = MatMul(r, v)", w=floats(4, 4), v=floats(4, 4)))
+
+
+def test_between_gradients_it_is_asked_again_where_the_way_up_took_time() -> None:
+    module, interruption = three_steps(), Interruption()
+    module.interrupt = interruption
+    (y,) = module(torch.from_numpy(floats(2, 4)))
+    assert interruption.asked == 3
+    y.sum().backward()
+    assert interruption.asked == 6
+
+
+def test_a_backward_pass_is_ended_in_its_middle_with_what_was_raised() -> None:
+    module, interruption = three_steps(), Interruption(most=4)
+    module.interrupt = interruption
+    (y,) = module(torch.from_numpy(floats(2, 4)))
+    with pytest.raises(OutOfTime):
+        y.sum().backward()
+    assert module.initializers["v"].grad is not None
+    assert module.initializers["w"].grad is None
+
+
+def test_where_no_time_has_passed_gradients_are_left_alone() -> None:
+    module, asked = three_steps(), list[int]()
+    module.interrupt = lambda: bool(asked.append(1))
+    module(torch.from_numpy(floats(2, 4)))[0].sum().backward()
+    assert len(asked) == 3
+
+
+def test_the_trips_of_a_loop_are_asked_about_one_by_one_and_the_former_way_returns() -> None:
+    module, x, before_the_loop = cast(), torch.from_numpy(floats(2, 4)), 3
+    whole, part = Interruption(), Interruption(most=before_the_loop + 1)
+    with module.interrupted_by(whole):
+        module(x)
+    assert whole.asked > before_the_loop + 1 + 2 * 3
+    with module.interrupted_by(part), pytest.raises(OutOfTime):
+        module(x)
+    assert module.interrupt is None
+    module(x)
+    assert part.asked == before_the_loop + 2

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper, parser
 
+from analysis.clock import OutOfTime
 from analysis.convert import DifferentiableModel, convert
 from analysis.convert.program import NOTHING, Action, BodyProgram, Call, Program, Slots, Step, host_integers, last_reads
+from analysis.convert.registry import RunMode
 from analysis.errors import BadBatch, LimitExceeded, NodeFailed
 from analysis.model import check_model
 
@@ -121,6 +123,25 @@ def test_a_refusal_from_inside_passes_as_it_is(run: Callable[[Program, Slots], N
 def test_an_interruption_is_no_failure_of_the_node(run: Callable[[Program, Slots], None]) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(Program.of([step(fail(KeyboardInterrupt()))]), [None])
+
+
+@both
+def test_who_may_interrupt_is_asked_after_every_step_and_is_no_failure_of_one(
+    run: Callable[[Program, Slots], None],
+) -> None:
+    mode, asked = RunMode(), list[Slots]()
+    slots: Slots = [None] * 4
+
+    def interrupt() -> bool:
+        asked.append(slots.copy())
+        if len(asked) == 2:
+            raise OutOfTime
+        return False
+
+    mode.interrupt = interrupt
+    with pytest.raises(OutOfTime):
+        run(Program.of([step(put(1, "a")), step(put(2, "b")), step(put(3, "c"))], mode), slots)
+    assert asked == [[None, "a", None, None], [None, "a", "b", None]]
 
 
 # ------------------------------------------------------------------ watching

@@ -1,5 +1,12 @@
-from analysis.clock import Clock
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from analysis.clock import BUDGET_REACHED, Clock, OutOfTime
+from analysis.experiment.cells import Measured
 from analysis.facts import Status
+from analysis.interventions.variants import Cell, variant_id
 from analysis.options import AnalysisOptions
 from tests.analysis.experiment.experiments import experiment
 from tests.gallery import mlp, xavier
@@ -22,6 +29,49 @@ def test_a_spent_budget_leaves_cells_out_and_says_so() -> None:
     assert cells.proving.prove(["he"]) == []
     assert cells.clock.cut
     assert ("variant he", "budget_seconds reached") in cells.clock.left_out
+
+
+def test_a_budget_that_ends_in_the_middle_of_a_pass_leaves_that_variant_out_and_puts_its_weights_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    module = cells.structures.unchanged.converted
+    before = [weight.detach().clone() for weight in module.initializers.values()]
+    passes = cells.measuring.run
+
+    def run(cell: Cell) -> Measured:
+        if variant_id(cell) != "he":
+            return passes(cell)
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "interrupt", ended_after(4))
+            return passes(cell)
+
+    monkeypatch.setattr(type(cells.measuring), "run", lambda _, cell: run(cell))
+    cells.run_plan(cures=False)
+    assert cells.clock.left_out == [("variant he", BUDGET_REACHED), ("variant he+clip", BUDGET_REACHED)]
+    assert cells.cells.keys().isdisjoint({"he", "he+clip"})
+    assert {"xavier", "relu+he"} <= cells.cells.keys()
+    for weight, own in zip(module.initializers.values(), before, strict=True):
+        torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)
+
+
+def ended_after(operators: int) -> Callable[[], bool]:
+    left = iter(range(operators))
+
+    def interrupt() -> bool:
+        if next(left, None) is None:
+            raise OutOfTime
+        return True
+
+    return interrupt
+
+
+def test_every_structure_ends_with_the_budget() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+    structures = [cells.structures.subject_of(each.recipe) for each in cells.cells.values() if each.recipe is not None]
+    assert len({id(each) for each in structures}) > 1
+    assert all(each.converted.interrupt == cells.clock.look for each in structures)
 
 
 def test_quick_effort_trains_nothing() -> None:

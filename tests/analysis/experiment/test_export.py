@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import analysis.experiment.export
+from analysis.clock import OutOfTime
 from analysis.convert import convert
 from analysis.experiment.experiment import Experiment
 from analysis.experiment.export import Destination, export
@@ -212,3 +213,16 @@ def test_without_a_destination_nothing_is_written() -> None:
     assert export(cells.cells, cells.structures, cells.clock, (), None) == {}
     assert Destination.of(None) is None
     assert Destination.of(Path("there")) == Destination(Path("there"), proven_only=False)
+
+
+def test_models_are_written_though_the_budget_ended_in_the_last_training(tmp_path: Path) -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+
+    def ended() -> bool:
+        raise OutOfTime
+
+    for each in cells.cells.values():
+        cells.structures.subject_of(each.recipe).converted.interrupt = ended  # type: ignore[arg-type]
+    written = export(cells.cells, cells.structures, cells.clock, ["batch_norm+he"], Destination(tmp_path))
+    assert "batch_norm+he" in written

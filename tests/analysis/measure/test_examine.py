@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from analysis.clock import BUDGET_REACHED, Clock
 from analysis.facts import Confidence, Measurement, Parity, ParityStatus, Provenance
 from analysis.measure.examine import examine, shatter_cosine
 from analysis.measure.per_sample import BATCH_STATISTICS
@@ -249,3 +250,40 @@ def test_gradients_that_underflow_in_float32_are_measured_in_float64() -> None:
     assert result.flow.decades_rms is not None
     assert -60 < result.flow.decades_rms < -35
     assert all(stats.weight_gradient is not None and stats.weight_gradient.norm > 0 for stats in result.stats)
+
+
+# ------------------------------------------------------------------ when the budget ends
+
+
+def over() -> Clock:
+    return Clock(0.0, None)
+
+
+def test_the_first_measurement_is_made_though_the_budget_is_spent() -> None:
+    chosen = AnalysisOptions(effort="quick")  # type: ignore[arg-type]
+    subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), chosen)
+    clock = over()
+    same, seen = examine(subject, EQUAL, chosen, clock)
+    assert same is subject
+    assert seen == examine(subject, EQUAL, chosen)[1]
+    assert clock.left_out == []
+
+
+def test_a_measurement_in_float64_is_left_out_where_the_budget_ends() -> None:
+    chosen, clock = AnalysisOptions(), over()
+    model = chain(1.0, *[1e-8] * 5, 1.0)
+    batch = npz(x=np.ones((16, 1), np.float32), target=np.arange(16, dtype=np.float32)[:, None])
+    subject, seen = examine(prepare(check_model(model), batch, chosen), EQUAL, chosen, clock)
+    assert subject.precision is torch.float32
+    assert seen.stats[0].weight_gradient is not None
+    assert clock.left_out == [("measurement in float64", BUDGET_REACHED)]
+    assert subject.converted.interrupt is None
+
+
+def test_what_only_effort_thorough_measures_is_left_out_by_name_where_the_budget_ends() -> None:
+    chosen, clock = AnalysisOptions(effort="thorough"), over()  # type: ignore[arg-type]
+    _, seen = examine(prepare(check_model(mlp(3, "Relu", he())), vectors(), chosen), EQUAL, chosen, clock)
+    assert seen.sample_gradients is None
+    assert seen.flow.shatter_cosine is None
+    assert {seen.absent[name] for name in ("sample_gradients", "shatter_cosine")} == {BUDGET_REACHED}
+    assert [why for _, why in clock.left_out] == [BUDGET_REACHED] * 2

@@ -4,11 +4,13 @@ import io
 import math
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from analysis.facts import Flow
 from analysis.measure.flow import leverage_log10, output_unit
@@ -156,6 +158,48 @@ def test_the_coefficient_of_a_square_follows_from_the_moments_of_its_input() -> 
     expected = math.sqrt(np.square(slope).mean() * x.var() / np.square(0.5 * x).var())
     flow = flow_of(model, npz(x=x, target=drawn(128, 1, seed=1)))
     assert flow.nonlinearity_coefficient == pytest.approx(expected, rel=1e-4)
+
+
+def square_of(features: int, samples: int) -> tuple[bytes, bytes, float]:
+    """f = (w x)^2 on its batch, and its coefficient: the slope is 2 w x times w, along which x differs as w x does."""
+    w, x = drawn(features, 1, seed=2), drawn(samples, features)
+    model = written(f"(float[N,{features}] x) => (float[N,1] y)", "h = MatMul(x, W) y = Mul(h, h)", W=w)
+    h = x.astype(np.float64) @ w.astype(np.float64)
+    expected = math.sqrt(np.square(2 * h).mean() * h.var() / np.square(h).var())
+    return model, npz(x=x, target=drawn(samples, 1, seed=1)), expected
+
+
+def test_the_coefficient_of_many_samples_is_exact_where_features_are_few() -> None:
+    model, batch, expected = square_of(features=5, samples=3000)
+    assert flow_of(model, batch).nonlinearity_coefficient == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_coefficient_of_many_samples_with_many_features_is_near() -> None:
+    model, batch, expected = square_of(features=1100, samples=2500)
+    assert flow_of(model, batch).nonlinearity_coefficient == pytest.approx(expected, rel=0.05)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Notes the most elements that any operator returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(each, torch.Tensor):
+                self.elements = max(self.elements, each.numel())
+        return result
+
+
+def test_no_tensor_of_a_measurement_is_larger_than_the_samples_times_the_widest_layer() -> None:
+    samples, width = 5000, 48
+    x = drawn(samples, INPUTS)
+    target = np.arange(samples) % CLASSES
+    subject = subject_of(mlp(3, "Tanh", xavier(), width=width), npz(x=x, target=target))
+    with LargestTensor() as largest:
+        measure(subject, cotangents=SEEDS, ranked=True)
+    assert largest.elements == samples * width
 
 
 def test_a_chaotic_network_has_a_larger_coefficient_than_an_ordered_one() -> None:

@@ -10,7 +10,13 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from analysis.facts import TimeProfile
-from analysis.measure.through_time import NO_LABELS, NOT_INFORMATIVE, informative_steps, measure_through_time
+from analysis.measure.through_time import (
+    MOST_SAMPLES,
+    NO_LABELS,
+    NOT_INFORMATIVE,
+    informative_steps,
+    measure_through_time,
+)
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
@@ -168,6 +174,18 @@ def test_steps_that_vote_on_the_label_are_all_informative(seed: int) -> None:
     x, voters = random.standard_normal((20, 400, 3)), [2, 5, 9, 14, 18]
     labels = (x[voters, :, 0].sum(0) > 0).astype(np.int64)
     assert sorted(informative_steps(x, labels)) == voters
+
+
+def test_of_many_samples_some_are_looked_at_whatever_the_order_they_came_in() -> None:
+    """Classes that take turns: every second sample would be of half of the classes."""
+    random = np.random.default_rng(0)
+    samples = 2 * MOST_SAMPLES
+    x, labels = random.standard_normal((samples, STEPS, 5)).astype(np.float32), np.arange(samples) % 2
+    x[:, 4, 0] += 4 * labels
+    torch.manual_seed(0)
+    (found,) = profiles(Reader(nn.RNN), npz(x=x, target=labels))
+    assert found.informative_step == 4
+    assert found.readable_share == pytest.approx(0.95, abs=0.05)
 
 
 def test_of_several_informative_steps_the_one_that_is_reached_best_counts() -> None:

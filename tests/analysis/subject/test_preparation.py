@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+import analysis.subject.sizing
+from analysis.clock import OutOfTime
 from analysis.errors import BadBatch, BadOptions, NothingToTrain
 from analysis.facts import Provenance
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import in_float64, prepare, variant
+from analysis.subject.sizing import Cost
 from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
 
@@ -27,6 +30,41 @@ def test_a_made_up_batch_has_the_size_that_was_asked_for_and_is_the_same_for_a_s
     assert one.batch.provenance is Provenance.SYNTHETIC
     assert torch.equal(one.tensors()[0][0], same.tensors()[0][0])
     assert not torch.equal(one.tensors()[0][0], other.tensors()[0][0])
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_of_a_batch_that_takes_too_long_a_part_is_measured(*, uploaded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that takes 0.1 s a sample, where 120 s are there for 36 of them."""
+    monkeypatch.setattr(
+        analysis.subject.sizing, "forward_cost", lambda _, inputs: Cost(seconds=0.1 * len(inputs[0]), kept_bytes=0)
+    )
+    options = AnalysisOptions(batch_size=1000)
+    x, target = drawn(1000, INPUTS), np.arange(1000) % CLASSES
+    subject = prepare(check_model(mlp(3, "Relu", he())), npz(x=x, target=target) if uploaded else None, options)
+    assert subject.batch.size == 32
+    assert any(note.startswith("of 1000 samples 32 were measured") for note in subject.batch.notes)
+    (inputs,), targets = subject.tensors()
+    assert targets is not None
+    assert len(inputs) == len(targets) == 32
+    if uploaded:
+        places = [int(np.flatnonzero((x == row).all(1))[0]) for row in inputs.numpy()]
+        assert targets.tolist() == [place % CLASSES for place in places]
+
+
+def test_a_first_pass_that_takes_all_of_the_budget_is_refused() -> None:
+    def ended() -> bool:
+        raise OutOfTime
+
+    with pytest.raises(BadOptions, match="budget_seconds"):
+        prepare(check_model(mlp(3, "Relu", he())), vectors(), OPTIONS, ended)
+
+
+def test_precisions_and_variants_are_interrupted_as_the_unchanged_model_is() -> None:
+    subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), OPTIONS, lambda: False)
+    assert subject.converted.interrupt is None  # only while it was prepared
+    subject.converted.interrupt = interrupt = lambda: False
+    assert in_float64(subject).converted.interrupt is interrupt
+    assert variant(subject, subject.model, OPTIONS).converted.interrupt is interrupt
 
 
 def test_a_graph_that_runs_with_one_sample_only_gets_one() -> None:

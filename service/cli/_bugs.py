@@ -1,0 +1,35 @@
+"""What nobody expected is a bug: said as such, with a way to report it and an exit code of its own."""
+
+import functools
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Final, ParamSpec
+
+import typer
+
+from analysis.version import VERSION
+from service.cli._exits import ExitCode
+
+Arguments = ParamSpec("Arguments")
+REPORT: Final = (
+    "this is a bug of gradient-health, not a fault of your files: please report it with the lines above, "
+    "the command and, if you may, the model"
+)
+
+
+def telling_bugs(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """The command; an exception that it does not know ends with the traceback, that sentence and ExitCode.BUG."""
+
+    @functools.wraps(command)
+    def telling(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
+        try:
+            command(*arguments, **options)
+        except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
+            raise
+        except Exception as error:
+            traceback.print_exception(error, file=sys.stderr)
+            typer.echo(f"error: {type(error).__name__}: {REPORT} (gradient-health {VERSION})", err=True)
+            raise typer.Exit(ExitCode.BUG) from error
+
+    return telling
