@@ -3,7 +3,8 @@
 Place and provenance decide, never values. A literal is what the file holds as a Constant node, or under a name that
 exporters give to tensors made on the spot (zeros, full_like_1, Constant_output_0). Operands of plain arithmetic are
 weak: they are parameters unless something speaks against it. Of a single number, and of operators that rarely hold a
-parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a module path, as frameworks name theirs.
+parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a module path, as frameworks name theirs; or,
+for a number, its place (`analysis.graph.numbers`).
 
     q k' -- Add (c) -- Softmax        c is a mask, unless it is a table with a row for each head, or is looked up
     x ----- Add (c) -- MatMul         c is a parameter: positions that are learnt
@@ -21,6 +22,7 @@ from onnx import NodeProto
 
 from analysis.graph.biases import Biases
 from analysis.graph.families import LOOKUPS, PASSING, walk_back
+from analysis.graph.numbers import PLAIN_NAME, trains_by_place
 from analysis.graph.slots import NO_FLOATS_OUT, data_inputs
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
@@ -43,7 +45,6 @@ STATES: Final = frozenset({"initial_state", "initial_cell"})
 """Made up more often than learnt."""
 MODULE_PATH: Final = re.compile(r"^([A-Za-z_]\w*(\.\w+)+|\d+(\.\w+)*\.[A-Za-z_]\w*)$")
 """A Sequential counts its children: `3.alpha`."""
-PLAIN_NAME: Final = re.compile(r"^[A-Za-z_]\w*$")
 
 
 class Operands:
@@ -69,7 +70,7 @@ class Operands:
             return f"a literal in {use.node.op_type}, written beside the weights"
         weak = self._is_weak(use)
         if self.model.weights[name].ndim == 0 or (weak and self.model.weights[name].size == 1):
-            return "" if self._is_named(name) else f"single number in {use.node.op_type}"
+            return "" if self._is_named(name) or self._is_placed(name, use) else f"single number in {use.node.op_type}"
         if use.node.op_type in CAUTIOUS and not self._is_named(name):
             return f"constant operand of {use.node.op_type}"
         return self._why_no_operand(use) if weak else ""
@@ -120,6 +121,12 @@ class Operands:
         return from_torch and not self.is_operator(made)
 
     # -------------------------------------------------------------- place
+
+    def _is_placed(self, name: str, use: Use) -> bool:
+        """Whether a single number trains by its place; torch names its parameters, so there the name decides."""
+        made_up = self._looks_literal(name) or MADE_UP.search(name) is not None
+        from_torch = self.model.proto.producer_name == "pytorch"
+        return not made_up and not from_torch and trains_by_place(self.model, self.sources, name, use)
 
     def _is_score_table(self, use: Use) -> bool:
         """A table cut or looked up by relative position, or one for each head; a mask is the same for all heads."""

@@ -12,7 +12,7 @@ from typing import Final
 
 import networkx as nx
 
-from analysis.facts import Layer
+from analysis.facts import Layer, is_matrix
 from analysis.graph.families import LOOKUPS
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
@@ -55,7 +55,8 @@ def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], l
     flow = flow.subgraph(nx.ancestors(flow, logits) | {logits}).copy()
     values = _dominators(flow, logits)
     start = _start(model, values, weighted)
-    entry = values[max(values.index(start) - 1, 0)] if start is not None else values[0]
+    first = _start(model, values, weighted | _matrices(sources))
+    entry = values[0] if first is None else values[max(values.index(first) - 1, 0)]
     if start is None or len(values) - values.index(start) < SHORTEST:
         return Trunk(
             values, logits, None, entry, f"fewer than {SHORTEST} tensors lie on every path from weights to logits"
@@ -86,6 +87,11 @@ def _dominators(flow: "nx.DiGraph[str]", logits: str) -> tuple[str, ...]:
 def _weighted_nodes(sources: Sources, layers: Iterable[Layer]) -> set[int]:
     owned = {info.initializer for layer in layers for info in layer.parameters.values()}
     return {id(use.owner) for use in sources.uses if use.initializer in owned and use.role != "other"}
+
+
+def _matrices(sources: Sources) -> set[int]:
+    """Nodes that read a weight matrix, whether it trains or not."""
+    return {id(use.owner) for use in sources.uses if is_matrix(use.role)}
 
 
 def _start(model: CheckedModel, values: tuple[str, ...], weighted: set[int]) -> str | None:
