@@ -25,12 +25,13 @@ Six ReLU layers with a bias of -8: every unit is silent, the loss stays at 1.00 
 ## When it is wrong
 A task can be hard rather than the network sick: labels may be wrong or not follow from the inputs, the input may be
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
-recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than
-a sound network learns by heart in 20 steps: never more than a warning, and a remark where the weights look trained (for
-other targets), where the inputs are equal, or where there are more targets than weights (a label for each pixel). Never
-more than a warning either where the loss was still falling, so that as many steps again would have brought it under the
-limit; where all inputs of the batch are equal; where the budget ends before a recurrent network had its 200 steps; and
-where BatchNormalization works with running statistics that no training has collected.
+recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than a
+sound network learns by heart in 20 steps: never more than a warning, and a remark where the weights look trained (for
+other targets), where the inputs are equal, where they were made up, too, and flow is in the green zone, or where there
+are more targets than weights (a label for each pixel). Never more than a warning either where the loss was still
+falling, so that as many steps again would have brought it under the limit; where all inputs of the batch are equal;
+where the budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with running
+statistics that no training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -45,7 +46,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance, Run
+from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance, Run, Zone
+from analysis.facts.zones import zone
 from analysis.report import Evidence, Severity
 
 FEWEST_POINTS: Final = 3
@@ -87,9 +89,13 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
 
 
 def _is_unlearnable(measurement: Measurement) -> bool:
-    """Whether made-up targets ask for what no network of this size, or none that was trained for others, can do."""
+    """Whether made-up targets ask for what no network of this size, or none that was trained for others, can do.
+
+    Nor do labels that have nothing to do with made-up inputs, where flow shows nothing.
+    """
+    noise = measurement.batch.provenance is Provenance.SYNTHETIC and zone(measurement.flow) is Zone.GREEN
     weights = sum(math.prod(info.shape) for layer in measurement.layers for info in layer.parameters.values())
-    return measurement.trained or measurement.batch.constant_inputs or measurement.loss.target_count > weights
+    return noise or measurement.trained or measurement.batch.constant_inputs or measurement.loss.target_count > weights
 
 
 def is_still_falling(probe: Probe, threshold: float) -> bool:
