@@ -21,6 +21,9 @@ Slots = list[Any]
 """Tensors, host integers, sequences; None where a value is absent."""
 Action = Callable[[Slots], None]
 Watcher = Callable[[torch.Tensor], torch.Tensor | None]
+CHECK_INPUTS: Final = "check the inputs against the shapes that this node expects"
+"""Where nothing more is known; who knows the batch says more."""
+MEMORY_RAN_OUT: Final = "memory ran out"
 NOTHING: Final = 0
 """The slot that always holds None: an omitted input."""
 
@@ -105,10 +108,9 @@ class Program:
         where = f"{step.node} ({step.operator})"
         reason = " ".join(str(error).split())[:300]
         if isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason:
-            return LimitExceeded("memory ran out", where=where, hint="send a smaller batch")
+            return LimitExceeded(MEMORY_RAN_OUT, where=where, hint="send a smaller batch")
         suspect = next((each.note for each in self.steps[: at + 1] if each.note), "")
-        hint = suspect or "check the batch against the shapes the model expects"
-        return NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
+        return NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=suspect or CHECK_INPUTS)
 
 
 def _ask_on_the_way_back(slots: Slots, step: Step, interrupt: Interrupt) -> None:

@@ -24,6 +24,7 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.refusal import telling_of_batch
 from analysis.subject.sizing import fitting, within_budget
 from analysis.subject.subject import Subject
 
@@ -47,7 +48,7 @@ def prepare(
     trainable = frozenset(converted.initializers)
     heads = find_heads(model, read.sources, trainable)
     names = [head.value for head in heads]
-    with converted.interrupted_by(interrupt):
+    with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
         if batch is None:
             batch, logits = _made_up(model, converted, names, options)
         else:
