@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from analysis.batch import Batch
-from analysis.convert.program import CHECK_INPUTS, MEMORY_RAN_OUT
-from analysis.errors import LimitExceeded, NodeFailed
+from analysis.convert.program import CHECK_INPUTS
+from analysis.errors import MEMORY_RAN_OUT, LimitExceeded, NodeFailed
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 

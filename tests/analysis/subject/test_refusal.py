@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.batch import load_batch
-from analysis.convert.program import CHECK_INPUTS, MEMORY_RAN_OUT
-from analysis.errors import LimitExceeded, NodeFailed
+from analysis.convert.program import CHECK_INPUTS
+from analysis.errors import MEMORY_RAN_OUT, LimitExceeded, NodeFailed
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
