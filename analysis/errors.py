@@ -22,6 +22,12 @@ field) and the way out (`hint`); `code` is stable and machine-readable. No HTTP 
 to statuses.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+MEMORY_RAN_OUT: Final = "memory ran out"
+
 
 class AnalysisError(Exception):
     """The analysis was refused."""
@@ -140,3 +146,23 @@ class BadReport(AnalysisError):
     """This is not a report that can be compared."""
 
     code = "bad-report"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, or torch on a processor or a graphics card, got no more memory."""
+    reason = str(error)
+    return isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason
+
+
+@contextmanager
+def refusing_lack_of_memory() -> Iterator[None]:
+    """Inside: memory that ends, wherever it does (a backward pass, a statistic), is LimitExceeded and no bug."""
+    try:
+        yield
+    except AnalysisError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        hint = 'send fewer samples; where none are sent, ask for fewer with the options {"batch_size": 1}'
+        raise LimitExceeded(MEMORY_RAN_OUT, hint=hint) from error

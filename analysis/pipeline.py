@@ -11,6 +11,7 @@ from analysis.diagnosis.judge import Judge
 from analysis.diagnosis.policy import policy
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.verdict import verdict_of
+from analysis.errors import refusing_lack_of_memory
 from analysis.experiment.experiment import Experiment
 from analysis.experiment.export import Destination, export
 from analysis.interventions.variants import asked_for
@@ -25,6 +26,7 @@ from analysis.subject.preparation import prepare
 DEFAULT_OPTIONS = AnalysisOptions()
 
 
+@refusing_lack_of_memory()
 def analyze(
     model: bytes | Path | CheckedModel,
     batch: bytes | Path | Batch | None = None,

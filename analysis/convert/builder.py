@@ -208,7 +208,9 @@ class Builder:
         if name not in self.weights.parameters:
             if self._node(node) is not None:
                 raise BadOptions(
-                    f"its scale {node.input[1]} cannot train beside it", where=name, hint=f"freeze {name}, or the scale"
+                    f"its scale {node.input[1]} cannot train beside it",
+                    where=name,
+                    hint=f'freeze it with the options {{"freeze": ["{name}"]}}, or the scale',
                 )
             floats = self.template[self.slots[node.output[0]]]
             self.weights.parameters[name] = nn.Parameter(floats.clone())

@@ -15,12 +15,14 @@ import torch
 
 from analysis.clock import OutOfTime
 from analysis.convert.registry import Interrupt, RunMode
-from analysis.errors import AnalysisError, LimitExceeded, NodeFailed
+from analysis.errors import MEMORY_RAN_OUT, AnalysisError, LimitExceeded, NodeFailed, ran_out_of_memory
 
 Slots = list[Any]
 """Tensors, host integers, sequences; None where a value is absent."""
 Action = Callable[[Slots], None]
 Watcher = Callable[[torch.Tensor], torch.Tensor | None]
+CHECK_INPUTS: Final = "check the inputs against the shapes that this node expects"
+"""Where nothing more is known; who knows the batch says more."""
 NOTHING: Final = 0
 """The slot that always holds None: an omitted input."""
 
@@ -110,10 +112,10 @@ class Program:
         step = self.steps[at]
         where = f"{step.node} ({step.operator})"
         reason = " ".join(str(error).split())[:300]
-        if isinstance(error, MemoryError) or "can't allocate memory" in reason or "out of memory" in reason:
-            return LimitExceeded("memory ran out", where=where, hint="send a smaller batch")
+        if ran_out_of_memory(error):
+            return LimitExceeded(MEMORY_RAN_OUT, where=where, hint="send a smaller batch")
         suspect = next((each.note for each in self.steps[: at + 1] if each.note), "")
-        hint = suspect or "check the batch against the shapes the model expects"
+        hint = suspect or CHECK_INPUTS
         failed = NodeFailed(f"{type(error).__name__}: {reason}", where=where, hint=hint)
         failed.path = (at,)
         return failed

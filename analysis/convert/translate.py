@@ -19,6 +19,7 @@ from analysis.convert.tensors import TrainableWeights
 from analysis.convert.unsupported import refuse_unsupported
 from analysis.graph.survey import Survey, survey
 from analysis.model import CheckedModel
+from analysis.model.domains import check_against_shapes
 
 
 def convert(
@@ -47,5 +48,6 @@ def translate(read: Survey, precision: torch.dtype = torch.float32) -> Different
     scope = Scope({entry.domain: entry.version for entry in model.proto.opset_import}, partial(type_in, model))
     builder = Builder(model, weights, precision, RunMode(), scope)
     refuse_unsupported(model, scope)
+    check_against_shapes(model.nodes, model.values)
     program = builder.build()
     return DifferentiableModel(builder, program, weights, read.roles.frozen, read.layers)

@@ -7,6 +7,7 @@ slope, initial state) train whatever their size. An operand of plain arithmetic 
 initialisers, or what an exporter named as a literal, is no parameter.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -30,6 +31,8 @@ FROZEN_SLOTS: Final[Mapping[tuple[str, int], str]] = {
     ("Resize", 1): "region of interest of Resize",
     ("Resize", 2): "scales of Resize",
 }
+MOST_NAMES: Final = 5
+"""Told where a pattern matches none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,13 @@ def _why_frozen_here(operands: Operands, name: str, use: Use) -> str:
     return operands.why(name, use)
 
 
+def _names(weights: Iterable[str]) -> str:
+    """Some names that would do."""
+    some = list(itertools.islice(weights, MOST_NAMES + 1))
+    more = ", ..." if len(some) > MOST_NAMES else ""
+    return f"the model has {', '.join(map(repr, some[:MOST_NAMES]))}{more}; * stands for anything"
+
+
 def _matching(model: CheckedModel, patterns: Iterable[str], option: str) -> list[str]:
     matched: list[str] = []
     for pattern in patterns:
@@ -112,7 +122,7 @@ def _matching(model: CheckedModel, patterns: Iterable[str], option: str) -> list
             raise BadOptions(
                 f"{pattern!r} matches no initialiser of the model",
                 where=f"options.{option}",
-                hint="the report lists the initialisers under layers[].parameters",
+                hint=_names(model.weights),
             )
         matched += found
     return matched

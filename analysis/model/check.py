@@ -7,7 +7,8 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 3. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape (`hoist`); constants of the graph and initialisers are the same thing from here on;
 4. what torch's exporter stored once because it was equal becomes separate parameters again (`mend`);
-5. `onnx.checker` judges the graph with the tensors declared as inputs (`onnx_tools`).
+5. `onnx.checker` judges the graph with the tensors declared as inputs (`onnx_tools`), and `domains` the values of the
+   attributes, which the checker does not look at.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ from onnx import GraphProto, ModelProto, NodeProto, checker, defs, inliner
 
 from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
 from analysis.model.checked import CheckedModel, spec_of
+from analysis.model.domains import check_attributes
 from analysis.model.hoist import Hoist
 from analysis.model.mend import drop_redundant, name_graph, separate_equal
 from analysis.model.nodes import STANDARD_DOMAINS, bodies
@@ -52,6 +54,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     entries = hoist.run()
     mended |= separate_equal(proto, entries, hoist.constants, limits)
     check_graph(proto, entries)
+    check_attributes(proto.graph.node)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: spec_of(value) for value in values}
     return CheckedModel(

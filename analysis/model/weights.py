@@ -237,7 +237,10 @@ class TensorReader:
         return self.external[location]
 
 
-_SEND_WHOLE: Final = "keep the data file beside the model, or save the model with its weights inside"
+_SEND_WHOLE: Final = (
+    'save the model with its weights inside, as onnx.save(onnx.load("model.onnx"), "whole.onnx") does; on the command '
+    "line a data file beside the model is read, too"
+)
 
 
 def _shape(dims: Iterable[int], name: str) -> tuple[int, ...]:

@@ -24,6 +24,7 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.refusal import telling_of_batch
 from analysis.subject.sizing import fitting, too_slow, within_budget
 from analysis.subject.subject import Subject
 from analysis.synthesis.synthesize import synthesize_batch
@@ -52,7 +53,7 @@ def prepare(
     def fit(batch: Batch) -> Batch:
         return fitting(batch, model, converted, options)
 
-    with converted.interrupted_by(interrupt):
+    with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
         batch = _made_up(model, converted, options, fit) if batch is None else fit(batch)
         logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
@@ -101,7 +102,7 @@ def _made_up(
     try:
         return synthesize_batch(model, converted, options.batch_size, options.seed, fit)
     except OutOfTime as error:
-        raise too_slow(options) from error
+        raise too_slow(options, options.budget_seconds) from error
 
 
 def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]) -> dict[str, Array]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from analysis.batch.samples import Batch, sample_axes
 from analysis.convert import DifferentiableModel
+from analysis.convert.program import CHECK_INPUTS
 from analysis.errors import NodeFailed
 from analysis.facts import Provenance
 from analysis.model import CheckedModel
@@ -149,7 +150,7 @@ class _Search:
         assert error is not None
         axes = ", ".join(open_axes(list(self._feeds.values())))
         tried = f"no batch could be made up for which the graph runs{f' (open axes: {axes})' if axes else ''}"
-        return NodeFailed(f"{tried}: {error.detail}", where=error.where, hint=_way_out(self._feeds.values()))
+        return NodeFailed(f"{tried}: {error.detail}", where=error.where, hint=error.hint or CHECK_INPUTS)
 
 
 def _told(feed: Feed, array: Array) -> str:
@@ -165,9 +166,3 @@ def _told(feed: Feed, array: Array) -> str:
 def _fewer(wanted: int, count: int) -> str:
     made = "one was" if count == 1 else f"{count} were"
     return f"the graph does not run with {wanted} samples, so {made} made up"
-
-
-def _way_out(feeds: Iterable[Feed]) -> str:
-    """What to send instead."""
-    listed = ", ".join(f"{feed.spec.name}: {feed.spec.dtype}{list(feed.spec.shape or ())}" for feed in feeds)
-    return f"send a batch of your own: npz with {listed}"

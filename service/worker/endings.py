@@ -12,10 +12,13 @@ LOST: Final[StoredProblem] = problem(
     "worker-lost",
     HTTPStatus.INTERNAL_SERVER_ERROR,
     "the worker vanished during every attempt",
-    hint="the model may exceed the machine; see /readyz and the logs",
+    hint="send it again, with a smaller batch; if it is lost again, tell whoever runs this service",
 ).model_dump()
 BUG: Final[StoredProblem] = problem(
-    "internal-error", HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error ended the analysis; it was logged"
+    "internal-error",
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "an unexpected error ended the analysis; it was logged",
+    hint="this is a bug: tell whoever runs this service, with the id of the analysis",
 ).model_dump()
 
 
@@ -33,7 +36,7 @@ def failure(ending: Refused | Broken | Died, stage: str) -> StoredProblem:
 def overdue(seconds: float) -> StoredProblem:
     """Of an analysis that took longer than it may."""
     detail = f"the analysis took longer than {seconds:g} s"
-    hint = "use options.effort=quick or a smaller batch"
+    hint = 'send it with the options {"effort": "quick"}, or with fewer samples'
     return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
 
 

@@ -1,11 +1,23 @@
 import copy
 import pickle
+from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 
+import numpy as np
 import pytest
+import torch
 
 from analysis import errors
-from analysis.errors import AnalysisError, BadInput, InvalidModel, NotOnnx, Unsupported, UnsupportedOp
+from analysis.errors import (
+    AnalysisError,
+    BadInput,
+    InvalidModel,
+    LimitExceeded,
+    NotOnnx,
+    Unsupported,
+    UnsupportedOp,
+    refusing_lack_of_memory,
+)
 
 EVERY = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, AnalysisError)]
 
@@ -88,3 +100,32 @@ def test_branches_can_be_caught_together() -> None:
     assert not issubclass(UnsupportedOp, BadInput)
     with pytest.raises(AnalysisError):
         raise UnsupportedOp
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    ],
+    ids=["python", "cpu", "cuda"],
+)
+def test_memory_that_ends_anywhere_is_a_limit_with_a_way_out(error: Exception) -> None:
+    with pytest.raises(LimitExceeded) as caught, refusing_lack_of_memory():
+        raise error
+    assert caught.value.__cause__ is error
+    assert "batch_size" in caught.value.hint
+
+
+@pytest.mark.parametrize("take", [lambda: torch.empty(1 << 60, dtype=torch.uint8), lambda: np.ones(1 << 50)])
+def test_torch_and_numpy_are_understood(take: Callable[[], object]) -> None:
+    with pytest.raises(LimitExceeded, match="memory ran out"), refusing_lack_of_memory():
+        take()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("sizes do not match"), LimitExceeded("out of memory"), KeyError("x")])
+def test_what_has_nothing_to_do_with_memory_passes_as_it_is(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, refusing_lack_of_memory():
+        raise error
+    assert caught.value is error

@@ -1,4 +1,6 @@
 import json
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import onnx.parser
 import pytest
 import torch
 
+from analysis.convert import DifferentiableModel
 from analysis.errors import (
     AnalysisError,
     BadBatch,
@@ -22,6 +25,7 @@ from analysis.facts import Provenance
 from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
+from analysis.subject import preparation, sizing
 from tests.analysis.text_models import text_model
 from tests.gallery import Recurrent, export, he, held_out, mlp, npz, seeded, sequences, vectors, xavier
 from tests.gallery.exhibit import Exhibit
@@ -226,3 +230,32 @@ def test_towers_that_meet_late_have_no_trunk_and_are_still_judged() -> None:
     assert [layer.parameters["weight"].initializer for layer in report.layers] == ["W", "W"]
     assert "fewer than" in report.gradient_flow.absent["decades_rms"]
     assert report.verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("uploaded", [True, False])
+def test_the_report_says_how_many_samples_were_measured_of_how_many_and_why(
+    *, uploaded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass takes 0.1 s a sample: 33 of them in 120 s, 36 times."""
+    monkeypatch.setattr(
+        sizing, "forward_cost", lambda _, inputs: sizing.Cost(seconds=0.1 * len(inputs[0]), kept_bytes=0)
+    )
+    report = analyze(mlp(3, "Relu", he()), vectors(256) if uploaded else None, AnalysisOptions(batch_size=256))
+    assert report.batch.size == 32
+    note = "of 256 samples 32 were measured, drawn at random: passes over all of them would take more than"
+    assert any(each.startswith(note) for each in report.batch.notes)
+
+
+def test_a_budget_that_ends_at_once_still_gives_the_first_measurement_and_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processor = iter(range(0, 10**9, 10))  # ten seconds pass between any two looks
+    monkeypatch.setattr(preparation, "within_budget", lambda forward, _: forward())
+    monkeypatch.setattr(preparation, "fitting", lambda batch, *_: batch)
+    whole = analyze(mlp(3, "Relu", he()), vectors(64), AnalysisOptions(effort="quick"))
+    monkeypatch.setattr(DifferentiableModel, "interrupted_by", lambda *_: nullcontext())
+    monkeypatch.setattr(time, "process_time", lambda: float(next(processor)))
+    cut = analyze(mlp(3, "Relu", he()), vectors(64), AnalysisOptions(effort="quick", budget_seconds=5.0))
+    assert cut.layers == whole.layers
+    assert [each.what for each in cut.left_out if each.why == "budget_seconds reached"]
+    assert [each.id for each in cut.variants] == ["baseline"]
