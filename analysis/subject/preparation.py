@@ -12,7 +12,7 @@ from analysis.batch.synthesize import synthesize_batch
 from analysis.convert import DifferentiableModel
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
-from analysis.errors import BadOptions, NodeFailed
+from analysis.errors import BadBatch, BadOptions, NodeFailed
 from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
 from analysis.graph.survey import Survey
@@ -22,16 +22,21 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.opening import Opening, open_samples
+from analysis.subject.rows import WHOLE, Rows, find_rows
 from analysis.subject.subject import Subject
 
 
 def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: AnalysisOptions) -> Subject:
     """The unchanged model on its batch: converted, its loss chosen, its trunk found.
 
-    Without a batch one is made up; of one sample, where the graph runs with no more.
+    A sample axis that the export fixed is opened, where that can be proven. Without a batch one is made up; of one
+    sample, where the graph runs with no more.
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
+    opening = open_samples(model, options.seed)
+    model = opening.model
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
     read = read_graph(model, train=options.train, freeze=options.freeze)
     converted = translate(read).to(_device(options.device))
@@ -43,8 +48,13 @@ def prepare(model: CheckedModel, source: bytes | Path | Batch | None, options: A
     else:
         logits = _evaluate(converted, batch, names)
     trained = looks_trained(model, trainable)
-    objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
-    return _subject(read, converted, objective, batch, trained=trained)
+    try:
+        objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
+    except BadBatch as error:
+        raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
+    rows, against = find_rows(read, converted, batch, objective.head.value)
+    batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
+    return _subject(read, converted, objective, batch, rows, trained=trained)
 
 
 def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) -> Subject:
@@ -52,7 +62,7 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     freeze = [name for name in baseline.converted.frozen if name in model.weights]
     read = read_graph(model, train=options.train, freeze=freeze)
     converted = translate(read).to(baseline.device)
-    return _subject(read, converted, baseline.objective, baseline.batch, trained=baseline.trained)
+    return _subject(read, converted, baseline.objective, baseline.batch, baseline.rows, trained=baseline.trained)
 
 
 def in_float64(subject: Subject) -> Subject:
@@ -60,14 +70,26 @@ def in_float64(subject: Subject) -> Subject:
     return replace(subject, converted=translate(subject.survey, torch.float64).to(subject.device))
 
 
+def _said(opening: Opening, rows: Rows, against: str) -> list[str]:
+    """What became of the sample axis, in words."""
+    against = opening.refused or against
+    notes = [opening.done, against if rows.cut or not against else f"{against}; {WHOLE}"]
+    return [note for note in notes if note]
+
+
+def _explained(error: BadBatch, against: str) -> BadBatch:
+    """Targets that do not fit, with what is known of the axis of the samples."""
+    return BadBatch(error.detail, where=error.where, hint=against or error.hint)
+
+
 def _subject(
-    read: Survey, converted: DifferentiableModel, objective: Objective, batch: Batch, *, trained: bool
+    read: Survey, converted: DifferentiableModel, objective: Objective, batch: Batch, rows: Rows, *, trained: bool
 ) -> Subject:
     trunk = find_trunk(read.model, read.sources, read.layers, objective.head.value)
     end = _trunk_end(read, trunk, objective)
     if end is not None:
         trunk = find_trunk(read.model, read.sources, read.layers, end)
-    return Subject(read, converted, mark_trunk(read.layers, trunk), trunk, objective, batch, trained)
+    return Subject(read, converted, mark_trunk(read.layers, trunk), trunk, objective, batch, trained, rows)
 
 
 def _trunk_end(read: Survey, trunk: Trunk, objective: Objective) -> str | None:
