@@ -32,7 +32,7 @@ from analysis.subject.trace import Trace, Tracer, standing_against
 MOST_DOUBLED: Final = 32
 """Samples up to which the proof runs on twice as many and one more; beyond, on one more."""
 SMALL: Final = 5_000_000
-"""Elements of weights up to which the proof is led in float64, in which no chaotic network drowns it in rounding."""
+"""Elements of weights up to which the proof for few samples is led in float64, where no chaos drowns it in rounding."""
 MOST_ASSIGNMENTS: Final = 4
 """Ways to tell which axis of which input counts samples, that are tried."""
 
@@ -140,7 +140,7 @@ def _attempt(model: CheckedModel, size: int, axes: Mapping[str, int], seed: int)
     samples = 2 * size + 1 if size <= MOST_DOUBLED else size + 1
     specs = tuple(_resized(spec, axes.get(spec.name), samples) for spec in model.inputs)
     pool = synthesize_batch(replace(model, inputs=specs), samples, seed).inputs
-    small = sum(model.weights[name].size for name in model.weights) <= SMALL
+    small = size <= MOST_DOUBLED and sum(model.weights[name].size for name in model.weights) <= SMALL
     precision = torch.float64 if small else torch.float32
     return _Attempt(model, translate(read_graph(model), precision), precision, size, axes, pool)
 

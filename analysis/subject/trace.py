@@ -14,6 +14,7 @@ import itertools
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -32,7 +33,9 @@ STATES: Final = (4, 5, 6)
 """Inputs of recurrent operators that have to have as many rows as there are samples: lengths, and initial states."""
 ATTENDING: Final = frozenset({"MatMul", "Einsum", "Softmax", "Attention", "MultiHeadAttention"})
 MOST_COMBINATIONS: Final = 64
-MOST_RUNS: Final = 20
+SURE: Final = 4
+"""Samples from which another reading of what a node writes would be told by its numbers."""
+MOST_RUNS: Final = 4
 """Times the number of nodes after which no other way is tried."""
 
 
@@ -85,7 +88,7 @@ class Tracer:
         Raises AnalysisError where the graph does not run as it was exported.
         """
         self._enter(pool, axes)
-        nodes, ways, taken = self.steps.nodes, list[Iterator[_Choice]](), list[_Choice]()
+        nodes, ways, taken = self.steps.nodes, list[Iterator[_Choice]](), list[tuple[Change, ...]]()
         furthest = 0
         for _ in range(MOST_RUNS * len(nodes)):
             at = len(taken)
@@ -98,16 +101,42 @@ class Tracer:
             choice = next(ways[at], None)
             if choice is not None:
                 self._take_over(choice)
-                taken.append(choice)
-            else:
-                furthest = max(furthest, at)
-                ways.pop()
-                if not taken:
-                    break
-                taken.pop()
+                taken.append(choice.changes)
+                if self._sure:
+                    ways[at] = iter(())
+                    self._forget(at)
+                continue
+            furthest = max(furthest, at)
+            ways.pop()
+            if self._sure or not taken:
+                break
+            taken.pop()
         if len(taken) < len(nodes):
             return Trace(self.where, (), nodes[furthest])
-        return Trace(self.where, tuple(change for choice in taken for change in choice.changes), None)
+        return Trace(self.where, tuple(change for changes in taken for change in changes), None)
+
+    @property
+    def _sure(self) -> bool:
+        """Whether there are rows enough that what a node writes is right in one way only."""
+        return self.sizes.fixed >= SURE
+
+    @cached_property
+    def _last_reads(self) -> Mapping[int, Sequence[str]]:
+        """By the place of a node: the values that no node after it reads."""
+        last = {
+            name: at for at, node in enumerate(self.steps.nodes) for name in (*node.output, *self.steps.reads(node))
+        }
+        names: dict[int, list[str]] = {}
+        for name, at in last.items():
+            if name not in self.steps.constants:
+                names.setdefault(at, []).append(name)
+        return names
+
+    def _forget(self, at: int) -> None:
+        """Drop what nobody reads any more: no way leads back."""
+        for name in self._last_reads.get(at, ()):
+            self.fixed.pop(name, None)
+            self.opened.pop(name, None)
 
     def _enter(self, pool: Mapping[str, Array], axes: Mapping[str, int]) -> None:
         self.fixed |= self.steps.constants
