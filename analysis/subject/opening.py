@@ -67,7 +67,11 @@ def open_samples(model: CheckedModel, seed: int) -> Opening:
     What the model is refused for is left to those who convert it.
     """
     against: list[str] = []
-    for size, axes in _assignments(model):
+    try:
+        assignments = list(_assignments(model))
+    except AnalysisError:
+        return Opening(model)
+    for size, axes in assignments:
         try:
             attempt = _attempt(model, size, axes, seed)
             opened, found = _opened(attempt)
@@ -78,9 +82,10 @@ def open_samples(model: CheckedModel, seed: int) -> Opening:
         if opened is not None:
             return Opening(opened, done=_done(attempt, found, against))
         against.append(found)
-    size = next((size for size, _ in _assignments(model)), 0)
-    why = f"the export fixes the number of samples at {size}, and cannot be opened: {against[0]}" if against else ""
-    return Opening(model, refused=why)
+    if not against:
+        return Opening(model)
+    fixed = f"the export fixes the number of samples at {assignments[0][0]}"
+    return Opening(model, refused=f"{fixed}, and cannot be opened: {against[0]}")
 
 
 def _done(attempt: _Attempt, found: str, against: Sequence[str]) -> str:
@@ -97,34 +102,39 @@ def _done(attempt: _Attempt, found: str, against: Sequence[str]) -> str:
 
 
 def _assignments(model: CheckedModel) -> Iterator[tuple[int, dict[str, int]]]:
-    """Which axis of which input may count samples, and how many; the likeliest first.
+    """How many samples are fixed, and which axis of which input counts them; the likeliest first.
 
-    The second axis where sequences come first. An axis that is declared open is asked about where a Reshape fixes it.
+    The first axis; where sequences come first, the second. Where a first axis is declared open, it is the one, and it
+    is asked about only if a Reshape fixes it all the same.
     """
-    if not model.inputs or model.opset() < OLDEST_OPSET:
+    shaped = [spec for spec in model.inputs if spec.shape]
+    if not shaped or model.opset() < OLDEST_OPSET:
         return
-    leading = model.inputs[0].shape or ()
+    declared = [spec.shape[0] for spec in shaped if spec.shape and not isinstance(spec.shape[0], int)]
+    if declared:
+        same = [spec.name for spec in shaped if spec.shape and spec.shape[0] == declared[0]]
+        yield from ((size, dict.fromkeys(same, 0)) for size in _reshaped_to(model))
+        return
+    leading = shaped[0].shape or ()
+    if any(isinstance(each, str) and each.lower() in BATCH_NAMES for spec in shaped for each in spec.shape or ()):
+        return
     for axis in (0, 1) if len(leading) == 3 else (0,):
-        size = leading[axis] if leading else None
-        named = any(
-            isinstance(each, str) and each.lower() in BATCH_NAMES for spec in model.inputs for each in spec.shape or ()
-        )
-        if isinstance(size, int) and not named:
-            options = [[axis] if place == 0 else _axes_of(spec, size) for place, spec in enumerate(model.inputs)]
+        size = leading[axis]
+        if isinstance(size, int):
+            options = [[axis] if spec is shaped[0] else _axes_of(spec, size) for spec in model.inputs]
             for chosen in itertools.islice(itertools.product(*options), MOST_ASSIGNMENTS):
                 pairs = zip(model.inputs, chosen, strict=True)
                 yield size, {spec.name: place for spec, place in pairs if place is not None}
-    if leading and not isinstance(leading[0], int):
-        same = [spec.name for spec in model.inputs if (spec.shape or ("",))[0] == leading[0]]
-        yield from ((size, dict.fromkeys(same, 0)) for size in _reshaped_to(model))
 
 
 def _reshaped_to(model: CheckedModel) -> list[int]:
     """Sizes that a Reshape gives the first axis of what has an open one."""
     sizes: dict[int, None] = {}
     for node in model.nodes:
-        if node.op_type == "Reshape" and node.input[1] in model.weights and node.input[0] in model.values:
+        if node.op_type == "Reshape" and node.input[1] in model.weights:
             wanted = model.weights[node.input[1]]
+            if node.input[0] not in model.values:
+                continue
             first = model.values[node.input[0]].type.tensor_type.shape.dim[:1]
             if wanted.size and wanted[0] > 0 and first and not first[0].dim_value:
                 sizes[int(wanted[0])] = None
@@ -161,8 +171,9 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
     model, axes = attempt.model, attempt.axes
     places = _proven(attempt, attempt.program)
     if places is not None:
-        declared = (model.inputs[0].shape or (None,))[0]
-        opened = open_axis(model, attempt.size, axes, places) if isinstance(declared, int) else model
+        sizes = {spec.name: spec.shape for spec in model.inputs}
+        is_open = not all(isinstance((sizes[name] or ())[axis], int) for name, axis in axes.items())
+        opened = model if is_open else open_axis(model, attempt.size, axes, places)
         if _runs_elsewhere(attempt, opened):
             return opened, "no constant depends on it"
     trace = _trace(attempt)

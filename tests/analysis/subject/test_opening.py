@@ -70,6 +70,12 @@ def test_the_opened_graph_is_the_module_on_any_number_of_samples(name: str, samp
 def test_a_graph_that_is_open_is_left_as_it_is() -> None:
     model = check_model(fixed(Flattened(), images(2), axes={"x": {0: "N"}}))
     assert open_samples(model, seed=0).model is model
+    positions = check_model(written("(float[dim,10,4] x) => (float[dim,10,2] y)", "y = MatMul(x, W)", W=drawn(4, 2)))
+    assert open_samples(positions, seed=0).model is positions
+    beside = check_model(
+        written("(float[1,4] a, float[dim,4] x) => (float[dim,4] y)", "s = Mul(a, W) y = Mul(x, s)", W=drawn(4))
+    )
+    assert open_samples(beside, seed=0).model is beside
     unnamed = check_model(written("(float[N,4] x) => (float[N,2] y)", "y = MatMul(x, W)", W=drawn(4, 2)))
     assert open_samples(unnamed, seed=0).model is unnamed
 
@@ -111,6 +117,21 @@ def test_every_input_that_counts_samples_is_opened() -> None:
     proto = assemble_proto(opening.model.proto, opening.model.weights).SerializeToString()
     x, state = sequences(3), torch.randn(1, 3, WIDTH)
     np.testing.assert_allclose(run(proto, x.numpy(), state.numpy()), module(x, state).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_numbers_without_axes_beside_the_samples_are_left_alone() -> None:
+    model = written("(float k, float[1,4] x) => (float[1,2] y)", "s = Mul(x, k) y = MatMul(s, W)", W=drawn(4, 2))
+    assert [spec.shape for spec in open_samples(check_model(model), seed=0).model.inputs] == [(), ("batch", 4)]
+
+
+def test_a_graph_whose_types_make_no_sense_is_left_to_those_who_convert_it() -> None:
+    model = written(
+        "(float[N,4] x) => (float[N,3] y)", "h = Reshape(x, s) y = MatMul(h, W)", s=np.array([1, 4]), W=drawn(9, 3)
+    )
+    checked = check_model(model)
+    opening = open_samples(checked, seed=0)
+    assert opening.model is checked
+    assert not opening.refused
 
 
 def test_samples_along_the_second_axis_are_found_and_said() -> None:
