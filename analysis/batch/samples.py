@@ -42,11 +42,16 @@ def sample_axes(
 ) -> tuple[int, dict[str, int | None]]:
     """How many samples there are, and along which axis of each input they lie.
 
-    What the targets start with decides, then a dimension named like a batch, then the first axis.
+    A dimension named like a batch decides where the targets have it, too, as those of every step of a time-major
+    sequence do; then what the targets start with, if an input has as many of anything; then the named dimension, then
+    the first axis.
     """
     named = {spec.name: _named_batch_axis(spec) for spec in model.inputs}
-    sizes = [array.shape[0] for array in targets.values() if array.ndim]
-    sizes += [inputs[name].shape[axis] for name, axis in named.items() if axis is not None]
+    lengths = {length for array in inputs.values() for length in array.shape}
+    batches = [inputs[name].shape[axis] for name, axis in named.items() if axis is not None]
+    sizes = [size for size in batches if targets and all(size in array.shape for array in targets.values())]
+    sizes += [array.shape[0] for array in targets.values() if array.ndim and (array.shape[0] in lengths or not inputs)]
+    sizes += batches
     sizes += [array.shape[0] for array in inputs.values() if array.ndim]
     size = sizes[0] if sizes else 1
     axes: dict[str, int | None] = {}

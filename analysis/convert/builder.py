@@ -59,12 +59,27 @@ class Builder:
 
     def build(self) -> Program:
         """The main graph."""
+        self._enter()
+        outputs = [spec.name for spec in self.model.outputs]
+        return self._program(self.model.nodes, outputs, find_fusions(self.model))
+
+    def separate(self) -> list[tuple[NodeProto, Action]]:
+        """The nodes of the main graph that cannot be computed at once, each by itself, shapes read when it runs."""
+        self._enter()
+        self.read = {name for node in self.model.nodes for name in (*node.input, *captures(node))}
+        self.read |= {spec.name for spec in self.model.outputs}
+        return [(node, call.action()) for node in self.model.nodes if (call := self._alone(node)) is not None]
+
+    def _alone(self, node: NodeProto) -> Call | None:
+        """What a node does; None where that was computed."""
+        return None if self._dequantized_weight(node) or self._constant(node) else self._call(node)
+
+    def _enter(self) -> None:
+        """Slots of weights and inputs."""
         for name in self.model.weights:
             self._place(name, self._initial(name))
         for spec in self.model.inputs:
             self.slot(spec.name)
-        outputs = [spec.name for spec in self.model.outputs]
-        return self._program(self.model.nodes, outputs, find_fusions(self.model))
 
     def slot(self, name: str) -> int:
         """The slot of a value, a new one the first time."""
@@ -123,16 +138,20 @@ class Builder:
 
     def _node(self, node: NodeProto) -> "_Draft | None":
         """Closure, reads and writes of a node; None where it could be computed at once."""
-        operator = operator_of(self.scope, node)
-        call = self._expanded(node) if operator is None else self._called(node, operator)
-        outside = sorted(captures(node))
-        pure = operator is None or operator.pure
-        known = self.constant.issuperset(filter(None, (*node.input, *outside)))
-        if pure and known and self._compute(node, call.action()):
+        call = self._call(node)
+        if call is None:
             return None
         action = self._hosted_once(call, node).action()
-        reads = (*call.reads, *(self.slot(name) for name in outside))
+        reads = (*call.reads, *(self.slot(name) for name in sorted(captures(node))))
         return _Draft(node, action, reads, call.writes, note=self._frozen_batch(node))
+
+    def _call(self, node: NodeProto) -> Call | None:
+        """What a node does; None where it depends on constants alone and was computed."""
+        operator = operator_of(self.scope, node)
+        call = self._expanded(node) if operator is None else self._called(node, operator)
+        pure = operator is None or operator.pure
+        known = self.constant.issuperset(filter(None, (*node.input, *captures(node))))
+        return None if pure and known and self._compute(node, call.action()) else call
 
     def _frozen_batch(self, node: NodeProto) -> str:
         """What a Reshape to a constant leading size means for a graph whose batch axis is open."""

@@ -68,7 +68,7 @@ def _loop(subject: Subject) -> tuple[list[float], float]:
     total: list[torch.Tensor | None] = [None] * len(weights)
     squares = []
     for row in range(count):
-        loss = subject.loss(*subject.tensors([row]))
+        loss = subject.loss(*subject.tensors([row]), [row])
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         squares.append(combine(summarize(each) for each in gradients if each is not None).sum_squares)
         for place, gradient in enumerate(gradients):

@@ -49,6 +49,12 @@ class Objective:
         """What one step of the outputs is worth: the deviation of targets that are numbers, 1 for logits."""
         return math.sqrt(self.scale)
 
+    def axis_of_targets(self, axis: int) -> int | None:
+        """Which axis of the targets is this one of the logits: class ids have none for the classes."""
+        if self.name not in {LossName.CROSS_ENTROPY, LossName.NLL} or axis < self.class_axis:
+            return axis
+        return axis - 1 if axis > self.class_axis else None
+
     def loss(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
         """Scalar, mean over samples and positions."""
         if targets is None or self.name is LossName.GRAPH:

@@ -14,7 +14,7 @@ from analysis.convert import DifferentiableModel
 from analysis.convert.registry import Interrupt
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
-from analysis.errors import BadOptions
+from analysis.errors import BadBatch, BadOptions
 from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
 from analysis.graph.survey import Survey
@@ -24,7 +24,9 @@ from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
 from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.opening import Opening, open_samples
 from analysis.subject.refusal import telling_of_batch
+from analysis.subject.rows import WHOLE, Rows, find_rows
 from analysis.subject.sizing import fitting, too_slow, within_budget
 from analysis.subject.subject import Subject
 from analysis.synthesis.synthesize import synthesize_batch
@@ -38,11 +40,14 @@ def prepare(
 ) -> Subject:
     """The unchanged model on its batch: converted, its loss chosen, its trunk found.
 
-    Without a batch one is made up that the graph runs on. Of a batch that is too large for budget or memory a part is
-    taken. `interrupt`: what ends the passes of this stage, see `Clock.look`.
+    A sample axis that the export fixed is opened, where that can be proven. Without a batch one is made up that the
+    graph runs on. Of a batch that is too large for budget or memory a part is taken. `interrupt`: what ends the passes
+    of this stage, see `Clock.look`.
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
+    opening = open_samples(model, options.seed)
+    model = opening.model
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
     read = read_graph(model, train=options.train, freeze=options.freeze)
     converted = translate(read).to(_device(options.device))
@@ -57,8 +62,13 @@ def prepare(
         batch = _made_up(model, converted, options, fit) if batch is None else fit(batch)
         logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
-    objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
-    return _subject(read, converted, objective, batch, trained=trained)
+    try:
+        objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
+    except BadBatch as error:
+        raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
+    rows, against = find_rows(read, converted, batch, objective.head.value)
+    batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
+    return _subject(read, converted, objective, batch, rows, trained=trained)
 
 
 def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) -> Subject:
@@ -67,7 +77,7 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     read = read_graph(model, train=options.train, freeze=freeze)
     converted = translate(read).to(baseline.device)
     converted.interrupt = baseline.converted.interrupt
-    return _subject(read, converted, baseline.objective, baseline.batch, trained=baseline.trained)
+    return _subject(read, converted, baseline.objective, baseline.batch, baseline.rows, trained=baseline.trained)
 
 
 def in_float64(subject: Subject) -> Subject:
@@ -77,14 +87,26 @@ def in_float64(subject: Subject) -> Subject:
     return replace(subject, converted=converted)
 
 
+def _said(opening: Opening, rows: Rows, against: str) -> list[str]:
+    """What became of the sample axis, in words."""
+    against = opening.refused or against
+    notes = [opening.done, against if rows.cut or not against else f"{against}; {WHOLE}"]
+    return [note for note in notes if note]
+
+
+def _explained(error: BadBatch, against: str) -> BadBatch:
+    """Targets that do not fit, with what is known of the axis of the samples."""
+    return BadBatch(error.detail, where=error.where, hint=against or error.hint)
+
+
 def _subject(
-    read: Survey, converted: DifferentiableModel, objective: Objective, batch: Batch, *, trained: bool
+    read: Survey, converted: DifferentiableModel, objective: Objective, batch: Batch, rows: Rows, *, trained: bool
 ) -> Subject:
     trunk = find_trunk(read.model, read.sources, read.layers, objective.head.value)
     end = _trunk_end(read, trunk, objective)
     if end is not None:
         trunk = find_trunk(read.model, read.sources, read.layers, end)
-    return Subject(read, converted, mark_trunk(read.layers, trunk), trunk, objective, batch, trained)
+    return Subject(read, converted, mark_trunk(read.layers, trunk), trunk, objective, batch, trained, rows)
 
 
 def _trunk_end(read: Survey, trunk: Trunk, objective: Objective) -> str | None:

@@ -1,7 +1,7 @@
 """Subject: the module, its layers and trunk, its loss, and the batch as tensors."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from analysis.graph.trunk import Trunk
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.subject.objective import Objective
+from analysis.subject.rows import Rows, samples_of
 
 FEWEST_PER_CHANNEL: Final = 32
 """Values per channel from which BatchNormalization may use the batch's own statistics."""
@@ -37,6 +38,8 @@ class Subject:
     batch: Batch
     trained: bool
     """The weights look trained."""
+    rows: Rows
+    """How some of the samples are taken."""
 
     @property
     def model(self) -> CheckedModel:
@@ -73,21 +76,36 @@ class Subject:
         }
 
     def tensors(self, rows: Sequence[int] | None = None) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-        """Inputs in graph order and targets, of all samples or some."""
+        """Inputs in graph order and targets, of all samples or some; inputs of all where the graph takes no fewer."""
         inputs, targets = dict(self.batch.inputs), self.objective.targets
-        if rows is not None:
-            chosen = np.asarray(rows)
-            inputs, _ = select(self.batch, chosen)
-            if targets is not None and targets.ndim and targets.shape[0] == self.batch.size:
-                targets = targets[chosen]
+        if rows is not None and self._cuts:
+            inputs, _ = select(self.batch, np.asarray(rows))
         tensors = [self._tensor(array) for array in inputs.values()]
-        return tensors, None if targets is None else self._tensor(targets)
+        if targets is None:
+            return tensors, None
+        return tensors, self._of(self._tensor(targets), rows, self.objective.axis_of_targets)
 
-    def loss(self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None) -> torch.Tensor:
-        """The objective's loss."""
+    def loss(
+        self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """The objective's loss; `rows`: the samples these targets are of, where not all of the batch."""
         logits: list[torch.Tensor] = []
         self.converted.observe(inputs, {self.objective.head.value: [logits.append]})
-        return self.objective.loss(logits[0], targets)
+        wanted = logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
+        return self.objective.loss(wanted, targets)
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether the graph is given the wanted samples alone."""
+        return self.rows.cut and (self.rows.logits is not None or self.objective.targets is None)
+
+    def _of(self, value: torch.Tensor, rows: Sequence[int] | None, moved: Callable[[int], int | None]) -> torch.Tensor:
+        """Some samples of a value that counts them as the logits do, but for an axis that is missing."""
+        place = self.rows.logits
+        axis = None if place is None or rows is None else moved(place.axis)
+        if place is None or axis is None or axis >= value.ndim:
+            return value
+        return samples_of(value, replace(place, axis=axis), self.batch.size, rows or ())
 
     def _tensor(self, array: Array) -> torch.Tensor:
         return to_tensor(np.ascontiguousarray(array), self.precision).to(self.device)

@@ -45,6 +45,20 @@ def synthesize_batch(
     return search_.batch(sizes, size, fit)
 
 
+def synthesize_inputs(
+    model: CheckedModel, converted: DifferentiableModel, resized: Sequence[ValueSpec], seed: int
+) -> dict[str, Array]:
+    """Inputs of the graph as it is, drawn with other sizes: `resized` are its inputs, with those sizes fixed.
+
+    Raises as `synthesize_batch` does.
+    """
+    search_ = _Search(model, converted, seed)
+    sizes = search_.sizes()
+    search_.lengths(sizes)
+    search_.ids(sizes)
+    return search_.inputs(sizes, resized)
+
+
 def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
     """What an input holds and at which scale, as the graph shows it."""
     if spec.shape is None:
@@ -103,6 +117,11 @@ class _Search:
                 return self._attempt(sizes, {name: changed}, watched)
 
             self._feeds[name] = spread(feed, tables_of(self._model, feed.spec), attempt)
+
+    def inputs(self, sizes: Sizes, resized: Sequence[ValueSpec]) -> dict[str, Array]:
+        """With these sizes."""
+        feeds = {spec.name: replace(self._feeds[spec.name], spec=spec) for spec in resized if spec.shape is not None}
+        return self._inputs(sizes, feeds)
 
     def batch(self, sizes: Sizes, size: int, fit: Callable[[Batch], Batch]) -> Batch:
         """With as many samples as wanted, or with which the graph runs; axes of size 1 may count samples, too."""

@@ -165,7 +165,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
     for rows in session.minibatches:
         session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
-        loss = subject.loss(inputs, targets)
+        loss = subject.loss(inputs, targets, rows)
         curve.append(float(loss.detach()) / session.chance)
         if not math.isfinite(curve[-1]):
             return curve, held_out
@@ -188,7 +188,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
 def _loss(session: _Session, rows: Sequence[int]) -> float:
     """Over chance, of these samples."""
     with torch.no_grad():
-        return float(session.subject.loss(*session.subject.tensors(rows))) / session.chance
+        return float(session.subject.loss(*session.subject.tensors(rows), rows)) / session.chance
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:

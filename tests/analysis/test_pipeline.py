@@ -82,12 +82,12 @@ def test_without_a_batch_one_is_made_up_and_said_so() -> None:
     assert "no targets" in report.loss.chosen
 
 
-def test_a_model_that_fixes_its_batch_size_gets_a_batch_of_one() -> None:
+def test_a_model_that_fixes_its_batch_size_is_opened_and_that_is_said() -> None:
     model = text_model("""(float[N,2,4] x) => (float[M,3] y) <int64[2] S = {1, 8}, float[8,3] W = {
         1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6}> { f = Reshape(x, S) y = MatMul(f, W) }""")
     report = analyze(model)
-    assert report.batch.size == 1
-    assert any("one was made up" in note for note in report.batch.notes)
+    assert report.batch.size == AnalysisOptions().batch_size
+    assert any("samples at 1: the sample axis was opened" in note for note in report.batch.notes)
 
 
 def test_a_healthy_model_pays_for_no_treatment_training() -> None:

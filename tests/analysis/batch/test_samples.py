@@ -31,6 +31,13 @@ def test_targets_say_how_many_samples_a_time_major_input_has() -> None:
     assert axes("float[p,q,3] x", {"y": np.zeros((5, 2))}, x=T_N_F) == (5, {"x": 1})
 
 
+def test_targets_of_every_step_leave_it_to_the_named_dimension() -> None:
+    assert axes("float[T,N,3] x", {"": np.zeros((7, 5))}, x=T_N_F) == (5, {"x": 1})
+    assert axes("float[N,T,3] x", {"": np.zeros((5, 7))}, x=N_T_F) == (5, {"x": 0})
+    assert axes("float[N,T,3] x", {"": np.zeros(35)}, x=N_T_F) == (5, {"x": 0})  # steps and samples merged
+    assert axes("float[p,q,3] x", {"": np.zeros(35)}, x=T_N_F) == (7, {"x": 0})
+
+
 def test_without_a_hint_the_first_axis_counts_samples() -> None:
     assert axes("float[p,q,3] x", x=T_N_F) == (7, {"x": 0})
 

@@ -19,6 +19,7 @@ from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from tests import gallery
 from tests.analysis.experiment.experiments import experiment
+from tests.analysis.fixed_exports import FEATURES, STEPS, Patches, Reader, fixed, run
 from tests.gallery import ResidualNetwork, Transformer, images, mlp, seeded, tokens, vectors, xavier
 from tests.variant_ids import without_steps
 
@@ -80,6 +81,28 @@ def test_the_baseline_file_computes_what_the_upload_computes(tmp_path: Path) -> 
         for source in (model, str(tmp_path / "baseline.onnx"))
     ]
     np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [(lambda: Reader("LSTM"), (1, STEPS, FEATURES)), (Patches, (8, 3, 4, 4))],
+    ids=["lstm", "patches"],
+)
+def test_files_of_a_model_of_a_fixed_number_of_samples_take_any(
+    make: Any, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    module = seeded(make)
+    analyze(fixed(module, torch.zeros(shape)), None, QUICK, models=Destination(tmp_path))
+    assert len(list(tmp_path.iterdir())) > 1
+    x = torch.randn(5, *shape[1:])
+    for path in tmp_path.iterdir():
+        onnx.checker.check_model(str(path), full_check=True)
+        assert run(path.read_bytes(), x.numpy()).shape == (5, 4)
+    with torch.no_grad():
+        expected = module.eval()(x).numpy()
+    np.testing.assert_allclose(
+        run((tmp_path / "baseline.onnx").read_bytes(), x.numpy()), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_exported_weights_are_those_that_were_measured(tmp_path: Path) -> None:

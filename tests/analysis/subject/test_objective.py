@@ -82,6 +82,13 @@ def test_the_class_axis_is_the_one_the_targets_lack(shape: tuple[int, ...], targ
     assert loss_of(objective, logits) == pytest.approx(truth.item(), rel=1e-5)
 
 
+def test_targets_have_the_axes_of_the_logits_but_for_the_classes() -> None:
+    ids = choose(floats(8, 3, 5), np.zeros((8, 5), np.int64))
+    assert [ids.axis_of_targets(axis) for axis in range(3)] == [0, None, 1]
+    numbers = choose(floats(8, 5), floats(8, 5))
+    assert [numbers.axis_of_targets(axis) for axis in range(2)] == [0, 1]
+
+
 def test_a_softmax_says_which_axis_counts_classes() -> None:
     objective = choose(floats(4, 4, 4), RANDOM.integers(0, 4, (4, 4)), link=Link.SOFTMAX, axis=-1)
     assert objective.class_axis == 2

@@ -12,6 +12,8 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import in_float64, prepare, variant
 from analysis.subject.sizing import Cost
+from analysis.subject.subject import uses_batch_statistics
+from tests.analysis.fixed_exports import FEATURES, STEPS, OwnFactor, Reader, fixed
 from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
 
@@ -68,14 +70,56 @@ def test_precisions_and_variants_are_interrupted_as_the_unchanged_model_is() -> 
 
 
 def test_a_graph_that_runs_with_one_sample_only_gets_one() -> None:
-    """Its Reshape holds a batch of one, whatever the input declares."""
+    """All that it is given it takes for features, whatever the input declares."""
     model = written(
-        "(float[N,4] x) => (float[1,3] y)", "h = MatMul(x, A) f = Reshape(h, one) r = Relu(f) y = MatMul(r, B)",
-        A=drawn(4, 8), B=drawn(8, 3), one=np.array([1, 8]),
+        "(float[N,4] x) => (float[1,3] y)", "h = Flatten<axis = 0>(x) r = Relu(h) y = MatMul(r, B)", B=drawn(4, 3)
     )  # fmt: skip
     subject = prepare(check_model(model), None, OPTIONS)
     assert subject.batch.size == 1
     assert any("so one was made up" in note for note in subject.batch.notes)
+
+
+@pytest.mark.parametrize("samples", [1, 8])
+def test_a_fixed_number_of_samples_is_opened_for_batches_of_any_size(samples: int) -> None:
+    torch.manual_seed(0)
+    module = Reader("GRU").eval()
+    model = check_model(fixed(module, torch.randn(samples, STEPS, FEATURES)))
+    assert prepare(model, None, AnalysisOptions(batch_size=24)).batch.size == 24
+    x, target = drawn(11, STEPS, FEATURES), np.arange(11) % 4
+    subject = prepare(model, npz(x=x, target=target), OPTIONS)
+    assert subject.batch.size == 11
+    assert any(
+        f"fixes the number of samples at {samples}: the sample axis was opened" in n for n in subject.batch.notes
+    )
+    expected = torch.nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(target))
+    assert float(subject.loss(*subject.tensors()).detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_batch_normalization_sees_all_samples_of_a_batch_for_an_export_of_one() -> None:
+    ones = {name: np.ones(3, np.float32) for name in "sbmv"}
+    model = written(
+        "(float[1,3] x) => (float[1,2] y)",
+        "h = BatchNormalization(x, s, b, m, v) r = Reshape(h, shape) y = MatMul(r, W)",
+        **ones, shape=np.array([1, 3]), W=drawn(3, 2),
+    )  # fmt: skip
+    subject = prepare(check_model(model), None, OPTIONS)
+    assert subject.batch.size == OPTIONS.batch_size
+    assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0])
+
+
+def test_what_cannot_be_opened_takes_the_fixed_number_of_samples_only() -> None:
+    model = check_model(fixed(OwnFactor(8), torch.randn(8, FEATURES)))
+    assert prepare(model, None, OPTIONS).batch.size == 8
+    with pytest.raises(BadBatch, match="fixes the number of samples at 8"):
+        prepare(model, npz(x=drawn(16, FEATURES)), OPTIONS)
+
+
+def test_targets_that_do_not_fit_a_network_along_the_samples_are_refused_by_its_name() -> None:
+    torch.manual_seed(0)
+    module = Reader("LSTM", batch_first=False, every_step=True)
+    model = check_model(fixed(module, torch.randn(8, STEPS, FEATURES), axes={"x": {0: "N"}}))
+    with pytest.raises(BadBatch, match=r"LSTM.*batch_first\?"):
+        prepare(model, npz(x=drawn(8, STEPS, FEATURES), target=np.arange(8) % 4), OPTIONS)
 
 
 def test_targets_that_do_not_fit_are_refused() -> None:

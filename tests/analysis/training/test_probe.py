@@ -17,8 +17,9 @@ from analysis.training.grid import GRID, NO_STEP, Training, minibatches_of
 from analysis.training.outcome import outcome_of
 from analysis.training.probe import _Session, probe, with_patience
 from tests.analysis.experiment.small_cells import probe_of, run
+from tests.analysis.fixed_exports import FEATURES, OwnFactor, fixed
 from tests.analysis.text_models import drawn, written
-from tests.gallery import CLASSES, INPUTS, he, mlp, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
@@ -334,3 +335,34 @@ def test_runs_that_went_on_take_the_place_of_those_that_had_not_learnt() -> None
     assert whole.runs == (*runs[:3], *longer)
     assert (whole.steps, whole.late) == (200, True)
     assert whole.best_loss_over_chance == 0.3  # of the seeds in turn 0.1, 0.2 and 0.3
+
+
+def test_a_fixed_number_of_samples_is_trained_on_in_minibatches_all_the_same() -> None:
+    """As the same network is that takes each sample's own factor as an input, and is cut; samples held out, too."""
+
+    class WithFactor(nn.Module):
+        def __init__(self, twin: OwnFactor) -> None:
+            super().__init__()
+            self.first, self.head = twin.first, twin.head
+
+        def forward(self, x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+            named: torch.Tensor = self.head(torch.tanh(self.first(x) * factor))
+            return named
+
+    torch.manual_seed(0)
+    module = OwnFactor(256)
+    x, labels = drawn(256, FEATURES), np.arange(256) % 4
+    example = torch.from_numpy(x)
+    axes = {"x": {0: "N"}, "x1": {0: "N"}}
+    cut = fixed(WithFactor(module), example, module.factor, axes=axes)
+    frozen = AnalysisOptions(freeze=("factor",))
+    masked = prepare(check_model(fixed(module, example)), npz(x=x, target=labels), frozen)
+    twin = prepare(check_model(cut), npz(x=x, x1=module.factor.numpy(), target=labels), AnalysisOptions())
+    assert (masked.rows.cut, twin.rows.cut) == (False, True)
+    ours, theirs = (
+        probe(each, kind=ProbeKind.LEARNING, grid=GRID[:1], seeds=(0,), training=False, hold_out=True, to_the_end=True)
+        for each in (masked, twin)
+    )
+    np.testing.assert_allclose(ours.runs[0].curve, theirs.runs[0].curve, rtol=1e-3)
+    np.testing.assert_allclose(ours.runs[0].held_out, theirs.runs[0].held_out, rtol=1e-3)
+    assert ours.minibatch == theirs.minibatch < 256

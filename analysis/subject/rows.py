@@ -1,0 +1,117 @@
+"""How some of the samples are taken from a batch: by cutting it, or, where a graph does not bear that, from the loss.
+
+A graph that takes any number of samples, and makes of each the same whichever others are there, is given the samples
+that are wanted. One whose number of samples is fixed, or that runs along the samples, is given the whole batch; the
+loss is then the mean over the samples that are wanted, as if all others had weight zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from onnx import NodeProto
+
+from analysis.batch import Batch
+from analysis.batch.samples import select
+from analysis.convert import DifferentiableModel
+from analysis.convert.stepwise import step_through
+from analysis.convert.tensors import to_tensor
+from analysis.convert.translate import translate
+from analysis.errors import AnalysisError
+from analysis.graph.survey import Survey
+from analysis.model.nodes import all_nodes
+from analysis.model.opened import SampleAxis
+from analysis.subject import reference
+from analysis.subject.same_samples import Sizes, compare, reordered
+from analysis.subject.trace import Tracer, standing_against
+
+OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
+"""What looks at all samples on purpose where a graph was exported for training."""
+WHOLE: Final = "trainings use the whole batch in every step, the loss being that of some samples"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where samples are found."""
+
+    cut: bool
+    """The graph may be given fewer samples."""
+    logits: SampleAxis | None
+    """Along which axis the logits count samples; None where they count none."""
+
+
+def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Sequence[int]) -> torch.Tensor:
+    """Some of the samples of a value that counts all of them along this axis; the value itself where it does not."""
+    if value.shape[place.axis] != place.factor * samples:
+        return value
+    apart = value.unflatten(place.axis, (place.outer, samples, place.inner))
+    chosen: torch.Tensor = apart.index_select(place.axis + 1, torch.tensor(list(rows), device=value.device))
+    return chosen.flatten(place.axis, place.axis + 2)
+
+
+def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value: str) -> tuple[Rows, str]:
+    """How samples are taken, judged by `value`, what the loss is read from; and why the batch cannot be cut, if so.
+
+    In float32, and in float64 where that says no: a chaotic network makes other numbers of the same sample by rounding.
+    """
+    axes = [axis for axis in batch.axes.values() if axis is not None]
+    if batch.size < 2 or not axes:
+        return Rows(cut=True, logits=SampleAxis(0)), ""
+    sizes = Sizes(batch.size, batch.size // 2)
+    for precision in (torch.float32, torch.float64):
+        program = converted if precision is torch.float32 else translate(read, precision).to(_device(converted))
+        whole = _value(program, batch, range(batch.size), value, precision)
+        try:
+            place = compare(whole, _value(program, batch, sizes.rows, value, precision), sizes)
+        except AnalysisError:
+            place = False
+            break
+        if isinstance(place, SampleAxis):
+            return Rows(cut=True, logits=place), ""
+        if place or whole.ndim == 0 or _draws(read):
+            return Rows(cut=True, logits=_first(whole, batch)), ""
+    stuck = _stuck(read, batch, sizes)
+    if stuck is not None and stuck.op_type in OVER_SAMPLES:
+        return Rows(cut=True, logits=_first(whole, batch)), ""
+    backwards = _value(program, batch, range(batch.size)[::-1], value, precision)
+    logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
+    against = "the graph takes no fewer samples" if stuck is None else standing_against(stuck)
+    return Rows(cut=False, logits=logits), against
+
+
+def _value(
+    program: DifferentiableModel, batch: Batch, rows: Sequence[int], value: str, precision: torch.dtype
+) -> torch.Tensor:
+    """One value of the graph, in eval mode, of these samples. Raises NodeFailed."""
+    seen: list[torch.Tensor] = []
+    device = _device(program)
+    inputs, _ = select(batch, np.array(rows))
+    tensors = [to_tensor(np.ascontiguousarray(array), precision).to(device) for array in inputs.values()]
+    with torch.no_grad():
+        program.eval().observe(tensors, {value: [seen.append]})
+    return seen[0].detach().cpu()
+
+
+def _device(program: DifferentiableModel) -> torch.device:
+    return next(iter(program.parameters())).device
+
+
+def _draws(read: Survey) -> bool:
+    """Whether the graph draws random numbers, which are others for another number of samples."""
+    return any(node.op_type in reference.DRAWING for node in all_nodes(read.model.nodes))
+
+
+def _first(logits: torch.Tensor, batch: Batch) -> SampleAxis | None:
+    """The first axis, where it has an entry for every sample."""
+    return SampleAxis(0) if logits.ndim and logits.shape[0] == batch.size else None
+
+
+def _stuck(read: Survey, batch: Batch, sizes: Sizes) -> NodeProto | None:
+    """The first node that does not make of some samples what it makes of all."""
+    axes = {name: axis for name, axis in batch.axes.items() if axis is not None}
+    try:
+        return Tracer(step_through(read, torch.float64), sizes, static=False).run(batch.inputs, axes).stuck
+    except AnalysisError:
+        return None

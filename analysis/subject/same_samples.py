@@ -1,0 +1,87 @@
+"""Whether a value holds the same samples in two runs, and along which axis it counts them.
+
+One run is on the `fixed` number of samples, the other on `opened` of them, backwards, some of which both have. Apart
+from the samples they must be equal: one axis of k x fixed entries has k x opened, and the rows of shared samples agree.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+
+from analysis.model.opened import SampleAxis
+
+TOLERANCE: Final = 1e-3
+"""Of the scale of a value: what sums in another order may come to in float32."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Two numbers of samples, and which of a pool of samples they are."""
+
+    fixed: int
+    opened: int
+
+    @property
+    def rows(self) -> list[int]:
+        """The samples of the second run: the last ones of the first, or more than these, backwards."""
+        first = max(self.fixed - self.opened, 0)
+        return list(range(first, first + self.opened))[::-1]
+
+    @property
+    def pairs(self) -> tuple[list[int], list[int]]:
+        """Rows of the first run, and the rows of the second that hold the same samples."""
+        shared = [(sample, place) for place, sample in enumerate(self.rows) if sample < self.fixed]
+        return [sample for sample, _ in shared], [place for _, place in shared]
+
+
+def compare(fixed: Any, opened: Any, sizes: Sizes) -> SampleAxis | bool:
+    """Along which axis a value counts samples; True where it does not depend on them, False where it is another."""
+    if not isinstance(fixed, torch.Tensor) or not isinstance(opened, torch.Tensor):
+        return True
+    if fixed.shape == opened.shape:
+        return _close(fixed, opened) or _is_shape(fixed, opened, sizes)
+    if fixed.ndim != opened.ndim:
+        return False
+    differing = [axis for axis in range(fixed.ndim) if fixed.shape[axis] != opened.shape[axis]]
+    factor, rest = divmod(fixed.shape[differing[0]], sizes.fixed)
+    if len(differing) > 1 or rest or not factor or opened.shape[differing[0]] != factor * sizes.opened:
+        return False
+    axis, (first, second) = differing[0], sizes.pairs
+    for outer in (each for each in range(1, factor + 1) if factor % each == 0):
+        one = fixed.unflatten(axis, (outer, sizes.fixed, factor // outer))
+        two = opened.unflatten(axis, (outer, sizes.opened, factor // outer))
+        if _close(_take(one, axis + 1, first), _take(two, axis + 1, second)):
+            return SampleAxis(axis, outer, factor // outer)
+    return False
+
+
+def reordered(forwards: torch.Tensor, backwards: torch.Tensor, samples: int) -> SampleAxis | None:
+    """Along which axis a value counts samples, from two runs on the same samples in opposite orders."""
+    for axis, length in enumerate(forwards.shape if forwards.shape == backwards.shape else ()):
+        factor, rest = divmod(length, samples)
+        for outer in (each for each in range(1, factor + 1) if not rest and factor % each == 0):
+            parts = (outer, samples, factor // outer)
+            if _close(forwards.unflatten(axis, parts).flip(axis + 1), backwards.unflatten(axis, parts)):
+                return SampleAxis(axis, outer, factor // outer)
+    return None
+
+
+def _take(value: torch.Tensor, axis: int, rows: Sequence[int]) -> torch.Tensor:
+    return value.index_select(axis, torch.tensor(rows))
+
+
+def _close(one: torch.Tensor, two: torch.Tensor) -> bool:
+    if not one.dtype.is_floating_point:
+        return bool((one == two).all())
+    scale = float(one.nan_to_num(0.0, 0.0, 0.0).abs().max()) if one.numel() else 0.0
+    return torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+
+
+def _is_shape(fixed: torch.Tensor, opened: torch.Tensor, sizes: Sizes) -> bool:
+    """Whether these are sizes, some of which are multiples of the number of samples."""
+    if fixed.dtype not in {torch.int64, torch.int32} or fixed.ndim > 1:
+        return False
+    scaled = (fixed % sizes.fixed == 0) & (fixed // sizes.fixed * sizes.opened == opened)
+    return bool(((fixed == opened) | scaled).all())

@@ -1,0 +1,130 @@
+"""Samples taken from a batch: cut where the graph bears it, masked in the loss where it does not."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from analysis.model import check_model
+from analysis.model.opened import SampleAxis
+from analysis.options import AnalysisOptions
+from analysis.subject.preparation import prepare
+from analysis.subject.rows import Rows, samples_of
+from analysis.subject.subject import Subject
+from tests.analysis.fixed_exports import CLASSES, FEATURES, STEPS, OwnFactor, Reader, fixed
+from tests.analysis.text_models import drawn, written
+from tests.gallery import npz
+
+OPTIONS = AnalysisOptions()
+
+
+def prepared(model: bytes, **arrays: np.ndarray) -> Subject:
+    return prepare(check_model(model), npz(**arrays), OPTIONS)
+
+
+def test_a_graph_that_takes_any_number_of_samples_is_given_those_that_are_wanted() -> None:
+    model = written("(float[N,4] x) => (float[N,3] y)", "y = MatMul(x, W)", W=drawn(4, 3))
+    subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(0))
+    assert len(subject.tensors([3, 1])[0][0]) == 2
+    assert not [note for note in subject.batch.notes if "whole batch" in note]
+
+
+def test_samples_that_are_merged_with_positions_are_cut_with_them() -> None:
+    """Logits [N * T, C] with targets [N * T]."""
+    model = written(
+        "(float[N,5,4] x) => (float[M,3] y)", "h = MatMul(x, W) y = Reshape(h, s)", W=drawn(4, 3), s=np.array([-1, 3])
+    )
+    labels = np.arange(40) % 3
+    subject = prepared(model, x=drawn(8, 5, 4), target=labels)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(0, 1, 5))
+    inputs, targets = subject.tensors([6, 2])
+    np.testing.assert_array_equal(targets.numpy(), np.concatenate([labels[30:35], labels[10:15]]))
+    expected = nn.functional.cross_entropy(subject.converted(*inputs)[0], targets)
+    assert float(subject.loss(inputs, targets, [6, 2]).detach()) == pytest.approx(float(expected.detach()))
+
+
+def test_samples_along_the_second_axis_are_cut_along_it() -> None:
+    torch.manual_seed(0)
+    module = Reader("LSTM", batch_first=False, every_step=True)
+    model = fixed(module, torch.randn(STEPS, 2, FEATURES), axes={"x": {1: "batch"}})
+    x, labels = drawn(STEPS, 12, FEATURES), np.arange(STEPS * 12).reshape(STEPS, 12) % CLASSES
+    subject = prepared(model, x=x, target=labels)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(1))
+    inputs, targets = subject.tensors([4, 7])
+    np.testing.assert_array_equal(inputs[0].numpy(), x[:, [4, 7]])
+    np.testing.assert_array_equal(targets.numpy(), labels[:, [4, 7]])
+
+
+def test_a_fixed_number_of_samples_that_cannot_be_opened_is_masked_in_the_loss() -> None:
+    torch.manual_seed(0)
+    module = OwnFactor(8)
+    x, labels = drawn(8, FEATURES), np.arange(8) % CLASSES
+    subject = prepared(fixed(module, torch.randn(8, FEATURES)), x=x, target=labels)
+    assert subject.rows == Rows(cut=False, logits=SampleAxis(0))
+    inputs, targets = subject.tensors([5, 2])
+    np.testing.assert_array_equal(inputs[0].numpy(), x)
+    each = nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(labels), reduction="none")
+    loss = subject.loss(inputs, targets, [5, 2])
+    assert float(loss.detach()) == pytest.approx(float(each[[5, 2]].mean().detach()), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, [subject.converted.initializers["head.bias"]])
+    (expected,) = torch.autograd.grad(each[[5, 2]].mean(), [module.head.bias])
+    torch.testing.assert_close(gradient, expected)
+    (note,) = [note for note in subject.batch.notes if "fixes the number" in note]
+    assert "cannot be opened" in note
+    assert "whole batch" in note
+
+
+def test_a_network_that_runs_along_the_samples_is_told_by_name() -> None:
+    torch.manual_seed(0)
+    model = fixed(Reader("LSTM", batch_first=False), torch.randn(8, STEPS, FEATURES), axes={"x": {0: "N"}})
+    subject = prepared(model, x=drawn(8, STEPS, FEATURES), target=np.arange(8) % CLASSES)
+    assert not subject.rows.cut
+    (note,) = [note for note in subject.batch.notes if "batch_first?" in note]
+    assert "LSTM" in note
+
+
+def test_attention_along_the_samples_is_told_by_name() -> None:
+    model = written(
+        "(float[N,4] x) => (float[N,3] y)",
+        "t = Transpose(x) s = MatMul(x, t) a = Softmax(s) h = MatMul(a, x) y = MatMul(h, W)", W=drawn(4, 3),
+    )  # fmt: skip
+    subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
+    assert subject.rows == Rows(cut=False, logits=SampleAxis(0))
+    assert any("batch_first?" in note and "MatMul" in note for note in subject.batch.notes)
+
+
+def test_chaos_is_not_mistaken_for_samples_that_meet() -> None:
+    """Forty layers multiply what rounding makes of another number of rows."""
+    wide = {f"W{depth}": 40 * drawn(32, 32, seed=depth) for depth in range(40)}
+    values = ["x", *(f"h{depth}" for depth in range(40))]
+    nodes = "".join(f"p{d} = MatMul({values[d]}, W{d}) h{d} = Sin(p{d}) " for d in range(40))
+    subject = prepared(
+        written("(float[N,32] x) => (float[N,3] y)", nodes + "y = MatMul(h39, V)", **wide, V=drawn(32, 3)),
+        x=drawn(8, 32), target=np.arange(8) % 3,
+    )  # fmt: skip
+    assert not [note for note in subject.batch.notes if "batch_first?" in note]
+
+
+def test_random_numbers_are_not_mistaken_for_samples_that_meet() -> None:
+    model = written(
+        "(float[N,4] x) => (float[N,3] y)", "e = RandomNormalLike(x) z = Add(x, e) y = MatMul(z, W)", W=drawn(4, 3)
+    )
+    subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(0))
+
+
+def test_the_graphs_own_loss_is_one_number_of_any_samples() -> None:
+    model = written(
+        "(float[N,4] x) => (float y)", "p = MatMul(x, W) q = Mul(p, p) y = ReduceMean<keepdims = 0>(q)", W=drawn(4, 3)
+    )
+    subject = prepared(model, x=drawn(8, 4))
+    assert subject.rows == Rows(cut=True, logits=None)
+    assert len(subject.tensors([3, 1])[0][0]) == 2
+
+
+def test_some_samples_of_an_axis_that_holds_more_than_them() -> None:
+    value = torch.arange(12).reshape(12, 1)
+    assert samples_of(value, SampleAxis(0, 1, 3), 4, [2, 0]).flatten().tolist() == [6, 7, 8, 0, 1, 2]
+    assert samples_of(value, SampleAxis(0, 3, 1), 4, [2, 0]).flatten().tolist() == [2, 0, 6, 4, 10, 8]
+    assert samples_of(value, SampleAxis(1), 4, [2, 0]) is value
