@@ -77,6 +77,8 @@ def assign_roles(
 
 def _why_frozen(operands: Operands, name: str, uses: list[Use]) -> str:
     """The reason, or empty where some use makes it trainable."""
+    if name in operands.model.fixed:
+        return operands.model.fixed[name]
     if not uses:
         return _unused(operands.model, name)
     reasons = [_why_frozen_here(operands, name, use) for use in uses]

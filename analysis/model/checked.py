@@ -1,7 +1,7 @@
 """CheckedModel: a valid graph without tensor data, and its tensors by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -53,9 +53,15 @@ class CheckedModel:
     size_bytes: int
     name: str
     source: Path | bytes | None
-    """What was uploaded; None for an edited or mended model."""
+    """What was uploaded; None for an edited, mended or rewritten model."""
     constants: frozenset[str] = frozenset()
     """Tensors that were Constant nodes in the file, not initialisers."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that are no parameters whatever reads them -> why: those of preprocessing nodes."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the file, for the report."""
+    original: Path | bytes | None = None
+    """What was uploaded, where operators of ai.onnx.ml were rewritten: outputs of the same names are the same."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
@@ -113,7 +119,7 @@ class CheckedModel:
 
     def edited(self, proto: ModelProto, weights: Weights) -> "CheckedModel":
         """The result of an edit: same interface, other graph or weights."""
-        return replace(self, proto=proto, weights=weights, source=None)
+        return replace(self, proto=proto, weights=weights, source=None, original=None)
 
 
 def spec_of(value: ValueInfoProto) -> ValueSpec:
