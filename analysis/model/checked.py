@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, sha
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, captures
 from analysis.model.onnx_tools import leave_the_standard, one_line, put_stand_ins, with_declared_tensors
+from analysis.model.quantized import Quantized, quantized_values, quantized_weights
 from analysis.model.weights import Weights
 
 Dimension = int | str | None
@@ -96,8 +97,22 @@ class CheckedModel:
             raise InvalidModel(f"types cannot be inferred: {one_line(error)}", where=self.name) from error
         return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
 
+    @cached_property
+    def quantized(self) -> Mapping[str, Quantized]:
+        """Integer initialisers that are weights of quantised operators."""
+        return quantized_weights(self)
+
+    @cached_property
+    def _quantized_values(self) -> frozenset[str]:
+        return quantized_values(self.nodes, self.quantized)
+
     def is_float(self, value: str) -> bool:
-        """Whether a value, a tensor or a sequence of them, can carry a gradient; unknown types are taken for floats."""
+        """Whether a value, a tensor or a sequence of them, can carry a gradient.
+
+        Integers that stand for floats can, straight through what quantises; unknown types are taken for floats.
+        """
+        if value in self._quantized_values:
+            return True
         known = self.values.get(value)
         if known is None:
             return True

@@ -17,6 +17,7 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, bodies
 from analysis.model.onnx_tools import assemble_proto
 from analysis.model.weights import Array
+from analysis.subject.unsaturated import unsaturated
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"
 LOG_FATAL: Final = 4
@@ -51,6 +52,7 @@ def compute(
 
     Raises whatever onnxruntime raises.
     """
+    model = unsaturated(model)
     uploaded = model.source or model.original
     if extra or drawn or uploaded is None or asks_for_dropout(all_nodes(model.nodes)):
         return _run(_edited(model, extra, drawn), model, inputs)
