@@ -173,9 +173,9 @@ def _as_integers(numbers: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _as_sums(numbers: Tensor, *factors: Tensor) -> Tensor:
-    """In 32 bits; as they are where a factor is kept as floats, which training may have moved off the integers."""
-    floats = any(factor.is_floating_point() for factor in factors)
-    return numbers if floats else _as_integers(numbers, torch.int32)
+    """In 32 bits; as they are where a factor is kept as floats that training has moved off the integers."""
+    moved = any(factor.is_floating_point() and bool((factor != factor.round()).any()) for factor in factors)
+    return numbers if moved else _as_integers(numbers, torch.int32)
 
 
 def _type_of(zero_point: Tensor | None) -> Element:

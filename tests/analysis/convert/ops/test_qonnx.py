@@ -7,7 +7,9 @@ import torch
 from analysis.convert.ops import qonnx
 from analysis.convert.ops.qonnx import DOMAINS, ROUNDINGS, bipolar_quant, quant, trunc
 from analysis.errors import UnsupportedOp
-from tests.analysis.convert.ops.cases import RANDOM, Case, floats, scalar
+from tests.analysis.convert.ops.cases import Case, scalar
+
+RANDOM = np.random.default_rng(20261128)
 
 NUMPY = {
     "ROUND": np.round,
@@ -27,6 +29,10 @@ BOUNDS = {
     (0, 1): lambda bits: (0.0, 2.0**bits - 2),
 }
 HALVES = np.arange(-20, 21, dtype=np.float32) / 4  # with scale 0.5 every quarter of a step
+
+
+def floats(*shape: int) -> np.ndarray:
+    return RANDOM.standard_normal(shape).astype(np.float32)
 
 
 def quantized(signed: int, narrow: int, mode: str):
