@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from analysis.batch.formats import UNNAMED, read_arrays
+from analysis.batch.missing import fills_in
 from analysis.batch.samples import Batch, sample_axes
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.facts import Provenance
@@ -36,7 +37,7 @@ def load_batch(source: bytes | Path, model: CheckedModel, limits: Limits = DEFAU
     inputs, targets = _assign(arrays, model)
     inputs = {spec.name: _checked(spec, inputs[spec.name]) for spec in model.inputs}
     targets = {name: _numbers(name, array) for name, array in targets.items()}
-    _check_finite(inputs, targets)
+    _check_finite(inputs, targets, model)
     size, axes = sample_axes(model, inputs, targets)
     digest = hashlib.sha256(content).hexdigest()
     return Batch(inputs, targets, size, axes, digest, Provenance.UPLOADED)
@@ -150,11 +151,13 @@ def _numbers(name: str, array: Array) -> Array:
     return _native(array)
 
 
-def _check_finite(inputs: Mapping[str, Array], targets: Mapping[str, Array]) -> None:
+def _check_finite(inputs: Mapping[str, Array], targets: Mapping[str, Array], model: CheckedModel) -> None:
     named = [*inputs.items(), *((f"target {name}".strip(), array) for name, array in targets.items())]
     for name, array in named:
         floats = array.dtype.kind in "fc" or array.dtype == ml_dtypes.bfloat16
         count = int(array.size - np.isfinite(array).sum()) if floats else 0
+        if count and name in inputs and not np.isinf(array).any() and fills_in(model, name):
+            continue
         if count:
             raise BadBatch(
                 f"{count} of {array.size} values are NaN or infinite", where=name, hint="clean or impute the batch"

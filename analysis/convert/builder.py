@@ -13,6 +13,7 @@ from torch import nn
 from analysis.convert.attributes import Attributes
 from analysis.convert.definitions import Scope, expand
 from analysis.convert.fuse import Fusion, find_fusions
+from analysis.convert.integers import Stored, floats_of, on_integers
 from analysis.convert.program import NOTHING, Action, BodyProgram, Call, Program, Slots, Step, host_integers, last_reads
 from analysis.convert.registry import Kind, Operator, RunMode, lookup
 from analysis.convert.scopes import operator_of, scope_inside
@@ -169,17 +170,40 @@ class Builder:
         """A registered function with the node's attributes bound."""
         reads = _trimmed(tuple(self.slot(name) for name in node.input))
         writes = _trimmed(tuple(self.slot(name) for name in self._wanted(node)))
-        function = partial(operator.function, **self.attributes.of(node, operator, len(writes)))
+        bound = partial(operator.function, **self.attributes.of(node, operator, len(writes)))
+        function = bound if bound.keywords else bound.func
+        stored = self._stored_as_integers(node)
+        if stored:
+            function = partial(on_integers, function, tuple(stored.values()), len(reads))
+            reads = (*reads, *(slot for each in stored.values() for slot in each.units))
         return Call(
-            function=function if function.keywords else function.func,
+            function=function,
             reads=reads,
             writes=writes,
             many=operator.many,
             hosted=frozenset(
-                place for place, kind in enumerate(operator.inputs[: len(reads)]) if kind is Kind.INTS
+                place for place, kind in enumerate(operator.inputs[: len(node.input)]) if kind is Kind.INTS
             ),
             bodies={name: self._body(graph, self.scope.opsets) for name, graph in _graphs(node)},
         )  # fmt: skip
+
+    def _stored_as_integers(self, node: NodeProto) -> dict[int, Stored]:
+        """By its place among the inputs each trained weight of a quantised operator, which becomes floats."""
+        found: dict[int, Stored] = {}
+        for place, name in enumerate(node.input):
+            meaning = self.model.quantized.get(name) if name in self.weights.quantized else None
+            if meaning is None:
+                continue
+            scales = [self.template[self.slots[each]] for each in meaning.scales]
+            zero_point = self.template[self.slots[meaning.zero_point]]
+            if name not in self.weights.parameters:
+                floats = floats_of(self.weights.quantized[name], scales, zero_point, meaning.axis)
+                self.weights.parameters[name] = nn.Parameter(floats.to(self.precision))
+                self.template[self.slots[name]] = self.weights.parameters[name]
+                self.constant.discard(name)
+            units = tuple(self.slots[each] for each in (*meaning.scales, meaning.zero_point) if each)
+            found[place] = Stored(place, len(scales), bool(meaning.zero_point), meaning.axis, units)
+        return found
 
     def _expanded(self, node: NodeProto) -> Call:
         """ONNX's own definition of the operator, run as a body."""

@@ -19,6 +19,13 @@ NEVER: Final = {
     "StringNormalizer": "strings", "StringConcat": "strings", "StringSplit": "strings", "RegexFullMatch": "strings",
     "ImageDecoder": "compressed images",
 }  # fmt: skip
+TRADITIONAL: Final = "ai.onnx.ml"
+_TREES: Final = "decides by thresholds: a tree is a step function, whose gradient is zero, and no tree is trained by it"
+_NAMES: Final = "works on strings or maps, which carry no gradient"
+NEVER_TRADITIONAL: Final = {
+    "TreeEnsembleClassifier": _TREES, "TreeEnsembleRegressor": _TREES, "TreeEnsemble": _TREES,
+    "CategoryMapper": _NAMES, "DictVectorizer": _NAMES, "CastMap": _NAMES, "ZipMap": _NAMES,
+}  # fmt: skip
 OF_ONE_PROCESSOR: Final = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})
 """Domains of onnxruntime's last level of optimisation."""
 
@@ -55,6 +62,8 @@ def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     version = scope.version(node.domain)
     if node.domain in OF_ONE_PROCESSOR:
         return f"{name} is laid out for one processor: let onnxruntime optimise to ORT_ENABLE_EXTENDED at most"
+    if node.domain == TRADITIONAL:
+        return _why_traditional(node, name)
     if node.domain in STANDARD_DOMAINS:
         if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
             return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"
@@ -64,6 +73,17 @@ def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     if operator is not None:
         return _wrong_attributes(node, operator, f"{name} (opset {version})")
     return "" if node.op_type == "Constant" else _no_definition(scope, node, f"{name} (opset {version})")
+
+
+def _why_traditional(node: NodeProto, name: str) -> str:
+    """Why a node of ai.onnx.ml was not rewritten when the model was read."""
+    if node.op_type in NEVER_TRADITIONAL:
+        return f"never: {name} {NEVER_TRADITIONAL[node.op_type]}"
+    if any(attribute.strings or attribute.t.string_data for attribute in node.attribute):
+        return f"never: {name} {_NAMES}"
+    if any(attribute.name == "prob_a" for attribute in node.attribute):
+        return f"{name} finds calibrated probabilities by iteration: export it without (probability=False)"
+    return f"operator {name} has no conversion yet with these attributes"
 
 
 def _holds_strings(constant: NodeProto) -> bool:

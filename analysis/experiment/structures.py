@@ -51,7 +51,7 @@ class Structures:
             known = self._composed.get(key)
             if isinstance(known, NotApplicable):
                 return known
-            more = treatment.apply(subject.model, self._context(subject))
+            more = _on_floats(treatment.apply(subject.model, self._context(subject)))
             if isinstance(more, NotApplicable):
                 self._composed[key] = more
                 return more
@@ -96,6 +96,17 @@ class Structures:
         if id(subject) not in self._shapes:
             self._shapes[id(subject)] = _observed_shapes(subject)
         return self._shapes[id(subject)]
+
+
+def _on_floats(treated: Recipe | NotApplicable) -> Recipe | NotApplicable:
+    """The treatment itself, if the weights that it draws are stored as floats: integers hold no other numbers."""
+    if isinstance(treated, NotApplicable):
+        return treated
+    weights = treated.model.weights
+    stored = [name for name in treated.draws if weights[name].dtype.kind in "iu"]
+    if not stored:
+        return treated
+    return NotApplicable(f"{stored[0]} is stored as integers: initialise the network that was quantised")
 
 
 def _observed_shapes(subject: Subject) -> dict[str, tuple[int, ...]]:

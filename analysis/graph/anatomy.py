@@ -31,7 +31,7 @@ from analysis.model.nodes import label
 
 SMALL_SCALE: Final = 0.1
 """Layer-scale starts at 1e-6 (Touvron et al. 2021) to 0.1; a scale that works in earnest is near 1."""
-QUANTIZERS: Final = ("QuantizeLinear", "DynamicQuantize", "QLinear", "QGemm")
+QUANTIZERS: Final = ("Quant", "IntQuant", "BipolarQuant", "Trunc", "DynamicQuantize", "QLinear", "QGemm")
 """How the names of operators begin that round to integers."""
 READ_AS_LOGITS: Final = ACTIVATIONS - {"Tanh"}
 """Behind these a logit lies on one side of 0, or has no slope; tanh is a usual end of a regression."""

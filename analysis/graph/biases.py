@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 from onnx import NodeProto
 
@@ -9,7 +10,10 @@ from analysis.facts import Layer
 from analysis.graph.families import COPYING, LINEAR
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
+from analysis.model.quantized import scaled_product
 
+INTEGER_PRODUCTS: Final = frozenset({"MatMulInteger", "ConvInteger", "QLinearMatMul"})
+BETWEEN: Final = COPYING | {"QuantizeLinear", "DequantizeLinear", "Mul"}
 Biases = Mapping[int, NodeProto]
 """id(addition) -> the linear operator whose output it adds a bias to."""
 
@@ -19,7 +23,7 @@ def find_biases(model: CheckedModel, sources: Sources) -> Biases:
     weighted = {id(use.owner) for use in sources.uses if use.role == "weight"}
     found: dict[int, NodeProto] = {}
     for use in sources.uses:
-        if use.node.op_type != "Add" or use.node is not use.owner:
+        if use.node.op_type not in {"Add", "QLinearAdd"} or use.node is not use.owner:
             continue
         other = next((name for name in use.node.input if name != use.value), "")
         producer = _product_behind(model, other)
@@ -29,11 +33,17 @@ def find_biases(model: CheckedModel, sources: Sources) -> Biases:
 
 
 def _product_behind(model: CheckedModel, value: str) -> NodeProto | None:
-    """The linear operator that writes a value, perhaps through a Cast, and nobody else reads it on the way."""
-    while len(model.consumers[value]) == 1:
+    """The linear operator that writes a value, and nobody else reads it on the way.
+
+    MatMul -- QuantizeLinear -- DequantizeLinear -- Add           quantised between the two
+    MatMulInteger -- Cast -- Mul (s_a s_w) -- Add                 integers that become floats
+    """
+    while len(model.consumers.get(value, ())) == 1:
         producer = model.producers.get(value)
-        if producer is None or producer.op_type not in COPYING:
-            return producer if producer is not None and producer.op_type in LINEAR else None
+        if producer is None or producer.op_type in LINEAR or producer.op_type not in BETWEEN:
+            return producer if producer is not None and producer.op_type in LINEAR | INTEGER_PRODUCTS else None
+        if producer.op_type == "Mul" and scaled_product(model, producer) is None:
+            return None
         value = producer.input[0]
     return None
 

@@ -32,6 +32,9 @@ GAINS: Final[Mapping[str, float]] = {
     "Softsign": 2.3375,
 }
 """Linear and unknown activations: 1."""
+MATRIX_PRODUCTS: Final = frozenset(
+    {"MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "MatMulIntegerToFloat", "DynamicQuantizeMatMul"}
+)
 
 
 class Fans(NamedTuple):
@@ -49,12 +52,13 @@ def gain(activation: str | None) -> float:
 def fans(node: NodeProto, slot: int, shape: tuple[int, ...]) -> Fans | None:
     """Fans of the weight at an input of a node; None where the operator has no such notion."""
     attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    if node.op_type in {"Conv", "ConvTranspose"} and len(shape) > 2:
-        return _convolution(node.op_type, shape, attributes)
-    if node.op_type == "Gemm" and len(shape) == 2:
+    if node.op_type in {"Conv", "ConvTranspose", "QLinearConv", "ConvInteger"} and len(shape) > 2:
+        return _convolution("ConvTranspose" if node.op_type == "ConvTranspose" else "Conv", shape, attributes)
+    if node.op_type in {"Gemm", "QGemm"} and len(shape) == 2:
+        slot = 1 if slot else 0  # the weight of QGemm is its fourth input
         outputs_first = (slot == 1) == bool(attributes.get("transB" if slot == 1 else "transA", 0))
         return Fans(shape[1], shape[0]) if outputs_first else Fans(shape[0], shape[1])
-    if node.op_type in {"MatMul", "FusedMatMul"} and len(shape) > 1:
+    if node.op_type in MATRIX_PRODUCTS and len(shape) > 1:
         return Fans(shape[-1], shape[-2]) if slot == 0 else Fans(shape[-2], shape[-1])
     if node.op_type in {"RNN", "GRU", "LSTM"} and slot in {1, 2}:
         return Fans(shape[2], int(attributes["hidden_size"]))

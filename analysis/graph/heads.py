@@ -5,7 +5,7 @@ no gradient at all. So each output is followed back to the tensor that training 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -45,10 +45,14 @@ class Head:
     """Class axis, where a softmax says so."""
     stripped: tuple[str, ...] = ()
     """Operators between the value and the output."""
+    read_also_by: tuple[str, ...] = ()
+    """Other outputs that are made of the same value, labels say."""
 
 
 def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> tuple[Head, ...]:
     """One head per output that depends differentiably on a trainable weight, in graph order, none twice.
+
+    Of several outputs that are read at the same logits the first that holds floats names the head.
 
     Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
     """
@@ -59,7 +63,12 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         )
     learning = _depending(model, sources, trainable)
     heads = [_trace(model, spec.name) for spec in model.outputs]
-    found = {head.value: head for head in reversed(heads) if head.value in learning}
+    found: dict[str, Head] = {}
+    for head in sorted(heads, key=lambda each: not model.is_float(each.output)):  # a label is none where scores are one
+        if head.value in learning:
+            first = found.setdefault(head.value, head)
+            if head is not first:
+                found[head.value] = replace(first, read_also_by=(*first.read_also_by, head.output))
     if not found:
         names = ", ".join(spec.name for spec in model.outputs)
         raise NotDifferentiable(
@@ -67,7 +76,8 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
             where=", ".join(label(node) for node in _blockers(model, sources, learning)) or names,
             hint="add the last floating-point tensor to the graph's outputs",
         )
-    return tuple(head for head in heads if found.get(head.value) is head)
+    order = {head.output: place for place, head in enumerate(heads)}
+    return tuple(sorted(found.values(), key=lambda each: order[each.output]))
 
 
 def _trace(model: CheckedModel, output: str) -> Head:
@@ -80,6 +90,10 @@ def _trace(model: CheckedModel, output: str) -> Head:
             stripped.append(node.op_type)
             node = model.producers[node.input[0]]
             link, axis = Link.LOG_SOFTMAX, _class_axis(model, node)
+        elif link is Link.IDENTITY and (second := _second_of_two(model, node)):
+            stripped.append(node.op_type)
+            value = second
+            continue
         elif (
             node.op_type not in STEP_BACK
             or (link is not Link.IDENTITY and not model.is_float(value))
@@ -94,6 +108,22 @@ def _trace(model: CheckedModel, output: str) -> Head:
 def _is_log_of_softmax(model: CheckedModel, node: NodeProto) -> bool:
     before = model.producers.get(node.input[0]) if node.op_type == "Log" else None
     return before is not None and before.op_type == "Softmax"
+
+
+def _second_of_two(model: CheckedModel, node: NodeProto) -> str:
+    """The probability of the second of two classes where a Concat publishes both; else nothing.
+
+    z -- Sigmoid -- p --+-- Concat
+             1 -- Sub --+                   scikit-learn's binary classifiers
+    """
+    if node.op_type != "Concat" or len(node.input) != 2:
+        return ""
+    first, second = (model.producers.get(name) for name in node.input)
+    if first is None or second is None or first.op_type != "Sub" or second.op_type != "Sigmoid":
+        return ""
+    one, taken_off = first.input
+    holds_one = one in model.weights and model.weights[one].dtype.kind == "f" and bool((model.weights[one] == 1).all())
+    return node.input[1] if holds_one and taken_off == node.input[1] else ""
 
 
 def _class_axis(model: CheckedModel, node: NodeProto) -> int | None:

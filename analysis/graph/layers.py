@@ -17,6 +17,7 @@ from analysis.graph.biases import Biases, added_biases
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
 from analysis.model.nodes import captures, label
+from analysis.model.quantized import scaled_output
 
 
 def find_layers(
@@ -46,7 +47,7 @@ def find_layers(
 def _layer(
     model: CheckedModel, layer_id: str, node: NodeProto, uses: list[Use], depth: int, biased: str | None
 ) -> Layer:
-    output = biased or next(name for name in node.output if name)
+    output = biased or (scaled_output(model, node) if node.output[0] else next(filter(None, node.output)))
     activation = find_activation(model, output)
     return Layer(
         id=layer_id,

@@ -33,6 +33,8 @@ CAUTIOUS: Final = frozenset({"Sub", "Div", "Pow", "Where", "Max", "Min", "Loop"}
 MATRICES: Final = frozenset({"weight", "recurrent_weight"})
 CARRYING: Final = MATRICES | {"embedding"}
 """Roles whose operator writes a signal whatever else it reads."""
+SKLEARN: Final = "skl2onnx"
+"""What scikit-learn's exporter calls itself."""
 MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
 _CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
 LITERAL: Final = re.compile(
@@ -87,7 +89,7 @@ class Operands:
             return "cosine or sine of rotary positions"
         if self._holds_deviation(use.value):
             return "part of a frozen batch normalisation"
-        if use.node.op_type in {"Sub", "Div"} and self._follows_input(use):
+        if self._may_prepare(use.node) and self._follows_input(use):
             return "preprocessing of the input"
         if use.node is use.owner and not self._meets_signal(use):
             return "combined with positions or masks, not with data"
@@ -154,10 +156,19 @@ class Operands:
         operators = {node.op_type for node in self._expression(value)}
         return bool(operators & {"Sqrt", "Rsqrt"}) and not any(name.startswith("Reduce") for name in operators)
 
+    def _may_prepare(self, node: NodeProto) -> bool:
+        """Whether such a node may scale features; scikit-learn has no layers that scale, so there products may."""
+        from_sklearn = self.model.proto.producer_name == SKLEARN
+        return node.op_type in {"Sub", "Div"} or (from_sklearn and node.op_type in {"Mul", "Add"})
+
     def _follows_input(self, use: Use) -> bool:
-        """Whether the other operand is an input of the model, at most cast or laid out anew."""
+        """Whether the other operand is an input of the model, at most cast, laid out anew or prepared before.
+
+        x -- Mul (1 / range) -- Add (minimum)      MinMaxScaler of scikit-learn
+        """
         inputs = {spec.name for spec in self.model.inputs}
-        return walk_back(self.model, self._other(use), PASSING, until=inputs) in inputs
+        through = PASSING | {"Sub", "Div", "Mul"} if self.model.proto.producer_name == SKLEARN else PASSING
+        return walk_back(self.model, self._other(use), through, until=inputs) in inputs
 
     def _other(self, use: Use) -> str:
         return next((name for name in use.node.input if name and name not in self.sources.of), "")

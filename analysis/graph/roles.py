@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from onnx import NodeProto
+
 from analysis.errors import BadOptions
 from analysis.graph.biases import Biases
 from analysis.graph.operands import Operands
 from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
+from analysis.model.quantized import CARRYING, FAKE_QUANTIZERS, SLOTS
 
+QUANTIZER: Final = "quantisation scale"
 FROZEN_SLOTS: Final[Mapping[tuple[str, int], str]] = {
     ("BatchNormalization", 3): "running mean",
     ("BatchNormalization", 4): "running variance",
-    ("DequantizeLinear", 1): "quantisation scale",
-    ("QuantizeLinear", 1): "quantisation scale",
+    ("DequantizeLinear", 1): QUANTIZER,
+    ("QuantizeLinear", 1): QUANTIZER,
     ("Clip", 1): "bound of Clip",
     ("Clip", 2): "bound of Clip",
     ("Pad", 2): "padding value",
@@ -80,6 +84,10 @@ def assign_roles(
 
 def _why_frozen(operands: Operands, name: str, uses: list[Use]) -> str:
     """The reason, or empty where some use makes it trainable."""
+    if name in operands.model.fixed:
+        return operands.model.fixed[name]
+    if any(name in each.scales for each in operands.model.quantized.values()):
+        return QUANTIZER
     if not uses:
         return _unused(operands.model, name)
     reasons = [_why_frozen_here(operands, name, use) for use in uses]
@@ -96,13 +104,16 @@ def _unused(model: CheckedModel, name: str) -> str:
     if not is_float_dtype(model.weights[name].dtype.name):
         return f"{model.weights[name].dtype.name} constant"
     node, slot = readers[0]
+    if _quantizes(node):
+        return QUANTIZER
     return FROZEN_SLOTS.get((node.op_type, slot), f"read only by {node.op_type}, which passes no gradient to it")
 
 
 def _why_frozen_here(operands: Operands, name: str, use: Use) -> str:
     if use.role == "other":
         slot = list(use.node.input).index(use.value)
-        return FROZEN_SLOTS.get((use.node.op_type, slot), f"constant operand of {use.node.op_type}")
+        known = FROZEN_SLOTS.get((use.node.op_type, slot))
+        return known or (QUANTIZER if _quantizes(use.node) else f"constant operand of {use.node.op_type}")
     return operands.why(name, use)
 
 
@@ -111,6 +122,10 @@ def _names(weights: Iterable[str]) -> str:
     some = list(itertools.islice(weights, MOST_NAMES + 1))
     more = ", ..." if len(some) > MOST_NAMES else ""
     return f"the model has {', '.join(map(repr, some[:MOST_NAMES]))}{more}; * stands for anything"
+
+
+def _quantizes(node: NodeProto) -> bool:
+    return node.op_type in SLOTS or node.op_type.startswith(CARRYING) or node.op_type in FAKE_QUANTIZERS
 
 
 def _matching(model: CheckedModel, patterns: Iterable[str], option: str) -> list[str]:

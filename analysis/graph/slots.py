@@ -22,8 +22,15 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "MatMul": {0: "weight", 1: "weight"},
     "FusedMatMul": {0: "weight", 1: "weight"},
     "TransposeMatMul": {0: "weight", 1: "weight"},
-    "MatMulIntegerToFloat": {6: "bias"},
-    "DynamicQuantizeMatMul": {4: "bias"},
+    "QLinearConv": {3: "weight", 8: "bias"},
+    "QLinearMatMul": {0: "weight", 3: "weight"},
+    "QGemm": {3: "weight", 6: "bias"},
+    "QLinearAdd": {0: "offset", 3: "offset"},
+    "QLinearMul": {0: "scale", 3: "scale"},
+    "MatMulInteger": {0: "weight", 1: "weight"},
+    "ConvInteger": {1: "weight"},
+    "MatMulIntegerToFloat": {1: "weight", 6: "bias"},
+    "DynamicQuantizeMatMul": {1: "weight", 4: "bias"},
     "MatMulNBits": {5: "bias"},
     "Attention": _TOKENS,
     "com.microsoft.Attention": {1: "weight", 2: "bias"},
@@ -71,7 +78,8 @@ NO_FLOATS_OUT: Final = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin"
 """Their output carries nothing of the floats that go in."""
 DATA_SLOT: Final[Mapping[str, int]] = dict.fromkeys(
     ("Reshape", "Slice", "Gather", "Expand", "Tile", "Unsqueeze", "Squeeze", "Split", "Pad", "Cast", "CastLike",
-     "Transpose", "Flatten", "Identity", "DequantizeLinear", "QuantizeLinear", "Dropout", "Trilu", "ReduceMean",
+     "Transpose", "Flatten", "Identity", "DequantizeLinear", "QuantizeLinear", "Quant", "IntQuant",
+     "BipolarQuant", "Trunc", "Dropout", "Trilu", "ReduceMean",
      "ReduceSum", "ReduceL2", "ReduceMax", "GatherElements", "GatherND", "Resize", "CumSum", "TopK"),
     0,
 )  # fmt: skip

@@ -62,7 +62,7 @@ class _Walk:
     def __init__(self, model: CheckedModel) -> None:
         self.model = model
         self.of: dict[str, tuple[str, ...]] = {
-            name: (name,) if self._carries_floats(name) else () for name in model.weights
+            name: (name,) if self._carries_floats(name) or name in model.quantized else () for name in model.weights
         }
         self.quantized = {name for name, sources in self.of.items() if not sources}
         self.uses: list[Use] = []

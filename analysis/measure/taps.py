@@ -31,6 +31,7 @@ from analysis.measure.statistics import (
     summarize,
     underflow_fraction,
 )
+from analysis.measure.units import Units
 from analysis.model.nodes import attributes_of, label
 from analysis.subject.subject import Subject
 
@@ -38,8 +39,9 @@ UNSCORED: Final = frozenset({"qk_matmul_output_mode", "softmax_precision"})
 AFTER_MASK: Final = 2
 """Which scores the operator Attention is to hand out (its attribute qk_matmul_output_mode)."""
 CHANNELS_SECOND: Final = frozenset(
-    {"Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization"}
-)
+    {"Conv", "ConvTranspose", "BatchNormalization", "InstanceNormalization", "GroupNormalization",
+     "QLinearConv", "ConvInteger"}
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -100,6 +102,7 @@ class Taps:
         self.forward = Forward()
         self.backward = Backward()
         self._watchers: dict[str, list[Watcher]] = {}
+        self._units = Units(subject.model)
         self._hooks: list[RemovableHandle] = []
         self._tables = {
             info.initializer for layer in subject.layers for role, info in layer.parameters.items()
@@ -150,7 +153,7 @@ class Taps:
 
     def _watch(self, value: str | None, watcher: Watcher) -> None:
         if value is not None:
-            self._watchers.setdefault(value, []).append(watcher)
+            self._watchers.setdefault(value, []).append(self._units.shown(value, watcher))
 
     def _weight_tap(self, name: str) -> Watcher:
         def on_gradient(parameter: torch.Tensor) -> None:

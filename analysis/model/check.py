@@ -4,10 +4,11 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 
 1. the large tensors are cut out (`wire`), so parsing costs nothing per weight;
 2. the model's own functions are expanded, after their expansion was counted, and the nodes sorted (`order`);
-3. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
+3. operators of ai.onnx.ml are written anew with those of the standard, their numbers as initialisers (`traditional`);
+4. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape (`hoist`); constants of the graph and initialisers are the same thing from here on;
-4. what torch's exporter stored once because it was equal becomes separate parameters again (`mend`);
-5. `onnx.checker` judges the graph with the tensors declared as inputs (`onnx_tools`), and `domains` the values of the
+5. what torch's exporter stored once because it was equal becomes separate parameters again (`mend`);
+6. `onnx.checker` judges the graph with the tensors declared as inputs (`onnx_tools`), and `domains` the values of the
    attributes, which the checker does not look at.
 """
 
@@ -28,6 +29,7 @@ from analysis.model.mend import drop_redundant, name_graph, separate_equal
 from analysis.model.nodes import STANDARD_DOMAINS, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
+from analysis.model.traditional import rewrite_traditional
 from analysis.model.weights import MappedFile, TensorReader, Weights
 from analysis.model.wire import Outline, outline
 from analysis.options import Limits
@@ -49,6 +51,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     _check_nesting(proto.graph, limits.nesting)
     name_graph(proto)
     sort_nodes(proto.graph)
+    rewritten = rewrite_traditional(proto)
     reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
     hoist = Hoist(proto, reader)
     entries = hoist.run()
@@ -65,8 +68,11 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
         sha256=hashlib.sha256(file.view).hexdigest(),
         size_bytes=file.size,
         name=source.name if isinstance(source, Path) else proto.graph.name,
-        source=None if mended else source,
+        source=None if mended or rewritten.any else source,
+        original=source if rewritten.any and rewritten.comparable and not mended else None,
         constants=frozenset(hoist.constants),
+        fixed=rewritten.fixed,
+        notes=tuple(rewritten.notes),
     )
 
 

@@ -1,7 +1,7 @@
 """CheckedModel: a valid graph without tensor data, and its tensors by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, sha
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, captures
 from analysis.model.onnx_tools import leave_the_standard, one_line, put_stand_ins, with_declared_tensors
+from analysis.model.quantized import Quantized, quantized_values, quantized_weights
 from analysis.model.weights import Weights
 
 Dimension = int | str | None
@@ -53,9 +54,15 @@ class CheckedModel:
     size_bytes: int
     name: str
     source: Path | bytes | None
-    """What was uploaded; None for an edited or mended model."""
+    """What was uploaded; None for an edited, mended or rewritten model."""
     constants: frozenset[str] = frozenset()
     """Tensors that were Constant nodes in the file, not initialisers."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Tensors that are no parameters whatever reads them -> why: those of preprocessing nodes."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the file, for the report."""
+    original: Path | bytes | None = None
+    """What was uploaded, where operators of ai.onnx.ml were rewritten: outputs of the same names are the same."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
@@ -90,8 +97,22 @@ class CheckedModel:
             raise InvalidModel(f"types cannot be inferred: {one_line(error)}", where=self.name) from error
         return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
 
+    @cached_property
+    def quantized(self) -> Mapping[str, Quantized]:
+        """Integer initialisers that are weights of quantised operators."""
+        return quantized_weights(self)
+
+    @cached_property
+    def _quantized_values(self) -> frozenset[str]:
+        return quantized_values(self.nodes, self.quantized)
+
     def is_float(self, value: str) -> bool:
-        """Whether a value, a tensor or a sequence of them, can carry a gradient; unknown types are taken for floats."""
+        """Whether a value, a tensor or a sequence of them, can carry a gradient.
+
+        Integers that stand for floats can, straight through what quantises; unknown types are taken for floats.
+        """
+        if value in self._quantized_values:
+            return True
         known = self.values.get(value)
         if known is None:
             return True
@@ -113,7 +134,7 @@ class CheckedModel:
 
     def edited(self, proto: ModelProto, weights: Weights) -> "CheckedModel":
         """The result of an edit: same interface, other graph or weights."""
-        return replace(self, proto=proto, weights=weights, source=None)
+        return replace(self, proto=proto, weights=weights, source=None, original=None)
 
 
 def spec_of(value: ValueInfoProto) -> ValueSpec:

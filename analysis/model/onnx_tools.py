@@ -8,6 +8,7 @@ from onnx import ModelProto, NodeProto, checker, defs, helper, numpy_helper
 
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes
+from analysis.model.quantized import FAKE_QUANTIZERS
 from analysis.model.weights import Array, Stored
 
 INITIALIZERS_WITHOUT_INPUTS_IR: Final = 4
@@ -72,6 +73,10 @@ def put_stand_ins(skeleton: ModelProto) -> None:
         if node.op_type not in RESIZING:
             node.op_type = "Identity"
             del node.attribute[:], node.input[1:], node.output[1:]
+    for node in all_nodes(skeleton.graph.node):
+        if node.op_type in FAKE_QUANTIZERS and node.domain not in STANDARD_DOMAINS:
+            node.op_type, node.domain = "Identity", ""
+            del node.attribute[:], node.input[1:]
 
 
 def check_graph(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> None:

@@ -64,7 +64,7 @@ def _value(spec: ValueSpec) -> ValueFacts:
 
 def _notes(subject: Subject) -> list[str]:
     head = subject.objective.head
-    notes = [LOOKS_TRAINED if subject.trained else "weights look untrained"]
+    notes = [LOOKS_TRAINED if subject.trained else "weights look untrained", *subject.model.notes]
     if head.stripped:
         notes.append(f"output {head.output} is measured at {head.value}, before {' and '.join(head.stripped)}")
     if len(subject.model.outputs) > 1:

@@ -90,8 +90,9 @@ def choose_objective(
 
 def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array | None]:
     for head in heads:
-        if head.output in batch.targets:
-            return head, batch.targets[head.output]
+        for name in (head.output, *head.read_also_by):
+            if name in batch.targets:
+                return head, batch.targets[name]
     named = [name for name in batch.targets if name]
     if named:
         raise BadBatch(
@@ -121,6 +122,8 @@ def _fitting(
         labels, axis = _class_targets(head, logits, targets, labels, axis)
         chance = _label_entropy(labels, logits.shape[axis])
         return _objective(name, chosen, head, labels, axis, 1.0, chance, provenance)
+    if name is LossName.BCE and labels is not None and axis is not None and targets.shape != logits.shape:
+        targets = _one_hot(labels, logits.shape[axis], axis)
     numbers = _as_numbers(head, logits, targets)
     if name is LossName.BCE:
         if numbers.min() < 0 or numbers.max() > 1:
@@ -211,6 +214,11 @@ def _as_numbers(head: Head, logits: Array, targets: Array) -> Array:
         where="target",
         hint="or class ids, one per sample",
     )
+
+
+def _one_hot(labels: Array, classes: int, axis: int) -> Array:
+    """A sigmoid for each class asks for one bit a class; an ignored label has none."""
+    return np.moveaxis(labels[..., None] == np.arange(classes), -1, axis)
 
 
 def _label_entropy(labels: Array, classes: int) -> float:

@@ -7,7 +7,7 @@ that torch drew; no two generators agree.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -17,6 +17,7 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, bodies
 from analysis.model.onnx_tools import assemble_proto
 from analysis.model.weights import Array
+from analysis.subject.unsaturated import unsaturated
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"
 LOG_FATAL: Final = 4
@@ -51,21 +52,36 @@ def compute(
 
     Raises whatever onnxruntime raises.
     """
+    model = unsaturated(model)
+    uploaded = model.source or model.original
+    if extra or drawn or uploaded is None or asks_for_dropout(all_nodes(model.nodes)):
+        return _run(_edited(model, extra, drawn), model, inputs)
+    try:
+        return _run(uploaded if isinstance(uploaded, bytes) else str(uploaded), model, inputs)
+    except Exception:
+        if model.original is None:
+            raise
+        return _run(_edited(model, (), {}), model, inputs)  # it refuses a category that it does not know, say
+
+
+def _run(source: bytes | str, model: CheckedModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = LOG_FATAL
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    source: bytes | str
-    if extra or drawn or model.source is None or asks_for_dropout(all_nodes(model.nodes)):
-        source = _edited(model, extra, drawn)
-        if isinstance(model.source, Path):
-            settings.add_session_config_entry(BESIDE, str(model.source.parent))
-    else:
-        source = model.source if isinstance(model.source, bytes) else str(model.source)
+    if isinstance(source, bytes) and isinstance(model.source, Path):
+        settings.add_session_config_entry(BESIDE, str(model.source.parent))
     session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    values = session.run(names, dict(inputs))
+    values = [_columns(value) for value in session.run(names, dict(inputs))]
     return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+
+
+def _columns(value: Any) -> Any:
+    """Maps from labels to scores, one a sample, as a tensor [N, labels] in the order of the labels."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return np.array([list(dict(sorted(each.items())).values()) for each in value])
+    return value
 
 
 def _edited(model: CheckedModel, extra: Iterable[str], drawn: Mapping[str, Array]) -> bytes:

@@ -8,6 +8,7 @@ from onnx import defs
 
 from analysis.convert import ops
 from analysis.convert.registry import NEWEST, Operator, registered
+from analysis.model.traditional import REWRITINGS
 
 HEAD = """# Operators
 
@@ -23,13 +24,28 @@ DEFINED = """
 These have no function here: the graph that ONNX publishes for them is run in their place.
 
 """
+REWRITTEN = """
+## Of ai.onnx.ml
+
+These are written anew with operators of the standard when a model is read (`analysis/model/traditional`): coefficients
+and intercepts become weights that train, what was read off the data becomes frozen ones. ZipMaps and outputs that are
+strings are left out. Trees are refused: they have no gradient.
+
+"""
 
 
 def table() -> str:
     """The page."""
     rows = sorted(registered(), key=lambda each: (each[0].domain, each[0].name.lower(), each[0].since))
     lines = [_row(operator, successor) for operator, successor in rows]
-    return HEAD.format(module=ops.__name__) + "".join(lines) + DEFINED + _wrapped(defined())
+    return (
+        HEAD.format(module=ops.__name__)
+        + "".join(lines)
+        + DEFINED
+        + _wrapped(defined())
+        + REWRITTEN
+        + _wrapped(sorted(REWRITINGS))
+    )
 
 
 def defined() -> list[str]:

@@ -85,7 +85,7 @@ def mat_mul_integer(
     rows = None if a_zero_point is None else _by_row(a_zero_point)
     columns = None if b_zero_point is None else _by_column(b_zero_point)
     product = torch.matmul(shifted(a.double(), rows), shifted(b.double(), columns))
-    return _as_integers(product, torch.int32)
+    return _as_sums(product, a, b)
 
 
 @op("QLinearMatMul", 10)
@@ -111,7 +111,7 @@ def conv_integer(
         shifted(x.double(), x_zero_point), weight, auto_pad=auto_pad, dilations=dilations, group=group, pads=pads,
         strides=strides,
     )  # fmt: skip
-    return _as_integers(total, torch.int32)
+    return _as_sums(total, x, w)
 
 
 @op("QLinearConv", 10)
@@ -170,6 +170,12 @@ def quantized(quotient: Tensor, zero_point: Tensor | None, to: Element, saturate
 def _as_integers(numbers: Tensor, dtype: torch.dtype) -> Tensor:
     """In their own type, or as they are where a gradient has to pass."""
     return numbers if numbers.requires_grad else numbers.to(dtype)
+
+
+def _as_sums(numbers: Tensor, *factors: Tensor) -> Tensor:
+    """In 32 bits; as they are where a factor is kept as floats that training has moved off the integers."""
+    moved = any(factor.is_floating_point() and bool((factor != factor.round()).any()) for factor in factors)
+    return numbers if moved else _as_integers(numbers, torch.int32)
 
 
 def _type_of(zero_point: Tensor | None) -> Element:

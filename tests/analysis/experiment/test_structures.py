@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx.numpy_helper
+import onnx.parser
 import pytest
 import torch
 
@@ -69,6 +71,22 @@ def test_a_cell_with_a_treatment_that_does_not_apply_does_not_either() -> None:
         assert isinstance(found, NotApplicable)
         assert found.reason == "every hidden activation is ReLU already"
     assert not isinstance(structures.compose(cell_of("tanh+he")), NotApplicable)
+
+
+def test_weights_that_are_stored_as_integers_are_not_drawn() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> net (float[N,8] x) => (float[N,2] y) {
+        d = DequantizeLinear(w, s) h = MatMul(x, d) r = Relu(h) y = MatMul(r, v) }"""
+    proto, random = onnx.parser.parse_model(text), np.random.default_rng(0)
+    weights = {
+        "w": random.integers(-90, 90, (8, 6)).astype(np.int8), "s": np.array(0.01, np.float32),
+        "v": random.standard_normal((6, 2)).astype(np.float32),
+    }  # fmt: skip
+    proto.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in weights.items())
+    chosen = AnalysisOptions()
+    structures = Structures(prepare(check_model(proto.SerializeToString()), None, chosen), chosen, lambda: PATIENT)
+    found = structures.compose(cell_of("he"))
+    assert isinstance(found, NotApplicable)
+    assert found.reason == "w is stored as integers: initialise the network that was quantised"
 
 
 def breaking(model: CheckedModel, _: Context) -> Recipe:

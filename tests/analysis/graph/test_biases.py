@@ -97,6 +97,21 @@ def test_a_bias_stands_right_behind_a_product_that_has_a_weight_and_that_nobody_
 
 
 @pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ("h = MatMul(x, w) q = QuantizeLinear(h, s) d = DequantizeLinear(q, s) y = Add(d, b)", True),
+        ("z, t, o = DynamicQuantizeLinear(x) h = MatMulInteger(z, q) c = Cast<to = 1>(h) f = Mul(c, s) y = Add(f, b)",
+         True),
+        ("h = MatMul(x, w) c = Cast<to = 1>(h) f = Mul(c, s) y = Add(f, b)", False),
+    ],
+)  # fmt: skip
+def test_a_bias_is_one_behind_what_quantises_a_product_or_makes_floats_of_it(nodes: str, found: bool) -> None:
+    weights = {"w": floats(4, 4), "q": np.ones((4, 4), np.int8), "s": np.array(0.1, np.float32), "b": floats(4)}
+    read = {name: array for name, array in weights.items() if f" {name})" in nodes or f" {name}," in nodes}
+    assert biased(nodes, "float[4,4] x", **read) == ({"y": "h"} if found else {})
+
+
+@pytest.mark.parametrize(
     ("nodes", "inputs", "weight", "shape", "found"),
     [
         ("h = MatMul(x, w)", "float[N,4] x", (4, 3), (3,), True),

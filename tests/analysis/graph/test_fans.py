@@ -44,6 +44,17 @@ def test_every_matrix_of_a_stack_has_the_fans_of_one() -> None:
         assert fans(node(op), 1, (5, 7, 8, 16)) == truth
 
 
+def test_products_of_integers_have_the_fans_of_those_of_floats() -> None:
+    for op, slot in (("MatMulInteger", 1), ("QLinearMatMul", 3)):
+        assert fans(node(op), slot, (8, 16)) == fans(node("MatMul"), 1, (8, 16))
+    for transposed in (0, 1):
+        gemm = node("Gemm", transB=transposed)
+        assert fans(node("QGemm", transB=transposed), 3, (8, 16)) == fans(gemm, 1, (8, 16))
+    for op, slot in (("QLinearConv", 3), ("ConvInteger", 1)):
+        strided = {"strides": [2, 2], "group": 2}
+        assert fans(node(op, **strided), slot, (8, 4, 3, 3)) == fans(node("Conv", **strided), 1, (8, 4, 3, 3))
+
+
 def test_an_operator_without_fans_has_none() -> None:
     assert fans(node("Add"), 1, (3, 3)) is None
     assert fans(node("LSTM", hidden_size=4), 3, (1, 32)) is None

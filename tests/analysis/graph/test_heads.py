@@ -25,6 +25,7 @@ def proto(nodes: str, outputs: str = "float[] y", inputs: str = "float[N,4] x", 
     head = f'<ir_version: 8, opset_import: ["": {opset}]>'
     made = parser.parse_model(f"{head} net ({inputs}) => ({outputs}) {{ {nodes} }}")
     weights = {"w": floats(4, 3), "v": floats(3, 4), "shape": np.array([-1, 3]), "k": np.array([2])}
+    weights |= {"one": np.ones(1, np.float32), "two": np.full(1, 2, np.float32)}
     read = set(re.findall(r"\w+", nodes))
     made.graph.initializer.extend(numpy_helper.from_array(weights[name], name) for name in weights if name in read)
     return made
@@ -147,11 +148,26 @@ def test_every_output_has_a_head_in_graph_order() -> None:
 @pytest.mark.parametrize(
     ("outputs", "first"),
     [("float[] l, float[] p, int64[] c", "l"), ("float[] p, float[] l, int64[] c", "p"),
-     ("int64[] c, float[] l, float[] p", "c")],
+     ("int64[] c, float[] p, float[] l", "p"), ("int64[] c", "c")],
 )  # fmt: skip
-def test_logits_read_in_several_ways_are_one_head_the_first_output_names_it(outputs: str, first: str) -> None:
+def test_logits_read_in_several_ways_are_one_head_the_first_of_floats_names_it(outputs: str, first: str) -> None:
     (head,) = heads("l = MatMul(x, w) p = Softmax(l) c = ArgMax(p)", outputs)
     assert (head.output, head.value) == (first, "l")
+    assert {head.output, *head.read_also_by} == {each.split()[1] for each in outputs.split(", ")}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "value", "link"),
+    [
+        ("z = MatMul(x, w) q = Sigmoid(z) n = Sub(one, q) y = Concat<axis = 1>(n, q)", "z", Link.SIGMOID),
+        ("z = MatMul(x, w) q = Sigmoid(z) n = Sub(two, q) y = Concat<axis = 1>(n, q)", "y", Link.IDENTITY),
+        ("z = MatMul(x, w) q = Sigmoid(z) n = Sub(one, q) y = Concat<axis = 1>(q, n)", "y", Link.IDENTITY),
+        ("z = MatMul(x, w) q = Tanh(z) n = Sub(one, q) y = Concat<axis = 1>(n, q)", "y", Link.IDENTITY),
+    ],
+)
+def test_two_columns_of_one_probability_are_read_at_its_logit(nodes: str, value: str, link: Link) -> None:
+    (head,) = heads(nodes, "float[] y")
+    assert (head.value, head.link) == (value, link)
 
 
 def test_outputs_that_learn_nothing_have_no_head() -> None:

@@ -488,6 +488,21 @@ def test_what_is_taken_off_the_input_itself_is_preprocessing(nodes: str, frozen:
     assert roles.frozen == ({"m.c": "preprocessing of the input"} if frozen else {})
 
 
+@pytest.mark.parametrize(
+    ("nodes", "fixed"),
+    [
+        ("h = Mul(x, <c>) k = Add(h, <d>) y = MatMul(k, <w>)", {"c", "d"}),
+        ("h = MatMul(x, <w>) k = Mul(h, <c>) y = Add(k, <d>)", set()),
+        ("h = Relu(x) k = Mul(h, <c>) l = MatMul(k, <w>) y = Add(l, <d>)", set()),
+    ],
+)
+def test_what_scikit_learn_multiplies_its_features_by_is_preprocessing(nodes: str, fixed: set[str]) -> None:
+    weights = {"w": floats(4, 4), "c": floats(4), "d": floats(4)}
+    roles = divided(model(nodes, weights, producer="skl2onnx"))
+    assert {name for name, why in roles.frozen.items() if why == "preprocessing of the input"} == fixed
+    assert set(roles.trainable) == set(weights) - fixed
+
+
 POSITIONS = "combined with positions or masks, not with data"
 
 

@@ -5,6 +5,7 @@ from onnx import NodeProto, defs, helper
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from analysis.graph.slots import DATA_SLOT, EVERY_INPUT, INDEX_SLOTS, ROLES, data_inputs, is_float_dtype, role_of
+from analysis.model.quantized import FAKE_QUANTIZERS
 
 NORMALIZED = {"scale": "scale", "Scale": "scale", "gamma": "scale", "B": "bias", "bias": "bias", "beta": "bias"}
 PRODUCT = {"A": "weight", "B": "weight", "C": "bias"}
@@ -25,8 +26,15 @@ HELD: dict[str, dict[str, str]] = {
     "MatMul": PRODUCT,
     "FusedMatMul": PRODUCT,
     "TransposeMatMul": PRODUCT,
-    "MatMulIntegerToFloat": {"bias": "bias"},
-    "DynamicQuantizeMatMul": {"bias": "bias"},
+    "QLinearConv": {"w": "weight", "B": "bias"},
+    "QLinearMatMul": {"a": "weight", "b": "weight"},
+    "MatMulInteger": PRODUCT,
+    "ConvInteger": {"w": "weight"},
+    "QGemm": {"B": "weight", "C": "bias"},
+    "QLinearAdd": {"A": "offset", "B": "offset"},
+    "QLinearMul": {"A": "scale", "B": "scale"},
+    "MatMulIntegerToFloat": {"B": "weight", "bias": "bias"},
+    "DynamicQuantizeMatMul": {"B": "weight", "bias": "bias"},
     "MatMulNBits": {"bias": "bias"},
     "Attention": TOKENS,
     "com.microsoft.Attention": {"weights": "weight", "bias": "bias"},
@@ -142,7 +150,12 @@ BESIDE = {
 """And of those that say where, how much or how coarsely."""
 
 
-@pytest.mark.parametrize("op", sorted(DATA_SLOT))
+@pytest.mark.parametrize("op", sorted(FAKE_QUANTIZERS))
+def test_of_quantisers_that_only_qonnx_has_the_first_input_is_data(op: str) -> None:
+    assert data_inputs(node(op, 4)) == ["i0"]
+
+
+@pytest.mark.parametrize("op", sorted(DATA_SLOT.keys() - FAKE_QUANTIZERS))
 def test_of_operators_that_lay_out_or_summarise_only_the_first_input_is_data(op: str) -> None:
     inputs = inputs_of(op)
     assert inputs[0] in FIRST

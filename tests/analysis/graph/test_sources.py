@@ -166,9 +166,21 @@ def test_integers_rescaled_by_the_data_are_data() -> None:
 
 
 def test_sources_are_initialisers_and_integers_that_were_computed_are_none() -> None:
-    nodes = "t = Transpose(q) w = DequantizeLinear(t, s) y = MatMul(x, w)"
+    nodes = "t = Max(q, q) w = DequantizeLinear(t, s) y = MatMul(x, w)"
     found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1)))
     assert found.of["w"] == ()
+
+
+def test_integers_that_are_laid_out_anew_before_they_are_floats_are_a_weight() -> None:
+    nodes = "t = Transpose(q) w = DequantizeLinear(t, s) y = MatMul(x, w)"
+    found = find_sources(model(nodes, q=np.ones((4, 4), np.int8), s=np.float32(0.1)))
+    assert (found.of["w"], used(found)) == (("q",), [("q", "weight", "MatMul")])
+
+
+def test_a_weight_that_the_graph_quantises_itself_is_the_source() -> None:
+    nodes = "q = QuantizeLinear(w, s) d = DequantizeLinear(q, s) y = MatMul(x, d)"
+    found = find_sources(model(nodes, w=floats(4, 4), s=np.float32(0.1)))
+    assert (found.of["d"], used(found)) == (("w",), [("w", "weight", "MatMul")])
 
 
 def test_a_dequantized_weight_times_a_gain_is_made_of_both() -> None:

@@ -368,6 +368,21 @@ def test_three_channels_at_the_size_of_a_picture_are_a_picture(
     assert found.name is name
 
 
+def test_class_ids_are_one_bit_a_class_where_each_class_has_a_sigmoid() -> None:
+    logits = floats(8, 3)
+    objective = choose(logits, LABELS, link=Link.SIGMOID)
+    assert objective.name is LossName.BCE
+    truth = F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(np.eye(3)[LABELS]).float())
+    assert loss_of(objective, logits) == pytest.approx(truth.item())
+
+
+def test_targets_may_be_sent_under_the_name_of_the_label_that_is_made_of_the_scores() -> None:
+    head, logits = Head("scores", "logits", Link.SOFTMAX, 1, read_also_by=("label",)), floats(8, 3)
+    batch = Batch({"x": floats(8, 3)}, {"label": LABELS}, 8, {"x": 0}, "0", Provenance.UPLOADED)
+    found = choose_objective([head], {"logits": logits}, batch, LossName.AUTOMATIC, trained=False, seed=0)
+    assert found.name is LossName.CROSS_ENTROPY
+
+
 @pytest.mark.parametrize("wanted", [LossName.MSE, LossName.BCE])
 def test_made_up_numbers_are_the_same_at_every_position_of_a_channel(wanted: LossName) -> None:
     objective = choose(floats(8, 3, 4, 5), wanted=wanted)

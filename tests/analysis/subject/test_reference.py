@@ -140,3 +140,26 @@ def test_a_function_that_draws_is_compared_as_it_is_written_out() -> None:
     weight = np.random.default_rng(0).standard_normal((WIDTH, WIDTH)).astype(np.float32)
     model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "W"))
     assert check_parity(subject_of(model.SerializeToString())).status is ParityStatus.EQUAL
+
+
+def classifier(extra: str = "", outputs: str = "seq(map(int64, float)) z") -> bytes:
+    text = f"""<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 3]>
+        net (float[N,2] x) => ({outputs}) {{
+            h = ai.onnx.ml.Scaler<offset = [1.0, 2.0], scale = [0.5, 2.0]>(x) {extra}
+            s = Softmax(h) z = ai.onnx.ml.ZipMap<classlabels_int64s = [3, 5]>(s) }}"""
+    return onnx.parser.parse_model(text).SerializeToString()
+
+
+def test_maps_of_the_file_are_compared_with_the_tensor_that_takes_their_place() -> None:
+    x = np.array([[1, 2], [3, 2.5]], np.float32)
+    found = compute(check_model(classifier()), {"x": x}, {})["z"]
+    scaled = np.exp((x - [1, 2]) * [0.5, 2])
+    np.testing.assert_allclose(found, scaled / scaled.sum(1, keepdims=True), rtol=1e-6)
+
+
+def test_where_the_file_refuses_a_batch_the_rewritten_graph_is_the_reference() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.ml": 3]> net (int64[N] x) => (float[N,2] y) {
+        y = ai.onnx.ml.OneHotEncoder<cats_int64s = [1, 2], zeros = 0>(x) }"""
+    model = check_model(onnx.parser.parse_model(text).SerializeToString())
+    found = compute(model, {"x": np.array([2, 7])}, {})["y"]  # onnxruntime knows no 7
+    np.testing.assert_array_equal(found, [[0, 1], [0, 0]])

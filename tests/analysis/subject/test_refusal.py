@@ -20,9 +20,16 @@ PAIR = check_model(
 )  # fmt: skip
 
 
+# one open size that would have to be two numbers
+TORN = check_model(
+    written("(float[N,T] x, float[M,K] z) => (float[N,3] y)",
+            "p = MatMul(x, w) q = MatMul(x, v) s = Add(p, q) y = Add(s, z)", v=drawn(7, 3), w=drawn(5, 3))
+)  # fmt: skip
+
+
 def test_who_sent_no_batch_is_told_how_to_send_one_with_the_names_and_shapes_of_its_keys() -> None:
     with pytest.raises(NodeFailed) as caught:
-        prepare(PAIR, None, AnalysisOptions())
+        prepare(TORN, None, AnalysisOptions())
     hint = caught.value.hint
     assert "'x' [N, T] float32, 'z' [M, K] float32" in hint
     assert "gradient-health analyze model.onnx batch.npz" in hint

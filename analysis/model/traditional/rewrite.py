@@ -1,0 +1,96 @@
+"""A graph with operators of ai.onnx.ml -> the same with operators of the standard.
+
+What scikit-learn's and other exporters write keeps its weights in the attributes of nodes. Here they become
+initialisers, so that all that reads, trains and treats a graph needs to know the standard only. Coefficients and
+intercepts of linear models train; what was read off the data (offsets, scales, imputed values, support vectors) does
+not. Trees and strings stay as they are, to be refused by name.
+
+Source: https://onnx.ai/onnx/operators/index.html#ai-onnx-ml, and onnxruntime where the pages are silent.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from onnx import ModelProto, NodeProto, helper
+
+from analysis.errors import InvalidModel
+from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, label
+from analysis.model.traditional import linear, preprocessing, support_vectors, tables
+from analysis.model.traditional.tail import drop_strings, keeps_order, unzip_maps
+from analysis.model.traditional.writer import DOMAIN, REWRITINGS, NotRewritten, Types, Writer, names_of
+
+FAMILIES: Final = (linear, preprocessing, support_vectors, tables)
+OLDEST: Final = 9
+"""The opset from which the standard has all that is written here."""
+PREFERRED: Final = 17
+"""The opset of a graph that has no node of the standard."""
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """What became of a graph."""
+
+    fixed: dict[str, str] = field(default_factory=dict)
+    """Tensors that do not train -> why."""
+    notes: list[str] = field(default_factory=list)
+    """What was left out, for the report."""
+    any: bool = False
+    """Whether something changed."""
+    comparable: bool = True
+    """Whether outputs of the file under names that are left are the same numbers in the same order."""
+
+
+def rewrite_traditional(proto: ModelProto) -> Rewritten:
+    """Rewrite the nodes of the main graph, in place. Raises InvalidModel where attributes contradict each other."""
+    done = Rewritten()
+    if all(node.domain != DOMAIN for node in proto.graph.node):
+        return done
+    opset = _standard_opset(proto)
+    if opset < OLDEST:
+        return done
+    done.comparable = keeps_order(proto.graph)
+    done.notes += [*unzip_maps(proto.graph), *drop_strings(proto.graph)]
+    graph = proto.graph
+    types = Types([*graph.input, *graph.value_info], graph.initializer)
+    taken = names_of(graph)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        writer = _written(node, types, opset, taken)
+        nodes += [node] if writer is None else writer.nodes
+        if writer is not None:
+            graph.initializer.extend(writer.tensors)
+            done.fixed |= writer.fixed
+            done.any = True
+        elif node.op_type == "Cast":
+            types.note(node.output[0], next(each.i for each in node.attribute if each.name == "to"))
+    done.any = done.any or bool(done.notes)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return done
+
+
+def _written(node: NodeProto, types: Types, opset: int, taken: set[str]) -> Writer | None:
+    """What stands for a node; None where it stays."""
+    rewrite = REWRITINGS.get(node.op_type) if node.domain == DOMAIN else None
+    if rewrite is None:
+        return None
+    writer = Writer(node, types, opset, taken)
+    try:
+        rewrite(writer)
+    except NotRewritten:
+        return None
+    except (ValueError, TypeError, IndexError, KeyError) as error:
+        raise InvalidModel(f"attributes of {node.op_type} do not fit: {error}", where=label(node)) from error
+    return writer
+
+
+def _standard_opset(proto: ModelProto) -> int:
+    """The standard's version in this graph; where no node is of it, one is imported."""
+    imported = next((entry for entry in proto.opset_import if entry.domain in STANDARD_DOMAINS), None)
+    if any(node.domain in STANDARD_DOMAINS for node in all_nodes(proto.graph.node)):
+        return imported.version if imported else 1
+    if imported is None:
+        proto.opset_import.append(helper.make_opsetid("", PREFERRED))
+        return PREFERRED
+    imported.version = max(imported.version, PREFERRED)
+    return int(imported.version)
