@@ -56,6 +56,9 @@ SLOW: Final = (
     "tests/service/intake/test_multipart.py::test_a_body_may_be_cut_in_two_at_every_byte",
     "tests/service/intake/test_multipart.py::test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing",
     "tests/analysis/report/test_document.py::test_non_finite_numbers_are_strings_and_valid_json",
+    "tests/analysis/comparison/test_changes.py::test_many_findings_of_one_rule_are_paired_once_each",
+    "tests/analysis/comparison/test_compare.py::test_another_seed_of_the_same_sick_network_is_no_regression",
+    "tests/analysis/comparison/test_match.py::test_reports_made_to_be_slow_are_matched_all_the_same",
     "tests/analysis/render/test_text.py::test_a_summary_fits_a_terminal",
 )
 """Seconds each, for every fault that they meet: not asked."""

@@ -47,6 +47,7 @@ def test_a_report_is_no_regression_to_itself() -> None:
     assert (told.regression, told.reasons, told.same_model, told.comparable) == (False, (), True, True)
     assert (told.verdict.trend, told.notes, told.differences) == ("same", (), ())
     assert told.summary == "No regression: the verdict stays unhealthy; findings: 1 unchanged."
+    assert [each.matched_by.value for each in told.layers.matched] == ["id"] * 4
 
 
 def test_two_reports_without_findings_say_so() -> None:
@@ -166,6 +167,7 @@ def test_a_baseline_never_makes_a_gate_stricter(reports: tuple[Report, Report], 
 def test_another_model_is_what_comparisons_are_for() -> None:
     told = compared(SICK, SICK | {"model": {"name": "other.onnx", "sha256": "other"}})
     assert (told.same_model, told.comparable, told.notes) == (False, True, ())
+    assert [each.matched_by.value for each in told.layers.matched] == ["name"] * 4
     assert [(each.what, each.old, each.new) for each in told.differences] == [("model.sha256", "".join(FOUR), "other")]
     assert (told.old.model, told.new.model) == ("net.onnx", "other.onnx")
 

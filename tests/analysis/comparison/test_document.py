@@ -30,6 +30,16 @@ def test_a_comparison_is_valid_under_its_own_schema(reports: tuple[Report, Repor
     assert schema["$id"] == "/v1/schema/comparison"
 
 
+def test_what_is_not_known_is_left_out_and_lines_are_indented_where_asked() -> None:
+    told = compare(excerpt(small_report()), excerpt(small_report("at_risk", found("GH105", "warning"))))
+    content = told.to_json()
+    assert (b"null" in content, b"\n" in content) == (False, False)
+    (gained,) = json.loads(content)["findings"]
+    assert not {"old", "decades"} & gained.keys()
+    assert told.to_json(indent=2).startswith(b'{\n  "schema_version": ')
+    assert json.loads(told.to_json(indent=2)) == json.loads(content)
+
+
 def test_changes_are_ordered_from_the_worst_to_the_best() -> None:
     assert [change.value for change in Change] == ["gained", "worsened", "moved", "unchanged", "eased", "lost"]
     assert [change.rank for change in Change] == [0, 1, 2, 3, 4, 5]

@@ -261,6 +261,7 @@ def test_equal_items_are_aligned_in_order_whether_there_are_few_or_many(
 def test_many_items_are_paired_by_how_many_like_them_came_before(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("analysis.comparison.match.MOST_CELLS", 0)
     assert sorted(_aligned("hxxyt", "hyxxt")) == [(0, 0), (1, 2), (2, 3), (3, 1), (4, 4)]
+    assert sorted(_aligned("pxxxq", "rxxxs")) == [(1, 1), (2, 2), (3, 3)]
 
 
 def test_few_items_are_aligned_by_their_longest_common_run_and_none_is_too_common() -> None:

@@ -88,6 +88,11 @@ def test_the_page_of_a_rule_is_the_docstring_of_its_module() -> None:
     assert only(made.findings(measurement())).evidence == {"a": Evidence(value=0.0, threshold=1.0)}
 
 
+@pytest.mark.parametrize(("said", "expected"), [({"place": Place.LOSS}, Place.LOSS), ({}, Place.ASIDE)])
+def test_a_rule_stands_where_it_says_and_aside_where_it_says_nothing(said: dict[str, Place], expected: Place) -> None:
+    assert rule("GH000", "a-test", "x.", **said)(limited).place is expected
+
+
 def test_a_module_without_a_docstring_has_an_empty_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "__doc__", None)
     made = rule("GH000", "a-test", "x.")(limited)
