@@ -8,7 +8,8 @@ along them. What cannot be opened stays as it is.
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -25,7 +26,7 @@ from analysis.model.checked import ValueSpec
 from analysis.model.opened import OLDEST_OPSET, SampleAxis, open_axis
 from analysis.model.weights import Array
 from analysis.subject import reference
-from analysis.subject.same_samples import Sizes, compare
+from analysis.subject.same_samples import Sizes, compare, with_shared
 from analysis.subject.trace import Trace, Tracer, standing_against
 from analysis.synthesis.synthesize import synthesize_inputs
 
@@ -59,6 +60,8 @@ class _Attempt:
     axes: Mapping[str, int]
     pool: Mapping[str, Array]
     """Inputs of more samples than `size`."""
+    drawn: dict[str, torch.Tensor] = field(default_factory=dict)
+    """The random numbers of the first run, on the whole batch."""
 
 
 def open_samples(model: CheckedModel, seed: int) -> Opening:
@@ -226,10 +229,16 @@ def _proven(attempt: _Attempt, program: DifferentiableModel) -> dict[str, Sample
 
 
 def _run(attempt: _Attempt, program: DifferentiableModel, rows: Sequence[int]) -> tuple[Any, ...]:
+    """The outputs, in eval mode; a sample has the same random numbers in every run."""
+    sizes = Sizes(attempt.size, len(rows))
+
+    def settle(name: str, value: torch.Tensor) -> torch.Tensor:
+        return with_shared(attempt.drawn.setdefault(name, value), value, sizes)
+
     tensors = [to_tensor(np.ascontiguousarray(array), attempt.precision) for array in _rows(attempt, rows).values()]
+    names = reference.drawn_names(attempt.model)
     with torch.no_grad():
-        results: tuple[Any, ...] = program.eval()(*tensors)
-    return results
+        return program.eval().observe(tensors, {name: [partial(settle, name)] for name in names})
 
 
 def _rows(attempt: _Attempt, rows: Sequence[int]) -> dict[str, Array]:

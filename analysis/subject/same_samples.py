@@ -42,19 +42,41 @@ def compare(fixed: Any, opened: Any, sizes: Sizes) -> SampleAxis | bool:
         return True
     if fixed.shape == opened.shape:
         return _close(fixed, opened) or _is_shape(fixed, opened, sizes)
-    if fixed.ndim != opened.ndim:
+    axis, (first, second) = _scaled_axis(fixed, opened, sizes), sizes.pairs
+    if axis is None:
         return False
-    differing = [axis for axis in range(fixed.ndim) if fixed.shape[axis] != opened.shape[axis]]
-    factor, rest = divmod(fixed.shape[differing[0]], sizes.fixed)
-    if len(differing) > 1 or rest or not factor or opened.shape[differing[0]] != factor * sizes.opened:
-        return False
-    axis, (first, second) = differing[0], sizes.pairs
+    factor = fixed.shape[axis] // sizes.fixed
     for outer in (each for each in range(1, factor + 1) if factor % each == 0):
         one = fixed.unflatten(axis, (outer, sizes.fixed, factor // outer))
         two = opened.unflatten(axis, (outer, sizes.opened, factor // outer))
         if _close(_take(one, axis + 1, first), _take(two, axis + 1, second)):
             return SampleAxis(axis, outer, factor // outer)
     return False
+
+
+def _scaled_axis(fixed: torch.Tensor, opened: torch.Tensor, sizes: Sizes) -> int | None:
+    """The one axis that has k entries for each sample, and is another with another number of them."""
+    if fixed.ndim != opened.ndim:
+        return None
+    axis, *others = [axis for axis in range(fixed.ndim) if fixed.shape[axis] != opened.shape[axis]]
+    factor, rest = divmod(fixed.shape[axis], sizes.fixed)
+    return axis if not others and not rest and factor and opened.shape[axis] == factor * sizes.opened else None
+
+
+def with_shared(fixed: torch.Tensor, opened: torch.Tensor, sizes: Sizes) -> torch.Tensor:
+    """Random numbers of the second run, with those that the first one drew for the samples that both have."""
+    if fixed.shape == opened.shape:
+        return fixed
+    axis = _scaled_axis(fixed, opened, sizes)
+    if axis is None:
+        return opened
+    factor = fixed.shape[axis] // sizes.fixed
+    first, second = sizes.pairs
+    drawn = fixed.unflatten(axis, (sizes.fixed, factor))
+    settled = opened.clone().unflatten(axis, (sizes.opened, factor))
+    settled = settled.index_copy(axis, torch.tensor(second), _take(drawn, axis, first))
+    whole: torch.Tensor = settled.flatten(axis, axis + 1)
+    return whole
 
 
 def reordered(forwards: torch.Tensor, backwards: torch.Tensor, samples: int) -> SampleAxis | None:

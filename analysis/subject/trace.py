@@ -27,7 +27,8 @@ from analysis.graph.slots import RECURRENT
 from analysis.model.nodes import attributes_of, label
 from analysis.model.opened import SIZES, Change, CountedRows, EqualRows, SampleAxis, SizeEntry, first_output
 from analysis.model.weights import Array
-from analysis.subject.same_samples import Sizes, compare
+from analysis.subject.reference import DRAWING
+from analysis.subject.same_samples import Sizes, compare, with_shared
 
 STATES: Final = (4, 5, 6)
 """Inputs of recurrent operators that have to have as many rows as there are samples: lengths, and initial states."""
@@ -56,7 +57,7 @@ def standing_against(node: NodeProto) -> str:
         return f"{where} takes the first axis for time steps (batch_first?)"
     if node.op_type in ATTENDING:
         return f"{where} looks along the first axis as along one sequence (batch_first?)"
-    return f"{where} gives other numbers with other samples beside it"
+    return f"{where} is another with another number of samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +236,8 @@ class Tracer:
             written = self.steps.run(node, values)
         except AnalysisError:
             return None
+        if node.op_type in DRAWING:
+            written = {name: with_shared(self.fixed[name], value, self.sizes) for name, value in written.items()}
         found = {name: compare(self.fixed[name], value, self.sizes) for name, value in written.items()}
         if any(each is False for each in found.values()):
             return None

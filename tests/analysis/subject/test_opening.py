@@ -134,6 +134,19 @@ def test_a_graph_whose_types_make_no_sense_is_left_to_those_who_convert_it() -> 
     assert not opening.refused
 
 
+@pytest.mark.parametrize("samples", [1, 8])
+def test_a_graph_that_draws_random_numbers_for_each_sample_is_opened(samples: int) -> None:
+    model = written(
+        f"(float[{samples},6] x) => (float[{samples},3] y)",
+        "h = Reshape(x, s) e = RandomNormalLike(h) z = Add(h, e) y = MatMul(z, W)",
+        s=np.array([samples, 6]), W=drawn(6, 3),
+    )  # fmt: skip
+    opening = open_samples(check_model(model), seed=0)
+    assert "(1 constant rewritten)" in opening.done
+    proto = assemble_proto(opening.model.proto, opening.model.weights).SerializeToString()
+    assert run(proto, drawn(5, 6)).shape == (5, 3)
+
+
 def test_samples_along_the_second_axis_are_found_and_said() -> None:
     torch.manual_seed(0)
     module = Reader("LSTM", batch_first=False, every_step=True).eval()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analysis.model.opened import SampleAxis
-from analysis.subject.same_samples import Sizes, compare, reordered
+from analysis.subject.same_samples import Sizes, compare, reordered, with_shared
 
 RANDOM = np.random.default_rng(7)
 POOL = torch.from_numpy(RANDOM.standard_normal((9, 6)))
@@ -66,3 +66,11 @@ def test_the_axis_is_found_from_opposite_orders() -> None:
     assert reordered(x.reshape(12, 2), x.flip(0).reshape(12, 2), 4) == SampleAxis(0, 1, 3)
     assert reordered(x.cumsum(0), x.flip(0).cumsum(0), 4) is None
     assert reordered(x, x[:2], 4) is None
+
+
+def test_a_sample_keeps_its_random_numbers_in_another_run() -> None:
+    sizes, first, second = Sizes(1, 3), torch.tensor([[1.0, 2.0]]), torch.arange(6.0).reshape(3, 2) + 10
+    assert with_shared(first, second, sizes).tolist() == [[10, 11], [12, 13], [1, 2]]
+    assert with_shared(first, first + 1, sizes) is first
+    other = torch.zeros(4, 2)
+    assert with_shared(first, other, sizes) is other
