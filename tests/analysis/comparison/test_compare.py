@@ -71,6 +71,12 @@ def test_a_worsened_error_is_a_regression_under_the_same_verdict() -> None:
     assert told.reasons == ("GH101 vanishing-gradient worsened (flow 1 decades further beyond its threshold)",)
 
 
+def test_the_tolerance_that_is_asked_for_decides_what_is_worse() -> None:
+    old, new = (excerpt(small_report("unhealthy", found("GH101", "error", flow=flow))) for flow in (1.0, 1.4))
+    regressions = [compare(old, new, tolerance_decades=tolerance).regression for tolerance in (0.3, 0.5)]
+    assert regressions == [True, False]
+
+
 def test_a_lost_a_moved_and_an_eased_finding_are_none() -> None:
     old = small_report(
         "unhealthy", found("GH101", "error", flow=2.0), found("GH201", "error", "layer-1"), DEAD | {"rule": "GH303"}
