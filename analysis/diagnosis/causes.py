@@ -12,7 +12,7 @@ from analysis.report import Finding, Severity
 def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Finding, ...]:
     """All findings, worst first, each told what explains it."""
     found = [
-        weighed(finding, measurement, of_inputs=rule.of_inputs)
+        weighed(finding, measurement, of_inputs=rule.of_inputs, of_targets=rule.of_targets)
         for rule in chosen.rules
         for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))
     ]

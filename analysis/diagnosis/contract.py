@@ -97,6 +97,8 @@ class Rule:
     place: Place
     of_inputs: bool = False
     """Whether what it says is about the numbers that went in as much as about the network."""
+    of_targets: bool = False
+    """The same of the targets."""
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:
@@ -131,12 +133,13 @@ def rule(
     *,
     place: Place = Place.ASIDE,
     of_inputs: bool = False,
+    of_targets: bool = False,
     **thresholds: float,
 ) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs)
+        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, of_targets)
 
     return build

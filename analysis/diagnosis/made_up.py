@@ -3,7 +3,9 @@
 Trained weights expect the data that they were trained on. On made-up numbers their units fall silent, their outputs
 mean nothing and no label can be learnt, and none of that is an illness. So what a rule says of the inputs as much as of
 the network (`of_inputs`) is a remark then, and everything else weighs one step less: an error takes weights that look
-fresh. Weights that look fresh expect no data in particular, and what is found on made-up numbers holds.
+fresh. Made-up targets ask trained weights to unlearn what they know: what a rule says of the targets as much as of the
+network (`of_targets`) is a remark then, whoever sent the inputs. Weights that look fresh expect no data in particular,
+and what is found on made-up numbers holds.
 """
 
 from typing import Final
@@ -23,9 +25,13 @@ def is_out_of_place(measurement: Measurement) -> bool:
     return measurement.trained and measurement.batch.provenance is Provenance.SYNTHETIC
 
 
-def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool) -> Finding:
+def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool, of_targets: bool) -> Finding:
     """The finding, as serious as such a batch allows."""
-    if not is_out_of_place(measurement):
+    relearning = measurement.trained and measurement.loss.targets is Provenance.SYNTHETIC
+    if is_out_of_place(measurement):
+        severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]
+    elif relearning and of_targets:
+        severity = Severity.INFO
+    else:
         return finding
-    severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]
     return finding.model_copy(update={"severity": severity})

@@ -62,6 +62,7 @@ THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
     "A short training on the sample batch does not bring the loss down.",
     place=Place.OUTCOME,
     of_inputs=True,
+    of_targets=True,
 )
 def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """No run learns: error; only Adam, or a batch that speaks against it: warning; nothing to learn: a remark."""

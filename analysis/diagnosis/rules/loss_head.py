@@ -49,6 +49,7 @@ CLASSIFYING: Final = frozenset({"cross_entropy", "nll", "bce"})
     "The output does not fit the loss.",
     place=Place.LOSS,
     of_inputs=True,
+    of_targets=True,
     loss_over_chance_decades=LOSS_DECADES,
 )
 def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

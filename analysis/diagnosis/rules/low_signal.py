@@ -43,6 +43,7 @@ ORTHOGONAL: Final = 1.0  # coherence of gradients that have nothing in common
     "low-signal",
     "Noise between samples drowns the gradient they share.",
     of_inputs=True,
+    of_targets=True,
     noise_over_batch=NOISE_OVER_BATCH,
 )
 def low_signal(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

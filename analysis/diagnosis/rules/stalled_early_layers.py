@@ -44,6 +44,7 @@ FEWEST: Final = 3  # layers on the trunk
     "The first layers hardly move while later ones train.",
     place=Place.MOTION,
     of_inputs=True,
+    of_targets=True,
     moved_decades=MOVED_DECADES,
 )
 def stalled_early_layers(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

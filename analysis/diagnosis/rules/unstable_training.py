@@ -48,6 +48,7 @@ UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
     "Training oscillates or diverges at this learning rate.",
     place=Place.MOTION,
     of_inputs=True,
+    of_targets=True,
     weight_growth=GROWTH,
 )
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

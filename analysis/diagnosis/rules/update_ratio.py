@@ -47,7 +47,7 @@ LEAST_WITHOUT_RATE: Final = 1e-3
 
 @rule(
     "GH304", "update-ratio", "A training step is of the wrong size for these weights.", place=Place.BALANCE,
-    of_inputs=True,
+    of_inputs=True, of_targets=True,
     least=LEAST, largest=LARGEST, least_usual=LEAST_USUAL, largest_usual=LARGEST_USUAL,
     least_without_rate=LEAST_WITHOUT_RATE,
 )  # fmt: skip

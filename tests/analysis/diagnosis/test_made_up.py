@@ -51,5 +51,24 @@ def test_what_is_said_of_the_inputs_is_a_remark_and_the_rest_one_step_less() -> 
 def test_each_severity(before: Severity, after: Severity, of_inputs: bool) -> None:
     finding = next(each for each in diagnose(SICK) if each.rule == "GH101").model_copy(update={"severity": before})
     assert isinstance(finding, Finding)
-    assert weighed(finding, on_made_up_inputs(SICK, trained=True), of_inputs=of_inputs).severity is after
-    assert weighed(finding, SICK, of_inputs=of_inputs) == finding
+    assert (
+        weighed(finding, on_made_up_inputs(SICK, trained=True), of_inputs=of_inputs, of_targets=False).severity is after
+    )
+    assert weighed(finding, SICK, of_inputs=of_inputs, of_targets=False) == finding
+
+
+@pytest.mark.parametrize(
+    ("trained", "targets", "of_targets", "after"),
+    [
+        (True, Provenance.SYNTHETIC, True, INFO),
+        (True, Provenance.SYNTHETIC, False, ERROR),
+        (True, Provenance.UPLOADED, True, ERROR),
+        (False, Provenance.SYNTHETIC, True, ERROR),
+    ],
+)
+def test_trained_weights_owe_nothing_to_made_up_targets(
+    trained: bool, targets: Provenance, of_targets: bool, after: Severity
+) -> None:
+    finding = next(each for each in diagnose(SICK) if each.rule == "GH105")
+    patient = replace(SICK, trained=trained, loss=replace(SICK.loss, targets=targets))
+    assert weighed(finding, patient, of_inputs=True, of_targets=of_targets).severity is after
