@@ -6,7 +6,7 @@
     .. MatMul -- Mul (s) -- MatMul (k') -- Softmax      s scales the scores of an attention: it does not
     x -- Mul (s) -- Erf -- Add (1) -- Mul (x)           s belongs to an activation that was written out: it does not
 
-What is called like a literal (eps, two, const_3) is one.
+What is called like a literal (eps, two, const_3) is one, and so is the factor of a loss, itself a single number.
 """
 
 import re
@@ -40,7 +40,7 @@ def trains_by_place(model: CheckedModel, sources: Sources, name: str, use: Use) 
     if not PLAIN_NAME.match(name) or LITERAL_NAME.match(name):
         return False
     node = use.node
-    if node is not use.owner or node.op_type not in {"Mul", "Div", "Add", "Sub"}:
+    if node is not use.owner or node.op_type not in {"Mul", "Div", "Add", "Sub"} or model.shape(node.output[0]) == ():
         return False
     data = next((value for value in node.input if value and value not in sources.of), "")
     writer = model.producers.get(walk_back(model, data, PASSING))

@@ -52,6 +52,7 @@ def test_a_number_trains_where_it_scales_or_shifts_what_the_loss_reads_or_opens_
         "h = MatMul(x, q) t = Tanh(h) y = Mul(t, scale)",
         "h = MatMul(x, q) s = Add(h, scale) r = Sqrt(s) y = Mul(h, r)",
         "h = MatMul(x, q) s = Mul(h, scale) y = MatMul(s, w)",
+        "h = MatMul(x, q) m = ReduceMean<keepdims: int = 0>(h) y = Mul(m, scale)",
         "s = Div(x, scale) y = MatMul(s, w)",
         "h = MatMul(x, q) a = Mul(h, h) c = Mul(a, h) s = Mul(c, scale) r = Add(h, s) y = MatMul(r, w)",
     ],

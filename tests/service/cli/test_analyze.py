@@ -216,7 +216,7 @@ def test_bad_input_exits_with_2_and_one_line_that_names_the_place(
     tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     (tmp_path / "wrong.npz").write_bytes(npz(x=np.zeros((4, 31), np.float32)))
-    strange = "(float[N,2] x) => (float[N,2] y) <float[2,2] W = {1,2,3,4}> { h = MatMul(x, W) [strange] y = Det(h) }"
+    strange = "(float[4,2] x) => (float y) <float[2,2] W = {1,2,3,4}> { h = MatMul(x, W) [strange] y = Det(h) }"
     header = '<ir_version: 8, opset_import: ["" : 17]> test'
     model = onnx.parser.parse_model(f"{header} {strange}")
     (tmp_path / "strange.onnx").write_bytes(model.SerializeToString())

@@ -29,6 +29,11 @@ def numbers(kind: type, *shape: int) -> np.ndarray:
     return RANDOM.integers(bounds.min, bounds.max + 1, shape).astype(kind)
 
 
+def weights(*shape: int) -> np.ndarray:
+    """Seven bits: where a processor has no VNNI, onnxruntime saturates sums of products with more."""
+    return numbers(np.int8, *shape) // 2
+
+
 def number(value: int, kind: type) -> np.ndarray:
     return np.array(value, kind)
 
@@ -96,7 +101,7 @@ def sigmoid(x, s, _, out_s):
 
 def gemm(kind: type, name: str, inputs: dict, attributes: dict | None = None) -> Case:
     given = {
-        "a": numbers(kind, 6, 9), "sa": scalar(0.02), "za": number(5, kind), "b": numbers(np.int8, 9, 7),
+        "a": numbers(kind, 6, 9), "sa": scalar(0.02), "za": number(5, kind), "b": weights(9, 7),
         "sb": scalar(0.013), "zb": number(-3, np.int8), "c": None, "sy": scalar(0.5), "zy": number(7, kind), **inputs,
     }  # fmt: skip
     values = [value for value in given.values() if value is not False]
@@ -107,9 +112,9 @@ def gemm(kind: type, name: str, inputs: dict, attributes: dict | None = None) ->
 
 BY_COLUMN = {"sb": floats(7, low=0.005, high=0.02), "zb": RANDOM.integers(-5, 5, 7).astype(np.int8)}
 SUMMAND = RANDOM.integers(-3000, 3000, (1, 7)).astype(np.int32)
-WEIGHT, BIAS = numbers(np.int8, 9, 7) // 2, floats(7)  # seven bits: without VNNI onnxruntime saturates sums of more
+WEIGHT, BIAS = weights(9, 7), floats(7)
 TOKENS = [
-    numbers(np.uint8, 2, 3, 6), numbers(np.int8, 6, 24), floats(24), scalar(0.01), scalar(0.01), None,
+    numbers(np.uint8, 2, 3, 6), weights(6, 24), floats(24), scalar(0.01), scalar(0.01), None,
     number(120, np.uint8), number(3, np.int8),
 ]  # fmt: skip
 TABLES = [(numbers(np.uint8, *shape), scalar(scale), number(zero, np.uint8)) for shape, scale, zero in (
@@ -201,7 +206,7 @@ CASES: list[Case] = [
             gemm(kind, "alpha, sum", {"c": SUMMAND}, {"alpha": 0.3}),
             gemm(kind, "by column", {**BY_COLUMN, "c": SUMMAND}),
             gemm(kind, "floats", {**BY_COLUMN, "c": SUMMAND, "sy": False, "zy": False}, {"alpha": 0.5}),
-            gemm(kind, "turned", {"a": numbers(kind, 9, 6), "b": numbers(np.int8, 7, 9)}, {"transA": 1, "transB": 1}),
+            gemm(kind, "turned", {"a": numbers(kind, 9, 6), "b": weights(7, 9)}, {"transA": 1, "transB": 1}),
         )
     ],
     case(
@@ -220,7 +225,7 @@ CASES: list[Case] = [
             "QLinearConv",
             [
                 numbers(np.uint8, 2, 5, 6, 4) if last else numbers(np.uint8, 2, 4, 5, 6), scalar(0.02),
-                number(128, np.uint8), numbers(np.int8, 6, 2, 3, 2), floats(6, low=0.01, high=0.03),
+                number(128, np.uint8), weights(6, 2, 3, 2), floats(6, low=0.01, high=0.03),
                 np.zeros(6, np.int8), scalar(0.9), number(90, np.uint8), RANDOM.integers(-500, 500, 6).astype(np.int32),
             ],
             {"group": 2, "pads": [1, 0, 1, 0], "channels_last": last}, constant=(3, 4, 5, 8), name=f"last {last}",
