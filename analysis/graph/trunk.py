@@ -40,13 +40,17 @@ class Trunk:
 def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], logits: str) -> Trunk:
     """The trunk that ends in `logits`."""
     flow: nx.DiGraph[str] = nx.DiGraph()
-    weighted = _weighted_nodes(sources, layers)
+    weighted, read, carrying = _weighted_nodes(sources, layers), _read_from_inputs(model), _float_inputs(model)
     for node in model.nodes:
         inputs = gradient_inputs(model, sources, node)
-        looks_up = node.op_type in LOOKUPS and id(node) in weighted
+        enters = id(node) in weighted and (
+            node.op_type in LOOKUPS or (carrying.isdisjoint(inputs) and not read.isdisjoint(inputs))
+        )
+        if enters or not carrying.isdisjoint(inputs):
+            carrying.update(node.output)
         for output in filter(model.is_float, filter(None, node.output)):
             flow.add_edges_from((name, output) for name in inputs)
-            if looks_up:
+            if enters:
                 flow.add_edge(SOURCE, output)
     for name in _data_inputs(model, sources, weighted):
         flow.add_edge(SOURCE, name)
@@ -103,9 +107,22 @@ def _start(model: CheckedModel, values: tuple[str, ...], weighted: set[int]) -> 
     return next((value for value in values if value in behind), None)
 
 
+def _float_inputs(model: CheckedModel) -> set[str]:
+    return {spec.name for spec in model.inputs if model.is_float(spec.name)}
+
+
+def _read_from_inputs(model: CheckedModel) -> set[str]:
+    """Values that depend on what the inputs hold, not on their shapes alone."""
+    read = {spec.name for spec in model.inputs}
+    for node in model.nodes:
+        if node.op_type not in {"Shape", "Size"} and not read.isdisjoint(node.input):
+            read.update(node.output)
+    return read
+
+
 def _data_inputs(model: CheckedModel, sources: Sources, weighted: set[int]) -> list[str]:
     """Float inputs that meet a weight before any Softmax; a float mask does not."""
-    floats = [spec.name for spec in model.inputs if model.is_float(spec.name)]
+    floats = sorted(_float_inputs(model), key=[spec.name for spec in model.inputs].index)
     data = [name for name in floats if _meets_weight(model, sources, weighted, name)]
     return data or floats
 

@@ -21,6 +21,7 @@ WEIGHTS = {
     "e0": np.ones((9, 4), np.float32), "e1": np.ones((7, 4), np.float32), "k0": np.ones((4, 4, 1), np.float32),
     "rw": np.ones((1, 4, 4), np.float32), "rr": np.ones((1, 4, 4), np.float32), "start": np.array([0]),
     "one": np.array([1]), "three": np.array(3), "row": np.array([-1, 4]),
+    "count": np.arange(4), "zero": np.array(0), "unit": np.array(1),
 }  # fmt: skip
 NO_PATH = "the logits do not depend on a floating-point input or an embedding"
 TOO_SHORT = "fewer than 3 tensors lie on every path from weights to logits"
@@ -153,11 +154,16 @@ def test_where_no_input_meets_a_weight_every_float_input_counts() -> None:
 
 @pytest.mark.parametrize(
     "cut",
-    ["s = Shape(x) c = ConstantOfShape(s)", "i = Cast<to: int = 7>(x) c = Cast<to: int = 1>(i)",
-     "a = ArgMax(x) c = Cast<to: int = 1>(a)", "c = Hardmax(x)"],
-)  # fmt: skip
+    ["i = Cast<to: int = 7>(x) c = Cast<to: int = 1>(i)", "a = ArgMax(x) c = Cast<to: int = 1>(a)", "c = Hardmax(x)"],
+)
 def test_no_trunk_leads_through_what_passes_no_gradient(cut: str) -> None:
+    """It begins behind the first matrix that reads what was cut off."""
     trunk = trunk_of(f"{cut} h = MatMul(c, w0) r = Relu(h) y = MatMul(r, w1)")
+    assert trunk == Trunk(("h", "r", "y"), "y", "h", "h")
+
+
+def test_what_is_made_of_a_shape_depends_on_no_data() -> None:
+    trunk = trunk_of("s = Shape(x) c = ConstantOfShape(s) h = MatMul(c, w0) r = Relu(h) y = MatMul(r, w1)")
     assert trunk == Trunk((), "y", None, None, NO_PATH)
 
 
@@ -220,11 +226,6 @@ def test_flow_over_fewer_than_three_tensors_is_not_measured(nodes: str, values: 
     assert trunk_of(nodes) == Trunk(values, "y", None, entry, TOO_SHORT)
 
 
-def test_integers_that_are_cast_are_no_way_in() -> None:
-    trunk = trunk_of("f = Cast<to: int = 1>(i) h = MatMul(f, w0) r = Relu(h) y = MatMul(r, w1)", "int64[N,4] i")
-    assert trunk == Trunk((), end="y", start=None, entry=None, reason=NO_PATH)
-
-
 @pytest.mark.parametrize("logits", ["missing", "n"])
 def test_logits_that_depend_on_no_data_have_no_trunk(logits: str) -> None:
     checked = model("h = MatMul(x, w0) r = Relu(h) y = MatMul(r, w1) s = Shape(x) n = ConstantOfShape(s)")
@@ -284,3 +285,25 @@ def test_the_trunk_is_what_no_path_gets_around(draws: list[tuple[int, int, bool]
     trunk = trunk_of(" ".join(nodes), "float[N,4] v0", f"v{end}")
     assert trunk.values == tuple(f"v{number}" for number in needed)
     assert trunk.start == (f"v{behind[0]}" if len(behind) >= 3 else None)
+
+
+@pytest.mark.parametrize(
+    ("enters", "inputs"),
+    [
+        ("u = Unsqueeze(i, one) e = Equal(u, count) o = Cast<to: int = 1>(e)", "int64[N] i"),
+        ("o = Cast<to: int = 1>(i)", "int64[N,4] i"),
+    ],
+)
+def test_integers_that_meet_a_matrix_enter_there(enters: str, inputs: str) -> None:
+    """Ids compared with 0, 1, 2, or features that are counts: the first matrix is their table."""
+    trunk = trunk_of(f"{enters} h = MatMul(o, w0) r = Relu(h) y = MatMul(r, w1)", inputs)
+    assert trunk == Trunk(("h", "r", "y"), end="y", start="h", entry="h")
+
+
+def test_positions_that_are_made_of_a_shape_are_no_entry() -> None:
+    positions = (
+        "s = Shape(x) n = Gather(s, zero) t = Range(zero, n, unit) f = Cast<to: int = 1>(t) c = Unsqueeze(f, one)"
+    )
+    nodes = f"{positions} d = Concat<axis: int = 1>(c, c, c, c) p = MatMul(d, w2)"
+    trunk = trunk_of(f"{nodes} h = MatMul(x, w0) a = Add(h, p) r = Relu(a) y = MatMul(r, w1)")
+    assert trunk == Trunk(("x", "h", "a", "r", "y"), end="y", start="h", entry="x")
