@@ -26,10 +26,17 @@ SLACK: Final = 0.015  # truncated normal draws deviate this much
 EDGE: Final = 1.1  # largest singular value over the edge; one fresh matrix in a thousand of 8 x 27 exceeds it
 NARROWEST: Final = 8
 MAJORITY: Final = 0.5
+FITTED: Final = frozenset({"skl2onnx", "OnnxMLTools"})
+"""Producers that take fitted models only."""
 
 
 def looks_trained(model: CheckedModel, trainable: Iterable[str]) -> bool:
-    """Whether half of the weights look trained, or some BatchNormalization has seen data."""
+    """Whether half of the weights look trained, a BatchNormalization has seen data, or the producer takes nothing else.
+
+    What converts scikit-learn's models refuses one that was not fitted.
+    """
+    if model.proto.producer_name in FITTED:
+        return True
     judged = [_weight_looks_trained(model.weights[name]) for name in trainable if _can_judge(model, name)]
     return any(_collected(model)) or (bool(judged) and sum(judged) >= MAJORITY * len(judged))
 

@@ -10,6 +10,7 @@ from torch import nn
 from analysis.convert.translate import read_graph
 from analysis.graph.training_state import asks_for_batch_statistics, looks_trained, with_running_statistics
 from analysis.model import CheckedModel, check_model
+from tests.analysis.graph.graphs import floats, proto
 from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
 
 
@@ -98,3 +99,11 @@ def test_a_normalisation_in_the_training_form_keeps_no_statistics_of_a_training(
     found = check_model(made.SerializeToString())
     assert asks_for_batch_statistics(found.nodes[0], found.opset()) is asks
     assert (with_running_statistics(found) == []) is asks
+
+
+@pytest.mark.parametrize(("producer", "trained"), [("skl2onnx", True), ("OnnxMLTools", True), ("pytorch", False)])
+def test_what_was_converted_from_scikit_learn_was_fitted(producer: str, trained: bool) -> None:
+    """Its converters refuse a model that was not; fifteen weights are too few to look at."""
+    fresh = proto("y = MatMul(x, w)", w=floats(5, 3))
+    fresh.producer_name = producer
+    assert looks_trained(check_model(fresh.SerializeToString()), ["w"]) is trained
