@@ -27,11 +27,11 @@ A task can be hard rather than the network sick: labels may be wrong or not foll
 unscaled. Large or pretrained networks may want smaller learning rates and warm-up. Memorising says little about
 recurrent networks and transformers, so confidence is at most medium there. Targets that were made up may be more than a
 sound network learns by heart in 20 steps: never more than a warning, and a remark where the weights look trained (for
-other targets), where the inputs are equal, where they were made up, too, and flow is in the green zone, or where there
-are more targets than weights (a label for each pixel). Never more than a warning either where the loss was still
-falling, so that as many steps again would have brought it under the limit; where all inputs of the batch are equal;
-where the budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with running
-statistics that no training has collected.
+other targets), where the inputs are equal, where they were made up, too, and flow is in the green zone or unknown, or
+where there are more targets than weights (a label for each pixel). Never more than a warning either where the loss was
+still falling, so that as many steps again would have brought it under the limit; where all inputs of the batch are
+equal; where the budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with
+running statistics that no training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -53,6 +53,7 @@ from analysis.report import Evidence, Severity
 FEWEST_POINTS: Final = 3
 GOING_ON: Final = 4.0  # quarters: as many steps again
 STARTING: Final = 1.0  # a run that ends over its start does not fall
+SILENT: Final = frozenset({Zone.GREEN, Zone.UNKNOWN})  # zones in which flow speaks against nothing
 THRESHOLDS: Final = {ProbeKind.LEARNING: 0.7, ProbeKind.MEMORIZING: 0.92}
 
 
@@ -94,7 +95,7 @@ def _is_unlearnable(measurement: Measurement) -> bool:
 
     Nor do labels that have nothing to do with made-up inputs, where flow shows nothing.
     """
-    noise = measurement.batch.provenance is Provenance.SYNTHETIC and zone(measurement.flow) is Zone.GREEN
+    noise = measurement.batch.provenance is Provenance.SYNTHETIC and zone(measurement.flow) in SILENT
     weights = sum(math.prod(info.shape) for layer in measurement.layers for info in layer.parameters.values())
     return noise or measurement.trained or measurement.batch.constant_inputs or measurement.loss.target_count > weights
 

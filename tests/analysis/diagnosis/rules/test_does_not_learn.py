@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Confidence, ProbeKind, Provenance
+from analysis.facts import Confidence, Flow, ProbeKind, Provenance
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, flow, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import evidence, fired, found
@@ -87,16 +87,19 @@ def test_from_equal_inputs_nobody_learns(provenance: Provenance, expected: Sever
     ("decades", "inputs", "expected"),
     [
         (0.0, Provenance.SYNTHETIC, Severity.INFO),
+        (None, Provenance.SYNTHETIC, Severity.INFO),
         (-2.0, Provenance.SYNTHETIC, Severity.WARNING),
         (0.0, Provenance.UPLOADED, Severity.WARNING),
     ],
 )
 def test_labels_that_have_nothing_to_do_with_made_up_inputs_prove_nothing_where_flow_is_sound(
-    decades: float, inputs: Provenance, expected: Severity
+    decades: float | None, inputs: Provenance, expected: Severity
 ) -> None:
     batch = replace(measurement().batch, provenance=inputs)
     loss = replace(measurement().loss, targets=Provenance.SYNTHETIC)
-    finding = fired("GH105", measurement(probe=FAILS, batch=batch, loss=loss, flow=flow(decades)))
+    finding = fired(
+        "GH105", measurement(probe=FAILS, batch=batch, loss=loss, flow=Flow() if decades is None else flow(decades))
+    )
     assert finding.severity is expected
 
 
