@@ -30,7 +30,8 @@ class Place(IntEnum):
     """Where an illness stands between cause and consequence: those at earlier places explain it.
 
     A finding is explained by findings at earlier places that are as serious. How the network was fed, read and made
-    (`is_root`) explains a worse finding, too.
+    (`is_root`) explains a worse finding, too, and what a training comes to (OUTCOME) is explained by a milder one: by
+    itself it says that something is wrong, and not what.
     """
 
     NUMBERS = 0
@@ -75,6 +76,8 @@ class Draft:
     layers: tuple[str, ...] = ()
     affects: tuple[str, ...] = ("sgd", "adam")
     confidence: Confidence = Confidence.HIGH
+    place: Place | None = None
+    """Where this one stands among causes, if elsewhere than its rule."""
 
 
 Limits = Mapping[str, float]
@@ -109,8 +112,12 @@ class Rule:
 
     def findings(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[Finding]:
         """What this rule has to say; remedies and causes are added when all findings are known."""
+        return (finding for finding, _ in self.placed(measurement, limits))
+
+    def placed(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[tuple[Finding, Place]]:
+        """The findings, each with its place among causes."""
         for draft in self.detect(measurement, {**self.thresholds, **(limits or {})}):
-            yield Finding(
+            finding = Finding(
                 rule=self.id,
                 name=self.name,
                 severity=draft.severity,
@@ -122,6 +129,7 @@ class Rule:
                 caused_by=(),
                 remedies=(),
             )
+            yield finding, self.place if draft.place is None else draft.place
 
 
 def rule(

@@ -104,6 +104,8 @@ class NonFinite:
     """forward, loss or backward."""
     node: str
     value: str
+    operator: str = ""
+    """What made it: of the node, or on the way back those that read the value."""
 
 
 @fact
