@@ -176,6 +176,8 @@ def _unproven(report: Report, root: Finding | None) -> str:
         return ""
     rule = None if root is None else find_rule(root.rule)
     usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
+    if rule is not None and not rule.treatable:
+        return f"No treatment of the network mends this, and none was trained.{usual}"
     return f"No treatment was proven to help: {_why_unproven(report)}.{usual}"
 
 

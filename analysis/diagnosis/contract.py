@@ -100,6 +100,8 @@ class Rule:
     place: Place
     of_inputs: bool = False
     """Whether what it says is about the numbers that went in as much as about the network."""
+    treatable: bool = True
+    """Whether a treatment of the network may mend it; where it is the cause and none may, none is trained."""
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:
@@ -139,12 +141,13 @@ def rule(
     *,
     place: Place = Place.ASIDE,
     of_inputs: bool = False,
+    treatable: bool = True,
     **thresholds: float,
 ) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs)
+        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, treatable)
 
     return build

@@ -140,6 +140,12 @@ def test_without_a_proven_treatment_the_reason_and_the_usual_remedies_are_said()
         assert "What usually helps: Replace saturating activations by ReLU" in change
 
 
+def test_where_no_treatment_may_mend_the_cause_the_brief_says_so_and_what_does() -> None:
+    along = replace(measurement().batch, along_samples="lstm")
+    change = brief_of(report_of(measurement(batch=along, probe=FAILS))).change
+    assert change.startswith("No treatment of the network mends this, and none was trained. What usually helps: batch_")
+
+
 def test_inconclusive_says_what_is_missing() -> None:
     nothing = measurement(flow=Flow(absent={"decades_rms": "no trunk"}))
     cause = brief_of(report_of(nothing, left_out=[("training probe", "effort is quick")])).cause
