@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.clock import Clock
-from analysis.diagnosis.brief import brief_of
+from analysis.diagnosis.brief import brief_of, cause_of
 from analysis.diagnosis.effects import factor_effects, factor_interactions
 from analysis.diagnosis.rows import Row
 from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo
@@ -60,6 +60,7 @@ def assemble(
         factor_effects=factor_effects(rows),
         factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
+        cause=cause_of(findings),
         advice=tuple(advice),
         remedies=tuple(remedies),
         left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from analysis.diagnosis.policy import find_rule
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
-from analysis.report.parts import AdviceKind, Decades
+from analysis.report.parts import AdviceKind, Cause, Decades
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,25 @@ def is_made_up(report: Report) -> bool:
 
 
 def root_cause(findings: Sequence[Finding]) -> Finding | None:
-    """The worst finding that none of the others explains; None where there are remarks only."""
+    """What nothing explains and the worst finding follows from; None where there are remarks only.
+
+    A warning that explains an error comes before the error: the root opens, the consequence follows. Of several the
+    worst, then the one that explains most, then the first by id.
+    """
     serious = _serious(findings)
-    return min(serious, key=lambda each: (-each.severity.rank, len(each.caused_by), each.rule), default=None)
+
+    def weight(each: Finding) -> tuple[bool, int, int, int, str]:
+        explained = [other.severity.rank for other in serious if each.rule in other.caused_by]
+        worst = max([each.severity.rank, *explained])
+        return bool(each.caused_by), -worst, -each.severity.rank, -len(explained), each.rule
+
+    return min(serious, key=weight, default=None)
+
+
+def cause_of(findings: Sequence[Finding]) -> Cause | None:
+    """The same as the report says it: rule and layers."""
+    root = root_cause(findings)
+    return None if root is None else Cause(rule=root.rule, layers=root.layers)
 
 
 def _is_ill(verdict: Verdict) -> bool:
@@ -118,14 +134,27 @@ def _cause(report: Report, root: Finding | None) -> str:
         return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
-    return f"{root.message}{_flow_words(flow)}{_others(report.findings, root)}"
+    return f"{root.message}{_first_broken(report)}{_flow_words(flow)}{_others(report.findings, root)}"
+
+
+def _first_broken(report: Report) -> str:
+    """The node and the operation that make the first NaN or infinity."""
+    broken = report.variants[0].non_finite if report.variants else None
+    if broken is None:
+        return ""
+    if broken.stage == "backward":
+        through = f", behind {broken.operator}" if broken.operator else ""
+        return f" The first is the gradient of {broken.value} (node {broken.node}){through}."
+    operator = f" ({broken.operator})" if broken.operator else ""
+    return f" The first is at node {broken.node}{operator}, {broken.stage}: value {broken.value}."
 
 
 def _flow_words(flow: Flow) -> str:
-    if flow.decades_rms is None or abs(flow.decades_rms) < 1:
+    if flow.decades_rms is None or math.isnan(flow.decades_rms) or abs(flow.decades_rms) < 1:
         return ""
     if not math.isfinite(flow.decades_rms):
-        return " No gradient arrives at the first layer."
+        arrives = "No gradient arrives" if flow.decades_rms < 0 else "An infinite gradient arrives"
+        return f" {arrives} at the first layer."
     verb = "loses" if flow.decades_rms < 0 else "gains"
     each = f" ({abs(flow.decades_per_layer):.2g} a layer)" if flow.decades_per_layer else ""
     return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
@@ -147,6 +176,8 @@ def _unproven(report: Report, root: Finding | None) -> str:
         return ""
     rule = None if root is None else find_rule(root.rule)
     usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
+    if rule is not None and not rule.treatable:
+        return f"No treatment of the network mends this, and none was trained.{usual}"
     return f"No treatment was proven to help: {_why_unproven(report)}.{usual}"
 
 

@@ -1,6 +1,7 @@
 """All findings of a measurement, and which of them explains which."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from analysis.diagnosis.contract import Place
 from analysis.diagnosis.made_up import weighed
@@ -9,30 +10,39 @@ from analysis.facts import Measurement
 from analysis.report import Finding, Severity
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A finding and its place among causes."""
+
+    finding: Finding
+    place: Place
+
+    def explains(self, other: "_Placed") -> bool:
+        """From an earlier place, and as serious, or a root, or what it explains is a mere outcome.
+
+        A remark neither explains nor is explained.
+        """
+        ranks = self.finding.severity.rank, other.finding.severity.rank
+        if min(ranks) == Severity.INFO.rank or self.place >= other.place or self.finding.rule == other.finding.rule:
+            return False
+        return ranks[0] >= ranks[1] or self.place.is_root or other.place is Place.OUTCOME
+
+
 def diagnose(measurement: Measurement, chosen: Policy = EVERY_RULE) -> tuple[Finding, ...]:
     """All findings, worst first, each told what explains it."""
-    found = [
-        weighed(finding, measurement, of_inputs=rule.of_inputs, of_targets=rule.of_targets)
-        for rule in chosen.rules
-        for finding in rule.findings(measurement, chosen.thresholds.get(rule.id))
-    ]
-    found.sort(key=lambda finding: (-finding.severity.rank, finding.rule))
-    places = {rule.id: rule.place for rule in chosen.rules}
-    causes = {finding.rule: _causes(finding, found, places) for finding in found}
-    return tuple(finding.model_copy(update={"caused_by": _roots(causes[finding.rule], causes)}) for finding in found)
+    found = sorted(_found(measurement, chosen), key=lambda each: (-each.finding.severity.rank, each.finding.rule))
+    return tuple(each.finding.model_copy(update={"caused_by": _roots(each, found)}) for each in found)
 
 
-def _causes(finding: Finding, found: Iterable[Finding], places: Mapping[str, Place]) -> frozenset[str]:
-    """At earlier places and as serious, or roots; a remark neither has nor is a cause."""
-    if finding.severity is Severity.INFO:
-        return frozenset()
-    serious = [other for other in found if other.severity is not Severity.INFO]
-    earlier = [other for other in serious if places[other.rule] < places[finding.rule]]
-    return frozenset(
-        other.rule for other in earlier if places[other.rule].is_root or other.severity.rank >= finding.severity.rank
-    )
+def _found(measurement: Measurement, chosen: Policy) -> Iterator[_Placed]:
+    for rule in chosen.rules:
+        for finding, place in rule.placed(measurement, chosen.thresholds.get(rule.id)):
+            of = {"of_inputs": rule.of_inputs, "of_targets": rule.of_targets}
+            yield _Placed(weighed(finding, measurement, **of), place)
 
 
-def _roots(causes: frozenset[str], of: Mapping[str, frozenset[str]]) -> tuple[str, ...]:
-    """Those of the causes that none of the others explains."""
-    return tuple(sorted(cause for cause in causes if of[cause].isdisjoint(causes)))
+def _roots(finding: _Placed, found: Sequence[_Placed]) -> tuple[str, ...]:
+    """Those of its causes that none of the others explains."""
+    causes = [other for other in found if other.explains(finding)]
+    roots = {each.finding.rule for each in causes if not any(other.explains(each) for other in causes)}
+    return tuple(sorted(roots))

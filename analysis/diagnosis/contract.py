@@ -30,7 +30,8 @@ class Place(IntEnum):
     """Where an illness stands between cause and consequence: those at earlier places explain it.
 
     A finding is explained by findings at earlier places that are as serious. How the network was fed, read and made
-    (`is_root`) explains a worse finding, too.
+    (`is_root`) explains a worse finding, too, and what a training comes to (OUTCOME) is explained by a milder one: by
+    itself it says that something is wrong, and not what.
     """
 
     NUMBERS = 0
@@ -75,6 +76,8 @@ class Draft:
     layers: tuple[str, ...] = ()
     affects: tuple[str, ...] = ("sgd", "adam")
     confidence: Confidence = Confidence.HIGH
+    place: Place | None = None
+    """Where this one stands among causes, if elsewhere than its rule."""
 
 
 Limits = Mapping[str, float]
@@ -99,6 +102,8 @@ class Rule:
     """Whether what it says is about the numbers that went in as much as about the network."""
     of_targets: bool = False
     """The same of the targets."""
+    treatable: bool = True
+    """Whether a treatment of the network may mend it; where it is the cause and none may, none is trained."""
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:
@@ -111,8 +116,12 @@ class Rule:
 
     def findings(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[Finding]:
         """What this rule has to say; remedies and causes are added when all findings are known."""
+        return (finding for finding, _ in self.placed(measurement, limits))
+
+    def placed(self, measurement: Measurement, limits: Limits | None = None) -> Iterator[tuple[Finding, Place]]:
+        """The findings, each with its place among causes."""
         for draft in self.detect(measurement, {**self.thresholds, **(limits or {})}):
-            yield Finding(
+            finding = Finding(
                 rule=self.id,
                 name=self.name,
                 severity=draft.severity,
@@ -124,6 +133,7 @@ class Rule:
                 caused_by=(),
                 remedies=(),
             )
+            yield finding, self.place if draft.place is None else draft.place
 
 
 def rule(
@@ -134,12 +144,13 @@ def rule(
     place: Place = Place.ASIDE,
     of_inputs: bool = False,
     of_targets: bool = False,
+    treatable: bool = True,
     **thresholds: float,
 ) -> Callable[[Detector], Rule]:
     """Make a rule of a detector; the page is the docstring of its module."""
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, of_targets)
+        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, of_targets, treatable)
 
     return build

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from analysis.diagnosis.brief import root_cause
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.policy import Policy
 from analysis.diagnosis.rank import Trial, rank, score, shortlist
+from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Measurement, Probe, VariantInfo
 from analysis.report import Finding, Remedy, Verdict
 
@@ -39,7 +41,10 @@ class Judge:
     """Of the unchanged model."""
 
     def hopeful(self, verdict: Verdict) -> tuple[str, ...]:
-        """Variants worth a training, best first."""
+        """Variants worth a training, best first; none where the cause is no matter of the network."""
+        root = root_cause(self.findings)
+        if root is not None and not BY_ID[root.rule].treatable:
+            return ()
         return tuple(trial.info.id for trial in shortlist(verdict, self._trials(None)))
 
     def proven(self, names: Iterable[str]) -> tuple[str, ...]:

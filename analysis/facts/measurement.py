@@ -87,6 +87,8 @@ class Anatomy:
     """An activation whose output is read as logits."""
     stacked_links: tuple[str, ...] = ()
     """Softmax or sigmoid nodes in front of the logits, where another one follows or the loss brings its own."""
+    linear_layers: tuple[str, ...] = ()
+    """Layers with matrices, where from the inputs to the logits all of them are one linear map."""
     channel_norm_spread: float | None = None
     """log10 of the largest over the smallest norm of an output channel, median over convolutions with a bias."""
     fresh_biases: bool = False
@@ -104,6 +106,8 @@ class NonFinite:
     """forward, loss or backward."""
     node: str
     value: str
+    operator: str = ""
+    """What made it: of the node, or on the way back those that read the value."""
 
 
 @fact
@@ -132,6 +136,8 @@ class BatchFacts:
     provenance: Provenance
     constant_inputs: bool
     """All samples are equal: no statement about units is possible."""
+    along_samples: str = ""
+    """The node that runs along the samples, or attends along them, as if they were one sequence."""
     notes: tuple[str, ...] = ()
 
 

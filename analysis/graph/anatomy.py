@@ -24,6 +24,7 @@ from analysis.graph.biases import cancelling_operator
 from analysis.graph.closed import PLAIN, closed_head, is_closed
 from analysis.graph.families import ACTIVATIONS, LINEAR
 from analysis.graph.heads import LINKS, Head
+from analysis.graph.linear_map import linear_layers
 from analysis.graph.sources import Sources
 from analysis.graph.units import PresentWeights, rows_of
 from analysis.model import CheckedModel
@@ -65,6 +66,7 @@ def find_anatomy(
         head_operators=head.stripped[::-1],
         head_activation=_head_activation(model, head),
         stacked_links=tuple(_stacked_links(model, head)),
+        linear_layers=linear_layers(model, layers, head.value),
         channel_norm_spread=_channel_norm_spread(weights, sources, layers),
         fresh_biases=not any(np.any(weights[name]) for name in _convolution_biases(layers)),
         folded_share=_folded_share(layers),

@@ -1,9 +1,11 @@
 """Where NaN or infinity appears first, in the order in which values and gradients are made."""
 
 import torch
+from onnx import NodeProto
 
 from analysis.convert.program import Watcher
 from analysis.facts import NonFinite
+from analysis.model import CheckedModel
 from analysis.model.nodes import label
 from analysis.subject.subject import Subject
 
@@ -13,7 +15,10 @@ def locate_non_finite(subject: Subject) -> NonFinite:
     found: list[NonFinite] = []
     logits: list[torch.Tensor] = []
     watchers: dict[str, list[Watcher]] = {
-        output: [_look(output, label(node), found)] for node in subject.model.nodes for output in node.output if output
+        output: [_look(subject.model, output, node, found)]
+        for node in subject.model.nodes
+        for output in node.output
+        if output
     }
     watchers.setdefault(subject.objective.head.value, []).append(logits.append)
     inputs, targets = subject.tensors()
@@ -26,10 +31,12 @@ def locate_non_finite(subject: Subject) -> NonFinite:
     return found[0] if found else NonFinite(stage="loss", node=head.output, value=head.value)
 
 
-def _look(name: str, node: str, found: list[NonFinite]) -> Watcher:
+def _look(model: CheckedModel, name: str, node: NodeProto, found: list[NonFinite]) -> Watcher:
     def check(tensor: torch.Tensor, stage: str) -> None:
         if not found and not bool(torch.isfinite(tensor).all()):
-            found.append(NonFinite(stage=stage, node=node, value=name))
+            through = [node] if stage == "forward" else [use.node for use in model.consumers.get(name, ())]
+            operators = dict.fromkeys(each.op_type for each in through)
+            found.append(NonFinite(stage=stage, node=label(node), value=name, operator=", ".join(operators)))
 
     def on_gradient(gradient: torch.Tensor) -> None:
         check(gradient, "backward")

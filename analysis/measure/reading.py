@@ -258,6 +258,7 @@ def _batch_facts(subject: Subject, *, training: bool) -> BatchFacts:
         size=batch.size,
         provenance=batch.provenance,
         constant_inputs=batch.constant_inputs,
+        along_samples=subject.rows.along,
         notes=batch.notes if training or not with_running_statistics(subject.model) else (*batch.notes, RUNNING),
     )
 

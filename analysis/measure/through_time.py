@@ -39,6 +39,7 @@ NO_LABELS: Final = "needs uploaded class labels, one a sample"
 FEW: Final = f"needs at least {FEWEST_SAMPLES} samples"
 NOT_INFORMATIVE: Final = "no step of the input tells the classes apart better than it does for permuted labels"
 UNKNOWN_INPUT: Final = "what enters the loop step by step is not known"
+ALONG_SAMPLES: Final = "its steps are not those of samples: there is no label for each of its rows"
 
 
 @dataclass
@@ -186,6 +187,8 @@ def _memory(subject: Subject, entering: Array | None, curve: Array) -> _Memory:
         return _Memory(absent={"memory_decades": reason})
     assert labels is not None
     assert entering is not None
+    if entering.shape[1] != len(labels):
+        return _Memory(absent={"memory_decades": ALONG_SAMPLES})
     if len(labels) > MOST_SAMPLES:
         rows = np.random.default_rng(3).permutation(len(labels))[:MOST_SAMPLES]
         entering, labels = entering[:, rows], labels[rows]

@@ -31,7 +31,7 @@ from analysis.facts import (
     TimeProfile,
 )
 from analysis.facts.kinds import fact
-from analysis.report.parts import Advice, Decades, Finding, Part, Remedy, Verdict
+from analysis.report.parts import Advice, Cause, Decades, Finding, Part, Remedy, Verdict
 
 SCHEMA_VERSION: Final = "1.0"
 
@@ -147,11 +147,20 @@ class Report(Part):
     factor_interactions: Mapping[str, Decades] = Field(default_factory=dict)
     """How many decades two levels together move flow beyond the sum of what each does alone."""
     findings: tuple[Finding, ...]
+    cause: Cause | None = None
+    """The headline as data: the finding that the summary opens with; null where nothing accuses."""
     advice: tuple[Advice, ...] = ()
     """What to try before the network is changed."""
     remedies: tuple[Remedy, ...]
     left_out: tuple[LeftOut, ...]
     timings_seconds: Mapping[str, float]
+
+    @model_serializer(mode="wrap")
+    def _keep_null(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A null that says something: no cause."""
+        fields: dict[str, Any] = handler(self)
+        fields.setdefault("cause", None)
+        return fields
 
     def to_json(self, indent: int | None = None) -> bytes:
         """The published form."""

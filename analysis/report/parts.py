@@ -67,6 +67,14 @@ class Finding(Part):
     """Variants proven to help, best first."""
 
 
+class Cause(Part):
+    """The finding that the summary opens with."""
+
+    rule: str
+    layers: tuple[str, ...]
+    """Those that the finding names."""
+
+
 class Proof(Part):
     """Why a remedy is believed."""
 

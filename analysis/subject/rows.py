@@ -21,11 +21,11 @@ from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import translate
 from analysis.errors import AnalysisError
 from analysis.graph.survey import Survey
-from analysis.model.nodes import all_nodes
+from analysis.model.nodes import all_nodes, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
 from analysis.subject.same_samples import Sizes, compare, reordered
-from analysis.subject.trace import Tracer, standing_against
+from analysis.subject.trace import ALONG, Tracer, standing_against
 
 OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
 """What looks at all samples on purpose where a graph was exported for training."""
@@ -40,6 +40,8 @@ class Rows:
     """The graph may be given fewer samples."""
     logits: SampleAxis | None
     """Along which axis the logits count samples; None where they count none."""
+    along: str = ""
+    """The node that runs along the samples, or attends along them, as if they were one sequence."""
 
 
 def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Sequence[int]) -> torch.Tensor:
@@ -77,8 +79,10 @@ def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value:
         return Rows(cut=True, logits=_first(whole, batch)), ""
     backwards = _value(program, batch, range(batch.size)[::-1], value, precision)
     logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
-    against = "the graph takes no fewer samples" if stuck is None else standing_against(stuck)
-    return Rows(cut=False, logits=logits), against
+    if stuck is None:
+        return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
+    along = label(stuck) if stuck.op_type in ALONG else ""
+    return Rows(cut=False, logits=logits, along=along), standing_against(stuck)
 
 
 def _value(

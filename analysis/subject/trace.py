@@ -33,6 +33,8 @@ from analysis.subject.same_samples import Sizes, compare, with_shared
 STATES: Final = (4, 5, 6)
 """Inputs of recurrent operators that have to have as many rows as there are samples: lengths, and initial states."""
 ATTENDING: Final = frozenset({"MatMul", "Einsum", "Softmax", "Attention", "MultiHeadAttention"})
+ALONG: Final = ATTENDING | RECURRENT
+"""What makes of its first axis one sequence."""
 MOST_COMBINATIONS: Final = 64
 SURE: Final = 4
 """Samples from which another reading of what a node writes would be told by its numbers."""

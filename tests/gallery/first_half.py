@@ -1,4 +1,4 @@
-"""The first half of the gallery, which thresholds may be looked at with: 40 sick networks, 17 healthy ones."""
+"""The first half of the gallery, which thresholds may be looked at with: 42 sick networks, 17 healthy ones."""
 
 import numpy as np
 import onnx
@@ -124,6 +124,9 @@ SICK: tuple[Exhibit, ...] = (
     sick("convolutions 4, inputs of 255", "convolutions", lambda _: drawn(convolutions(4), HE), tasks.images(scale=255),
          "305", NOT_TRANSPORT),
     sick("relu 40 of width 6", "relu", lambda _: drawn(stack(40, width=6), HE), VECTORS, "306"),
+    sick("4 layers without activations on circles", "linear",
+         lambda _: drawn(stack(4, nn.Identity, inputs=2, outputs=2), 1.0), tasks.circles(), "307", NOT_TRANSPORT,
+         effort=Effort.STANDARD),
     # ---- through time, attention
     sick("elman .5, told first of 30", "recurrent", lambda _: net.recurrent_radius(net.Cells(nn.RNN), 0.5),
          tasks.sequences(30, 0), "401", NOT_EXPLODING),
@@ -139,6 +142,8 @@ SICK: tuple[Exhibit, ...] = (
     sick("attention 50 times too sharp", "transformer",
          lambda _: net.Reader(net.blocks(3, 32, net.PreNorm, sharpness=50.0)), tasks.sentences(), "207",
          NOT_VANISHING),
+    sick("lstm along the samples, told first of 12", "recurrent", lambda _: net.TimeFirst(nn.LSTM(8, 32)),
+         tasks.sequences(12, 0), "603", NOT_EXPLODING, effort=Effort.STANDARD),
     # ---- head, graph, numbers, data
     sick("log of a relu", "relu", lambda _: net.Between(drawn(stack(3, outputs=32), HE), lambda x: x.relu().log(),
          nn.Linear(32, 10)), VECTORS, "106"),

@@ -147,6 +147,9 @@ SICK: tuple[Exhibit, ...] = (
          NOT_TRANSPORT),
     sick("leaky relu 60 of width 8", "leaky relu", lambda _: drawn(vectors(60, nn.LeakyReLU, width=8), HE), VECTORS,
          "306"),
+    sick("3 layers without activations on spheres", "linear",
+         lambda _: drawn(stack(3, nn.Identity, inputs=6, outputs=2), 1.0), tasks.circles(6, 0.4), "307", NOT_TRANSPORT,
+         effort=Effort.STANDARD),
     # ---- through time, attention
     sick("elman .8, told first of 60", "recurrent", lambda _: net.recurrent_radius(net.Cells(nn.RNN), 0.8),
          tasks.sequences(60, 0), "401", NOT_EXPLODING),
@@ -161,6 +164,8 @@ SICK: tuple[Exhibit, ...] = (
          lambda _: net.VisionTransformer(net.blocks(16, 32, plain, heads=2)), IMAGES, "205", "402"),
     sick("vision transformer, queries and keys times 15", "transformer",
          lambda _: sharp(net.VisionTransformer(net.blocks(3, 32, net.PreNorm)), 15.0), IMAGES, "207", NOT_VANISHING),
+    sick("gru along the samples, told first of 9", "recurrent", lambda _: net.TimeFirst(nn.GRU(8, 24)),
+         tasks.sequences(9, 0), "603", NOT_EXPLODING, effort=Effort.STANDARD),
     # ---- head, graph, numbers, data
     sick("an exponential that overflows", "relu",
          lambda _: net.Between(drawn(vectors(5, outputs=40), HE, head=200.0), torch.exp, nn.Linear(40, 8)), VECTORS,

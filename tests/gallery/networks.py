@@ -312,6 +312,17 @@ class Cells(nn.Module):
         return self.head(states.mean(1) if self.mean else states[:, -1])
 
 
+class TimeFirst(nn.Module):
+    """Cells that count time first, handed data that count samples first, and read at their last step."""
+
+    def __init__(self, cells: nn.RNNBase, classes: int = 4) -> None:
+        super().__init__()
+        self.cells, self.head = cells, nn.Linear(cells.hidden_size, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cells(x)[0][:, -1])
+
+
 def recurrent_radius(module: Cells, radius: float) -> Cells:
     """Recurrent weights: an orthogonal matrix times a factor; biases of zero."""
     with torch.no_grad():

@@ -131,6 +131,21 @@ def numbers(inputs: int = 32, rank: int = 4) -> Task:
     return task
 
 
+def circles(inputs: int = 2, radius: float = 0.5) -> Task:
+    """Inside or outside: two spheres around zero, the inner one of this radius; no line parts them."""
+
+    def task(seed: int) -> Sampler:
+        def sample(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
+            target = random.integers(0, 2, samples)
+            x = random.standard_normal((samples, inputs))
+            x *= np.where(target, 1.0, radius)[:, None] / np.linalg.norm(x, axis=1, keepdims=True)
+            return (x + 0.05 * random.standard_normal(x.shape)).astype(np.float32), target
+
+        return sample
+
+    return task
+
+
 def noise(inputs: int = 64, classes: int = 10) -> Task:
     """Inputs and labels that know nothing of each other."""
 

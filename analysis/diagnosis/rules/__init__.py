@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from analysis.diagnosis.contract import Rule
+from analysis.diagnosis.rules.batch_axis import batch_axis
 from analysis.diagnosis.rules.cancelled_parameter import cancelled_parameter
 from analysis.diagnosis.rules.chaotic_gradient import chaotic_gradient
 from analysis.diagnosis.rules.collapsed_tokens import collapsed_tokens
@@ -24,6 +25,7 @@ from analysis.diagnosis.rules.loss_head import loss_head
 from analysis.diagnosis.rules.low_signal import low_signal
 from analysis.diagnosis.rules.narrow_deep import narrow_deep
 from analysis.diagnosis.rules.no_gradient import no_gradient
+from analysis.diagnosis.rules.no_nonlinearity import no_nonlinearity
 from analysis.diagnosis.rules.non_finite import non_finite
 from analysis.diagnosis.rules.poor_initialization import poor_initialization
 from analysis.diagnosis.rules.rank_collapse import rank_collapse
@@ -62,11 +64,13 @@ RULES: Final[tuple[Rule, ...]] = (
     update_ratio,
     input_scale,
     narrow_deep,
+    no_nonlinearity,
     fading_memory,
     exploding_memory,
     loss_head,
     low_signal,
     no_gradient,
+    batch_axis,
     converged,
     zero_initialized_branch,
     layer_scale,

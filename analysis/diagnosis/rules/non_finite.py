@@ -18,8 +18,8 @@ A mask that adds -infinity to attention scores before a Softmax is fine and not 
 gradients are finite.
 
 ## Remedies
-An epsilon inside Log, Div and Sqrt; a smaller initialisation (He, Xavier); normalisation. Clipping cannot help: a NaN
-stays a NaN.
+An epsilon inside Log, Div and Sqrt, at the node that is named: that mends it. Only then a smaller initialisation (He,
+Xavier) or normalisation, which may hide it until the next such input. Clipping cannot help: a NaN stays a NaN.
 
 ## References
 Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.diagnosis.brief import Brief, brief_of, root_cause
+from analysis.diagnosis.brief import Brief, brief_of, cause_of, root_cause
 from analysis.diagnosis.rules import RULES
-from analysis.facts import Flow, Parity, ParityStatus, ProbeKind, Provenance, Range, ValueFacts
+from analysis.facts import Flow, NonFinite, Parity, ParityStatus, ProbeKind, Provenance, Range, ValueFacts
 from analysis.report import Advice, Finding, Report, Severity, Verdict
-from analysis.report.parts import AdviceKind, Decades
+from analysis.report.parts import AdviceKind, Cause, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import error, trained, trial
@@ -140,6 +140,12 @@ def test_without_a_proven_treatment_the_reason_and_the_usual_remedies_are_said()
         assert "What usually helps: Replace saturating activations by ReLU" in change
 
 
+def test_where_no_treatment_may_mend_the_cause_the_brief_says_so_and_what_does() -> None:
+    along = replace(measurement().batch, along_samples="lstm")
+    change = brief_of(report_of(measurement(batch=along, probe=FAILS))).change
+    assert change.startswith("No treatment of the network mends this, and none was trained. What usually helps: batch_")
+
+
 def test_inconclusive_says_what_is_missing() -> None:
     nothing = measurement(flow=Flow(absent={"decades_rms": "no trunk"}))
     cause = brief_of(report_of(nothing, left_out=[("training probe", "effort is quick")])).cause
@@ -183,6 +189,37 @@ def test_the_root_is_the_worst_and_of_equals_the_least_explained_and_then_the_fi
     assert root_cause([remark("GH901")]) is None
 
 
+def test_a_warning_that_an_error_follows_from_opens_before_the_error_and_one_that_explains_less_does_not() -> None:
+    fed, drawn = warning("GH305"), warning("GH301")
+    silent = error("GH201").model_copy(update={"caused_by": ("GH305",)})
+    stuck = error("GH105").model_copy(update={"caused_by": ("GH301", "GH305")})
+    assert root_cause([silent, stuck, drawn, fed]) == fed
+    assert root_cause([stuck, drawn]) == drawn
+    assert root_cause([silent, error("GH402"), fed]) == error("GH402")
+    assert with_findings(silent, stuck, fed).cause == "x."
+
+
+def test_the_headline_is_said_as_data_and_null_where_nothing_accuses() -> None:
+    report = report_of(SICK, [CURED])
+    assert report.cause == Cause(rule="GH101", layers=("layer-01",))
+    assert cause_of(report.findings) == report.cause
+    assert b'"cause":{"rule":"GH101","layers":["layer-01"]}' in report.to_json()
+    sound = report_of(measurement(probe=LEARNS))
+    assert sound.cause is None
+    assert b'"cause":null' in sound.to_json()
+    assert Report.from_json(sound.to_json()) == sound
+
+
+def test_the_first_nan_is_named_with_its_operation() -> None:
+    broken = NonFinite(stage="forward", node="distance", value="d", operator="Sqrt")
+    cause = brief_of(report_of(measurement(non_finite=broken, flow=flow(math.nan)))).cause
+    assert " The first is at node distance (Sqrt), forward: value d." in cause
+    back = brief_of(report_of(measurement(non_finite=replace(broken, stage="backward")))).cause
+    assert " The first is the gradient of d (node distance), behind Sqrt." in back
+    unnamed = NonFinite(stage="loss", node="output", value="y")
+    assert " The first is at node output, loss: value y." in brief_of(report_of(measurement(non_finite=unnamed))).cause
+
+
 # ------------------------------------------------------------------ causes in words
 
 
@@ -200,6 +237,8 @@ def test_the_root_is_the_worst_and_of_equals_the_least_explained_and_then_the_fi
             flow(6.0, decades_per_layer=2.0),
             " From the logits back to the first layer the gradient gains 6.0 decades (2 a layer).",
         ),
+        (flow(math.inf), " An infinite gradient arrives at the first layer."),
+        (flow(math.nan), ""),
         (flow(-math.inf), " No gradient arrives at the first layer."),
     ],
 )

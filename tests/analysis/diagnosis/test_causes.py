@@ -123,6 +123,24 @@ def test_how_the_network_was_made_or_fed_explains_an_error_by_a_warning_but_not_
     assert found(**{root: INFO, "GH101": ERROR})["GH101"].caused_by == ()
 
 
+@pytest.mark.parametrize("milder", ["GH201", "GH101", "GH304", "GH203", "GH108"])
+def test_what_a_training_comes_to_is_explained_by_a_milder_finding_but_not_by_a_remark(milder: str) -> None:
+    assert found(**{milder: WARNING, "GH105": ERROR})["GH105"].caused_by == (milder,)
+    assert found(**{milder: INFO, "GH105": ERROR})["GH105"].caused_by == ()
+
+
+def test_a_finding_may_stand_elsewhere_than_its_rule_and_does_not_explain_its_like() -> None:
+    def two(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+        yield Draft(severity=WARNING, layers=("cause",))
+        yield Draft(severity=WARNING, layers=("consequence",), place=Place.SIGNAL)
+
+    moved = Rule("GH501", "x", "", "", two, {}, Place.LOSS)
+    told = diagnose(measurement(), Policy((moved, saying("GH101", WARNING))))
+    assert {each.layers: each.caused_by for each in told} == {
+        ("cause",): (), ("consequence",): ("GH101",), (): ("GH501",),
+    }  # fmt: skip
+
+
 def test_only_the_first_of_a_chain_is_named_and_all_that_nothing_explains() -> None:
     chain = found(GH305=WARNING, GH201=ERROR, GH101=ERROR, GH105=ERROR)
     assert {rule: finding.caused_by for rule, finding in chain.items()} == {

@@ -46,6 +46,12 @@ def test_of_all_that_was_measured_the_hopeful_come_most_promising_first() -> Non
     assert measured.hopeful(Verdict.HEALTHY) == ()
 
 
+def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -> None:
+    drawn, stuck = error("GH301"), error("GH105").model_copy(update={"caused_by": ("GH603",)})
+    assert judge(BEST, known=(error("GH603"), stuck)).hopeful(Verdict.UNHEALTHY) == ()
+    assert judge(BEST, known=(drawn, stuck)).hopeful(Verdict.UNHEALTHY) == ("best",)
+
+
 def test_of_those_that_were_trained_the_proven_come_best_first() -> None:
     assert judge(SECOND, USELESS, BEST).proven(["useless", "second", "best"]) == ("best", "second")
 

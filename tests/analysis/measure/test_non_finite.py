@@ -32,22 +32,37 @@ def subject_of(nodes: str, *, x: float = 1.0, target: np.ndarray | None = None, 
 
 
 @pytest.mark.parametrize(
-    ("nodes", "x", "node", "value"),
+    ("nodes", "x", "node", "value", "operator"),
     [
-        ("[a] h = MatMul(x, A) [log] l = Log(h) [b] y = MatMul(l, A)", -1.0, "log", "l"),
-        ("[a] h = MatMul(x, A) [exp] e = Exp(h) [b] y = MatMul(e, A)", 100.0, "exp", "e"),
-        ("[a] h = MatMul(x, A) [root] r = Sqrt(h) n = Log(h) [sum] s = Add(r, n) y = MatMul(s, A)", -1.0, "root", "r"),
-        ("h = MatMul(x, A) n = Sub(h, h) q = Div(h, n) y = MatMul(q, A)", 1.0, "q", "q"),  # a node without a name
+        ("[a] h = MatMul(x, A) [log] l = Log(h) [b] y = MatMul(l, A)", -1.0, "log", "l", "Log"),
+        ("[a] h = MatMul(x, A) [exp] e = Exp(h) [b] y = MatMul(e, A)", 100.0, "exp", "e", "Exp"),
+        (
+            "[a] h = MatMul(x, A) [root] r = Sqrt(h) n = Log(h) s = Add(r, n) y = MatMul(s, A)",
+            -1.0,
+            "root",
+            "r",
+            "Sqrt",
+        ),
+        (
+            "h = MatMul(x, A) n = Sub(h, h) q = Div(h, n) y = MatMul(q, A)",
+            1.0,
+            "q",
+            "q",
+            "Div",
+        ),  # a node without a name
     ],
 )
-def test_the_first_value_that_is_not_finite_is_named_with_its_node(nodes: str, x: float, node: str, value: str) -> None:
-    assert locate_non_finite(subject_of(nodes, x=x, A=1.0)) == NonFinite(stage="forward", node=node, value=value)
+def test_the_first_value_that_is_not_finite_is_named_with_its_node(
+    nodes: str, x: float, node: str, value: str, operator: str
+) -> None:
+    first = NonFinite(stage="forward", node=node, value=value, operator=operator)
+    assert locate_non_finite(subject_of(nodes, x=x, A=1.0)) == first
 
 
 def test_the_first_gradient_on_the_way_back_is_named_where_all_values_are_finite() -> None:
     """d sqrt(h) / dh is infinite at 0: the gradient of h is the first that breaks."""
     subject = subject_of("[zero] h = MatMul(x, Z) [root] r = Sqrt(h) [last] y = MatMul(r, A)", Z=0.0, A=1.0)
-    assert locate_non_finite(subject) == NonFinite(stage="backward", node="zero", value="h")
+    assert locate_non_finite(subject) == NonFinite(stage="backward", node="zero", value="h", operator="Sqrt")
 
 
 def test_a_loss_that_breaks_on_finite_outputs_is_named_at_the_head() -> None:

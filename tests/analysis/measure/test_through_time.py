@@ -21,6 +21,8 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from tests.gallery import export, npz
+from tests.gallery.networks import TimeFirst
+from tests.gallery.tasks import sequences
 
 STEPS, SAMPLES, CLASSES = 12, 64, 4
 
@@ -196,3 +198,16 @@ def test_of_several_informative_steps_the_one_that_is_reached_best_counts() -> N
     (found,) = profiles(Reader(nn.RNN), npz(x=x, target=labels))
     assert found.informative_step == STEPS - 1
     assert found.memory_decades == 0.0
+
+
+def test_a_network_that_runs_along_the_samples_has_no_label_for_its_rows() -> None:
+    """Eight samples of five steps in cells that count time first: eight steps of five rows."""
+    torch.manual_seed(0)
+    module = TimeFirst(nn.LSTM(8, 6))
+    x, _ = sequences(5, 0)(0)(np.random.default_rng(0), 16)
+    model = export(module, torch.from_numpy(x))
+    batch = npz(x=x, target=np.arange(16) % 4)
+    (profile,) = measure_through_time(prepare(check_model(model), batch, AnalysisOptions()))
+    assert len(profile.gradient_log10) == 16
+    assert profile.memory_decades is None
+    assert "no label" in profile.absent["memory_decades"]

@@ -36,3 +36,9 @@ def test_every_number_may_be_one_of_the_three_words_for_what_is_none() -> None:
     number, said = report_schema()["$defs"]["Range"]["properties"]["least"]["anyOf"]
     assert number == {"type": "number"}
     assert {**said, "enum": sorted(said["enum"])} == {**word, "enum": sorted(word["enum"])}
+
+
+def test_models_that_keep_their_nulls_have_their_fields_in_the_schema() -> None:
+    schema = report_schema()
+    assert "cause" in schema["properties"]
+    assert "same_as" in schema["$defs"]["Variant"]["properties"]

@@ -80,6 +80,7 @@ def test_a_network_that_runs_along_the_samples_is_told_by_name() -> None:
     model = fixed(Reader("LSTM", batch_first=False), torch.randn(8, STEPS, FEATURES), axes={"x": {0: "N"}})
     subject = prepared(model, x=drawn(8, STEPS, FEATURES), target=np.arange(8) % CLASSES)
     assert not subject.rows.cut
+    assert subject.rows.along == next(node.name for node in subject.model.nodes if node.op_type == "LSTM")
     (note,) = [note for note in subject.batch.notes if "batch_first?" in note]
     assert "LSTM" in note
 
@@ -90,7 +91,7 @@ def test_attention_along_the_samples_is_told_by_name() -> None:
         "t = Transpose(x) s = MatMul(x, t) a = Softmax(s) h = MatMul(a, x) y = MatMul(h, W)", W=drawn(4, 3),
     )  # fmt: skip
     subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
-    assert subject.rows == Rows(cut=False, logits=SampleAxis(0))
+    assert subject.rows == Rows(cut=False, logits=SampleAxis(0), along="s")
     assert any("batch_first?" in note and "MatMul" in note for note in subject.batch.notes)
 
 

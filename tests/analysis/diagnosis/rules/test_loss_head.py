@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
+from analysis.facts import Range
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, measurement
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
 from tests.analysis.diagnosis.rules.patients import ENDING, Numbers, anatomy, evidence, found, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
@@ -18,7 +20,8 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
         ({**anatomy(head_activation="Relu"), "probe": LEARNS}, INFO),
         ({"loss": replace(ENDING, value=90.0)}, WARNING),
         ({"loss": replace(ENDING, value=90.0), "probe": LEARNS}, INFO),
-        ({"loss": replace(ENDING, value=20.0)}, None),
+        ({"loss": replace(ENDING, value=24.0)}, WARNING),
+        ({"loss": replace(ENDING, value=22.0)}, None),
         ({"loss": replace(ENDING, value=90.0, chance=None)}, None),
         ({"loss": replace(ENDING, value=0.0)}, None),
         ({}, None),
@@ -35,7 +38,7 @@ def test_an_output_that_does_not_fit_its_loss_is_a_warning(
     [
         (anatomy(stacked_links=("softmax", "sigmoid")), {"probabilities_read_as_logits": (2, 0, None)}),
         (anatomy(head_activation="Relu"), {"activations_before_the_loss": (1, 0, None)}),
-        ({"loss": replace(ENDING, value=230.0)}, {"loss_over_chance_decades": (2, 1.5, 0.5)}),  # 100 times 2.3
+        ({"loss": replace(ENDING, value=230.0)}, {"loss_over_chance_decades": (2, 1, 1)}),  # 100 times 2.3
     ],
 )
 def test_what_does_not_fit_is_counted_and_the_last_layer_of_the_trunk_named(
@@ -65,3 +68,21 @@ def test_the_limit_is_in_decades_over_chance_and_may_lie_under_it(
     """Chance is 2; the loss is 100, 101, 0.5 and 0.05 of it."""
     patient = measurement(loss=replace(ENDING, value=value, chance=2.0))
     assert severity("GH501", patient, loss_over_chance_decades=limit) is expected
+
+
+def test_what_the_graph_shows_and_how_high_the_loss_starts_are_two_findings() -> None:
+    both = measurement(**anatomy(stacked_links=("softmax",)), loss=replace(ENDING, value=230.0), probe=LEARNS)
+    told = {next(iter(each.evidence)): each for each in diagnose(both) if each.rule == "GH501"}
+    assert {name: each.severity for name, each in told.items()} == {
+        "probabilities_read_as_logits": WARNING, "loss_over_chance_decades": INFO,
+    }  # fmt: skip
+    assert {each.layers for each in told.values()} == {("layer-03",)}
+
+
+def test_an_explosion_explains_a_high_loss_and_what_the_graph_shows_explains_the_explosion() -> None:
+    exploding = {"flow": flow(4.0, leverage_log10=Range(least=0.0, largest=6.0)), "probe": FAILS}
+    high = {each.rule: each for each in diagnose(measurement(**exploding, loss=replace(ENDING, value=230.0)))}
+    assert high["GH501"].caused_by == ("GH102",)
+    assert high["GH102"].caused_by == ()
+    stacked = {each.rule: each for each in diagnose(measurement(**exploding, **anatomy(stacked_links=("softmax",))))}
+    assert stacked["GH102"].caused_by == ("GH501",)

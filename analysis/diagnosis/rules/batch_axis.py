@@ -1,0 +1,52 @@
+"""# GH603 batch-axis
+
+## What it detects
+A recurrent layer, or an attention, that takes the samples of the batch for the steps of one sequence (batch_first?).
+
+## Why it matters
+Such a network runs from sample to sample: what it says of one depends on those that happen to stand before it, and the
+steps of a sequence never meet. It may even learn its batch by heart, and means nothing for a sample of its own.
+
+## How it is measured
+The graph runs node by node on the batch, and again on half of its samples in another order. The first node that makes
+other numbers of the same sample is named, where it is recurrent or attends. BatchNormalization, which looks at all
+samples on purpose, is none. Error; a warning where some optimiser learns in the probe all the same, or where there was
+no probe.
+
+## Example
+Data of 256 samples, 20 steps and 6 features in an LSTM that counts time first: it reads one sequence of 256 steps.
+
+## When it is wrong
+Attention between samples that is meant, as in set networks and contrastive losses. A batch whose samples really are one
+sequence.
+
+## Remedies
+batch_first=True, or a Transpose of the first two axes before the layer and after it; no change of weights or layers
+mends it.
+
+## References
+PyTorch documentation, torch.nn.LSTM and torch.nn.MultiheadAttention, `batch_first`.
+"""
+
+from collections.abc import Iterator
+
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
+from analysis.diagnosis.readings import settled
+from analysis.facts import Measurement
+from analysis.report import Evidence
+
+
+@rule(
+    "GH603",
+    "batch-axis",
+    "The samples of the batch are taken for the steps of one sequence (batch_first?).",
+    place=Place.INPUT,
+    treatable=False,
+)
+def batch_axis(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """The layer at the node that runs along the samples."""
+    node = measurement.batch.along_samples
+    if node:
+        layers = tuple(layer.id for layer in measurement.layers if layer.name == node)
+        found = {"nodes_along_the_samples": Evidence(value=1, threshold=0)}
+        yield Draft(severity=settled(measurement, doubtful=True), evidence=found, layers=layers)
