@@ -4,6 +4,8 @@ Trained weights expect the data that they were trained on. On made-up numbers th
 mean nothing and no label can be learnt, and none of that is an illness. So what a rule says of the inputs as much as of
 the network (`of_inputs`) is a remark then, and everything else weighs one step less: an error takes weights that look
 fresh. Weights that look fresh expect no data in particular, and what is found on made-up numbers holds.
+
+A loss that was guessed (`OutputFacts.guessed`) accuses nobody either: no error rests on it.
 """
 
 from typing import Final
@@ -25,6 +27,8 @@ def is_out_of_place(measurement: Measurement) -> bool:
 
 def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool) -> Finding:
     """The finding, as serious as such a batch allows."""
+    if measurement.outputs is not None and measurement.outputs.guessed and finding.severity is Severity.ERROR:
+        finding = finding.model_copy(update={"severity": Severity.WARNING})
     if not is_out_of_place(measurement):
         return finding
     severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]
