@@ -67,7 +67,9 @@ class AnalysisOptions(BaseModel):
     device: Device = Device.CPU
     """Where torch computes: cpu, cuda, or auto (CUDA is written for but untested: no such machine here)."""
     loss: LossName = LossName.AUTOMATIC
-    """Training loss; automatic chooses by the targets and the head, and says what it chose."""
+    """Training loss; automatic chooses by the targets and the head, and says what it chose. cross_entropy and bce are
+    those that bring their own softmax or sigmoid and take the output as it stands; nll of a softmax is read at its
+    logits."""
     train: tuple[Pattern, ...] = ()
     """Initialisers (names or globs) to treat as trainable although their place in the graph says frozen."""
     freeze: tuple[Pattern, ...] = ()

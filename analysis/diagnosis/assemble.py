@@ -49,6 +49,8 @@ def assemble(
         ),
         parity=baseline.parity,
         loss=baseline.loss,
+        outputs=baseline.outputs,
+        targets=baseline.targets,
         gradient_flow=replace(baseline.flow, zone=zone(baseline.flow)),
         anatomy=baseline.anatomy,
         attention=baseline.attention,

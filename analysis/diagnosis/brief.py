@@ -19,6 +19,8 @@ class Brief:
 
     verdict: str
     """In one word, and how many findings there are."""
+    reading: str
+    """How the output was read by the loss; of reports that tell it, where there is an activation to be read past."""
     batch: str
     """Where the inputs were made up: what could not be judged on them, and what to send instead."""
     cause: str
@@ -35,7 +37,7 @@ class Brief:
     @property
     def summary(self) -> str:
         """What it was measured on where nobody sent a batch; what is wrong, what was proven to help, by how much."""
-        return " ".join(filter(None, (self.batch, self.cause, self.first, self.change, self.moved)))
+        return " ".join(filter(None, (self.batch, self.cause, self.first, self.change, self.moved, self.reading)))
 
 
 def brief_of(report: Report) -> Brief:
@@ -44,6 +46,7 @@ def brief_of(report: Report) -> Brief:
     root = root_cause(report.findings)
     return Brief(
         verdict=_verdict(report),
+        reading=report.outputs.reading if report.outputs is not None and report.outputs.link else "",
         batch=_batch(report) if is_made_up(report) else "",
         cause=_cause(report, root),
         first=" ".join(card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY),

@@ -6,6 +6,8 @@ the network (`of_inputs`) is a remark then, and everything else weighs one step 
 fresh. Made-up targets ask trained weights to unlearn what they know: what a rule says of the targets as much as of the
 network (`of_targets`) is a remark then, whoever sent the inputs. Weights that look fresh expect no data in particular,
 and what is found on made-up numbers holds.
+
+A loss that was guessed (`OutputFacts.guessed`) accuses nobody either: no error rests on it.
 """
 
 from typing import Final
@@ -27,6 +29,8 @@ def is_out_of_place(measurement: Measurement) -> bool:
 
 def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool, of_targets: bool) -> Finding:
     """The finding, as serious as such a batch allows."""
+    if measurement.outputs is not None and measurement.outputs.guessed and finding.severity is Severity.ERROR:
+        finding = finding.model_copy(update={"severity": Severity.WARNING})
     relearning = measurement.trained and measurement.loss.targets is Provenance.SYNTHETIC
     if is_out_of_place(measurement):
         severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]

@@ -31,6 +31,7 @@ from analysis.facts.network import (
     ValueFacts,
     is_matrix,
 )
+from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
@@ -68,6 +69,7 @@ __all__ = [
     "ModelFile",
     "NonFinite",
     "Outcome",
+    "OutputFacts",
     "ParameterCount",
     "ParameterInfo",
     "Parity",
@@ -80,6 +82,7 @@ __all__ = [
     "SampleGradients",
     "StartEnd",
     "Status",
+    "TargetFacts",
     "TimeProfile",
     "ValueFacts",
     "VariantInfo",

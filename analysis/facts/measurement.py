@@ -7,6 +7,7 @@ from analysis.facts.flow import Flow
 from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
+from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.training import Probe
 
 
@@ -179,6 +180,10 @@ class Measurement:
     convolutional: bool
     attentive: bool
     anatomy: Anatomy = field(default_factory=Anatomy)
+    outputs: OutputFacts | None = None
+    """Looked at where the rules are to explain them."""
+    targets: TargetFacts | None = None
+    """Of targets that were sent."""
     attention: tuple[AttentionStats, ...] = ()
     through_time: tuple[TimeProfile, ...] = ()
     """Recurrent nodes and loops, inputs first."""

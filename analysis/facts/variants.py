@@ -19,6 +19,7 @@ class Factor(StrEnum):
     NORMALIZATION = "normalization"
     RESIDUAL = "residual"
     ATTENTION = "attention"
+    OUTPUT = "output"
     INITIALIZATION = "initialization"
     BRANCH_ENDS = "branch_ends"
     CLIP = "clip"

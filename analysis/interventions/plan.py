@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from analysis.facts import Measurement
+from analysis.facts import Measurement, OutputFacts, TargetFacts
 from analysis.interventions.variants import ONLY, Cell, asked_for, cell_of, variant_id
 from analysis.options import AnalysisOptions
 
@@ -36,6 +36,10 @@ STANDARDIZED: Final = ("standardized",)
 UNSCALED: Final = (0.5, 2.0)
 """RMS of the input from which standardising is tried with every other cure, too."""
 OFF_CENTRE: Final = 1.0
+UNREACHED: Final = 0.1
+"""Least loss over chance within the range of the outputs from which another end is tried."""
+FAR_OFF: Final = (0.1, 5.0)
+"""Targets this many times smaller or larger than the outputs: standardising them is tried."""
 IMBALANCED_DECADES: Final = 2.0
 
 
@@ -60,6 +64,7 @@ def _factorial() -> list[str]:
 
 def _beside(measurement: Measurement) -> Iterator[str]:
     """What helps networks of this kind."""
+    yield from _of_the_output(measurement)
     cures = list(_of_its_kind(measurement))
     yield from cures
     yield from STANDARDIZED
@@ -84,6 +89,26 @@ def _of_its_kind(measurement: Measurement) -> Sequence[str]:
     if measurement.trained:
         kind.append("relu+rescaled")
     return kind
+
+
+def _of_the_output(measurement: Measurement) -> Iterator[str]:
+    """What lets the outputs get to their targets, alone and with what usually helps."""
+    outputs, targets = measurement.outputs, measurement.targets
+    if outputs is None:
+        return
+    if outputs.link == "Softmax" and outputs.link_units == 1:
+        yield from ("sigmoid_output", "sigmoid_output+he")
+    elif outputs.doubled or (outputs.floor or 0.0) > UNREACHED:
+        yield from ("linear_output", "linear_output+he", "batch_norm+linear_output")
+    elif _targets_are_far_off(outputs, targets):
+        yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
+
+
+def _targets_are_far_off(outputs: OutputFacts, targets: TargetFacts | None) -> bool:
+    if targets is None or targets.kind != "numbers" or outputs.rms is None:
+        return False
+    low, high = FAR_OFF
+    return not low * outputs.rms < targets.rms < high * max(outputs.rms, 1.0)
 
 
 def _input_is_unscaled(measurement: Measurement) -> bool:

@@ -1,7 +1,8 @@
 """How much gradient survives along the trunk: the numbers of a Flow.
 
 Flow (decades): log10 of the gradient at the start of the trunk over that at the logits, by RMS and by norm. Outputs
-that are numbers are counted in deviations of their targets, so that metres or millimetres give the same flow.
+that are numbers are counted in the unit that the network was made for (`Objective.unit`), so that metres or millimetres
+give the same flow, and targets of thousands do not change it.
 
 Leverage of a weight W: |W| |G_B| / sqrt(N), where G_B is its gradient under independent unit cotangents v_b for each
 of N samples; its expectation is |W| times the RMS over samples of |d(v_b f(x_b))/dW|. It does not change under
@@ -74,7 +75,7 @@ def measure_flow(
         gain_log10=_gain(forward, samples),
         blindness_log10=None if spread is None else log10(spread.over_rms),
         logit_std_log10=None if spread is None else log10(spread.deviation / unit),
-        head_gradient_log10=None if seed is None else log10(seed.norm * unit * math.sqrt(samples)),
+        head_gradient_log10=None if seed is None else log10(seed.norm * target_unit(subject) * math.sqrt(samples)),
         tokens_decades=min((each for each in forward.tokens.values() if each is not None), default=None),
         width_sum=_width_sum(subject, forward),
         trunk=tuple(on_trunk),
@@ -109,6 +110,11 @@ def output_unit(subject: Subject) -> float:
     return subject.objective.unit if subject.trunk.end == subject.objective.head.value else 1.0
 
 
+def target_unit(subject: Subject) -> float:
+    """The deviation of the targets, in which a loss is near its end or far from it; 1 as for `output_unit`."""
+    return subject.objective.deviation if subject.trunk.end == subject.objective.head.value else 1.0
+
+
 def leverage_log10(weight: Summary, gradients: Iterable[Summary | None], samples: int) -> float | None:
     """Log10 of the leverage over several cotangents (their mean square); -inf for no gradient, None for no pass."""
     squares = [gradient.sum_squares for gradient in gradients if gradient is not None]
@@ -141,7 +147,7 @@ def _is_converged(subject: Subject, by_loss: Backward, logits: str) -> bool:
     if subject.objective.name is LossName.GRAPH:
         return False
     seed = by_loss.activations.get(logits)
-    return seed is not None and seed.norm * output_unit(subject) * math.sqrt(subject.batch.size) < CONVERGED
+    return seed is not None and seed.norm * target_unit(subject) * math.sqrt(subject.batch.size) < CONVERGED
 
 
 def _range(subject: Subject, levers: Sequence[float | None]) -> Range | None:

@@ -19,6 +19,7 @@ from analysis.facts import (
     LayerStats,
     LossFacts,
     Measurement,
+    OutputFacts,
     Provenance,
     WeightStats,
     is_matrix,
@@ -36,6 +37,7 @@ from analysis.measure.non_finite import locate_non_finite
 from analysis.measure.statistics import Summary, combine, summarize
 from analysis.measure.taps import Backward, Forward
 from analysis.model.nodes import label
+from analysis.subject.outputs import describe_outputs, describe_targets
 from analysis.subject.subject import FEWEST_PER_CHANNEL, Subject
 
 FEWEST_OBSERVATIONS: Final = 32
@@ -69,7 +71,7 @@ class PassReading:
         weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
         leading = leading_to_loss(subject)
         stats = self.with_gains(self.layer(layer, weights, leading) for layer in subject.layers)
-        anatomy = self.anatomy()
+        anatomy, outputs = self.anatomy(), self.outputs()
         stats = told_what_blocks(subject, stats, anatomy)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
@@ -92,6 +94,8 @@ class PassReading:
             convolutional=bool(operators & {"Conv", "ConvTranspose"}),
             attentive=bool(subject.attention or operators & ATTENTION),
             anatomy=anatomy,
+            outputs=outputs,
+            targets=describe_targets(subject.objective, self.classes()) if outputs else None,
             attention=self.attention(),
             trained=subject.trained,
             learning_rate=self.learning_rate,
@@ -116,6 +120,18 @@ class PassReading:
             subject.weights(), subject.model, subject.sources, subject.layers, objective.head, subject.attention,
             objective.unit,
         )  # fmt: skip
+
+    def outputs(self) -> OutputFacts | None:
+        """What the loss reads, where the rules are to judge it."""
+        if not self.by_cotangent or not self.forward.head:
+            return None
+        return describe_outputs(self.subject, self.forward.head[0].detach().cpu().double().numpy())
+
+    def classes(self) -> int | None:
+        """How many the outputs tell apart."""
+        axis = self.subject.objective.class_axis
+        shape = self.forward.head[0].shape if self.forward.head else ()
+        return shape[axis] if axis < len(shape) else None
 
     def attention(self) -> tuple[AttentionStats, ...]:
         """In topological order."""

@@ -41,6 +41,7 @@ def _recipe(brief: Brief) -> list[str]:
     """Cause, change and what speaks for it, each behind its label."""
     labelled = {
         "batch": brief.batch,
+        "read": brief.reading,
         "cause": brief.cause,
         "first": brief.first,
         "change": brief.change,

@@ -24,10 +24,12 @@ from analysis.facts import (
     ModelFacts,
     ModelFile,
     NonFinite,
+    OutputFacts,
     Parity,
     Probe,
     SampleGradients,
     Status,
+    TargetFacts,
     TimeProfile,
 )
 from analysis.facts.kinds import fact
@@ -55,6 +57,7 @@ class Structure:
     normalization: str = KEPT
     residual: str = KEPT
     attention: str = KEPT
+    output: str = KEPT
 
 
 @fact
@@ -133,6 +136,10 @@ class Report(Part):
     batch: BatchInfo
     parity: Parity | None = None
     loss: LossFacts
+    outputs: OutputFacts | None = None
+    """How the output was read, and what it can reach."""
+    targets: TargetFacts | None = None
+    """Of targets that were sent."""
     gradient_flow: Flow
     anatomy: Anatomy
     attention: tuple[AttentionStats, ...]

@@ -1,13 +1,13 @@
 """The loss that pass A differentiates, and why this one.
 
-Losses are read off the logits (`analysis.graph.heads`), never off probabilities, and reduced by the mean over samples
-and positions. Mean squared error is divided by the variance of the targets, so that 1 is chance everywhere but in
-classification, where chance is the entropy of the label frequencies.
+Losses are read off the logits (`analysis.graph.heads`) where nothing speaks against it (`analysis.subject.link`), and
+reduced by the mean over samples and positions. Mean squared error is divided by the variance of the targets, so that 1
+is chance everywhere but in classification, where chance is the entropy of the label frequencies.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
 from analysis.model.weights import Array
 from analysis.options import LossName
+from analysis.subject.link import read_by, values_behind
 
 COLOURS: Final = 3
 IMAGE_RANK: Final = 4
@@ -43,10 +44,23 @@ class Objective:
     provenance: Provenance
     absent_chance: str = ""
     """Why there is no chance level."""
+    spread: float = 1.0
+    """Standard deviation over samples of outputs that are numbers, root mean square over them."""
+    link: Link = Link.IDENTITY
+    """A softmax or sigmoid of the graph that the loss is taken behind."""
 
     @property
     def unit(self) -> float:
-        """What one step of the outputs is worth: the deviation of targets that are numbers, 1 for logits."""
+        """What one step of the outputs is worth; 1 for logits.
+
+        Of numbers the middle one of 1, the deviation of the outputs and that of the targets: a network that was made
+        to write millimetres is measured in them, and targets that its outputs are far from change nothing.
+        """
+        return sorted((1.0, self.spread, self.deviation))[1]
+
+    @property
+    def deviation(self) -> float:
+        """The deviation of targets that are numbers, 1 for others."""
         return math.sqrt(self.scale)
 
     def axis_of_targets(self, axis: int) -> int | None:
@@ -63,17 +77,27 @@ class Objective:
             return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
         if self.name is LossName.NLL:
             return F.nll_loss(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
+        if self.name is LossName.BCE and self.link is Link.SOFTMAX:  # over one unit
+            return F.binary_cross_entropy(logits.clamp(0, 1), targets.to(logits.dtype))
         if self.name is LossName.BCE:
             return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
         return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
 
 
 def choose_objective(
-    heads: Sequence[Head], logits: Mapping[str, Array], batch: Batch, wanted: LossName, *, trained: bool, seed: int
+    heads: Sequence[Head],
+    logits: Mapping[str, Array],
+    batch: Batch,
+    wanted: LossName,
+    *,
+    trained: bool,
+    seed: int,
+    takes_logits: bool = False,
 ) -> Objective:
     """The loss for the first head that has a target, or for the first head with synthetic ones.
 
-    `logits` are the values of the heads on this batch. Raises BadBatch (targets do not fit), BadOptions.
+    `logits` are the values of the heads on this batch; `takes_logits`: losses for class ids take nothing else where
+    this model comes from. Raises BadBatch (targets do not fit), BadOptions.
     """
     head, targets = _head_with_target(heads, batch)
     values = logits[head.value]
@@ -83,9 +107,22 @@ def choose_objective(
         return Objective(LossName.GRAPH, reason, head, None, 0, 1.0, None, Provenance.NOT_NEEDED, absent)
     if wanted is LossName.GRAPH:
         raise BadOptions(f"output {head.output} is no scalar: {list(values.shape)}", where="options.loss")
+    read = read_by(head, values, targets, wanted, takes_logits=takes_logits and not trained)
     if targets is None:
-        return _synthetic(head, values, wanted, trained=trained, seed=seed, batch=batch)
-    return _fitting(head, values, targets, wanted, Provenance.UPLOADED, "")
+        objective = _synthetic(read, values, wanted, trained=trained, seed=seed, batch=batch)
+    else:
+        objective = _fitting(read, values, targets, wanted, Provenance.UPLOADED, "")
+    if read is not head:
+        objective = replace(objective, link=head.link)
+    return with_spread(objective, values if read is head else values_behind(head, values))
+
+
+def with_spread(objective: Objective, outputs: Array) -> Objective:
+    """The same for outputs with these values on the batch."""
+    if objective.name is not LossName.MSE or not outputs.ndim:
+        return objective
+    spread = np.sqrt(outputs.reshape(len(outputs), -1).astype(np.float64).var(0).mean())
+    return replace(objective, spread=float(spread) if np.isfinite(spread) else 1.0)
 
 
 def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array | None]:
@@ -117,6 +154,8 @@ def _fitting(
     axis = _class_axis(head, logits, targets)
     labels = _as_labels(logits, targets, axis, wanted) if axis is not None else None
     name, reason = (wanted, "asked for") if wanted is not LossName.AUTOMATIC else _automatic(head, targets, labels)
+    if name is LossName.NLL and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
+        name, reason = LossName.CROSS_ENTROPY, "asked for: nll of a softmax is the cross-entropy of its logits"
     chosen = why or reason
     if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
         labels, axis = _class_targets(head, logits, targets, labels, axis)

@@ -23,7 +23,7 @@ from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trun
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
-from analysis.subject.objective import Objective, choose_objective
+from analysis.subject.objective import Objective, choose_objective, with_spread
 from analysis.subject.opening import Opening, open_samples
 from analysis.subject.refusal import telling_of_batch
 from analysis.subject.rows import WHOLE, Rows, find_rows
@@ -63,7 +63,9 @@ def prepare(
         logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
     try:
-        objective = choose_objective(heads, logits, batch, options.loss, trained=trained, seed=options.seed)
+        objective = choose_objective(
+            heads, logits, batch, options.loss, trained=trained, seed=options.seed, takes_logits=is_from_torch(model)
+        )
     except BadBatch as error:
         raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
     rows, against = find_rows(read, converted, batch, objective.head.value)
@@ -77,7 +79,22 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     read = read_graph(model, train=options.train, freeze=freeze)
     converted = translate(read).to(baseline.device)
     converted.interrupt = baseline.converted.interrupt
-    return _subject(read, converted, baseline.objective, baseline.batch, baseline.rows, trained=baseline.trained)
+    objective = _as_written(baseline, model, converted)
+    return _subject(read, converted, objective, baseline.batch, baseline.rows, trained=baseline.trained)
+
+
+def _as_written(baseline: Subject, model: CheckedModel, converted: DifferentiableModel) -> Objective:
+    """The loss of the unchanged model, in the unit of an edited output where another operator writes it."""
+    name = baseline.objective.head.value
+    before, now = (graph.producers.get(name) for graph in (baseline.model, model))
+    if baseline.objective.name is not LossName.MSE or before == now:
+        return baseline.objective
+    return with_spread(baseline.objective, _evaluate(converted, baseline.batch, [name])[name])
+
+
+def is_from_torch(model: CheckedModel) -> bool:
+    """Whether PyTorch's exporter wrote the graph."""
+    return model.proto.producer_name == "pytorch"
 
 
 def in_float64(subject: Subject) -> Subject:

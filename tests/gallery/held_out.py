@@ -181,6 +181,14 @@ SICK: tuple[Exhibit, ...] = (
     sick("a transformer's logits times 300", "transformer",
          lambda _: net.Then(net.Reader(net.blocks(2, 32, net.PreNorm)), lambda x: 300 * x), SENTENCES, "501",
          "101 601"),
+    sick("sigmoid, and a loss with its own", "relu",
+         lambda _: net.Then(drawn(stack(3, outputs=2), HE), torch.sigmoid), tasks.quadrants(bits=True), "504",
+         NOT_TRANSPORT, options={"loss": "bce"}),
+    sick("cosines of a hundred classes without a temperature", "relu",
+         lambda _: Cosines(), tasks.vectors(24, 100), "503", NOT_TRANSPORT),
+    sick("offset of hundreds", "tanh", lambda _: drawn(stack(3, nn.Tanh, outputs=2), 1.0),
+         tasks.quadrants(shift=400.0), "308", NOT_TRANSPORT),
+    sick("one class only", "relu", lambda _: drawn(vectors(3), HE), tasks.vectors(24, 1), "506", NOT_TRANSPORT),
     sick("a sign in the middle of convolutions", "convolutions",
          lambda _: net.Between(convolutions(2, outputs=40), torch.sign, drawn(stack(3, inputs=40), HE)), IMAGES, "601",
          NOT_EXPLODING),
@@ -191,6 +199,20 @@ SICK: tuple[Exhibit, ...] = (
          lambda seed: trained(drawn(convolutions(4), HE), IMAGES, seed, steps=150), IMAGES, "901",
          f"{NOT_TRANSPORT} 105 601"),
 )  # fmt: skip
+
+
+class Cosines(nn.Module):
+    """Class scores are cosines between features and a direction for each class."""
+
+    def __init__(self, width: int = 64, classes: int = 100) -> None:
+        super().__init__()
+        self.features = drawn(stack(3, inputs=24, outputs=width), HE)
+        self.directions = nn.Parameter(torch.randn(classes, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(
+            nn.functional.normalize(self.features(x), dim=-1), nn.functional.normalize(self.directions, dim=-1)
+        )
 
 
 class Chosen(nn.Module):

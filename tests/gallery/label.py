@@ -30,7 +30,7 @@ ADAM = (3e-3, 3e-4)
 
 def label(exhibit: Exhibit, seed: int) -> dict[str, Any]:
     """What training says, and the losses over chance it ended with."""
-    subject = prepare(check_model(exhibit.model(seed)), exhibit.batch(seed), AnalysisOptions())
+    subject = prepare(check_model(exhibit.model(seed)), exhibit.batch(seed), AnalysisOptions(**exhibit.options))
     finals: dict[str, float] = {}
     verdict = "fails"
     for optimizer, rates, says in (("sgd", SGD, "trains"), ("adam", ADAM, "adam")):

@@ -173,3 +173,30 @@ def clean_images(size: int = 12, classes: int = 10) -> Task:
         return sample
 
     return task
+
+
+def quadrants(
+    inputs: int = 32, *, scale: float = 1.0, shift: float = 0.0, outliers: float = 0.0, bits: bool = False
+) -> Task:
+    """Two numbers of 1, 2, 3 or 4 each, as signs of two directions say; times a scale, or bits of one sign.
+
+    `outliers`: one in 200 is so much larger, which follows from nothing.
+    """
+
+    def task(seed: int) -> Sampler:
+        directions = np.random.default_rng((seed, 21)).standard_normal((inputs, 4)) / np.sqrt(inputs)
+
+        def sample(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
+            x = random.standard_normal((samples, inputs)).astype(np.float32)
+            signs = (x @ directions > 0).astype(np.float32)
+            if bits:
+                return x, signs[:, :2].astype(np.int64)
+            y = scale * (1 + signs[:, :2] + 2 * signs[:, 2:]) + shift
+            if outliers:
+                far = random.choice(y.size, max(y.size // 200, 1), replace=False)
+                y.reshape(-1)[far] *= outliers
+            return x, y.astype(np.float32)
+
+        return sample
+
+    return task

@@ -12,6 +12,7 @@ from analysis.diagnosis.rules.collapsed_tokens import collapsed_tokens
 from analysis.diagnosis.rules.converged import converged
 from analysis.diagnosis.rules.dead_units import dead_units
 from analysis.diagnosis.rules.does_not_learn import does_not_learn
+from analysis.diagnosis.rules.doubled_link import doubled_link
 from analysis.diagnosis.rules.exploding_gradient import exploding_gradient
 from analysis.diagnosis.rules.exploding_memory import exploding_memory
 from analysis.diagnosis.rules.fading_memory import fading_memory
@@ -27,6 +28,7 @@ from analysis.diagnosis.rules.narrow_deep import narrow_deep
 from analysis.diagnosis.rules.no_gradient import no_gradient
 from analysis.diagnosis.rules.no_nonlinearity import no_nonlinearity
 from analysis.diagnosis.rules.non_finite import non_finite
+from analysis.diagnosis.rules.output_range import output_range
 from analysis.diagnosis.rules.poor_initialization import poor_initialization
 from analysis.diagnosis.rules.rank_collapse import rank_collapse
 from analysis.diagnosis.rules.saturated_attention import saturated_attention
@@ -37,6 +39,8 @@ from analysis.diagnosis.rules.stalled_early_layers import stalled_early_layers
 from analysis.diagnosis.rules.straight_through import straight_through
 from analysis.diagnosis.rules.symmetric_units import symmetric_units
 from analysis.diagnosis.rules.synthetic_batch import synthetic_batch
+from analysis.diagnosis.rules.target_faults import target_faults
+from analysis.diagnosis.rules.target_scale import target_scale
 from analysis.diagnosis.rules.unstable_training import unstable_training
 from analysis.diagnosis.rules.update_ratio import update_ratio
 from analysis.diagnosis.rules.vanishing_gradient import vanishing_gradient
@@ -65,10 +69,14 @@ RULES: Final[tuple[Rule, ...]] = (
     input_scale,
     narrow_deep,
     no_nonlinearity,
+    target_scale,
     fading_memory,
     exploding_memory,
     loss_head,
     low_signal,
+    output_range,
+    doubled_link,
+    target_faults,
     no_gradient,
     batch_axis,
     converged,

@@ -10,12 +10,12 @@ the classes; a ReLU in front of it forbids half the answers and is dead for the 
 confidently wrong: the first steps only unlearn.
 
 ## How it is measured
-From the graph: a Softmax or Sigmoid whose output is read as logits, a one-sided activation in front of a
-classification loss. From the numbers: loss over chance, more than 10. A warning in each case, or a remark where plain
-gradient descent learns in the probe; stacked probabilities stay a warning, for they bound the loss from below (ten
-classes: 0.63 of chance) however far it falls. A single Softmax or Sigmoid at the end is read at its logits and is no
-finding. What the graph shows is a cause; a high loss is a consequence of whatever blew up the signal before it, an
-explosion or a bad draw, and the headline only where nothing else was found.
+From the graph: a Softmax or Sigmoid whose output is read as logits, a one-sided activation in front of a classification
+loss. From the numbers: loss over chance, more than 10. A warning in each case, or a remark where plain gradient descent
+learns in the probe; stacked probabilities stay a warning, for they bound the loss from below (ten classes: 0.63 of
+chance) however far it falls. A single Softmax or Sigmoid at the end is read at its logits: GH504 says what a loss that
+brings its own would cost. What the graph shows is a cause; a high loss is a consequence of whatever blew up the signal
+before it, an explosion or a bad draw, and the headline only where nothing else was found.
 
 ## Example
 Softmax of a Softmax; logits multiplied by 60 before training: loss 40 times chance.
@@ -57,14 +57,21 @@ def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """What the graph shows, and how far over chance the loss starts."""
     anatomy, head = measurement.anatomy, measurement.flow.trunk[-1:]
     evidence = {}
-    if anatomy.stacked_links:
-        evidence["probabilities_read_as_logits"] = Evidence(value=len(anatomy.stacked_links), threshold=0)
+    stacked = len(anatomy.stacked_links) - _is_read_behind_its_link(measurement)
+    if stacked:
+        evidence["probabilities_read_as_logits"] = Evidence(value=stacked, threshold=0)
     if anatomy.head_activation is not None and measurement.loss.name in CLASSIFYING:
         evidence["activations_before_the_loss"] = Evidence(value=1, threshold=0)
     if evidence:
-        bounded = bool(anatomy.stacked_links)
+        bounded = bool(stacked)
         yield Draft(severity=Severity.WARNING if bounded else amber(measurement), evidence=evidence, layers=head)
     ratio, limit = loss_over_chance(measurement), limits["loss_over_chance_decades"]
     if ratio is not None and ratio > 0 and math.log10(ratio) > limit:
         high = {"loss_over_chance_decades": above(math.log10(ratio), limit)}
         yield Draft(severity=amber(measurement), evidence=high, layers=head, place=Place.SIGNAL)
+
+
+def _is_read_behind_its_link(measurement: Measurement) -> bool:
+    """Whether the last of the stacked links is that at the output, of which GH504 tells."""
+    outputs = measurement.outputs
+    return outputs is not None and bool(outputs.link) and not measurement.anatomy.head_operators

@@ -43,7 +43,7 @@ def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         for layer, stats in layers_with_stats(measurement)
         if stats.weight is not None and stats.leads_to_loss and stats.blocked_by is None and _gets_nothing(stats)
     ]
-    if not silent:
+    if not silent or _is_one_unit_of_softmax(measurement):
         return
     on_trunk = any(layer.on_trunk for layer in silent)
     yield Draft(
@@ -57,3 +57,8 @@ def _gets_nothing(stats: LayerStats) -> bool:
     """Nothing from the loss, and nothing under a random cotangent."""
     by_loss = stats.weight_gradient is None or stats.weight_gradient.max_abs == 0
     return by_loss and (stats.leverage_log10 is None or stats.leverage_log10 == float("-inf"))
+
+
+def _is_one_unit_of_softmax(measurement: Measurement) -> bool:
+    """Whether all is silent because the output is always 1: GH504 says so."""
+    return measurement.outputs is not None and measurement.outputs.link_units == 1

@@ -95,6 +95,16 @@ class Editor:
         if value in self._results:
             self.place(instead, [self.node("Identity", [instead], value, value)])
 
+    def hand_over(self, value: str) -> str:
+        """Let the node that writes a value write it under a new name, so that another can write this one.
+
+        Who read the value reads what is written there now.
+        """
+        own, fresh = self._producers.pop(value), self.fresh(f"{value}_before")
+        own.output[:] = [fresh if name == value else name for name in own.output]
+        self._producers[fresh] = own
+        return fresh
+
     def place(self, value: str, nodes: Sequence[NodeProto]) -> None:
         """Put nodes behind a value without anybody reading them yet."""
         self._place_behind(self._producers.get(value), nodes)

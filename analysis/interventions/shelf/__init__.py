@@ -13,6 +13,8 @@ INTERVENTIONS: Final[tuple[Treatment, ...]] = (
     *treatments("remove_normalization", Factor.NORMALIZATION, "no_batch_norm"),
     *treatments("wrap_residual", Factor.RESIDUAL, "residual"),
     *treatments("cool_attention", Factor.ATTENTION, "temperature"),
+    *treatments("replace_output", Factor.OUTPUT, "linear_output", "sigmoid_output"),
+    *treatments("scale_output", Factor.OUTPUT, "scaled_output"),
     *treatments("reinitialize", Factor.INITIALIZATION, "he", "xavier", "xavier_gain", "he_uniform", "he_fan_out",
                 "xavier_uniform"),
     *treatments("orthogonalize", Factor.INITIALIZATION, "orthogonal", "orthogonal_memory", "orthogonal_long"),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Measurement
+from analysis.facts import Measurement, OutputFacts, TargetFacts
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
@@ -45,6 +45,33 @@ def test_an_unscaled_input_is_standardised_with_every_cure(rms: float, expected:
     plan = ids(patient)
     assert "standardized" in plan
     assert ("standardized+he" in plan) is expected
+
+
+READ = OutputFacts(reading="", rms=0.5)
+ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms=1.0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "tried"),
+    [
+        (replace(READ, floor=0.2), ASKED, {"linear_output"}),
+        (replace(READ, doubled=True), None, {"linear_output"}),
+        (replace(READ, link="Softmax", link_units=1), None, {"sigmoid_output"}),
+        (READ, replace(ASKED, rms=3000.0), {"scaled_output"}),
+        (READ, replace(ASKED, rms=0.01), {"scaled_output"}),
+        (replace(READ, rms=2000.0), replace(ASKED, rms=3000.0), set()),
+        (READ, replace(ASKED, rms=3000.0, kind="labels"), set()),
+        (replace(READ, floor=0.05), ASKED, set()),
+        (None, None, set()),
+    ],
+)
+def test_what_is_wrong_with_the_output_is_tried_alone_and_with_what_usually_helps(
+    outputs: OutputFacts | None, targets: TargetFacts | None, tried: set[str]
+) -> None:
+    plan = ids(measurement(outputs=outputs, targets=targets))
+    tokens = {"linear_output", "sigmoid_output", "scaled_output"}
+    assert tokens & set(plan) == tried
+    assert {token for name in plan for token in name.split("+")} & tokens == tried
 
 
 def test_layers_out_of_balance_are_balanced() -> None:

@@ -306,8 +306,8 @@ def test_numbers_are_counted_in_their_deviation() -> None:
     target = np.array([[0.0, 10.0], [2.0, 10.0], [0.0, 30.0], [2.0, 30.0]], np.float32)  # variances 1 and 100
     objective = choose(floats(4, 2), target)
     assert objective.scale == pytest.approx(50.5)
-    assert objective.unit == pytest.approx(math.sqrt(50.5))
-    assert choose(floats(8, 3), LABELS).unit == 1.0
+    assert objective.deviation == pytest.approx(math.sqrt(50.5))
+    assert choose(floats(8, 3), LABELS).deviation == 1.0
     assert objective.targets is not None
     assert objective.targets.dtype == np.float32
     wide = choose(floats(4, 2), target.astype(np.float64) + 0.1)
@@ -458,6 +458,55 @@ def test_the_graphs_own_loss_is_itself_whatever_the_targets() -> None:
 )  # fmt: skip
 def test_a_loss_says_what_it_was_chosen_by(target: np.ndarray, link: Link, chosen: str) -> None:
     assert choose(floats(8, 3), target, link=link).chosen == chosen
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "unit"),
+    [
+        (0.2, 3000.0, 1.0),
+        (0.2, 3.0, 1.0),
+        (5.0, 1.0, 1.0),
+        (900.0, 1000.0, 900.0),
+        (0.001, 0.01, 0.01),
+        (0.0, 2.0, 1.0),
+    ],
+)
+def test_the_unit_of_the_outputs_is_that_they_were_made_for_whatever_is_asked_of_them(
+    made: float, asked: float, unit: float
+) -> None:
+    """The middle one of 1, the deviation of the outputs and that of the targets."""
+    plus_minus = np.array([[1.0], [-1.0], [1.0], [-1.0]], np.float32)
+    assert choose(made * plus_minus, asked * plus_minus[::-1]).unit == pytest.approx(unit, rel=1e-6)
+
+
+@pytest.mark.parametrize("wanted", [LossName.CROSS_ENTROPY, LossName.BCE])
+def test_a_loss_that_is_asked_for_by_name_brings_its_own_link(wanted: LossName) -> None:
+    """Behind the link of the graph the loss is what torch makes of probabilities as logits."""
+    link, axis = (Link.SOFTMAX, -1) if wanted is LossName.CROSS_ENTROPY else (Link.SIGMOID, None)
+    targets = LABELS if wanted is LossName.CROSS_ENTROPY else RANDOM.integers(0, 2, (8, 3))
+    logits = floats(8, 3)
+    objective = choose(logits, targets, wanted=wanted, link=link, axis=axis)
+    assert (objective.head.value, objective.link) == ("y", link)
+    outputs, truth = torch.from_numpy(logits).softmax(-1), torch.from_numpy(targets)
+    if wanted is LossName.CROSS_ENTROPY:
+        expected = torch.nn.functional.cross_entropy(outputs, truth)
+    else:
+        outputs = torch.from_numpy(logits).sigmoid()
+        expected = torch.nn.functional.binary_cross_entropy_with_logits(outputs, truth.float())
+    assert loss_of(objective, outputs.numpy()) == pytest.approx(float(expected), rel=1e-5)
+    assert choose(logits, targets, link=link, axis=axis).head.value == "logits"
+
+
+def test_nll_of_a_softmax_is_the_cross_entropy_of_its_logits() -> None:
+    objective = choose(floats(8, 3), LABELS, wanted=LossName.NLL, link=Link.LOG_SOFTMAX, axis=-1)
+    assert (objective.name, objective.head.value) == (LossName.CROSS_ENTROPY, "logits")
+
+
+def test_a_softmax_over_one_unit_is_read_as_the_probability_it_writes() -> None:
+    bits = np.array([[0.0], [1.0]], np.float32)
+    objective = choose(floats(2, 1), bits, link=Link.SOFTMAX, axis=1)
+    assert objective.head.value == "y"
+    assert loss_of(objective, np.full((2, 1), 0.25, np.float32)) == pytest.approx(-math.log(0.25 * 0.75) / 2, rel=1e-6)
 
 
 def test_only_numbers_are_counted_in_a_unit_of_their_own() -> None:

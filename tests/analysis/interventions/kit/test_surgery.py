@@ -69,6 +69,15 @@ def test_a_bypassed_node_whose_value_is_a_result_hands_its_name_on() -> None:
     np.testing.assert_allclose(run(editor.finish(), X), np.sqrt(np.abs(X)))
 
 
+def test_a_node_hands_over_the_name_of_its_value_and_readers_keep_it() -> None:
+    editor = Editor(parsed("h = Abs(x) y = Exp(h)"))
+    before = editor.hand_over("y")
+    editor.place(before, [editor.node("Neg", [before], "y", "y")])
+    edited = editor.finish()
+    assert [spec.name for spec in edited.outputs] == ["y"]
+    np.testing.assert_allclose(run(edited, X), -np.exp(np.abs(X)), rtol=1e-6)
+
+
 def test_bodies_that_read_the_value_read_the_new_one() -> None:
     model = parsed("""
         h = Abs(x) c = Constant<value = bool {1}>()

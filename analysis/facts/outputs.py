@@ -1,0 +1,52 @@
+"""What the loss is taken of and what it asks for: outputs and targets, as numbers."""
+
+from analysis.facts.kinds import fact
+
+
+@fact
+class OutputFacts:
+    """The values that the loss reads, and what they can reach at best."""
+
+    reading: str
+    """How the output was read, in one sentence."""
+    rms: float | None = None
+    """On the sample batch, of the values that the loss reads."""
+    least: float | None = None
+    """The least and the most that the graph lets these values be, whatever its weights; left out: no limit."""
+    most: float | None = None
+    floor: float | None = None
+    """Least loss over chance that values within these limits can reach on this batch; 0 where nothing is in the way."""
+    link: str = ""
+    """Softmax or Sigmoid where the graph ends in one."""
+    link_units: int | None = None
+    """Over how many units the Softmax at the end is taken."""
+    doubled: bool = False
+    """The loss brings a softmax or sigmoid, and is taken behind the one in the graph."""
+    doubled_floor: float | None = None
+    """Least loss over chance behind the graph's Softmax or Sigmoid, if the loss brings its own."""
+    guessed: bool = False
+    """Nobody asked for that loss: PyTorch, which made the network, has no other for class ids."""
+
+
+@fact
+class TargetFacts:
+    """What the network is asked for, all samples of the batch together."""
+
+    kind: str
+    """labels (class ids), bits (for a binary cross-entropy) or numbers."""
+    least: float
+    most: float
+    mean: float
+    std: float
+    """Standard deviation over samples, root mean square over outputs; of numbers."""
+    rms: float
+    tail_share: float | None = None
+    """Of the variance of numbers, what the hundredth of them farthest from the mean holds."""
+    classes: int | None = None
+    """That the outputs can tell apart; of labels and single bits."""
+    present: int | None = None
+    """Classes that occur."""
+    rarest_share: float | None = None
+    """Of the labels, those of the rarest class that occurs."""
+    imbalance: float | None = None
+    """Labels of the most frequent class for each of the rarest that occurs."""

@@ -1,0 +1,126 @@
+"""Floors against torch's losses at the best outputs within limits; targets against numpy."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from analysis.graph.ranges import Limits
+from analysis.measure.passes import measure
+from analysis.model import check_model
+from analysis.options import AnalysisOptions
+from analysis.subject.objective import Objective
+from analysis.subject.outputs import describe_targets, floor_of
+from analysis.subject.preparation import prepare
+from tests.analysis.graph.subjects import drawn, written
+from tests.gallery import npz
+
+RANDOM = np.random.default_rng(0)
+X = drawn(40, 4)
+
+
+def network(end: str, outputs: int = 5) -> bytes:
+    return written("(float[N,4] x) => (float[N,M] y)", f"z = MatMul(x, W) y = {end}(z)", W=drawn(4, outputs, seed=1))
+
+
+def objective_of(target: np.ndarray, end: str = "Identity", **options: str) -> Objective:
+    outputs = target.shape[1] if target.ndim == 2 else 5
+    batch = npz(x=X, target=target)
+    return prepare(check_model(network(end, outputs)), batch, AnalysisOptions(**options)).objective
+
+
+def best_within(objective: Objective, shape: tuple[int, ...], low: float, high: float) -> float:
+    """What projected gradient descent comes to."""
+    z = torch.zeros(shape, dtype=torch.float64).clamp(low, high).requires_grad_()
+    targets = torch.from_numpy(objective.targets)
+    step = torch.optim.Adam([z], 0.05)
+    for _ in range(800):
+        step.zero_grad()
+        loss = objective.loss(z, targets)
+        loss.backward()
+        step.step()
+        with torch.no_grad():
+            z.clamp_(low, high)
+    return float(objective.loss(z, targets).detach())
+
+
+@pytest.mark.parametrize(
+    ("target", "limits"),
+    [
+        (RANDOM.integers(0, 5, 40), (0.0, 1.0)),
+        (RANDOM.integers(0, 5, 40), (-1.0, 1.0)),
+        (RANDOM.integers(0, 2, (40, 3)), (0.0, 1.0)),
+        ((1 + 3 * RANDOM.random((40, 2))).astype(np.float32), (-1.0, 1.0)),
+        (RANDOM.standard_normal((40, 2)).astype(np.float32), (0.0, math.inf)),
+    ],
+)
+def test_nothing_within_the_limits_has_less_loss_than_the_floor_and_training_gets_there(
+    target: np.ndarray, limits: tuple[float, float]
+) -> None:
+    objective = objective_of(target)
+    shape = target.shape if target.ndim == 2 else (len(target), 5)
+    floor = floor_of(objective, shape, Limits(*limits))
+    assert floor is not None
+    assert floor * (objective.chance or 1.0) == pytest.approx(best_within(objective, shape, *limits), rel=2e-2)
+
+
+def test_a_doubled_softmax_over_ten_balanced_classes_leaves_0_63_of_chance() -> None:
+    target = np.arange(40) % 10
+    batch = npz(x=X, target=target)
+    options = AnalysisOptions(loss="cross_entropy")
+    found = measure(prepare(check_model(network("Softmax", 10)), batch, options), cotangents=(0, 1)).outputs
+    assert found is not None
+    certain = F.cross_entropy(torch.eye(10, dtype=torch.float64)[torch.from_numpy(target)], torch.from_numpy(target))
+    assert found.doubled
+    assert found.doubled_floor == pytest.approx(float(certain) / math.log(10), rel=1e-6)
+    assert (found.least, found.most, found.link, found.link_units) == (0, 1, "Softmax", 10)
+    assert "behind the final Softmax, by a loss that brings its own" in found.reading
+
+
+@pytest.mark.parametrize(
+    ("end", "target", "options", "reading"),
+    [
+        ("Softmax", np.arange(40) % 5, {}, "as class scores in front of the final Softmax"),
+        ("Sigmoid", RANDOM.integers(0, 2, (40, 5)), {}, "as scores of yes and no in front of the final Sigmoid"),
+        ("Identity", np.arange(40) % 5, {}, "as class scores, as it stands"),
+        ("Tanh", drawn(40, 5), {}, "as numbers, as it stands"),
+        ("Sigmoid", 3 + drawn(40, 5), {}, "as it stands, behind the final Sigmoid."),
+    ],
+)
+def test_how_the_output_was_read_is_one_sentence(
+    end: str, target: np.ndarray, options: dict[str, str], reading: str
+) -> None:
+    subject = prepare(check_model(network(end)), npz(x=X, target=target), AnalysisOptions(**options))
+    found = measure(subject, cotangents=(0, 1)).outputs
+    assert found is not None
+    assert reading in found.reading
+    assert not found.doubled
+
+
+def test_numbers_are_told_by_their_moments() -> None:
+    target = (3 + 2 * RANDOM.standard_normal((40, 3))).astype(np.float32)
+    target[0, 0] = 500.0
+    found = describe_targets(objective_of(target), None)
+    assert found is not None
+    assert (found.kind, found.least, found.most) == ("numbers", pytest.approx(target.min()), 500)
+    assert found.mean == pytest.approx(target.mean(), rel=1e-6)
+    assert found.std == pytest.approx(math.sqrt(target.astype(np.float64).var(0).mean()), rel=1e-6)
+    assert found.rms == pytest.approx(math.sqrt(np.square(target.astype(np.float64)).mean()), rel=1e-6)
+    deviations = np.square((target - target.mean(0)) / target.std(0)).astype(np.float64)
+    assert found.tail_share == pytest.approx(np.sort(deviations.reshape(-1))[-1:].sum() / deviations.sum(), rel=1e-4)
+
+
+def test_labels_are_told_by_their_counts_and_ignored_ones_are_none() -> None:
+    target = np.array([0] * 30 + [1] * 6 + [3] * 2 + [-100] * 2)
+    found = describe_targets(objective_of(target), 5)
+    assert found is not None
+    assert (found.kind, found.classes, found.present) == ("labels", 5, 3)
+    assert found.imbalance == 15
+    assert found.rarest_share == pytest.approx(2 / 38)
+
+
+def test_of_targets_that_were_made_up_nothing_is_told() -> None:
+    made_up = prepare(check_model(network("Identity")), npz(x=X), AnalysisOptions()).objective
+    assert describe_targets(made_up, 5) is None
