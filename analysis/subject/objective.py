@@ -22,6 +22,8 @@ from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.subject.link import read_by, values_behind
 
+SAME_SCALE: Final = 30.0
+"""Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
 COLOURS: Final = 3
 IMAGE_RANK: Final = 4
 IGNORED_LABEL: Final = -100
@@ -53,10 +55,11 @@ class Objective:
     def unit(self) -> float:
         """What one step of the outputs is worth; 1 for logits.
 
-        Of numbers the middle one of 1, the deviation of the outputs and that of the targets: a network that was made
-        to write millimetres is measured in them, and targets that its outputs are far from change nothing.
+        Of numbers the deviation of the targets where that of the outputs is near: a network that writes millimetres
+        is measured in them. Else the middle one of 1 and both: targets that the outputs are far from change nothing.
         """
-        return sorted((1.0, self.spread, self.deviation))[1]
+        is_near = self.spread < SAME_SCALE * self.deviation and self.deviation < SAME_SCALE * self.spread
+        return self.deviation if is_near else sorted((1.0, self.spread, self.deviation))[1]
 
     @property
     def deviation(self) -> float:
