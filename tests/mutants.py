@@ -57,9 +57,17 @@ SLOW: Final = (
     "tests/service/intake/test_multipart.py::test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing",
     "tests/analysis/report/test_document.py::test_non_finite_numbers_are_strings_and_valid_json",
     "tests/analysis/comparison/test_changes.py::test_many_findings_of_one_rule_are_paired_once_each",
+    "tests/analysis/comparison/test_compare.py::test_a_baseline_never_makes_a_gate_stricter",
     "tests/analysis/comparison/test_compare.py::test_another_seed_of_the_same_sick_network_is_no_regression",
+    "tests/analysis/comparison/test_compare.py::test_real_reports_compare_like_their_published_form",
+    "tests/analysis/comparison/test_document.py::test_a_comparison_is_valid_under_its_own_schema",
+    "tests/analysis/comparison/test_excerpt.py::test_a_report_at_hand_and_the_same_one_in_a_file_give_the_same_excerpt",
     "tests/analysis/comparison/test_match.py::test_reports_made_to_be_slow_are_matched_all_the_same",
+    "tests/analysis/render/test_comparison.py::test_a_comparison_fits_a_terminal",
+    "tests/analysis/render/test_html.py::test_a_thousand_layers_and_two_dozen_variants_are_a_page_within_reason",
     "tests/analysis/render/test_text.py::test_a_summary_fits_a_terminal",
+    "tests/analysis/render/test_text.py::test_a_summary_says_verdict_cause_layers_and_remedy",
+    "tests/analysis/render/test_text.py::test_the_recipe_comes_first",
 )
 """Seconds each, for every fault that they meet: not asked."""
 NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious"})
@@ -131,6 +139,7 @@ def prepare(work: Path, files: Sequence[str], tests: Sequence[str]) -> None:
             "no:cacheprovider",
             "-p",
             "tests.mutants",
+            "-k=not analysed",  # the same pages of a report that takes seconds to make
             *(f"--deselect={test}" for test in SLOW),
         ),
         "pytest_add_cli_args_test_selection": tests,

@@ -4,11 +4,11 @@ import math
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
-from analysis.facts import ActivationGradient, LayerStats, Range, TimeProfile
+from analysis.facts import ActivationGradient, LayerStats, Range, SampleGradients, TimeProfile
 from analysis.render.html import render_html
 from analysis.report import Advice, Report
-from analysis.report.parts import AdviceKind
-from tests.analysis.diagnosis.builders import FAILS, flow, layer, measurement, stats
+from analysis.report.parts import AdviceKind, Decades
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run, stats
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import trained, trial
 
@@ -97,6 +97,12 @@ def rows(page: Element, table: str) -> list[list[Element]]:
     return [[cell for cell in row.children if isinstance(cell, Element)] for row in body.all("tr")]
 
 
+def facts(page: Element, heading: str) -> list[tuple[str, str]]:
+    """Names and values under a heading."""
+    (box,) = [each for each in page.all("div") if [own.text for own in each.all("h3")] == [heading]]
+    return [(row.all("th")[0].text, row.all("td")[0].text) for row in box.all("tr")]
+
+
 def profiled(*rms: float | None, first: int = 1) -> tuple[LayerStats, ...]:
     """Layers with these activation gradients."""
     return tuple(
@@ -161,3 +167,58 @@ def poisoned(name: str) -> Report:
             "advice": advice, "remedies": remedies,
         }
     )  # fmt: skip
+
+
+def by_hand() -> Report:
+    """An ill network with everything that a page tells: remedies, one of which adds a layer, and what was not done."""
+    own = tuple(map(layer, (1, 2, 3)))
+    patient = measurement(
+        stats=profiled(1e-7, 1e-4, 0.1), flow=replace(VANISHING, logits_gradient_rms=0.1), probe=FAILS,
+        absent={"sample_gradients": "too many"},
+    )  # fmt: skip
+    treated = measurement(
+        layers=(own[0], layer(9), *own[1:]),
+        stats=(*profiled(0.02), *profiled(7.0, first=9), *profiled(0.5, 0.2, first=2)),
+        flow=flow(-1.0, logits_gradient_rms=0.2), probe=trained(0.2, 0.3),
+    )  # fmt: skip
+    weak = replace(
+        patient, stats=profiled(0.1, 1.0, 10.0), flow=flow(-2.0, logits_gradient_rms=10.0), probe=trained(0.5)
+    )
+    report = report_of(
+        patient, [trial("relu+batch_norm+he", treated), trial("relu", weak), trial("he", replace(weak, probe=FAILS))],
+        refused=[("lsuv", "no weights")], left_out=[("training of x", "budget_seconds reached")],
+    )  # fmt: skip
+    (baseline, *others), advised = report.variants, {"words": "Take Adam.", "values": {}, "snippet": "optim.Adam()\n"}
+    *last, first = reversed(baseline.layers or ())
+    silent = replace(first, absent={"activation.dead_fraction": "no activation function follows"})
+    return report.model_copy(
+        update={
+            "variants": (baseline.model_copy(update={"layers": (silent, *reversed(last))}), *others),
+            "advice": (*report.advice, Advice.model_validate(advised | {"kind": "adam"})),
+            "factor_interactions": {"relu with he": Decades(decades_rms=0.5, decades_norm=-0.25)},
+            "timings_seconds": {"total": 1.5, "factorial": 1.25},
+        }
+    )
+
+
+SHAPES = {
+    "healthy": lambda: report_of(measurement(probe=LEARNS)),
+    "sick": lambda: report_of(measurement(flow=VANISHING, probe=FAILS)),
+    "cured": lambda: report_of(
+        measurement(flow=VANISHING, probe=FAILS), [trial("he", measurement(probe=trained(0.2, 0.3)))]
+    ),
+    "recurrent": lambda: report_of(RECURRENT),
+    "held out": lambda: report_of(measurement(probe=probe(replace(run("sgd", 0.1), held_out=(1.0, 0.8, 0.9))))),
+    "one layer": lambda: report_of(measurement(layers=(layer(1),), stats=profiled(0.1))),
+    "no gradient anywhere": lambda: report_of(measurement(stats=profiled(None, None, None))),
+    "not finite": lambda: report_of(measurement(stats=profiled(0.0, math.inf, math.nan), flow=flow(-math.inf))),
+    "refused and left out": lambda: report_of(refused=[("he", "no weights")], left_out=[("x", "budget")]),
+    "with samples": lambda: report_of(
+        measurement(
+            sample_gradients=SampleGradients(
+                samples=4, method="loop", least_norm=0.0, median_norm=1.0, largest_norm=2.0, coherence=1.0
+            )
+        )
+    ),
+    "older": lambda: report_of().model_copy(update={"options": None}),
+}

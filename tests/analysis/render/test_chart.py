@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from analysis.render._chart import BOTTOM, LEFT, RIGHT, TOP, Chart, Series, layout
+from analysis.render._chart import BOTTOM, LEFT, RIGHT, TOP, Chart, Marker, Series, _step, layout, signed
 
 BAND = (-2.8, 1.8)
 
@@ -97,3 +97,115 @@ def test_time_is_counted_from_zero() -> None:
 def test_a_ring_marks_a_place() -> None:
     markers = chart(Series("a", (0.0, 0.0), ringed=frozenset({1}))).curves[0].markers
     assert [marker.ringed for marker in markers] == [False, True]
+
+
+# ------------------------------------------------------------------ worked out by hand: 640 wide, 288 high
+
+
+def test_words_stand_where_they_were_given() -> None:
+    made = layout(
+        "flow", [Series("a", (0.0,), note="n")], ["p"], band=BAND, band_label="healthy", title="title",
+        description="said", x_label="across", y_label="up",
+    )  # fmt: skip
+    words = (made.name, made.title, made.description, made.x_label, made.y_label, made.band_label)
+    assert words == ("flow", "title", "said", "across", "up", "healthy")
+    assert [tick.label for tick in made.x_ticks] == ["1"]
+    assert [(curve.name, curve.note) for curve in made.curves] == [("a", "n")]
+
+
+def test_the_scale_leaves_a_twenty_fifth_above_and_below_what_is_shown() -> None:
+    """From 7.2 below to 2.6 above are 9.8 decades, with room 10.584: 27.21 pixels each, the lowest at -7.592."""
+    made = chart(Series("a", (-7.2, -3.1, 0.0)))
+    assert made.curves[0].path == "M58 311.3L378 199.8L698 115.4"
+    assert made.curves[0].markers == (
+        Marker(58.0, 311.3, "layer 0, a: -7.20 decades", "on"),
+        Marker(378.0, 199.8, "layer 1, a: -3.10 decades", "on"),
+        Marker(698.0, 115.4, "layer 2, a: +0.00 decades", "on"),
+    )
+    assert [(tick.label, tick.at, tick.minor) for tick in made.y_ticks] == [
+        ("\N{MINUS SIGN}6", 278.7, True), ("\N{MINUS SIGN}4", 224.3, False), ("\N{MINUS SIGN}2", 169.8, True),
+        ("0", 115.4, False), ("+2", 61.0, True),
+    ]  # fmt: skip
+    assert (made.band_top, made.band_height, made.band_label_at) == (66.4, 125.2, 84.4)
+
+
+@pytest.mark.parametrize(("lowest", "height", "above"), [(-100.0, 12.0, 6.0), (-42.8, 27.0, 6.0), (-40.0, 28.8, -18.0)])
+def test_a_band_too_narrow_for_its_label_has_it_above(lowest: float, height: float, above: float) -> None:
+    made = chart(Series("a", (lowest, 0.0)))
+    assert made.band_height == height
+    assert made.band_top - made.band_label_at == pytest.approx(above)
+
+
+def test_values_that_cannot_be_drawn_do_not_widen_the_scale() -> None:
+    whole = chart(Series("a", (0.0, -1.0)))
+    strange = chart(Series("a", (0.0, -1.0)), Series("b", (None, math.inf, math.nan, -math.inf)))
+    assert strange.y_ticks == whole.y_ticks
+
+
+def test_a_curve_goes_on_behind_what_lies_beside_it_and_begins_anew_behind_a_gap() -> None:
+    decades = (0.0, 0.0, 9.0, 0.0, None, 0.0, math.inf, 0.0, 0.0)
+    path = chart(Series("a", decades, scattered=frozenset({2}))).curves[0].path
+    (y,) = {point.split()[1].removesuffix("h0") for run in path[1:].split("M") for point in run.split("L")}
+    runs = [[float(point.split()[0]) for point in run.split("L")] for run in path[1:].split("M")]
+    assert runs == [[58.0, 138.0, 298.0], [458.0], [618.0, 698.0]]
+    assert path.split("M")[2].endswith(f"{y}h0")
+    assert path.count("h0") == 1
+
+
+@pytest.mark.parametrize(("count", "shown"), [(24, 24), (25, 13), (26, 14), (48, 25), (49, 17)])
+def test_two_dozen_markers_are_enough_and_the_last_place_has_one(count: int, shown: int) -> None:
+    markers = chart(Series("a", (0.0,) * count)).curves[0].markers
+    assert len(markers) == shown
+    assert (markers[0].x, markers[-1].x) == (LEFT, RIGHT)
+
+
+def test_the_first_of_another_kind_is_always_marked() -> None:
+    """Of 50 places every third one."""
+    decades: list[float | None] = [0.0] * 50
+    decades[4:9] = [-math.inf] * 5
+    decades[10], decades[20], decades[25] = None, math.nan, -math.inf
+    markers = chart(Series("a", tuple(decades), scattered=frozenset({13, 14}))).curves[0].markers
+    by_kind: dict[str, list[int]] = {}
+    for marker in markers:
+        by_kind.setdefault(marker.kind, []).append(int(marker.words.split()[1].strip(",")))
+    assert by_kind == {
+        "on": [0, 3, 9, 12, 15, 18, *range(21, 49, 3), 49],
+        "lost": [4, 6, 25],
+        "beside": [13, 14],
+        "broken": [20],
+    }
+
+
+def test_a_marker_says_what_is_there() -> None:
+    words = [marker.words for marker in chart(Series("a", (-math.inf, math.nan, 1.255))).curves[0].markers]
+    assert words == ["layer 0, a: no gradient", "layer 1, a: not finite", "layer 2, a: +1.25 decades"]
+
+
+@pytest.mark.parametrize(
+    ("count", "first", "labels", "minor"),
+    [
+        (2, 1, [1, 2], []),
+        (9, 1, [1, 2, 4, 6, 8, 9], [2, 6]),
+        (9, 0, [0, 2, 4, 6, 8], [2, 6]),
+        (32, 1, [1, 5, 10, 15, 20, 25, 32], [5, 15, 25]),  # 30 is too near
+        (33, 1, [1, 5, 10, 15, 20, 25, 30, 33], [5, 15, 25]),
+        (101, 1, [1, 20, 40, 60, 80, 101], [20, 60]),
+    ],
+)
+def test_places_are_counted_in_round_numbers(count: int, first: int, labels: list[int], minor: list[int]) -> None:
+    ticks = chart(Series("a", (0.0,) * count), first=first).x_ticks
+    assert [int(tick.label) for tick in ticks] == labels
+    assert [int(tick.label) for tick in ticks if tick.minor] == minor
+    assert [tick.at for tick in ticks] == [round(58 + 640 * (each - first) / (count - 1), 1) for each in labels]
+
+
+@pytest.mark.parametrize(
+    ("extent", "step"),
+    [(0.5, 1), (8, 1), (8.1, 2), (16, 2), (16.1, 5), (40, 5), (40.1, 10), (80, 10), (81, 20), (401, 100), (900, 200)],
+)
+def test_eight_steps_are_enough(extent: float, step: int) -> None:
+    assert _step(extent) == step
+
+
+def test_decades_are_written_with_their_sign() -> None:
+    assert [signed(each) for each in (0.0, -0.0, 1.8, -2.5, 3.0)] == ["0", "0", "+1.8", "\N{MINUS SIGN}2.5", "+3"]

@@ -3,22 +3,27 @@
 import math
 import re
 from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
+from analysis.facts import Measurement, Status, TimeProfile
 from analysis.options import parse_options
+from analysis.render._figures import Figure, flow_figure, time_figure
 from analysis.render.html import render_html
-from analysis.report import Report
+from analysis.report import Report, Verdict
 from tests.analysis.diagnosis.builders import FAILS, flow, layer, measurement
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import trained, trial
-from tests.analysis.render.pages import RECURRENT, VANISHING, Element, page_of, profiled, rows
+from tests.analysis.render.pages import RECURRENT, SHAPES, VANISHING, Element, by_hand, page_of, profiled, rows
 from tests.analysis.report.analyses import sick_report
 
 
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return sick_report()
+@pytest.fixture(scope="module", params=[by_hand, sick_report], ids=["by hand", "analysed"])
+def report(request: pytest.FixtureRequest) -> Report:
+    made: Report = request.param()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +108,222 @@ def test_time_is_drawn_relative_to_the_peak_of_each_chain() -> None:
     assert table[1][2].text == "-∞"
     assert table[2][2].text == "\N{EN DASH}"
     assert "through-time" not in render_html(report_of())
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_drawings_are_well_formed_and_say_what_they_show(shape: str) -> None:
+    for markup in re.findall(r"<svg class=\"plot\".*?</svg>", render_html(SHAPES[shape]()), re.DOTALL):
+        drawing = ET.fromstring(markup)
+        assert drawing.get("role") == "img"
+        named = {each.get("id"): each.text for each in drawing if each.tag in {"title", "desc"}}
+        assert [bool(named[each]) for each in (drawing.get("aria-labelledby") or "").split()] == [True, True]
+        places = re.findall(r" (?:c?[xy]\d?|width|height|points|d)=\"([^\"]+)\"", markup)
+        numbers = [float(number) for each in places for number in re.split(r"[MLhml, -]+", each) if number]
+        assert all(map(math.isfinite, numbers))
+
+
+# ------------------------------------------------------------------ made of plain numbers
+
+
+ILL = measurement(flow=VANISHING, probe=FAILS, stats=profiled(1e-8, 1e-4, 0.1))
+
+
+def flow_of(report: Report, **changes: Any) -> Figure:
+    figure = flow_figure(report.model_copy(update=changes))
+    assert figure is not None
+    return figure
+
+
+def profile_of(report: Report, name: str, **changes: Any) -> list[float | None]:
+    """The column of a variant that was changed so."""
+    variants = tuple(each.model_copy(update=changes if each.id == name else {}) for each in report.variants)
+    figure = flow_of(report, variants=variants)
+    return [values[figure.columns.index(name)] for _, _, values in figure.rows]
+
+
+def flowing(rms: float | None, *gradients: float | None, **changes: Any) -> Measurement:
+    return measurement(flow=flow(rms), stats=profiled(*(gradients or (0.1, 0.1, 0.1))), **changes)
+
+
+def test_a_figure_says_what_it_shows() -> None:
+    figure = flow_of(by_hand())
+    chart = figure.chart
+    assert (chart.name, chart.title) == ("flow", "Gradient flow by depth")
+    assert (chart.x_label, chart.y_label) == (
+        "layer, from the inputs to the logits", "decades relative to the gradient at the logits",
+    )  # fmt: skip
+    assert chart.band_label == "healthy: \N{MINUS SIGN}2.8 to +1.8"
+    assert chart.description == (
+        "Gradient at each layer relative to the gradient at the logits, on a log scale. "
+        "baseline: -6.0 decades; relu+batch_norm+he: -1.0 decades, loss 0.30 of chance; "
+        "relu: -2.0 decades, loss 0.50 of chance."
+    )
+    assert figure.columns == ("baseline", "relu+batch_norm+he", "relu")
+    assert [row[:2] for row in figure.rows] == [("layer-01", "fc1"), ("layer-02", "fc2"), ("layer-03", "fc3")]
+    assert figure.rows[1][2] == pytest.approx((-3.0, math.log10(2.5), -1.0))
+    assert chart.curves[0].markers[0].words == "layer-01 fc1, baseline: -6.00 decades"
+
+
+def test_without_gradients_of_the_unchanged_model_there_is_no_figure() -> None:
+    silent = measurement(flow=VANISHING, probe=FAILS, stats=profiled(None, None, None))
+    tried = [trial("he", replace(flowing(-1.0), probe=trained(0.2)))]
+    assert flow_figure(report_of(silent)) is None
+    assert flow_figure(report_of(silent, tried)) is None
+    report = report_of(ILL)
+    bare = report.variants[0].model_copy(update={"layers": None})
+    assert flow_figure(report.model_copy(update={"variants": (bare,)})) is None
+    assert flow_of(report_of(measurement(stats=profiled(None, 0.1, None)))).columns == ("baseline",)
+
+
+def test_of_a_treated_network_what_lies_beside_the_trunk_is_not_drawn() -> None:
+    layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
+    report = report_of(replace(ILL, layers=layers), [trial("he", flowing(-1.0, layers=layers, probe=trained(0.2)))])
+    own, treated = flow_of(report).chart.curves
+    assert [each.kind for each in own.markers] == ["on", "beside", "on"]
+    assert [each.kind for each in treated.markers] == ["on", "on"]
+    alone = tuple(replace(each, on_trunk=each.id == "layer-01") for each in layers)
+    (curve,) = flow_of(report_of(replace(ILL, layers=alone))).chart.curves
+    assert [each.kind for each in curve.markers] == ["on"] * 3  # a trunk of one layer is none
+    pair = tuple(replace(each, on_trunk=each.id != "layer-03") for each in layers)
+    (curve,) = flow_of(report_of(replace(ILL, layers=pair))).chart.curves
+    assert [each.kind for each in curve.markers] == ["on", "on", "beside"]
+
+
+def test_rings_mark_the_layers_of_the_cause_in_the_unchanged_model() -> None:
+    report = by_hand()
+    first, *others = report.findings
+    assert first.rule == "GH101"
+    named = (first.model_copy(update={"layers": ("layer-02",)}), *others)
+    own, *treated = flow_of(report, findings=named).chart.curves
+    assert [each.ringed for each in own.markers] == [False, True, False]
+    assert not any(each.ringed for curve in treated for each in curve.markers)
+    (healthy, *_) = flow_of(report, findings=()).chart.curves
+    assert not any(each.ringed for each in healthy.markers)
+
+
+def test_four_remedies_are_drawn_best_first_and_no_others() -> None:
+    tried = [trial(name, replace(flowing(-1.0), probe=trained(end))) for name, end in zip("abcdef", (
+        0.5, 0.1, 0.45, 0.2, 0.4, 0.3), strict=True)]  # fmt: skip
+    report = report_of(ILL, tried)
+    assert flow_of(report).columns == ("baseline", *(each.variant for each in report.remedies[:4]))
+    assert len(report.remedies) > 4
+    gone = (report.remedies[0].model_copy(update={"variant": "not measured"}), report.remedies[1])
+    assert flow_of(report, remedies=gone).columns == ("baseline", report.remedies[1].variant)
+
+
+def test_the_unproven_that_are_shown_have_the_most_even_flow() -> None:
+    """In either direction; of equal ones the first by name; never the unchanged model, nor what was not measured."""
+    flows = {"e": 0.5, "b": -0.5, "a": 2.0, "c": math.inf, "d": math.nan, "f": None, "g": -0.25, "h": 0.0}
+    report = report_of(ILL, [trial(name, flowing(rms)) for name, rms in flows.items()])
+    assert flow_of(report).columns == ("baseline", "h", "g", "b")
+    broken = tuple(
+        each.model_copy(update={"status": Status.NOT_APPLICABLE} if each.id == "h" else {}) for each in report.variants
+    )
+    figure = flow_of(report, variants=broken)
+    assert figure.columns == ("baseline", "g", "b", "e")
+    assert [each.note for each in figure.chart.curves[1:]] == [
+        "-0.2 decades, not proven", "-0.5 decades, not proven", "+0.5 decades, not proven",
+    ]  # fmt: skip
+    assert flow_of(report, verdict=Verdict.HEALTHY).columns == ("baseline",)
+
+
+def test_a_variant_with_a_twin_has_the_gradients_of_its_twin() -> None:
+    report = report_of(ILL, [trial("a", flowing(-1.0, 1e-3, 1e-2, 0.1)), trial("b", flowing(-1.5, 0.1, 0.1, 0.1))])
+    assert profile_of(report, "a") == pytest.approx([-2.0, -1.0, 0.0])
+    assert profile_of(report, "a", same_as="b") == pytest.approx([0.0, 0.0, 0.0])
+    assert profile_of(report, "a", same_as="gone") == pytest.approx([-2.0, -1.0, 0.0])
+
+
+def test_layers_that_a_treatment_removed_or_added_leave_the_others_in_place() -> None:
+    report = report_of(ILL, [trial("a", flowing(-1.0, 1e-3, 1e-2, 0.1))])
+    assert profile_of(report, "a", added_layers=("layer-02",)) == pytest.approx([-2.0, 0.0, None])
+    two = report.variants[1].layers
+    assert two is not None
+    assert profile_of(report, "a", layers=two[1:], removed_layers=("layer-01",)) == pytest.approx([None, -1.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("logits", "gradients", "expected"),
+    [
+        (10.0, (0.1, 1.0, 10.0), (-2.0, -1.0, 0.0)),
+        (None, (0.1, 1.0, 100.0), (-3.0, -2.0, 0.0)),  # the last layer that gets one
+        (None, (0.1, 1.0, None), (-1.0, 0.0, None)),
+        (0.0, (0.1, 1.0, 10.0), (-2.0, -1.0, 0.0)),
+        (math.inf, (0.1, 1.0, 10.0), (-2.0, -1.0, 0.0)),
+        (1.0, (0.0, math.inf, 1.0), (-math.inf, math.nan, 0.0)),
+        (None, (0.0, math.inf, 0.0), (-math.inf, math.nan, -math.inf)),
+        (None, (1.0, 0.1, 0.0), (1.0, 0.0, -math.inf)),
+        (2.0, (2.0, 20.0, 0.2), (0.0, 1.0, -1.0)),
+    ],
+)
+def test_decades_are_relative_to_the_gradient_at_the_logits(
+    logits: float | None, gradients: tuple[float | None, ...], expected: tuple[float | None, ...]
+) -> None:
+    report = report_of(measurement(stats=profiled(*gradients), flow=flow(0.0, logits_gradient_rms=logits)))
+    assert profile_of(report, "baseline") == pytest.approx(list(expected), nan_ok=True)
+    unmeasured = report.variants[0].model_copy(update={"measurement": None})
+    if logits is None:
+        figure = flow_of(report, variants=(unmeasured,))
+        assert [row[2][0] for row in figure.rows] == pytest.approx(list(expected), nan_ok=True)
+        assert figure.chart.curves[0].note == "flow not measured"
+
+
+@pytest.mark.parametrize(
+    ("rms", "words"),
+    [
+        (None, "flow not measured"), (math.nan, "not finite"), (-math.inf, "no gradient arrives"),
+        (math.inf, "\N{INFINITY} decades"), (-6.04, "-6.0 decades"), (0.25, "+0.2 decades"),
+    ],
+)  # fmt: skip
+def test_the_legend_says_how_much_arrives(rms: float | None, words: str) -> None:
+    assert flow_of(report_of(flowing(rms))).chart.curves[0].note == words
+
+
+def test_thresholds_are_those_of_the_options_if_they_are_numbers() -> None:
+    report = report_of(flowing(0.0))
+    for thresholds, label in (
+        ({"GH102.flow_decades": 3, "GH101.flow_decades": "x"}, "healthy: \N{MINUS SIGN}2.8 to +3"),
+        ({"exploding-gradient.flow_decades": 2.5, "GH101.other": 1.0}, "healthy: \N{MINUS SIGN}2.8 to +2.5"),
+        ([1], "healthy: \N{MINUS SIGN}2.8 to +1.8"),
+        (None, "healthy: \N{MINUS SIGN}2.8 to +1.8"),
+    ):
+        assert flow_of(report, options={"thresholds": thresholds}).chart.band_label == label
+    assert flow_of(report, options=None).chart.band_label == "healthy: \N{MINUS SIGN}2.8 to +1.8"
+    both = {"thresholds": {"vanishing-gradient.flow_decades": -1.0, "GH101.flow_decades": -2.0}}
+    assert flow_of(report, options=both).chart.band_label == "healthy: \N{MINUS SIGN}2 to +1.8"
+
+
+# ------------------------------------------------------------------ through time
+
+
+def chain(*decades: float, node: str = "/rnn", direction: str = "forward") -> TimeProfile:
+    return TimeProfile(node=node, direction=direction, gradient_log10=decades)
+
+
+def test_a_figure_of_time_says_what_it_shows() -> None:
+    figure = time_figure([chain(-1.0, -3.0, -2.0), chain(4.0, 5.0, node="/lstm", direction="reverse")])
+    assert figure is not None
+    assert figure.columns == ("/rnn (forward)", "/lstm (reverse)")
+    assert figure.rows == (
+        ("step 0", "", (0.0, -1.0)), ("step 1", "", (-2.0, 0.0)), ("step 2", "", (-1.0, None)),
+    )  # fmt: skip
+    chart = figure.chart
+    assert (chart.name, chart.title, chart.band_label) == ("time", "Gradient through time", "over 1 % of the peak")
+    assert (chart.x_label, chart.y_label) == ("time step", "decades relative to the peak of the chain")
+    assert chart.description == ("Gradient at the states of 2 recurrent chains by time step, relative to its peak.")
+    assert [tick.label for tick in chart.x_ticks] == ["0", "1", "2"]
+    zero, two = (next(tick.at for tick in chart.y_ticks if tick.label.endswith(each)) for each in ("0", "2"))
+    assert (chart.band_top, chart.band_height) == (zero, pytest.approx(two - zero, abs=0.11))
+    assert chart.curves[1].markers[0].words == "step 0, /lstm (reverse): -1.00 decades"
+
+
+def test_chains_without_any_gradient_are_not_drawn_and_five_are() -> None:
+    assert time_figure([]) is None
+    assert time_figure([chain(-math.inf, math.nan)]) is None
+    figure = time_figure([chain(math.inf, -1.0, -4.0, node="b"), chain(-math.inf, -math.inf, node="a")])
+    assert figure is not None
+    assert figure.columns == ("b (forward)",)
+    assert [row[2] for row in figure.rows] == [(math.inf,), (0.0,), (-3.0,)]
+    many = time_figure([chain(float(number), node=str(number)) for number in range(7)])
+    assert many is not None
+    assert many.columns == tuple(f"{number} (forward)" for number in range(5))
