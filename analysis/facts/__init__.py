@@ -32,7 +32,7 @@ from analysis.facts.network import (
     is_matrix,
 )
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd
+from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd, TargetReading
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
@@ -80,6 +80,7 @@ __all__ = [
     "SampleGradients",
     "StartEnd",
     "Status",
+    "TargetReading",
     "TimeProfile",
     "ValueFacts",
     "VariantInfo",

@@ -28,6 +28,7 @@ from analysis.facts import (
     Probe,
     SampleGradients,
     Status,
+    TargetReading,
     TimeProfile,
 )
 from analysis.facts.kinds import fact
@@ -138,6 +139,7 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    target_reading: TargetReading | None = None
     absent: Mapping[str, str]
     """Of the unchanged model: what was not measured, and why."""
     layers: tuple[Layer, ...]

@@ -37,6 +37,7 @@ from analysis.diagnosis.rules.stalled_early_layers import stalled_early_layers
 from analysis.diagnosis.rules.straight_through import straight_through
 from analysis.diagnosis.rules.symmetric_units import symmetric_units
 from analysis.diagnosis.rules.synthetic_batch import synthetic_batch
+from analysis.diagnosis.rules.unlearnable_targets import unlearnable_targets
 from analysis.diagnosis.rules.unstable_training import unstable_training
 from analysis.diagnosis.rules.update_ratio import update_ratio
 from analysis.diagnosis.rules.vanishing_gradient import vanishing_gradient
@@ -69,6 +70,7 @@ RULES: Final[tuple[Rule, ...]] = (
     exploding_memory,
     loss_head,
     low_signal,
+    unlearnable_targets,
     no_gradient,
     batch_axis,
     converged,
