@@ -14,10 +14,26 @@ def learns(measurement: Measurement) -> bool:
     return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
 
 
+REFERENCE_SHARE: Final = 0.05
+"""Of the targets' variance, on samples not seen: what a network of known health explains of targets that follow."""
+
+
+def targets_do_not_follow(measurement: Measurement) -> bool:
+    """Whether no reader makes more of the targets than of permuted ones, and no healthy network learns them either."""
+    reading = measurement.target_reading
+    if reading is None or reading.reference >= REFERENCE_SHARE:
+        return False
+    return max(reading.linear, reading.neighbours) <= reading.permuted
+
+
 def amber(measurement: Measurement) -> Severity:
-    """Evidence that is often right and often harmless: a warning, but a remark where plain gradient descent learns."""
+    """Evidence that is often right and often harmless: a warning, but a remark where plain gradient descent learns.
+
+    A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
+    """
     probe = measurement.probe
-    return Severity.INFO if probe is not None and probe.learns("sgd") else Severity.WARNING
+    harmless = (probe is not None and probe.learns("sgd")) or targets_do_not_follow(measurement)
+    return Severity.INFO if harmless else Severity.WARNING
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:

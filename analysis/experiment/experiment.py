@@ -1,6 +1,7 @@
 """The variants of one analysis over shared structures, in the order they are worth their time."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from analysis.clock import Clock
@@ -8,9 +9,10 @@ from analysis.experiment.cells import Cells, Measured, describe_cell
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.proving import Proving, Ranked
 from analysis.experiment.structures import Structures
-from analysis.facts import LargerRate, Measurement, Probe, VariantInfo
+from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, variant_id
+from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 from analysis.training.trainer import Trainer, labels_are_readable
@@ -38,7 +40,17 @@ class Experiment:
         proof = self.trainer.probe_unchanged(self.cells.baseline)
         if proof is not None:
             self.cells.put_probe(BASELINE, proof)
+            self._read_targets(proof)
         return self.cells.baseline
+
+    def _read_targets(self, proof: Probe) -> None:
+        """Whether the targets follow at all, where plain gradient descent does not learn promptly from minibatches."""
+        if proof.kind is not ProbeKind.LEARNING or (proof.learns("sgd") and not proof.late):
+            return
+        read = partial(read_targets, self.structures.unchanged, self.options.seed, self.clock.check)
+        reading = self.clock.finished("reading of the targets", read)
+        cell = self.cells[BASELINE]
+        self.cells.put(replace(cell, measurement=replace(self.cells.baseline, target_reading=reading)))
 
     def probe_larger_rate(self) -> LargerRate | None:
         """The unchanged model at a rate that blows it up, and with clipping, where clipping mends it."""

@@ -33,7 +33,7 @@ from analysis.facts.network import (
 )
 from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd
+from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd, TargetReading
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
@@ -83,6 +83,7 @@ __all__ = [
     "StartEnd",
     "Status",
     "TargetFacts",
+    "TargetReading",
     "TimeProfile",
     "ValueFacts",
     "VariantInfo",

@@ -8,7 +8,7 @@ from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
 from analysis.facts.outputs import OutputFacts, TargetFacts
-from analysis.facts.training import Probe
+from analysis.facts.training import Probe, TargetReading
 
 
 @fact
@@ -198,5 +198,7 @@ class Measurement:
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None
     probe: Probe | None = None
+    target_reading: TargetReading | None = None
+    """Asked for where plain gradient descent did not learn promptly from minibatches."""
     confidence_cap: Confidence = Confidence.HIGH
     cap_reasons: tuple[str, ...] = ()

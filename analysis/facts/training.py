@@ -46,6 +46,21 @@ class Run:
 
 
 @fact
+class TargetReading:
+    """Whether targets follow from the inputs: explained shares of variance on samples not seen, 0 as by a constant."""
+
+    samples: int
+    linear: float
+    """By a straight line."""
+    neighbours: float
+    """By the mean of the nearest neighbours."""
+    permuted: float
+    """The best that both came to with permuted targets: luck."""
+    reference: float
+    """By a small network of known health, at its best moment."""
+
+
+@fact
 class LargerRate:
     """The unchanged network at a learning rate it cannot take, and the same with clipping by norm."""
 

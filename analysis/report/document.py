@@ -30,6 +30,7 @@ from analysis.facts import (
     SampleGradients,
     Status,
     TargetFacts,
+    TargetReading,
     TimeProfile,
 )
 from analysis.facts.kinds import fact
@@ -145,6 +146,7 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    target_reading: TargetReading | None = None
     absent: Mapping[str, str]
     """Of the unchanged model: what was not measured, and why."""
     layers: tuple[Layer, ...]

@@ -1,4 +1,4 @@
-"""The first half of the gallery, which thresholds may be looked at with: 42 sick networks, 17 healthy ones."""
+"""The first half of the gallery, which thresholds may be looked at with: 43 sick networks, 17 healthy ones."""
 
 import numpy as np
 import onnx
@@ -163,6 +163,8 @@ SICK: tuple[Exhibit, ...] = (
     sick("a round in the middle", "relu", lambda _: net.Between(drawn(stack(3, outputs=48), HE), torch.round,
          drawn(stack(2, inputs=48), HE)), VECTORS, "601", NOT_EXPLODING),
     sick("a branch that ends in a step", "relu", lambda _: net.SteppedBranch(), VECTORS, "601", NOT_EXPLODING),
+    sick("labels shuffled apart", "relu", lambda _: drawn(stack(2, inputs=20, outputs=5, width=6), HE),
+         tasks.noise(20, 5), "505", NOT_TRANSPORT, effort=Effort.STANDARD),
     sick("labels that follow from nothing", "logistic regression",
          lambda _: drawn(stack(1, inputs=64), 1.0, head=0.01), tasks.noise(64), "502", NOT_TRANSPORT,
          effort=Effort.THOROUGH),

@@ -167,6 +167,8 @@ SICK: tuple[Exhibit, ...] = (
     sick("gru along the samples, told first of 9", "recurrent", lambda _: net.TimeFirst(nn.GRU(8, 24)),
          tasks.sequences(9, 0), "603", NOT_EXPLODING, effort=Effort.STANDARD),
     # ---- head, graph, numbers, data
+    sick("pictures and labels of nothing", "convolutions", lambda _: drawn(convolutions(4), HE),
+         tasks.noise(3, 10, 12, 12), "505", NOT_TRANSPORT, effort=Effort.STANDARD),
     sick("an exponential that overflows", "relu",
          lambda _: net.Between(drawn(vectors(5, outputs=40), HE, head=200.0), torch.exp, nn.Linear(40, 8)), VECTORS,
          "106"),

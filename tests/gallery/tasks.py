@@ -146,12 +146,12 @@ def circles(inputs: int = 2, radius: float = 0.5) -> Task:
     return task
 
 
-def noise(inputs: int = 64, classes: int = 10) -> Task:
+def noise(inputs: int = 64, classes: int = 10, *size: int) -> Task:
     """Inputs and labels that know nothing of each other."""
 
     def task(seed: int) -> Sampler:
         def sample(random: np.random.Generator, samples: int) -> tuple[np.ndarray, np.ndarray]:
-            x = random.standard_normal((samples, inputs)).astype(np.float32)
+            x = random.standard_normal((samples, inputs, *size)).astype(np.float32)
             return x, random.integers(0, classes, samples)
 
         return sample

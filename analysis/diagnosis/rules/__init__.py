@@ -41,6 +41,7 @@ from analysis.diagnosis.rules.symmetric_units import symmetric_units
 from analysis.diagnosis.rules.synthetic_batch import synthetic_batch
 from analysis.diagnosis.rules.target_faults import target_faults
 from analysis.diagnosis.rules.target_scale import target_scale
+from analysis.diagnosis.rules.unlearnable_targets import unlearnable_targets
 from analysis.diagnosis.rules.unstable_training import unstable_training
 from analysis.diagnosis.rules.update_ratio import update_ratio
 from analysis.diagnosis.rules.vanishing_gradient import vanishing_gradient
@@ -76,6 +77,7 @@ RULES: Final[tuple[Rule, ...]] = (
     low_signal,
     output_range,
     doubled_link,
+    unlearnable_targets,
     target_faults,
     no_gradient,
     batch_axis,
