@@ -9,9 +9,11 @@ from analysis.report import Evidence, Severity
 
 
 def learns(measurement: Measurement) -> bool:
-    """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
+    """Whether the network learnt in a training probe: with some optimiser, clipped, or as its owner trains."""
     probe = measurement.probe
-    return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+    return probe is not None and (
+        probe.clipped_at is not None or probe.own_learns or any(map(probe.learns, ("sgd", "adam")))
+    )
 
 
 REFERENCE_SHARE: Final = 0.05
@@ -32,8 +34,8 @@ def amber(measurement: Measurement) -> Severity:
     A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
     """
     probe = measurement.probe
-    harmless = (probe is not None and probe.learns("sgd")) or targets_do_not_follow(measurement)
-    return Severity.INFO if harmless else Severity.WARNING
+    trains = probe is not None and (probe.learns("sgd") or probe.own_learns)
+    return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
@@ -101,8 +103,7 @@ def is_converged(measurement: Measurement) -> bool:
 
 def loss_over_chance(measurement: Measurement) -> float | None:
     """1 for the best constant prediction; None where chance is unknown."""
-    chance = measurement.loss.chance
-    return measurement.loss.value / chance if chance else None
+    return measurement.loss.over_chance
 
 
 def trunk_ratios(measurement: Measurement) -> dict[str, float]:

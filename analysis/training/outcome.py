@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from analysis.facts import CARRIED_OVER, Outcome, ProbeKind
+from analysis.facts import CARRIED_OVER, LATE, LATE_BATCH, Outcome, ProbeKind
 from analysis.options import OptimizerName
 
 LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
@@ -14,6 +14,10 @@ LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
     (ProbeKind.MEMORIZING, OptimizerName.SGD): 0.92,
     (ProbeKind.MEMORIZING, OptimizerName.ADAM): 0.92,
 }
+LATE_LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
+    (kind, optimizer): LATE if kind is ProbeKind.LEARNING else LATE_BATCH for kind, optimizer in LEARNT
+}
+"""Of runs that were given more steps."""
 DIVERGED: Final = 2.0
 """Over chance and over the start: thrown away."""
 STALLED: Final = 0.99

@@ -7,7 +7,7 @@ optimiser that has not learnt by then is given four times as many, and has to co
 the samples is held out, and a run has learnt when the loss falls on those. Weights are restored afterwards; running
 statistics are never touched.
 
-Chance is the loss of the best constant prediction; all losses here are over chance.
+What is trained is the user's own loss; all losses here are read over chance, that of the best constant prediction.
 """
 
 import math
@@ -17,14 +17,14 @@ from typing import Final
 
 import torch
 
-from analysis.facts import LATE, GradientStep, Probe, ProbeKind, Run, StartEnd
+from analysis.facts import CARRIED_OVER, LATE, LATE_BATCH, GradientStep, Probe, ProbeKind, Run, StartEnd, promises
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
 from analysis.measure.statistics import combine, summarize
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
-from analysis.training.grid import NO_STEP, STEPS, Training, minibatches_of
-from analysis.training.outcome import LEARNT, outcome_of
+from analysis.training.grid import LONGEST, NO_STEP, STEPS, Training, minibatches_of
+from analysis.training.outcome import LATE_LEARNT, LEARNT, outcome_of
 from analysis.training.updates import MOMENTUM, Update, update_of
 
 EARLY: Final = 0.5
@@ -48,6 +48,7 @@ def probe(
     to_the_end: bool = False,
     lengthen: int = 1,
     late: bool = False,
+    go_on: bool = False,
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     tick: Callable[[], object] = int,
@@ -56,27 +57,27 @@ def probe(
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
     not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
-    `late`: so long that a run has learnt only when it comes under LATE. `hold_out`: it has learnt when the loss of a
-    quarter of the samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before
-    each update. `tick` is called before each step; what it raises ends the probe, weights restored.
+    `late`: so long that a run has learnt only when it comes under LATE or LATE_BATCH. `go_on`: for as many steps again,
+    up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
+    samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update. `tick`
+    is called before each step; what it raises ends the probe, weights restored.
     """
-    chance = subject.objective.chance
-    assert chance is not None
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
+    most = max(steps, LONGEST) if go_on else steps
     for seed in seeds:
         if prepare is not None:
             prepare(seed)
         trained, held_out = split(subject.batch.size, seed) if hold_out else (list(range(subject.batch.size)), [])
         session = _Session(
-            subject, trained, held_out, list(minibatches_of(trained, kind, seed, steps)), chance,
+            subject, trained, held_out, list(minibatches_of(trained, kind, seed, most)), steps,
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
         )  # fmt: skip
         runs += [_run(session, entry, kind, seed) for entry in grid]
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
-        steps=steps,
+        steps=max(steps, *(run.steps for run in runs)),
         samples=subject.batch.size,
         minibatch=len(session.minibatches[0]),
         held_out=len(session.held_out),
@@ -86,13 +87,19 @@ def probe(
     )
 
 
-def with_patience(proof: Probe, longer: Probe) -> Probe:
-    """The same probe, with runs that went on in the place of those that had not learnt."""
+def joined(proof: Probe, longer: Probe) -> Probe:
+    """The same probe with further runs; those that went on take the place of what they were."""
     went_on = {(run.optimizer, run.learning_rate, run.seed): run for run in longer.runs}
     runs = [went_on.pop((run.optimizer, run.learning_rate, run.seed), run) for run in proof.runs]
     runs += went_on.values()
     best = [min(run.end for run in runs if run.seed == seed) for seed in {run.seed for run in runs}]
-    return replace(proof, steps=longer.steps, late=True, runs=tuple(runs), best_loss_over_chance=max(best))
+    return replace(
+        proof,
+        steps=max(proof.steps, longer.steps),
+        late=proof.late or longer.late,
+        runs=tuple(runs),
+        best_loss_over_chance=max(best),
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,8 @@ class _Session:
     trained: Sequence[int]
     held_out: Sequence[int]
     minibatches: Sequence[Sequence[int]]
-    chance: float
+    """More than `steps` where a run may go on."""
+    steps: int
     training: bool
     to_the_end: bool
     late: bool
@@ -126,9 +134,14 @@ class _Session:
         complete = len(recent) == (1 if self.repeated else SMOOTHED)
         return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough
 
+    def goes_on(self, curve: Sequence[float], held_out: Sequence[float]) -> bool:
+        """Whether a run that had its steps gets as many again: where it comes under the limit in so many."""
+        limit = CARRIED_OVER if self.held_out else LATE_BATCH if self.repeated else LATE
+        return 2 * len(curve) <= len(self.minibatches) and promises(held_out or curve, limit)
+
     @property
     def _enough(self) -> float:
-        return EARLY_LATE if self.late or self.held_out else EARLY
+        return EARLY_LATE if self.held_out or (self.late and not self.repeated) else EARLY
 
 
 def _run(session: _Session, entry: Training, kind: ProbeKind, seed: int) -> Run:
@@ -150,23 +163,28 @@ def _run(session: _Session, entry: Training, kind: ProbeKind, seed: int) -> Run:
         momentum=MOMENTUM if entry.optimizer is OptimizerName.SGD else None,
         learning_rate=entry.learning_rate,
         seed=seed,
-        outcome=outcome_of(curve, held_out, LATE if session.late else LEARNT[kind, entry.optimizer]),
+        outcome=outcome_of(curve, held_out, (LATE_LEARNT if session.late else LEARNT)[kind, entry.optimizer]),
         curve=tuple(curve),
         held_out=tuple(held_out),
         weight_norm=norms,
         moved=moved,
+        own=entry.own,
     )
 
 
 def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -> tuple[list[float], list[float]]:
     """Loss over chance before each step, and after the last on what it was trained on; now and then on the others."""
     subject, repeated, curve, held_out = session.subject, session.repeated, list[float](), list[float]()
-    tensors = subject.tensors(session.minibatches[0])
+    tensors, enough = subject.tensors(session.minibatches[0]), session.steps
     for rows in session.minibatches:
+        if len(curve) == enough:
+            if not session.goes_on(curve, held_out):
+                break
+            enough *= 2
         session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
         loss = subject.loss(inputs, targets, rows)
-        curve.append(float(loss.detach()) / session.chance)
+        curve.append(subject.objective.over_chance(float(loss.detach())))
         if not math.isfinite(curve[-1]):
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
@@ -188,7 +206,8 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
 def _loss(session: _Session, rows: Sequence[int]) -> float:
     """Over chance, of these samples."""
     with torch.no_grad():
-        return float(session.subject.loss(*session.subject.tensors(rows), rows)) / session.chance
+        loss = float(session.subject.loss(*session.subject.tensors(rows), rows))
+    return session.subject.objective.over_chance(loss)
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:
