@@ -38,8 +38,8 @@ other targets), where the inputs are equal, where they were made up, too, and fl
 where there are more targets than weights (a label for each pixel). Never more than a warning either where the loss was
 still falling, so that as many steps again would have brought it under the limit: that is slow, not sick; where SGD
 learns at 0.1 once gradients are clipped, which the advice says; where all inputs of the batch are equal; where the
-budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with running statistics that
-no training has collected.
+budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with running statistics
+that no training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -51,6 +51,7 @@ Zhang et al. 2017 (fitting a batch as a sanity check); Karpathy, "A Recipe for T
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.facts import Confidence, Measurement, ProbeKind, Provenance, Zone

@@ -8,9 +8,9 @@ It is the consequence of an exploding gradient that the user feels (seed documen
 longer than the region in which the gradient means anything.
 
 ## How it is measured
-In the training probe. Your own optimiser and rate, where you give them, oscillate or diverge: warning. All runs of
-plain gradient descent do, also with the small rate: warning, or a remark where Adam learns. Only with the large rate
-of 0.1: a remark, that rate is too large here. A run diverges when its loss ends over twice chance and twice its
+In the training probe. All runs of plain gradient descent oscillate or diverge, also with the small rates: warning, or
+a remark where some training learns. Only with a large rate: a remark, that rate is too large here. Of your own
+optimiser and rate GH109 speaks. A run diverges when its loss ends over twice chance and twice its
 start, or is not finite; it oscillates when it rises by a fifth in two of five steps. Weights that end ten times as
 long as they began count as unstable, too.
 
@@ -52,14 +52,11 @@ UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
     weight_growth=GROWTH,
 )
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """The user's own rate, or all rates, or the large one only."""
+    """All rates, or the large one only."""
     runs = () if measurement.probe is None else measurement.probe.runs
     descent = [run for run in runs if run.optimizer == "sgd"]
     unstable = [run for run in descent if _is_unstable(run, limits["weight_growth"])]
-    own = [run for run in runs if run.learning_rate == measurement.learning_rate]
-    if any(_is_unstable(run, limits["weight_growth"]) for run in own):
-        severity = Severity.WARNING
-    elif not unstable:
+    if not unstable:
         return
     elif len(unstable) == len(descent) and not learns(measurement):
         severity = Severity.WARNING
