@@ -21,6 +21,8 @@ from analysis.training.probe import joined
 
 WITHIN_REACH: Final = 2.0
 """Over the start: a run that ends higher has no use for more steps."""
+SIDE_BY_SIDE: Final = 2
+"""Runs of an optimiser that came down, to be given more steps."""
 
 
 class Train(Protocol):
@@ -86,7 +88,10 @@ class Search:
         return True
 
     def _slow(self, optimizer: OptimizerName) -> list[Training]:
-        """The user's own, the one that came furthest, and the largest rate that does not blow up."""
+        """The user's own, the one that came furthest, the largest rate that does not blow up, the next that came down.
+
+        At a rate that is too large the loss may come down first and stand still then.
+        """
         runs = [run for run in self.proof.runs if run.optimizer == optimizer.value and run.seed == self.seeds[0]]
         going = [run for run in runs if run.outcome is not Outcome.DIVERGED and not self._by_heart(run)]
         if not going:
@@ -95,6 +100,8 @@ class Search:
         best = min(going, key=lambda run: run.end)
         own = [run for run in going if run.own and not _learnt(run)]
         chosen = [*own, best, *([largest] if largest.end < WITHIN_REACH * largest.curve[0] else [])]
+        coming = sorted((run for run in going if run.outcome is Outcome.SLOW), key=lambda run: run.end)
+        chosen += coming[:SIDE_BY_SIDE]
         entries = (Training(optimizer, run.learning_rate, own=run.own) for run in chosen if not _learnt(run))
         return list(dict.fromkeys(entries))
 

@@ -111,6 +111,14 @@ def test_what_blew_up_or_ends_far_over_its_start_gets_no_more_time() -> None:
     assert [each for each in asked if each[2]] == [("sgd", 0.001, True)]
 
 
+def test_the_next_one_that_came_down_gets_time_where_the_best_does_not_learn() -> None:
+    slow = run(0.98, rate=0.01, outcome=Outcome.SLOW), run(0.985, rate=0.001, outcome=Outcome.SLOW)
+    proof = probe_of(diverged(0.1), *slow, run(0.3, 0, "adam", 0.003))
+    found, asked = searched(proof, Trainings({("sgd", 0.001, True): 0.1}))
+    assert asked == [("sgd", 0.01, True), ("sgd", 0.001, True)]
+    assert found.learns("sgd")
+
+
 def test_what_knows_its_samples_by_heart_gets_no_more_time() -> None:
     """It stopped early on what it was trained on, and not for what it was asked."""
     stopped = run(0.0, 0, "sgd", 0.1, curve=(0.1,) * 50, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
