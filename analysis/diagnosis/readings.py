@@ -103,7 +103,8 @@ def is_converged(measurement: Measurement) -> bool:
 
 def loss_over_chance(measurement: Measurement) -> float | None:
     """1 for the best constant prediction; None where chance is unknown."""
-    return measurement.loss.over_chance
+    chance = measurement.loss.chance
+    return measurement.loss.value / chance if chance else None
 
 
 def trunk_ratios(measurement: Measurement) -> dict[str, float]:
