@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.diagnosis.policy import find_rule
-from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts
+from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
 
@@ -129,7 +129,7 @@ def _verdict(report: Report) -> str:
 def _cause(report: Report, root: Finding | None) -> str:
     flow = report.gradient_flow
     if report.verdict is Verdict.HEALTHY:
-        return "No gradient-flow problem found."
+        return f"No gradient-flow problem found.{_excused(report)}"
     if report.verdict is Verdict.INCONCLUSIVE:
         if flow.decades_rms is None:
             why = "; ".join(filter(None, (flow.absent.get("decades_rms"), _why_untrained(report))))
@@ -150,6 +150,15 @@ def _first_broken(report: Report) -> str:
         return f" The first is the gradient of {broken.value} (node {broken.node}){through}."
     operator = f" ({broken.operator})" if broken.operator else ""
     return f" The first is at node {broken.node}{operator}, {broken.stage}: value {broken.value}."
+
+
+def _excused(report: Report) -> str:
+    """What is seen of the flow of trained weights on made-up inputs, and is no finding; a training would decide."""
+    flow = report.gradient_flow
+    if report.variants[0].probe is not None or flow.decades_rms is None or flow.zone in {Zone.GREEN, Zone.UNKNOWN}:
+        return ""
+    seen = f"Its {flow.decades_rms:+.1f} decades are out of the healthy range"
+    return f" {seen}, which says little of trained weights on made-up inputs."
 
 
 def _flow_words(flow: Flow) -> str:

@@ -38,11 +38,7 @@ def synthesize_batch(
     `fit` takes the part of a batch that can be measured, and only that is run. Raises NodeFailed where no sizes and
     ids were found with which the graph runs, BadBatch for an input that holds no numbers, and what `fit` raises.
     """
-    search_ = _Search(model, converted, seed)
-    sizes = search_.sizes()
-    search_.lengths(sizes)
-    search_.ids(sizes)
-    return search_.batch(sizes, size, fit)
+    return _Search(model, converted, seed).batch(size, fit)
 
 
 def synthesize_inputs(
@@ -52,11 +48,7 @@ def synthesize_inputs(
 
     Raises as `synthesize_batch` does.
     """
-    search_ = _Search(model, converted, seed)
-    sizes = search_.sizes()
-    search_.lengths(sizes)
-    search_.ids(sizes)
-    return search_.inputs(sizes, resized)
+    return _Search(model, converted, seed).inputs(resized)
 
 
 def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
@@ -70,14 +62,38 @@ def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
 
 
 class _Search:
-    """The feeds of one graph, made to fit it one after the other."""
+    """The feeds of one graph, made to fit it: first the sizes of open axes, then lengths, then ids."""
 
     def __init__(self, model: CheckedModel, converted: DifferentiableModel, seed: int) -> None:
         self._model, self._seed = model, seed
         self._trials = Trials(converted)
         self._feeds = {spec.name: feed_of(model, spec) for spec in model.inputs}
+        self._sizes = self._find_sizes()
+        self._fit_lengths(self._sizes)
+        self._spread_ids(self._sizes)
 
-    def sizes(self) -> Sizes:
+    def inputs(self, resized: Sequence[ValueSpec]) -> dict[str, Array]:
+        """With the sizes that `resized` fixes."""
+        feeds = {spec.name: replace(self._feeds[spec.name], spec=spec) for spec in resized if spec.shape is not None}
+        return self._inputs(self._sizes, feeds)
+
+    def batch(self, size: int, fit: Callable[[Batch], Batch]) -> Batch:
+        """With as many samples as wanted, or with which the graph runs; axes of size 1 may count samples, too."""
+        counts = [size, *(count for count in SAMPLE_COUNTS if count != size)] if self._is_open() else [size]
+        alike = [name for name in open_axes(list(self._feeds.values())) if self._sizes[name] == 1]
+        outcome = None
+        for count, together in itertools.product(counts, [(), alike] if alike else [()]):
+            inputs = self._inputs({**self._sizes, SAMPLES: count, **dict.fromkeys(together, count)})
+            batch = fit(self._named(inputs, "" if count == size else _fewer(size, count)))
+            outcome = self._trials.run(batch.inputs)
+            if outcome.ran:
+                return batch
+            if self._trials.exhausted:
+                break
+        assert outcome is not None
+        raise self._refused(outcome)
+
+    def _find_sizes(self) -> Sizes:
         """Of the open axes, with one sample."""
         refused = None
         for least in (0, 1):  # some graphs take no id 0
@@ -92,7 +108,7 @@ class _Search:
         assert refused is not None
         raise self._refused(refused)
 
-    def lengths(self, sizes: Sizes) -> None:
+    def _fit_lengths(self, sizes: Sizes) -> None:
         """As long as the sequences beside them."""
         lengths = sorted(
             {size for name, feed in self._feeds.items() for size in self._shape(feed, sizes)}, reverse=True
@@ -107,7 +123,7 @@ class _Search:
             else:
                 self._feeds[name] = feed
 
-    def ids(self, sizes: Sizes) -> None:
+    def _spread_ids(self, sizes: Sizes) -> None:
         """Spread over their tables."""
         for name, feed in self._feeds.items():
             if feed.kind is not Kind.IDS:
@@ -117,27 +133,6 @@ class _Search:
                 return self._attempt(sizes, {name: changed}, watched)
 
             self._feeds[name] = spread(feed, tables_of(self._model, feed.spec), attempt)
-
-    def inputs(self, sizes: Sizes, resized: Sequence[ValueSpec]) -> dict[str, Array]:
-        """With these sizes."""
-        feeds = {spec.name: replace(self._feeds[spec.name], spec=spec) for spec in resized if spec.shape is not None}
-        return self._inputs(sizes, feeds)
-
-    def batch(self, sizes: Sizes, size: int, fit: Callable[[Batch], Batch]) -> Batch:
-        """With as many samples as wanted, or with which the graph runs; axes of size 1 may count samples, too."""
-        counts = [size, *(count for count in SAMPLE_COUNTS if count != size)] if self._is_open() else [size]
-        alike = [name for name in open_axes(list(self._feeds.values())) if sizes[name] == 1]
-        outcome = None
-        for count, together in itertools.product(counts, [(), alike] if alike else [()]):
-            inputs = self._inputs({**sizes, SAMPLES: count, **dict.fromkeys(together, count)})
-            batch = fit(self._named(inputs, "" if count == size else _fewer(size, count)))
-            outcome = self._trials.run(batch.inputs)
-            if outcome.ran:
-                return batch
-            if self._trials.exhausted:
-                break
-        assert outcome is not None
-        raise self._refused(outcome)
 
     def _is_open(self) -> bool:
         return any(SAMPLES in names_of(feed.spec, feed.spec.shape or ()) for feed in self._feeds.values())

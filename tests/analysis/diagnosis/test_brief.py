@@ -5,7 +5,7 @@ import pytest
 
 from analysis.diagnosis.brief import Brief, brief_of, cause_of, root_cause
 from analysis.diagnosis.rules import RULES
-from analysis.facts import Flow, NonFinite, Parity, ParityStatus, ProbeKind, Provenance, Range, ValueFacts
+from analysis.facts import Flow, NonFinite, Parity, ParityStatus, Probe, ProbeKind, Provenance, Range, ValueFacts
 from analysis.report import Advice, Finding, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
@@ -378,3 +378,31 @@ def test_a_made_up_batch_comes_first_with_what_to_send_instead() -> None:
     assert "scale of the inputs is not judged" in fresh.batch
     assert "units, inputs, outputs and what can be learnt are not judged" in trained.batch
     assert brief_of(report_of(SICK)).batch == ""
+
+
+@pytest.mark.parametrize(
+    ("decades", "probe", "said"),
+    [
+        (
+            -3.4,
+            None,
+            "No gradient-flow problem found. Its -3.4 decades are out of the healthy range, which says little of",
+        ),
+        (
+            2.6,
+            None,
+            "No gradient-flow problem found. Its +2.6 decades are out of the healthy range, which says little of",
+        ),
+        (-3.4, LEARNS, "No gradient-flow problem found."),
+        (-0.5, None, "No gradient-flow problem found."),
+    ],
+)
+def test_a_flow_that_is_no_finding_on_made_up_inputs_is_told_all_the_same(
+    decades: float, probe: Probe | None, said: str
+) -> None:
+    """The page draws it outside of the band: words must not deny it."""
+    invented = replace(measurement().batch, provenance=Provenance.SYNTHETIC)
+    brief = brief_of(report_of(measurement(flow=flow(decades), batch=invented, trained=True, probe=probe)))
+    assert brief.verdict.startswith("healthy")
+    assert brief.cause.startswith(said)
+    assert ("out of the healthy range" in brief.cause) is ("out of" in said)

@@ -77,11 +77,6 @@ def changed(place: int, **changes: object) -> dict[str, tuple[Layer, ...]]:
     return {"layers": tuple(layers)}
 
 
-def measured(place: int, **changes: object) -> dict[str, object]:
-    """What was measured of all three layers, of the one at this place changed."""
-    return {"stats": tuple(stats(each, **(changes if each == place else {})) for each in (1, 2, 3))}
-
-
 def weighted(**changes: object) -> dict[str, object]:
     """All three layers with these weight statistics."""
     whole = WeightStats(norm=5.0, rms=0.1, **changes)  # type: ignore[arg-type]
