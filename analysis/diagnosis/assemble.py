@@ -6,36 +6,33 @@ from dataclasses import replace
 
 from analysis.clock import Clock
 from analysis.diagnosis.brief import brief_of, cause_of
+from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.effects import factor_effects, factor_interactions
 from analysis.diagnosis.rows import Row
 from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
-from analysis.report import Advice, Finding, Remedy, Report, Severity, Variant, Verdict
+from analysis.report import Finding, Remedy, Report, Severity, Variant
 from analysis.report.document import SCHEMA_VERSION, BatchInfo, LeftOut, Overall, ParameterChoice, Structure
 from analysis.report.parts import Decades
 from analysis.version import VERSION
 
 
 def assemble(
-    *,
-    engine: EngineFacts,
-    model: ModelFacts,
-    baseline: Measurement,
-    verdict: Verdict,
-    findings: Sequence[Finding],
-    advice: Sequence[Advice],
+    header: tuple[EngineFacts, ModelFacts],
+    known: Diagnosis,
     rows: Sequence[Row],
     remedies: Sequence[Remedy],
     clock: Clock,
     options: AnalysisOptions,
 ) -> Report:
-    """The report."""
-    findings = [_with_remedies(finding, remedies) for finding in findings]
+    """The report; `header`: what was analysed and what with."""
+    (engine, model), baseline = header, known.baseline
+    findings = [_with_remedies(finding, remedies) for finding in known.findings]
     report = Report(
         schema_version=SCHEMA_VERSION,
         id=_report_id(model.sha256, baseline.batch.sha256, options.model_dump_json()),
-        verdict=verdict,
+        verdict=known.verdict,
         summary="",
         engine=engine,
         options=options.model_dump(mode="json", exclude_defaults=True),
@@ -64,7 +61,7 @@ def assemble(
         factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
         cause=cause_of(findings),
-        advice=tuple(advice),
+        advice=known.advice,
         remedies=tuple(remedies),
         left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),
         timings_seconds={stage: round(spent, 4) for stage, spent in clock.total().items()},

@@ -3,25 +3,24 @@
 Those who train know variants by their ids; the judge looks up what was measured of them by then.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from analysis.diagnosis.brief import root_cause
 from analysis.diagnosis.causes import diagnose
-from analysis.diagnosis.policy import Policy
+from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.rank import Trial, rank, score, shortlist
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Measurement, Probe, VariantInfo
-from analysis.report import Finding, Remedy, Verdict
+from analysis.report import Remedy
+
+Ranked = Callable[[Iterable[str]], Sequence[str]]
+"""Ids of variants that were trained -> those to look at, the most promising first."""
 
 
 class Trained(Protocol):
     """What was measured and trained so far."""
-
-    @property
-    def baseline(self) -> Measurement:
-        """Of the unchanged model."""
 
     @property
     def unchanged(self) -> Probe | None:
@@ -30,22 +29,28 @@ class Trained(Protocol):
     def treated(self, names: Iterable[str] | None = None) -> Sequence[tuple[VariantInfo, Measurement]]:
         """Of these variants, or of all, those that are a treatment and were measured."""
 
+    def prove_until(self, hopeful: Sequence[str], proven: Ranked, furthest: Ranked) -> Sequence[str]:
+        """Train the hopeful until the best proven one of them learns; the ids of those that were trained."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Judges the treatments of one analysis."""
 
     trained: Trained
-    rules: Policy
-    findings: tuple[Finding, ...]
+    known: Diagnosis
     """Of the unchanged model."""
 
-    def hopeful(self, verdict: Verdict) -> tuple[str, ...]:
+    def remedies_of_trainings(self) -> tuple[Remedy, ...]:
+        """What is proven once the hopeful are trained, best first."""
+        return self.remedies(self.trained.prove_until(self.hopeful(), self.proven, self.furthest))
+
+    def hopeful(self) -> tuple[str, ...]:
         """Variants worth a training, best first; none where the cause is no matter of the network."""
-        root = root_cause(self.findings)
+        root = root_cause(self.known.findings)
         if root is not None and not BY_ID[root.rule].treatable:
             return ()
-        return tuple(trial.info.id for trial in shortlist(verdict, self._trials(None)))
+        return tuple(trial.info.id for trial in shortlist(self.known.verdict, self._trials(None)))
 
     def proven(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these variants that are a remedy, best first."""
@@ -57,10 +62,10 @@ class Judge:
 
     def remedies(self, names: Iterable[str]) -> tuple[Remedy, ...]:
         """What these variants are proven to mend, best first."""
-        return rank(self.trained.baseline, self.trained.unchanged, self._trials(names), self.findings)
+        return rank(self.known.baseline, self.trained.unchanged, self._trials(names), self.known.findings)
 
     def _trials(self, names: Iterable[str] | None) -> list[Trial]:
         return [
-            Trial(info, measurement, diagnose(measurement, self.rules))
+            Trial(info, measurement, diagnose(measurement, self.known.rules))
             for info, measurement in self.trained.treated(names)
         ]

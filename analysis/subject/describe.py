@@ -19,6 +19,11 @@ SAME_NUMBERS: Final = "the graph draws random numbers: the same ones in every pa
 FOLDED: Final = "convolutions have biases and there is no BatchNormalization: it may have been folded in"
 
 
+def describe(subject: Subject, options: AnalysisOptions) -> tuple[EngineFacts, ModelFacts]:
+    """What it was analysed with, and the model as uploaded."""
+    return describe_engine(subject, options), describe_model(subject)
+
+
 def describe_engine(subject: Subject, options: AnalysisOptions) -> EngineFacts:
     """Versions and settings that the numbers depend on."""
     return EngineFacts(

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.clock import Clock
-from analysis.diagnosis.advise import advise
 from analysis.diagnosis.assemble import assemble
-from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.diagnosis import Diagnosis
+from analysis.diagnosis.policy import EVERY_RULE
 from analysis.diagnosis.rank import Trial, rank
 from analysis.diagnosis.rows import Row
-from analysis.diagnosis.verdict import verdict_of
 from analysis.facts import (
     Effect,
     EngineFacts,
@@ -50,25 +49,17 @@ def report_of(
 ) -> Report:
     """Of the unchanged model, treatments that were trained after one that fails, and (id, reason) of what did not."""
     baseline = baseline or measurement()
-    findings, clock = diagnose(baseline), Clock(1.0, None)
+    options = options or parse_options({})
+    known, clock = Diagnosis.of(baseline, None, EVERY_RULE, options), Clock(1.0, None)
     for what, why in left_out:
         clock.leave_out(what, why)
     not_applicable = [
         replace(BASELINE, id=each, status=Status.NOT_APPLICABLE, reason=reason) for each, reason in refused
     ]
-    return assemble(
-        engine=ENGINE,
-        model=replace(MODEL, name=name, sha256=sha256),
-        baseline=baseline,
-        verdict=verdict_of(baseline, findings),
-        findings=findings,
-        advice=advise(baseline, None, 0.01),
-        rows=[
-            Row(BASELINE, baseline),
-            *(Row(trial.info, trial.measurement) for trial in trials),
-            *(Row(info, None) for info in not_applicable),
-        ],
-        remedies=rank(baseline, FAILS, trials, findings) if trials else (),
-        clock=clock,
-        options=options or parse_options({}),
-    )
+    rows = [
+        Row(BASELINE, baseline),
+        *(Row(trial.info, trial.measurement) for trial in trials),
+        *(Row(info, None) for info in not_applicable),
+    ]
+    remedies = rank(baseline, FAILS, trials, known.findings) if trials else ()
+    return assemble((ENGINE, replace(MODEL, name=name, sha256=sha256)), known, rows, remedies, clock, options)

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from analysis.clock import Clock
 from analysis.diagnosis.assemble import assemble
+from analysis.diagnosis.diagnosis import Diagnosis
+from analysis.diagnosis.policy import EVERY_RULE
 from analysis.diagnosis.rows import Row
 from analysis.facts import (
     ActivationGradient,
@@ -205,10 +207,9 @@ def test_the_file_of_a_repaired_model_is_that_of_its_row() -> None:
 def told_with(*rows: Row, **options: object) -> Report:
     """A report of these rows, through the front door."""
     report = report_of(SICK)
-    return assemble(
-        engine=report.engine, model=report.model, baseline=SICK, verdict=report.verdict, findings=(), advice=(),
-        rows=rows or [Row(BASELINE, SICK)], remedies=(), clock=StoppedClock(), options=parse_options(options),
-    )  # fmt: skip
+    known = Diagnosis(SICK, EVERY_RULE, (), report.verdict)
+    shown = rows or (Row(BASELINE, SICK),)
+    return assemble((report.engine, report.model), known, shown, (), StoppedClock(), parse_options(options))
 
 
 def test_the_same_question_has_the_same_id_and_another_question_another() -> None:

@@ -1,9 +1,10 @@
 """The judge between those who train and the rules: a laboratory of plain numbers, and what is made of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from analysis.diagnosis.judge import Judge
+from analysis.diagnosis.diagnosis import Diagnosis
+from analysis.diagnosis.judge import Judge, Ranked
 from analysis.diagnosis.policy import EVERY_RULE, Policy, policy
 from analysis.diagnosis.rank import Trial
 from analysis.facts import Measurement, Probe, VariantInfo
@@ -22,15 +23,26 @@ class Laboratory:
 
     trials: list[Trial]
     unchanged: Probe | None = FAILS
-    baseline: Measurement = PATIENT
+    asked: list[Sequence[str]] = field(default_factory=list)
 
     def treated(self, names: Iterable[str] | None = None) -> Sequence[tuple[VariantInfo, Measurement]]:
         asked = None if names is None else set(names)
         return [(each.info, each.measurement) for each in self.trials if asked is None or each.info.id in asked]
 
+    def prove_until(self, hopeful: Sequence[str], proven: Ranked, furthest: Ranked) -> Sequence[str]:
+        done = hopeful[:2]
+        self.asked += [hopeful, proven(done), furthest(done)]
+        return done
 
-def judge(*trials: Trial, rules: Policy = EVERY_RULE, known: tuple[Finding, ...] = (), **more: Probe | None) -> Judge:
-    return Judge(Laboratory(list(trials), **more), rules, known)  # type: ignore[arg-type]
+
+def diagnosis(
+    known: tuple[Finding, ...] = (), verdict: Verdict = Verdict.UNHEALTHY, rules: Policy = EVERY_RULE
+) -> Diagnosis:
+    return Diagnosis(PATIENT, rules, known, verdict)
+
+
+def judge(*trials: Trial, known: Diagnosis | None = None, unchanged: Probe | None = FAILS) -> Judge:
+    return Judge(Laboratory(list(trials), unchanged), known or diagnosis())
 
 
 def at(name: str, *ends: float, rms: float = 0.0) -> Trial:
@@ -41,15 +53,15 @@ BEST, SECOND, USELESS = at("best", 0.2), at("second", 0.5), at("useless", 0.99)
 
 
 def test_of_all_that_was_measured_the_hopeful_come_most_promising_first() -> None:
-    measured = judge(at("c", rms=-1.6), at("a", rms=-1.2), at("red", rms=-5.0), at("b", rms=-1.4))
-    assert measured.hopeful(Verdict.UNHEALTHY) == ("a", "b", "c")
-    assert measured.hopeful(Verdict.HEALTHY) == ()
+    measured = at("c", rms=-1.6), at("a", rms=-1.2), at("red", rms=-5.0), at("b", rms=-1.4)
+    assert judge(*measured).hopeful() == ("a", "b", "c")
+    assert judge(*measured, known=diagnosis(verdict=Verdict.HEALTHY)).hopeful() == ()
 
 
 def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -> None:
     drawn, stuck = error("GH301"), error("GH105").model_copy(update={"caused_by": ("GH603",)})
-    assert judge(BEST, known=(error("GH603"), stuck)).hopeful(Verdict.UNHEALTHY) == ()
-    assert judge(BEST, known=(drawn, stuck)).hopeful(Verdict.UNHEALTHY) == ("best",)
+    assert judge(BEST, known=diagnosis((error("GH603"), stuck))).hopeful() == ()
+    assert judge(BEST, known=diagnosis((drawn, stuck))).hopeful() == ("best",)
 
 
 def test_of_those_that_were_trained_the_proven_come_best_first() -> None:
@@ -81,13 +93,20 @@ def test_an_error_that_a_treatment_adds_is_looked_for_by_the_rules_in_force() ->
     short = measurement(**remembering(horizon_steps=8, memory_decades=None), probe=trained(0.2))
     cure, far = trial("cure", short), policy(AnalysisOptions(required_horizon=20))
     assert judge(cure).proven(["cure"]) == ("cure",)
-    assert judge(cure, rules=far).proven(["cure"]) == ()
-    assert judge(cure, rules=far, known=(error("GH401"),)).proven(["cure"]) == ("cure",)
+    assert judge(cure, known=diagnosis(rules=far)).proven(["cure"]) == ()
+    assert judge(cure, known=diagnosis((error("GH401"),), rules=far)).proven(["cure"]) == ("cure",)
 
 
 def test_a_judge_knows_what_was_trained_since_it_was_made() -> None:
     laboratory = Laboratory([at("best")])
-    waiting = Judge(laboratory, EVERY_RULE, ())
+    waiting = Judge(laboratory, diagnosis())
     assert waiting.proven(["best"]) == ()
     laboratory.trials = [BEST]
     assert waiting.proven(["best"]) == ("best",)
+
+
+def test_the_hopeful_are_trained_and_what_was_trained_is_judged() -> None:
+    laboratory = Laboratory([at("untrained", rms=-1.9), USELESS, SECOND, BEST])
+    told = Judge(laboratory, diagnosis()).remedies_of_trainings()
+    assert laboratory.asked == [("best", "second", "useless", "untrained"), ("best", "second"), ("best", "second")]
+    assert [remedy.variant for remedy in told] == ["best", "second"]
