@@ -6,7 +6,7 @@ is chance everywhere but in classification, where chance is the entropy of the l
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,14 +18,14 @@ from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
+from analysis.graph.ranges import EVERYTHING, Limits
 from analysis.model.weights import Array
 from analysis.options import LossName
+from analysis.subject.invented import invent
 from analysis.subject.link import read_by, values_behind
 
 SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
-COLOURS: Final = 3
-IMAGE_RANK: Final = 4
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""
 
@@ -96,11 +96,14 @@ def choose_objective(
     trained: bool,
     seed: int,
     takes_logits: bool = False,
+    limits: Callable[[str], Limits] = lambda _: EVERYTHING,
 ) -> Objective:
     """The loss for the first head that has a target, or for the first head with synthetic ones.
 
     `logits` are the values of the heads on this batch; `takes_logits`: losses for class ids take nothing else where
-    this model comes from. Raises BadBatch (targets do not fit), BadOptions.
+    this model comes from; `limits`: between which a value lies whatever the weights are.
+
+    Raises BadBatch (targets do not fit), BadOptions.
     """
     head, targets = _head_with_target(heads, batch)
     values = logits[head.value]
@@ -112,7 +115,8 @@ def choose_objective(
         raise BadOptions(f"output {head.output} is no scalar: {list(values.shape)}", where="options.loss")
     read = read_by(head, values, targets, wanted, takes_logits=takes_logits and not trained)
     if targets is None:
-        objective = _synthetic(read, values, wanted, trained=trained, seed=seed, batch=batch)
+        made = invent(read, values, wanted, batch, limits(read.value), trained=trained, seed=seed)
+        objective = _fitting(read, values, made.targets, made.loss, Provenance.SYNTHETIC, made.why)
     else:
         objective = _fitting(read, values, targets, wanted, Provenance.UPLOADED, "")
     if read is not head:
@@ -275,62 +279,3 @@ def _binary_entropy(numbers: Array) -> float:
     means = means[(means > 0) & (means < 1)]
     total = -(means * np.log(means) + (1 - means) * np.log(1 - means)).sum()
     return float(total / max(math.prod(numbers.shape[1:]), 1))
-
-
-# ------------------------------------------------------------------ synthetic targets
-
-
-def _synthetic(head: Head, logits: Array, wanted: LossName, *, trained: bool, seed: int, batch: Batch) -> Objective:
-    """One label per sample, shared by all its positions: what a small step count can learn."""
-    random = np.random.default_rng((seed, 1))
-    axis = head.axis % logits.ndim if head.axis is not None else _likely_class_axis(logits, batch)
-    name = wanted
-    if name is LossName.AUTOMATIC:
-        name = LossName.BCE if head.link is Link.SIGMOID else LossName.MSE if axis is None else LossName.CROSS_ENTROPY
-    samples = logits.shape[0] if logits.ndim else 1
-    if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
-        place = axis if axis is not None else 1
-        if logits.ndim < 2:
-            raise BadOptions(f"output {head.output} of shape {list(logits.shape)} has no classes", where="options.loss")
-        targets = _labels(logits, place, random, trained=trained)
-        how = "its own predictions, permuted within the batch" if trained else "balanced random labels"
-    else:
-        draw = random.standard_normal if name is LossName.MSE else lambda shape: random.integers(0, 2, shape)
-        first = logits.shape[: min(2, logits.ndim)]
-        pattern = np.asarray(draw(first), np.float32)
-        targets = np.broadcast_to(pattern.reshape(first + (1,) * (logits.ndim - len(first))), logits.shape)
-        how = "random numbers" if name is LossName.MSE else "random bits"
-    why = f"no targets: {how}, one per sample ({samples} samples)"
-    return _fitting(head, logits, np.ascontiguousarray(targets), name, Provenance.SYNTHETIC, why)
-
-
-def _likely_class_axis(logits: Array, batch: Batch) -> int | None:
-    """Axis 1 of [N, C] and images, the last of sequences; None where the output mirrors an input or is single.
-
-    Three channels at the size of an input picture, or at a multiple of it, are a picture and no classes.
-    """
-    if any(array.shape == logits.shape for array in batch.inputs.values()) or logits.ndim < 2:
-        return None
-    if any(_is_picture_of(logits.shape, array.shape) for array in batch.inputs.values()):
-        return None
-    axis = logits.ndim - 1 if logits.ndim == 3 else 1
-    return axis if logits.shape[axis] > 1 else None
-
-
-def _is_picture_of(made: tuple[int, ...], given: tuple[int, ...]) -> bool:
-    """Whether both are [N, C, H, W] or both [N, H, W, C], made in colour and at least as large."""
-    if not len(made) == len(given) == IMAGE_RANK:
-        return False
-    axis = 1 if made[1] == COLOURS else 3
-    places = (2, 3) if axis == 1 else (1, 2)
-    return made[axis] == COLOURS and all(made[at] >= given[at] and made[at] % given[at] == 0 for at in places)
-
-
-def _labels(logits: Array, axis: int, random: np.random.Generator, *, trained: bool) -> Array:
-    classes = logits.shape[axis]
-    if trained:
-        return random.permutation(logits.argmax(axis), axis=0)
-    samples = logits.shape[0]
-    balanced = random.permutation(np.arange(samples) % classes)
-    positions = logits.shape[1:axis] + logits.shape[axis + 1 :]
-    return np.broadcast_to(balanced.reshape(-1, *[1] * len(positions)), (samples, *positions)).copy()

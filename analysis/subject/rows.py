@@ -21,14 +21,17 @@ from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import translate
 from analysis.errors import AnalysisError
 from analysis.graph.survey import Survey
+from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
 from analysis.subject.same_samples import Sizes, compare, reordered
-from analysis.subject.trace import ALONG, Tracer, standing_against
+from analysis.subject.trace import ALONG, ATTENDING, Tracer, standing_against
 
 OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
 """What looks at all samples on purpose where a graph was exported for training."""
+WEIGHING: Final = ATTENDING - {"Softmax"}
+"""What weighs values by scores; Attention and MultiHeadAttention do so by themselves."""
 WHOLE: Final = "trainings use the whole batch in every step, the loss being that of some samples"
 
 
@@ -81,8 +84,32 @@ def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value:
     logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
     if stuck is None:
         return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
-    along = label(stuck) if stuck.op_type in ALONG else ""
-    return Rows(cut=False, logits=logits, along=along), standing_against(stuck)
+    along, why = _against(read.model, stuck)
+    return Rows(cut=False, logits=logits, along=along), why
+
+
+def _against(model: CheckedModel, stuck: NodeProto) -> tuple[str, str]:
+    """The node if it runs along the samples as along a sequence, and why it stands against cutting the batch."""
+    if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
+        return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
+    return label(stuck) if stuck.op_type in ALONG else "", standing_against(stuck)
+
+
+def _meets_values(model: CheckedModel, node: NodeProto) -> bool:
+    """Whether what a node makes of samples and samples weighs values again, as the scores of an attention do.
+
+    q -- MatMul (k) -- Softmax -- MatMul (v)        an attention
+    a -- MatMul (b) -- Mul (temperature) -- y       similarities of pairs, as in a contrastive loss: none
+    """
+    reached, waiting = set(node.output), list(node.output)
+    while waiting:
+        for reader, _ in model.consumers.get(waiting.pop(), ()):
+            if reader.op_type in WEIGHING:
+                return True
+            fresh = [name for name in reader.output if name and name not in reached]
+            reached.update(fresh)
+            waiting.extend(fresh)
+    return node.op_type in WEIGHING - {"MatMul", "Einsum"}
 
 
 def _value(

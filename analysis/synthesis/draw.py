@@ -15,6 +15,8 @@ SAMPLE_RATE: Final = 16_000
 SMALL_INTEGERS: Final = 10
 SHARED_LIGHT: Final = 0.8
 """How much of a picture is common to its channels."""
+EVERYWHERE: Final = {Kind.MASK: 1, Kind.NO_MASK: 0, Kind.STATE: 0, Kind.RATE: SAMPLE_RATE}
+"""What holds the same number everywhere."""
 WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
 
 
@@ -27,7 +29,7 @@ class Feed:
     scale: Scale = UNIT
     low: int = 0
     high: int = 1
-    """Ids lie from `low` to `high`; a length is `high`."""
+    """Ids and positions lie from `low` to `high`; a length is `high`."""
 
     @property
     def channels_first(self) -> bool:
@@ -42,15 +44,11 @@ def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Arr
     if spec.dtype in WITHOUT_NUMBERS:
         raise BadBatch(f"cannot make up a value of type {spec.dtype}", where=spec.name, hint="send a batch")
     dtype = np.dtype(spec.dtype)
-    if feed.kind is Kind.MASK:
-        return np.ones(shape, dtype)
-    if feed.kind is Kind.STATE:
-        return np.zeros(shape, dtype)
-    if feed.kind is Kind.RATE:
-        return np.full(shape, SAMPLE_RATE).astype(dtype)
-    if feed.kind is Kind.LENGTHS:
-        return np.full(shape, feed.high).astype(dtype)
-    if feed.kind is Kind.IDS:
+    if feed.kind in EVERYWHERE or feed.kind is Kind.LENGTHS:
+        return np.full(shape, EVERYWHERE.get(feed.kind, feed.high)).astype(dtype)
+    if feed.kind is Kind.FRACTION:
+        return random.random(shape).astype(dtype)
+    if feed.kind in {Kind.IDS, Kind.POSITIONS}:
         return random.integers(feed.low, feed.high, shape, endpoint=True).astype(dtype)
     return _numbers(feed, dtype, shape, random)
 
@@ -64,6 +62,8 @@ def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], ra
         scale = PIXELS
     standard = _pictures(feed, shape, random) if feed.kind is Kind.PICTURE else random.standard_normal(shape)
     values = standard if scale is UNIT else scale.mean + scale.deviation * standard
+    if feed.kind is Kind.POSITIVE:
+        values = np.abs(values)
     if scale.pixels or dtype == np.uint8:
         values = np.clip(values, 0, 255)
     if whole:

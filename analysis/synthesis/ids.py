@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.synthesis.draw import Feed
-from analysis.synthesis.kinds import Table
+from analysis.synthesis.tables import Table
 from analysis.synthesis.trial import Outcome
 
 MOST_DOUBLINGS: Final = 6
@@ -38,11 +38,11 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     high = max(rows - 1, low)
     reached = reach(high)
     if reached is None:
-        return replace(feed, low=low, high=_largest(reach, low, high))
+        return replace(feed, low=low, high=largest_taken(reach, low, high))
     for _ in range(MOST_DOUBLINGS):
         further = reach(2 * high + 1) if reached < rows - 1 else None
         if further is None:
-            high = _largest(reach, high, 2 * high + 1) if reached < rows - 1 else high
+            high = largest_taken(reach, high, 2 * high + 1) if reached < rows - 1 else high
             break
         if further <= reached:
             break
@@ -50,8 +50,8 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     return replace(feed, low=low, high=high)
 
 
-def _largest(reach: Callable[[int], int | None], taken: int, refused: int) -> int:
-    """The largest value that the graph takes, by halving."""
+def largest_taken(reach: Callable[[int], int | None], taken: int, refused: int) -> int:
+    """The largest value that the graph takes, by halving between one that it takes and one that it refuses."""
     while refused - taken > 1:
         middle = (taken + refused) // 2
         if reach(middle) is None:

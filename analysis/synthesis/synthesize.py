@@ -18,12 +18,15 @@ from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 from analysis.synthesis.draw import Feed, draw
 from analysis.synthesis.ids import spread
-from analysis.synthesis.kinds import Kind, kind_of, rank_of, tables_of
+from analysis.synthesis.kinds import Kind, kind_of, rank_of
+from analysis.synthesis.refine import refine
 from analysis.synthesis.scales import UNIT, expected_scale
 from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, names_of, open_axes, search, shape_of
+from analysis.synthesis.tables import tables_of
 from analysis.synthesis.trial import Outcome, Trials
 
 LARGEST_LENGTH: Final = 4096
+CHOOSING: Final = frozenset({Kind.IDS, Kind.POSITIONS})
 
 
 def _whole(batch: Batch) -> Batch:
@@ -83,22 +86,37 @@ class _Search:
         alike = [name for name in open_axes(list(self._feeds.values())) if self._sizes[name] == 1]
         outcome = None
         for count, together in itertools.product(counts, [(), alike] if alike else [()]):
-            inputs = self._inputs({**self._sizes, SAMPLES: count, **dict.fromkeys(together, count)})
-            batch = fit(self._named(inputs, "" if count == size else _fewer(size, count)))
+            sizes = {**self._sizes, SAMPLES: count, **dict.fromkeys(together, count)}
+            note = "" if count == size else _fewer(size, count)
+            batch = fit(self._named(self._inputs(sizes), note))
             outcome = self._trials.run(batch.inputs)
             if outcome.ran:
-                return batch
+                return self._refined(sizes, note, batch, fit)
             if self._trials.exhausted:
                 break
         assert outcome is not None
         raise self._refused(outcome)
+
+    def _refined(self, sizes: Sizes, note: str, batch: Batch, fit: Callable[[Batch], Batch]) -> Batch:
+        """A batch that says more of the graph than this one, if there is any; `fit` is what it was cut by."""
+
+        def attempt(changed: Mapping[str, Feed]) -> Outcome:
+            if self._trials.exhausted:
+                return Outcome((), NodeFailed("too much was tried"), {})
+            return self._trials.run(fit(self._named(self._inputs(sizes, changed), note)).inputs)
+
+        better = refine(self._feeds, attempt)
+        if better == self._feeds or not attempt(better).ran:
+            return batch
+        self._feeds = better
+        return fit(self._named(self._inputs(sizes), note))
 
     def _find_sizes(self) -> Sizes:
         """Of the open axes, with one sample."""
         refused = None
         for least in (0, 1):  # some graphs take no id 0
             self._feeds = {
-                name: replace(feed, low=least, high=least) if feed.kind is Kind.IDS else feed
+                name: replace(feed, low=least, high=least) if feed.kind in CHOOSING else feed
                 for name, feed in self._feeds.items()
             }
             sizes, outcome = search(self._model, list(self._feeds.values()), self._attempt)
@@ -170,8 +188,8 @@ class _Search:
 def _told(feed: Feed, array: Array) -> str:
     """One input in words."""
     shape = " x ".join(map(str, array.shape)) or "one number"
-    if feed.kind is Kind.IDS:
-        return f"{feed.spec.name} ({shape}) holds ids from {feed.low} to {feed.high}"
+    if feed.kind in CHOOSING:
+        return f"{feed.spec.name} ({shape}) holds {feed.kind} from {feed.low} to {feed.high}"
     if feed.scale.pixels or (feed.kind is Kind.PICTURE and feed.spec.dtype == "uint8"):
         return f"{feed.spec.name} ({shape}) holds pixels of 0 to 255"
     return f"{feed.spec.name} ({shape}) holds {feed.kind}"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class Outcome:
     error: AnalysisError | None
     largest: Mapping[str, int]
     """Largest element of each value that was watched and reached."""
+    finite: bool = False
+    """Whether all outputs are finite, where nothing failed."""
 
     @property
     def ran(self) -> bool:
@@ -68,9 +70,14 @@ class Trials:
         tensors = [to_tensor(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
         try:
             with torch.no_grad():
-                self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})
+                outputs = self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})
         except NodeFailed as error:
             return Outcome(error.path, error, largest)
         except LimitExceeded as error:
             return Outcome((), error, largest)
-        return Outcome((len(self._converted.steps),), None, largest)
+        return Outcome((len(self._converted.steps),), None, largest, finite=all(map(_is_finite, outputs)))
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether a value holds neither nan nor infinity; what is no tensor of numbers cannot."""
+    return not isinstance(value, torch.Tensor) or bool(torch.isfinite(value).all())

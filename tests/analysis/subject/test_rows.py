@@ -95,6 +95,26 @@ def test_attention_along_the_samples_is_told_by_name() -> None:
     assert any("batch_first?" in note and "MatMul" in note for note in subject.batch.notes)
 
 
+@pytest.mark.parametrize(
+    ("behind", "along"),
+    [
+        ("y = Mul(s, t)", ""),
+        ("p = Softmax(s) y = Mul(p, t)", ""),
+        ("p = Softmax(s) y = MatMul(p, a)", "scores"),
+    ],
+)
+def test_similarities_of_pairs_are_no_attention_along_the_samples(behind: str, along: str) -> None:
+    model = written(
+        "(float[N,4] x, float[N,4] z) => (float[N,C] y)",
+        f"a = MatMul(x, W) b = MatMul(z, V) c = Transpose(b) [scores] s = MatMul(a, c) {behind}",
+        W=drawn(4, 6), V=drawn(4, 6), t=np.array([2.0], np.float32),
+    )  # fmt: skip
+    subject = prepared(model, x=drawn(16, 4), z=drawn(16, 4, seed=1))
+    assert (subject.rows.cut, subject.rows.along) == (False, along)
+    told = "pairs samples with one another" if not along else "batch_first?"
+    assert [note for note in subject.batch.notes if told in note]
+
+
 def test_chaos_is_not_mistaken_for_samples_that_meet() -> None:
     """Forty layers multiply what rounding makes of another number of rows."""
     wide = {f"W{depth}": 40 * drawn(32, 32, seed=depth) for depth in range(40)}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.model import CheckedModel
-from analysis.synthesis.kinds import Kind, Table, kind_of, known_channels, rank_of, tables_of
+from analysis.synthesis.kinds import Kind, kind_of, known_channels, rank_of
 from tests.analysis.graph.graphs import floats, model
 
 TABLES = {"E": floats(40, 8), "Et": floats(8, 40), "W": floats(8, 3), "K": floats(5, 3, 3, 3), "five": np.array(5)}
@@ -34,6 +34,13 @@ def graph(nodes: str, inputs: str, **more: np.ndarray) -> CheckedModel:
         ("y = Cast<to: int = 1>(x)", "uint8[N,64] x", Kind.NUMBERS),
         ("f = Cast<to: int = 1>(i) y = MatMul(f, W)", "int64[N,8] i", Kind.NUMBERS),
         ("y = Cast<to: int = 1>(b)", "bool[N,8] b", Kind.MASK),
+        ("m = MatMul(x, W) y = Gather(m, i)", "int64[E] i, float[N,8] x", Kind.POSITIONS),
+        ("m = MatMul(x, W) y = Gather(m, i)", "int32[E] i, float[N,8] x", Kind.POSITIONS),
+        ("j = Gather<axis: int = 1>(i, five) y = Gather(E, j)", "int64[N,8] i, float[N,8] x", Kind.IDS),
+        ("f = Cast<to: int = 1>(t) a = Mul(f, W) s = Sin(a) y = Add(s, x)", "int64[N,1] t, float[N,8] x", Kind.NUMBERS),
+        ("f = Cast<to: int = 1>(t) a = MatMul(f, W) y = Add(a, x)", "int64[N,8] t, float[N,3] x", Kind.NUMBERS),
+        ("f = Cast<to: int = 1>(t) a = MatMul(f, x) y = Neg(a)", "int64[N,8] t, float[8,3] x", Kind.MASK),
+        ("f = Cast<to: int = 1>(t) a = Add(f, x) y = Sin(a)", "int64[N,8] t, float[N,8] x", Kind.MASK),
     ],
 )
 def test_an_input_is_what_the_graph_does_with_it(nodes: str, inputs: str, expected: Kind) -> None:
@@ -63,33 +70,35 @@ def test_names_decide_what_the_graph_leaves_open() -> None:
     assert kinds == [Kind.IDS, Kind.MASK, Kind.MASK, Kind.LENGTHS, Kind.RATE, Kind.STATE]
 
 
-def test_the_only_input_is_data_whatever_it_is_called() -> None:
-    assert of(graph("y = MatMul(hidden_state, W)", "float[N,8] hidden_state"), "hidden_state") is Kind.NUMBERS
+@pytest.mark.parametrize("name", ["h", "c0", "h_0", "past_key_values", "cache_1"])
+def test_what_is_always_called_a_state_is_one_though_it_has_the_axes_of_a_picture(name: str) -> None:
+    checked = model(f"y = Add(x, {name})", f"float[N,4,T,8] x, float[N,4,T,8] {name}", "float[] y")
+    assert of(checked, name) is Kind.STATE
+
+
+@pytest.mark.parametrize("name", ["context", "charges", "hist", "cond", "coordinates", "height"])
+def test_a_name_that_only_begins_like_a_state_is_none(name: str) -> None:
+    checked = model(f"y = Add(x, {name})", f"float[N,8] x, float[N,8] {name}", "float[] y")
+    assert of(checked, name) is Kind.NUMBERS
 
 
 @pytest.mark.parametrize(
-    ("nodes", "table"),
+    ("output", "expected"),
     [
-        ("y = Gather(E, i)", Table("i", 40)),
-        ("y = Gather<axis: int = 1>(Et, i)", Table("i", 40)),
-        ("j = Sub(i, five) y = Gather(E, j)", Table("j", 40)),
-        ("F = Cast<to: int = 1>(E) y = Gather(F, i)", Table("i", 40)),
-        ("F = Transpose(Et) y = Gather(F, i)", Table("i", None)),
-        ("y = OneHot(i, depth, values)", Table("i", 9)),
-        ("u = Unsqueeze(i, one) e = Equal(u, count) y = Cast<to: int = 1>(e)", Table("u", 6)),
+        ("float[B,8] z", Kind.STATE),
+        ("float[N,9] z", Kind.NUMBERS),
+        ("float[N,8,1] z", Kind.NUMBERS),
+        ("double[N,8] z", Kind.NUMBERS),
     ],
 )
-def test_the_table_and_its_rows_are_found_behind_arithmetic(nodes: str, table: Table) -> None:
-    more = {"depth": np.array(9), "values": floats(2), "one": np.array([1]), "count": np.arange(6)}
-    checked = graph(nodes, "int64[N] i", **more)
-    assert tables_of(checked, checked.inputs[0]) == (table,)
+def test_data_that_is_called_a_state_is_one_where_the_next_one_comes_out(output: str, expected: Kind) -> None:
+    nodes = f"y = Add(x, hidden_state) z = Cast<to: int = {11 if 'double' in output else 1}>(hidden_state)"
+    checked = model(nodes, "float[N,8] x, float[N,8] hidden_state", f"float[N,8,8] y, {output}")
+    assert of(checked, "hidden_state") is expected
 
 
-def test_what_is_compared_or_counted_chooses_no_rows() -> None:
-    checked = graph("e = Equal(i, five) y = Cast<to: int = 1>(e)", "int64[N] i")
-    assert tables_of(checked, checked.inputs[0]) == ()
-    picked = graph("m = MatMul(x, W) y = Gather(m, i)", "int64[N] i, float[N,8] x")
-    assert tables_of(picked, picked.inputs[0]) == ()
+def test_the_only_input_is_data_whatever_it_is_called() -> None:
+    assert of(graph("y = MatMul(hidden_state, W)", "float[N,8] hidden_state"), "hidden_state") is Kind.NUMBERS
 
 
 def test_channels_count_all_groups() -> None:

@@ -1,0 +1,124 @@
+"""Who reads an input, and what it chooses from: rows of a table, or positions within other values.
+
+ids ---- (arithmetic) ----.                 edges ---- (Split, Squeeze) ----.
+Gather                                           Gather, ScatterElements
+table of weights ---------'                 a value of the graph -----------'
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from onnx import NodeProto
+
+from analysis.graph.families import walk_back
+from analysis.model import CheckedModel
+from analysis.model.checked import ValueSpec
+from analysis.model.nodes import attributes_of
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What ids choose from."""
+
+    index: str
+    """The value that is the index, behind whatever arithmetic the graph does with the ids."""
+    rows: int | None
+    """None where the graph does not say."""
+
+
+PASSING: Final = frozenset(
+    {"Cast", "CastLike", "Concat", "Expand", "Flatten", "Identity", "Reshape", "Slice", "Split", "Squeeze", "Tile"}
+    | {"Transpose", "Unsqueeze", "Pad", "Dropout"}
+)
+ARITHMETIC: Final = frozenset(
+    {"Abs", "Add", "Ceil", "Clip", "Div", "Floor", "Max", "Min", "Mod", "Mul", "Neg", "Round", "Sub", "Where"}
+)
+"""What may stand between ids and their table."""
+INDEXED: Final = frozenset({"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Scatter"})
+"""What reads positions at slot 1."""
+PICKING: Final = frozenset({"Gather", "GatherElements", "GatherND"})
+"""What hands on a part of what it reads at slot 0: a column of ids."""
+MOST_ROWS: Final = 1 << 20
+"""Of a table that is written out."""
+
+
+def tables_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
+    """The tables that an input chooses rows of: integers, or floats that the graph makes integers of."""
+    found = {}
+    for node, slot in readers(model, spec.name, PASSING | ARITHMETIC):
+        table = _table(model, node, slot)
+        if table is not None:
+            found[table.index] = table
+    return tuple(found.values())
+
+
+def positions_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
+    """What an input chooses from within values that the graph computes."""
+    found = {
+        node.input[1]: Table(node.input[1], None)
+        for node, slot in readers(model, spec.name, PASSING | ARITHMETIC)
+        if node.op_type in INDEXED and slot == 1 and _table(model, node, slot) is None
+    }
+    return tuple(found.values())
+
+
+def readers(
+    model: CheckedModel, name: str, passing: frozenset[str], *, unmixed: bool = False
+) -> Iterator[tuple[NodeProto, int]]:
+    """Who reads a value, or what passing operators make of it: nodes and the slots at which they do.
+
+    `unmixed`: those operators let it pass whose other operands are constants or weights.
+    """
+    reached, waiting = {name}, [name]
+    while waiting:
+        for node, slot in model.consumers.get(waiting.pop(), ()):
+            yield node, slot
+            passes = node.op_type in passing or (node.op_type in PICKING and slot == 0)
+            if passes and slot >= 0 and not (unmixed and _mixes(model, node, slot)):
+                fresh = [output for output in node.output if output and output not in reached]
+                reached.update(fresh)
+                waiting.extend(fresh)
+
+
+def _mixes(model: CheckedModel, node: NodeProto, slot: int) -> bool:
+    """Whether a node reads another value that is computed."""
+    return any(name and place != slot and name not in model.weights for place, name in enumerate(node.input))
+
+
+def _table(model: CheckedModel, node: NodeProto, slot: int) -> Table | None:
+    """The table of a node that reads ids at a slot."""
+    if node.op_type == "Gather" and slot == 1:
+        return _rows(model, node, node.input[0], attributes_of(node).get("axis", 0))
+    if node.op_type == "EmbedLayerNormalization" and slot in {0, 1}:
+        table = model.weights.get(node.input[2 if slot == 0 else 4])
+        return None if table is None else Table(node.input[slot], int(table.shape[0]))
+    if node.op_type == "OneHot" and slot == 0:
+        depth = model.weights.get(node.input[1])
+        return Table(node.input[0], None if depth is None else int(depth.reshape(-1)[0]))
+    if node.op_type == "Equal" and slot in {0, 1}:
+        return _counted(model, node, node.input[1 - slot])
+    return None
+
+
+def _counted(model: CheckedModel, node: NodeProto, other: str) -> Table | None:
+    """A table written out: ids compared with 0, 1, 2 ..., which makes them vectors of one 1 each."""
+    weight = model.weights.get(walk_back(model, other, PASSING))
+    if weight is None or weight.dtype.kind not in "fiu" or not 1 < weight.size <= MOST_ROWS:
+        return None
+    counted = np.array_equal(weight.reshape(-1), np.arange(weight.size))
+    own = next(name for name in node.input if name != other)
+    return Table(own, int(weight.size)) if counted else None
+
+
+def _rows(model: CheckedModel, node: NodeProto, data: str, axis: int) -> Table | None:
+    """Rows of a table of weights, whatever decodes it; positions within other values are no ids."""
+    while data not in model.weights:
+        producer = model.producers.get(data)
+        if producer is None or producer.op_type not in {"DequantizeLinear", "Cast", "Identity", "Transpose"}:
+            return None
+        if producer.op_type == "Transpose":
+            return Table(node.input[1], None)
+        data = producer.input[0]
+    return Table(node.input[1], int(model.weights[data].shape[axis]))
