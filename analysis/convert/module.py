@@ -63,7 +63,7 @@ class DifferentiableModel(nn.Module):
     @property
     def initializers(self) -> Mapping[str, nn.Parameter]:
         """Every trainable weight exactly once, by its ONNX name."""
-        return {name: self._parameter(name) for name in self._names}
+        return self._initializers
 
     @property
     def steps(self) -> Sequence[Step]:
@@ -144,9 +144,10 @@ class DifferentiableModel(nn.Module):
 
     def _refresh(self) -> None:
         """Read the tensors from where torch keeps them, after it moved or cast them."""
+        self._initializers = {name: self._parameter(name) for name in self._names}
         self._template: Slots = list(self._host)
         for slot, name in self._parameter_slots.items():
-            self._template[slot] = self._parameter(name)
+            self._template[slot] = self._initializers[name]
         for slot, name in self._constants.items():
             self._template[slot] = self._buffers[name]
 

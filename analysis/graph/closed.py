@@ -60,7 +60,7 @@ def closed_head(
 
 def is_closed(weights: PresentWeights, model: CheckedModel, sources: Sources, layer: Layer) -> bool:
     """Whether nothing can leave the layer: all its matrices are zero, or the scale that ends it."""
-    uses = list(own_uses(sources, layer))
+    uses = own_uses(sources, layer)
     matrices = {use.value for use in uses if is_matrix(use.role)}
     deciding = matrices or {use.value for use in uses if use.role == "scale"}
     return bool(deciding) and all(_comes_out_zero(weights, model, value) for value in deciding)

@@ -5,7 +5,7 @@ behind it. Ids follow topological order, depth is the longest path, both indepen
 initialisers are stored.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -73,9 +73,9 @@ def _parameters(model: CheckedModel, uses: list[Use]) -> Mapping[str, ParameterI
     return parameters
 
 
-def own_uses(sources: Sources, layer: Layer) -> Iterator[Use]:
+def own_uses(sources: Sources, layer: Layer) -> tuple[Use, ...]:
     """Where a layer itself reads weight expressions: a tied weight has uses in other layers, too."""
-    return (use for use in sources.uses if label(use.owner) == layer.name)
+    return sources.by_owner.get(layer.name, ())
 
 
 def _depths(model: CheckedModel, layers: AbstractSet[int]) -> dict[int, int]:

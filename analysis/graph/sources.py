@@ -8,6 +8,7 @@ and the gradient belongs there. A *use* is an operator at which a weight express
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from onnx import GraphProto, NodeProto
@@ -15,7 +16,7 @@ from onnx import GraphProto, NodeProto
 from analysis.graph.families import LOOKUPS
 from analysis.graph.slots import LOOP_STATES, NO_FLOATS_OUT, RECURRENT, data_inputs, is_float_dtype, role_of
 from analysis.model import CheckedModel
-from analysis.model.nodes import attributes_of, bodies, captures
+from analysis.model.nodes import attributes_of, bodies, captures, label
 
 LEARNING: Final = frozenset({"MatMul", "Gemm", "Conv", "ConvTranspose", "LayerNormalization", "RMSNormalization"})
 """Operators that hold parameters wherever they stand."""
@@ -36,7 +37,7 @@ class Use:
     """The weight expression at the operator's input."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sources:
     """Weight expressions of a model and their uses."""
 
@@ -45,6 +46,23 @@ class Sources:
     uses: tuple[Use, ...]
     within: tuple[Use, ...] = ()
     """Where weight expressions meet each other in the role of a weight: queries that are learnt, before any data."""
+
+    @cached_property
+    def by_initializer(self) -> Mapping[str, tuple[Use, ...]]:
+        """The uses of each initialiser that has any, in topological order."""
+        return _grouped((use.initializer, use) for use in self.uses)
+
+    @cached_property
+    def by_owner(self) -> Mapping[str, tuple[Use, ...]]:
+        """The uses in each node of the main graph that has any, bodies included, by what a report calls the node."""
+        return _grouped((label(use.owner), use) for use in self.uses)
+
+
+def _grouped(uses: Iterable[tuple[str, Use]]) -> dict[str, tuple[Use, ...]]:
+    groups: dict[str, list[Use]] = {}
+    for key, use in uses:
+        groups.setdefault(key, []).append(use)
+    return {key: tuple(group) for key, group in groups.items()}
 
 
 def find_sources(model: CheckedModel) -> Sources:

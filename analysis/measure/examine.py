@@ -14,7 +14,8 @@ import torch
 
 from analysis.clock import BUDGET_REACHED, Clock
 from analysis.facts import Confidence, LayerStats, Measurement, Parity, ParityStatus
-from analysis.measure.passes import cotangent, cotangent_seeds, measure
+from analysis.measure.cotangent import paired, random_cotangent
+from analysis.measure.passes import cotangent_seeds, measure
 from analysis.measure.per_sample import measure_sample_gradients
 from analysis.measure.taps import sample_axis
 from analysis.options import AnalysisOptions, Effort
@@ -120,7 +121,8 @@ def _input_gradient(
     leaf = x.detach().clone().requires_grad_()
     seen: list[torch.Tensor] = []
     subject.converted.observe([*inputs[:place], leaf, *inputs[place + 1 :]], {subject.trunk.end: [seen.append]})
-    (gradient,) = torch.autograd.grad(seen[0], leaf, cotangent(seen[0], subject.batch.size, seed))
+    end = seen[0]
+    (gradient,) = torch.autograd.grad(paired(end, random_cotangent(end, subject.batch.size, seed)), leaf)
     return gradient
 
 

@@ -8,12 +8,11 @@ a vanishing gradient.
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from analysis.facts import Clip, Measurement
+from analysis.measure.cotangent import paired, random_cotangent
 from analysis.measure.flow import output_unit
 from analysis.measure.reading import PassReading
-from analysis.measure.taps import Backward, Taps, sample_axis
+from analysis.measure.taps import Backward, Taps
 from analysis.measure.through_time import measure_through_time
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject, uses_batch_statistics
@@ -51,8 +50,8 @@ def measure(
             logits = taps.forward.logits[0]
             for seed in cotangents:
                 taps.backward = Backward()
-                draw = cotangent(logits, subject.batch.size, seed) / output_unit(subject)
-                logits.backward(draw, retain_graph=seed != cotangents[-1])
+                draw = random_cotangent(logits, subject.batch.size, seed) / output_unit(subject)
+                paired(logits, draw).backward(retain_graph=seed != cotangents[-1])
                 by_cotangent.append(taps.backward)
     finally:
         subject.converted.eval()
@@ -61,12 +60,3 @@ def measure(
     if measurement.recurrent and measurement.non_finite is None and (cotangents or through_time):
         measurement = replace(measurement, through_time=measure_through_time(subject))
     return measurement
-
-
-def cotangent(logits: torch.Tensor, samples: int, seed: int) -> torch.Tensor:
-    """v ~ N(0, 1) over all elements, scaled to norm 1 per sample."""
-    draw = torch.randn(logits.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    axis = sample_axis(logits, samples)
-    others = [place for place in range(draw.ndim) if place != axis]
-    norm = torch.linalg.vector_norm(draw, dim=others, keepdim=True) if others else draw.abs()
-    return (draw / norm).to(logits)

@@ -52,12 +52,12 @@ def _outer_product(subject: Subject, layer: Layer) -> str | None:
     vectors = known is not None and len(known.type.tensor_type.shape.dim) == 2
     if layer.op not in {"Gemm", "MatMul"} or not set(layer.parameters) <= {"weight", "bias"} or not vectors:
         return None
-    names = [info.initializer for info in layer.parameters.values()]
-    uses = [use for use in subject.sources.uses if use.initializer in names]
+    names = {info.initializer for info in layer.parameters.values()}
+    uses = [use for name in names for use in subject.sources.by_initializer[name]]
     node = next(use.node for use in uses if use.role == "weight")
     scaled = any(each.name in {"alpha", "beta"} and each.f != 1.0 for each in node.attribute)
     scaled |= any(each.name == "transA" and each.i for each in node.attribute)
-    once = len(uses) == len(names) and all(use.value == use.initializer for use in uses)
+    once = len(uses) == len(layer.parameters) and all(use.value == use.initializer for use in uses)
     return node.input[0] if once and not scaled and node.input[0] not in subject.sources.of else None
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 from analysis.convert.fuse import writes_normalization
@@ -30,7 +31,7 @@ from analysis.graph.families import NORMALIZATIONS
 from analysis.graph.fans import fans, gain
 from analysis.graph.layers import own_uses
 from analysis.graph.training_state import has_fresh_statistics, with_running_statistics
-from analysis.graph.units import duplicate_fraction, units_of
+from analysis.graph.units import PresentWeights, duplicate_fraction, units_of
 from analysis.measure.blocked import leading_to_loss, told_what_blocks
 from analysis.measure.flow import STEPWISE, layer_leverage, measure_flow
 from analysis.measure.non_finite import locate_non_finite
@@ -105,6 +106,11 @@ class PassReading:
             cap_reasons=reasons,
         )
 
+    @cached_property
+    def weights(self) -> PresentWeights:
+        """All initialisers as they are now."""
+        return self.subject.weights()
+
     def weight_summary(self, name: str) -> Summary:
         """A weight; of an embedding the rows that the batch reads."""
         parameter, rows = self.subject.converted.initializers[name], self.by_loss.rows.get(name)
@@ -117,7 +123,7 @@ class PassReading:
         subject = self.subject
         objective = subject.objective
         return find_anatomy(
-            subject.weights(), subject.model, subject.sources, subject.layers, objective.head, subject.attention,
+            self.weights, subject.model, subject.sources, subject.layers, objective.head, subject.attention,
             objective.unit,
         )  # fmt: skip
 
@@ -198,7 +204,7 @@ class PassReading:
         use = uses[0] if uses else None
         shape = None if use is None else subject.model.shape(use.value)
         known = None if use is None or shape is None else fans(use.node, list(use.node.input).index(use.value), shape)
-        rows = units_of(subject.weights(), subject.sources, layer) if self.by_cotangent else None
+        rows = units_of(self.weights, subject.sources, layer) if self.by_cotangent else None
         touched = next((self.by_loss.rows[name] for name in matrices if name in self.by_loss.rows), None)
         return WeightStats(
             norm=weight.norm,

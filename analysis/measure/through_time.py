@@ -20,6 +20,7 @@ from onnx import NodeProto
 from analysis.convert.program import Watcher
 from analysis.facts import Provenance, TimeProfile
 from analysis.graph.slots import RECURRENT
+from analysis.measure.cotangent import paired
 from analysis.measure.readable import readable_share
 from analysis.measure.statistics import log10, summarize
 from analysis.model.nodes import label
@@ -161,7 +162,7 @@ def _transport(chain: _Chain, first: int, last: int) -> float:
         return 0.0
     end = chain.states[last][0]
     draw = torch.randn(end.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(end)
-    gradients = torch.autograd.grad(end, chain.states[first], draw, retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(paired(end, draw), chain.states[first], retain_graph=True, allow_unused=True)
     arriving = max((summarize(gradient).norm for gradient in gradients if gradient is not None), default=0.0)
     return log10(arriving) - log10(summarize(draw).norm)
 

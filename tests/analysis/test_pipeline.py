@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -26,11 +29,12 @@ from analysis.options import AnalysisOptions, parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
 from analysis.subject import preparation, sizing
-from tests.analysis.text_models import text_model
+from tests.analysis.text_models import drawn, text_model, written
 from tests.gallery import Recurrent, export, he, held_out, mlp, npz, seeded, sequences, vectors, xavier
 from tests.gallery.exhibit import Exhibit
 
 MODEL = mlp(3, "Relu", he())
+ROOT = Path(__file__).parents[2]
 
 
 def timeless(report: Report) -> dict[str, Any]:
@@ -45,6 +49,26 @@ def timeless(report: Report) -> dict[str, Any]:
 def test_the_same_question_has_the_same_answer(model: bytes) -> None:
     batch = vectors() if b"fc0" in model else sequences()
     assert timeless(analyze(model, batch)) == timeless(analyze(model, batch))
+
+
+def test_an_analysis_loads_no_algebra_of_shapes_which_every_job_would_pay_for(tmp_path: Path) -> None:
+    """Torch loads sympy, a third of a second, when it is given a gradient or asked for broadcast shapes."""
+    (tmp_path / "m.onnx").write_bytes(export(seeded(Recurrent), torch.zeros(2, 20, 8)))
+    (tmp_path / "b.npz").write_bytes(sequences())
+    expanded = "e = Expand(x, shape) h = MatMul(e, w) y = Relu(h)"
+    wide = written("(float[N,4] x) => (float[] y)", expanded, w=drawn(4, 4), shape=np.array([3, 1, 1]))
+    (tmp_path / "wide.onnx").write_bytes(wide)
+    script = """
+import sys
+from pathlib import Path
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+analyze(Path("m.onnx"), Path("b.npz"), parse_options({"effort": "thorough", "budget_seconds": 5}))
+analyze(Path("wide.onnx"), None, parse_options({"effort": "quick"}))
+assert not {"sympy", "torch.fx.experimental.symbolic_shapes"} & sys.modules.keys()
+"""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
 
 
 def test_the_id_follows_from_the_question() -> None:

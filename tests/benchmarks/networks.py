@@ -5,7 +5,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from tests.gallery import npz
@@ -151,3 +153,20 @@ def build(name: str) -> Network:
     """The same weights every time."""
     torch.manual_seed(0)
     return NETWORKS[name]()
+
+
+def chain(nodes: int) -> bytes:
+    """Gemm and Tanh in turn, 8 units wide."""
+    random = np.random.default_rng(0)
+    pairs = [f"w{number}" for number in range(nodes // 2)]
+    weights = [numpy_helper.from_array(random.normal(size=(8, 8)).astype(np.float32), name) for name in pairs]
+    written = []
+    for number, name in enumerate(pairs):
+        written += [
+            helper.make_node("Gemm", [f"x{number}", name], [f"z{number}"], transB=1),
+            helper.make_node("Tanh", [f"z{number}"], [f"x{number + 1}"]),
+        ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("x0", f"x{len(pairs)}")]
+    graph = helper.make_graph(written, "chain", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()

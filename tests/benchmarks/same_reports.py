@@ -57,6 +57,8 @@ def answer(question: Question, effort: Effort) -> str:
         content = json.loads(question(effort).to_json())
     except AnalysisError as error:
         content = {"error": type(error).__name__, "message": str(error), "where": error.where, "hint": error.hint}
+    except Exception as bug:  # noqa: BLE001 - one network that ends in a bug must not hide the others
+        content = {"bug": type(bug).__name__, "message": str(bug)}
     content.pop("timings_seconds", None)
     return json.dumps(content, indent=1) + "\n"
 

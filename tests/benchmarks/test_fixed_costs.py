@@ -14,26 +14,11 @@ from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from tests.benchmarks.conftest import Record
+from tests.benchmarks.networks import chain
 from tests.benchmarks.timing import best
 from tests.gallery import he, mlp, vectors
 
 pytestmark = pytest.mark.benchmark
-
-
-def chain(nodes: int) -> bytes:
-    random = np.random.default_rng(0)
-    pairs = [f"w{number}" for number in range(nodes // 2)]
-    weights = [numpy_helper.from_array(random.normal(size=(8, 8)).astype(np.float32), name) for name in pairs]
-    written = []
-    for number, name in enumerate(pairs):
-        written += [
-            helper.make_node("Gemm", [f"x{number}", name], [f"z{number}"], transB=1),
-            helper.make_node("Tanh", [f"z{number}"], [f"x{number + 1}"]),
-        ]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in ("x0", f"x{len(pairs)}")]
-    graph = helper.make_graph(written, "chain", ends[:1], ends[1:], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    return model.SerializeToString()
 
 
 def test_conversion_per_node(record: Record) -> None:

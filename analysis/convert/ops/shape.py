@@ -85,7 +85,8 @@ def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
 @op("Expand", 8)
 def expand(x: Tensor, shape: Ints) -> Tensor:
     """Broadcast both ways."""
-    return x.expand(torch.broadcast_shapes(x.shape, shape))
+    expanded: Tensor = torch.broadcast_tensors(x, x.new_empty(()).expand(shape))[0]
+    return expanded
 
 
 @op("Tile")

@@ -78,7 +78,7 @@ def _draw(
     initializer: str,
     draw: Callable[[WeightSite], Draw | None],
 ) -> Draw | None:
-    uses = [use for use in context.sources.uses if use.initializer == initializer and use.role != "other"]
+    uses = [use for use in context.sources.by_initializer.get(initializer, ()) if use.role != "other"]
     if role in {"weight", "recurrent_weight"}:
         return _draw_weight(model, context, layer, [use for use in uses if use.role == role], draw)
     if role == "embedding":

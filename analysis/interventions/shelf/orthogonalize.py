@@ -75,7 +75,7 @@ def _kept(model: CheckedModel, context: Context, bias: float) -> dict[str, Draw]
     kept: dict[str, Draw] = {}
     for initializer, layer in biases.items():
         drawn = GateBias(GATES[layer.op], MEMORY_GATE[layer.op], bias)
-        use = next(use for use in context.sources.uses if use.initializer == initializer and use.role == "bias")
+        use = next(use for use in context.sources.by_initializer[initializer] if use.role == "bias")
         found = None if use.value == initializer else wiring(model, context.sources, use.value)
         kept[initializer] = drawn if found is None else Wired([(drawn, found)])
     return kept

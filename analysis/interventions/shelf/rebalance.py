@@ -66,13 +66,13 @@ def _chains(model: CheckedModel, context: Context) -> Iterator[list[Layer]]:
 
 def _is_free(context: Context, layer: Layer) -> bool:
     """A linear layer whose weight and bias are used once."""
-    names = [info.initializer for info in layer.parameters.values()]
-    uses = [use for use in context.sources.uses if use.initializer in names]
-    return layer.op in LINEAR and set(layer.parameters) <= {"weight", "bias"} and len(uses) == len(names)
+    names = {info.initializer for info in layer.parameters.values()}
+    uses = sum(len(context.sources.by_initializer[name]) for name in names)
+    return layer.op in LINEAR and set(layer.parameters) <= {"weight", "bias"} and uses == len(layer.parameters)
 
 
 def _entering(model: CheckedModel, context: Context, layer: Layer) -> str:
-    use = next(u for u in context.sources.uses if u.initializer == layer.parameters["weight"].initializer)
+    use = context.sources.by_initializer[layer.parameters["weight"].initializer][0]
     return next(name for name in use.node.input if name not in context.sources.of)
 
 

@@ -6,7 +6,6 @@ pass. Recurrent weights are orthogonal and not scaled; a weight that is used twi
 learnt. Changes the function. Source: Mishkin and Matas 2016 (All you need is a good init).
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -23,11 +22,12 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     recipe = redraw(model, context, draw_orthogonal, "orthogonal")
     if isinstance(recipe, NotApplicable):
         return recipe
-    uses = Counter(use.initializer for use in context.sources.uses)
     scaled = tuple(
         UnitVariance(layer.parameters["weight"].initializer, layer.output)
         for layer in context.layers
-        if layer.op in LINEAR and "weight" in layer.parameters and uses[layer.parameters["weight"].initializer] == 1
+        if layer.op in LINEAR
+        and "weight" in layer.parameters
+        and len(context.sources.by_initializer[layer.parameters["weight"].initializer]) == 1
     )
     if not scaled:
         return NotApplicable("no linear layer has a weight of its own")

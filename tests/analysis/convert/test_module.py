@@ -46,6 +46,15 @@ def test_a_state_dict_carries_all_that_trains_and_nothing_else() -> None:
     assert torch.equal(first(x)[0], second(x)[0])
 
 
+def test_weights_by_name_are_those_that_torch_holds_also_after_a_cast() -> None:
+    module = converted(proto("h = MatMul(x, w) y = MatMul(h, v)", w=floats(4, 4), v=floats(4, 4)))
+    for moved in (module, module.double()):
+        held = {id(parameter) for parameter in moved.parameters()}
+        assert {id(weight) for weight in moved.initializers.values()} == held
+        assert {weight.dtype for weight in moved.initializers.values()} == {next(moved.parameters()).dtype}
+    assert module.initializers["w"].dtype is torch.float64
+
+
 # ------------------------------------------------------------------ precision
 
 

@@ -15,6 +15,30 @@ def used(found: Sources) -> list[tuple[str, str, str]]:
     return [(use.initializer, use.role, use.node.op_type) for use in found.uses]
 
 
+# ------------------------------------------------------------------ looked up
+
+
+def test_uses_are_found_by_initializer_and_by_the_node_of_the_main_graph() -> None:
+    found = find_sources(
+        model(
+            """
+            h = MatMul(x, w) g = Relu(h) k = MatMul(g, w) j = Mul(k, s)
+            y = If(flag) <then_branch = a () => (float[N,4] t) {t = MatMul(j, v)},
+                          else_branch = b () => (float[N,4] e) {e = MatMul(j, w)}>
+            """,
+            w=floats(4, 4), v=floats(4, 4), s=floats(4), flag=np.array(True), idle=floats(4),
+        )
+    )  # fmt: skip
+    readers = {name: [use.owner.output[0] for use in uses] for name, uses in found.by_initializer.items()}
+    assert readers["w"] == ["h", "k", "y"]
+    assert (readers["v"], readers["s"]) == (["y"], ["j"])
+    assert "idle" not in readers
+    read = {name: [use.initializer for use in uses] for name, uses in found.by_owner.items()}
+    assert (read["h"], read["k"], read["j"]) == (["w"], ["w"], ["s"])
+    assert {"v", "w"} <= {*read["y"]}
+    assert not {"g", "t", "e"} & read.keys()
+
+
 # ------------------------------------------------------------------ weight expressions
 
 

@@ -13,8 +13,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from analysis.facts import Flow
+from analysis.measure.cotangent import random_cotangent
 from analysis.measure.flow import leverage_log10, output_unit
-from analysis.measure.passes import cotangent, measure
+from analysis.measure.passes import measure
 from analysis.measure.statistics import Summary, summarize
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
@@ -418,7 +419,7 @@ def test_transport_is_the_mean_over_cotangents_of_torchs_gradients() -> None:
     logits = module.third(torch.tanh(module.second(torch.relu(first))))
     decades = []
     for seed in SEEDS:
-        draw = cotangent(logits, 256, seed)
+        draw = random_cotangent(logits, 256, seed)
         assert torch.linalg.vector_norm(draw, dim=1).numpy() == pytest.approx(np.ones(256), rel=1e-5)
         (far,) = torch.autograd.grad(logits, first, draw, retain_graph=True)
         decades.append(float(torch.log10(far.square().mean().sqrt() / draw.square().mean().sqrt())))
