@@ -46,7 +46,7 @@ def patience(settings: Settings, wait: float | None, prefer: str | None) -> tupl
 async def wait_for(parts: Parts, job: Job, seconds: float) -> Job:
     """The job, as soon as it, the patience or the server has ended."""
     deadline = anyio.current_time() + seconds
-    while not (job.state.is_end or parts.stopping.is_set()) and anyio.current_time() < deadline:
+    while not (job.state.is_end or parts.drain.begun) and anyio.current_time() < deadline:
         await anyio.sleep(LOOK_SECONDS)
         job = await run_sync(find_job, parts.store, job.tenant, job.id)
     return job

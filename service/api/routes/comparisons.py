@@ -17,7 +17,7 @@ from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_problem
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.waiting import find_job, not_yet
-from service.intake.multipart import receive_json
+from service.intake.body import receive_json
 from service.jobs.job import State
 from service.problems import ProblemError, refusal
 
@@ -91,8 +91,8 @@ COMPARISON_BODY: Final = {
 async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
     """Layers matched, findings gained, lost, worsened, eased and moved; with `fail_on` a regression answers 422."""
     parts, gate = parts_of(request), gate_of(fail_on)
-    limits = (parts.settings.max_comparison_bytes, parts.settings.idle_upload_seconds)
-    content = await receive_json(request.headers, request.stream(), *limits)
+    limit = parts.settings.max_comparison_bytes
+    content = await receive_json(request.headers, request.stream(), limit, parts.patience)
     comparison = await run_sync(_compare, parts, tenant_of(request), content, gate)
     failed = gate is not None and comparison.regression
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
