@@ -16,6 +16,8 @@ from service.settings import Settings
 
 WRITERS: Final = 8
 """Uploads that write at the same moment; a disk that hangs holds these threads, not those that read the job table."""
+COMPARERS: Final = 2
+"""Comparisons at a time, each in a child of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Parts:
     drain: Drain
     """Begins when the server is told to stop: whoever waits for a report is answered then."""
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))
+    comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
 
     @property
     def patience(self) -> Patience:

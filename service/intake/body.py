@@ -112,6 +112,16 @@ def _write_all(write: Callable[[bytes], object], chunks: Sequence[bytes]) -> Non
         write(chunk)
 
 
+async def capped(body: AsyncIterator[bytes], allowed: int, told: int | None = None) -> AsyncIterator[bytes]:
+    """No more than is allowed, which is told as `told`. Raises ProblemError: 413."""
+    left = allowed
+    async for chunk in body:
+        left -= len(chunk)
+        if left < 0:
+            raise too_large(allowed if told is None else told)
+        yield chunk
+
+
 def too_large(allowed: int) -> ProblemError:
     """What is raised as soon as a body is known to be."""
     return refusal(
@@ -119,8 +129,16 @@ def too_large(allowed: int) -> ProblemError:
     )
 
 
-async def receive_json(headers: Mapping[str, str], body: AsyncIterator[bytes], limit: int, patience: Patience) -> bytes:
-    """A JSON body in memory, not parsed.
+async def receive_json(
+    headers: Mapping[str, str],
+    body: AsyncIterator[bytes],
+    write: Callable[[bytes], object],
+    *,
+    limit: int,
+    patience: Patience,
+    threads: CapacityLimiter,
+) -> None:
+    """Hand a JSON body to `write`, not parsed.
 
     Raises ProblemError: 408 too slow, 413 too large, 415 not JSON, 503 stopping.
     """
@@ -134,9 +152,4 @@ async def receive_json(headers: Mapping[str, str], body: AsyncIterator[bytes], l
         )
     if int(headers.get("content-length") or 0) > limit:
         raise too_large(limit)
-    received = bytearray()
-    async for chunk in impatient(body, patience):
-        received += chunk
-        if len(received) > limit:
-            raise too_large(limit)
-    return bytes(received)
+    await pour(capped(impatient(body, patience), limit), write, threads)

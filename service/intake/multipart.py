@@ -19,7 +19,7 @@ from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
 from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
-from service.intake.body import Patience, impatient, pour, too_large
+from service.intake.body import Patience, capped, impatient, pour, too_large
 from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
@@ -74,7 +74,9 @@ async def receive(
     receiver = _Receiver(objects, limits)
     try:
         parser = MultipartParser(boundary, receiver.callbacks())
-        await pour(_capped(impatient(body, limits.patience), limits.total), parser.write, limits.threads)
+        most = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
+        chunks = capped(impatient(body, limits.patience), most, limits.total)
+        await pour(chunks, parser.write, limits.threads)
         parser.finalize()
         return await run_sync(receiver.finish, limiter=limits.threads)
     except FormParserError as error:
@@ -82,16 +84,6 @@ async def receive(
     finally:
         with CancelScope(shield=True):  # a client that hung up leaves nothing behind, either
             await run_sync(receiver.close, limiter=limits.threads)
-
-
-async def _capped(body: AsyncIterator[bytes], total: int) -> AsyncIterator[bytes]:
-    """No more than the parts may have and what stands around them, which the parser skips."""
-    allowed = total + MULTIPART_OVERHEAD
-    async for chunk in body:
-        allowed -= len(chunk)
-        if allowed < 0:
-            raise too_large(total)
-        yield chunk
 
 
 class _Receiver:

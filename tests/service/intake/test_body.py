@@ -159,10 +159,11 @@ def json_body(
     limit: int = 1000,
     patience: Patience = PATIENCE,
 ) -> bytes:
-    stream = (
-        sent(*(body[start : start + size] for start in range(0, len(body), size))) if isinstance(body, bytes) else body
-    )
-    return asyncio.run(receive_json(headers, stream, limit, patience))
+    if isinstance(body, bytes):
+        body = sent(*(body[start : start + size] for start in range(0, len(body), size)))
+    received, threads = bytearray(), CapacityLimiter(1)
+    asyncio.run(receive_json(headers, body, received.extend, limit=limit, patience=patience, threads=threads))
+    return bytes(received)
 
 
 def json_refused(body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
