@@ -12,6 +12,7 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
 from service.api.routes import analyses, catalogue, comparisons, health, variants
+from service.drain import Drain
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
@@ -29,7 +30,7 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir))
+    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir), Drain(settings.drain_seconds))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

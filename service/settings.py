@@ -25,6 +25,14 @@ class Settings(BaseSettings):
     max_options_bytes: int = Field(default=64 << 10, ge=1)
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""
+    min_upload_bytes_per_second: float = Field(default=1024.0, gt=0)
+    """A client that, beyond the idle seconds, sends more slowly than this on the whole is cut off."""
+    max_header_bytes: int = Field(default=32 << 10, ge=1 << 10)
+    """Request line and headers together."""
+    header_seconds: float = Field(default=10.0, gt=0)
+    """A connection that has not sent a whole header within them is closed."""
+    drain_seconds: float = Field(default=15.0, ge=0)
+    """What is under way when the service is told to stop may go on for so long; 10 s more and it has stopped."""
     max_job_seconds: float = Field(default=900.0, gt=0)
     """Wall clock of one analysis."""
     max_job_memory_bytes: int = Field(default=16 << 30, ge=1 << 30)

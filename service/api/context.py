@@ -1,15 +1,23 @@
 """What routes are given: the parts of the service, made once by the app, and who asks."""
 
-import threading
 from dataclasses import dataclass, field
+from typing import Final
 
+from anyio import CapacityLimiter
 from fastapi import Request
 
+from service.drain import Drain
+from service.intake.body import Patience
 from service.intake.multipart import UploadLimits
 from service.jobs.job import DEFAULT_TENANT
 from service.jobs.store import Store
 from service.objects.blob import Objects
 from service.settings import Settings
+
+WRITERS: Final = 8
+"""Uploads that write at the same moment; a disk that hangs holds these threads, not those that read the job table."""
+COMPARERS: Final = 2
+"""Comparisons at a time, each in a child of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +27,21 @@ class Parts:
     settings: Settings
     store: Store
     objects: Objects
-    stopping: threading.Event = field(default_factory=threading.Event)
-    """Set when the server is told to stop: whoever waits for a report is answered now."""
+    drain: Drain
+    """Begins when the server is told to stop: whoever waits for a report is answered then."""
+    writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))
+    comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
+
+    @property
+    def patience(self) -> Patience:
+        """How long the body of a request is waited for."""
+        return Patience(self.settings.idle_upload_seconds, self.settings.min_upload_bytes_per_second, self.drain)
 
     @property
     def upload_limits(self) -> UploadLimits:
         """What one request may send."""
         settings = self.settings
-        return UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, settings.idle_upload_seconds)
+        return UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, self.patience, self.writers)
 
 
 def parts_of(request: Request) -> Parts:

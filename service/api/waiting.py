@@ -46,7 +46,7 @@ def patience(settings: Settings, wait: float | None, prefer: str | None) -> tupl
 async def wait_for(parts: Parts, job: Job, seconds: float) -> Job:
     """The job, as soon as it, the patience or the server has ended."""
     deadline = anyio.current_time() + seconds
-    while not (job.state.is_end or parts.stopping.is_set()) and anyio.current_time() < deadline:
+    while not (job.state.is_end or parts.drain.begun) and anyio.current_time() < deadline:
         await anyio.sleep(LOOK_SECONDS)
         job = await run_sync(find_job, parts.store, job.tenant, job.id)
     return job
@@ -58,3 +58,9 @@ def not_yet(job: Job, *, gated: bool, where: str = "", headers: Mapping[str, str
     detail = f"the analysis is {job.state.value}: {job.stage}, {job.fraction:.0%} done"
     told = problem("not-finished", status, detail, where=where, hint="ask again after Retry-After seconds")
     return ProblemError(told, {**(headers or {}), "Retry-After": str(RETRY_SECONDS), "Location": job_path(job.id)})
+
+
+def busy(detail: str) -> ProblemError:
+    """What is raised where there is no room for a request at the moment: 503."""
+    told = problem("busy", HTTPStatus.SERVICE_UNAVAILABLE, detail, hint="ask again after Retry-After seconds")
+    return ProblemError(told, {"Retry-After": str(RETRY_SECONDS)})

@@ -2,16 +2,15 @@
 
 import logging
 import socket
-import threading
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 
 from service.app import create_app
 from service.runners.embedded import embedded_supervisor
+from service.server.server import make_server
 from service.settings import Settings
 
 
@@ -37,21 +36,7 @@ def serve(
         raise typer.Exit(1) from error
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
-    config = uvicorn.Config(app, log_level="info", access_log=False)
-    _Server(config, app.state.parts.stopping).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """One that waits for open requests when it stops: those that wait for a report are told not to."""
-
-    def __init__(self, config: uvicorn.Config, stopping: threading.Event) -> None:
-        super().__init__(config)
-        self._stopping = stopping
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop."""
-        self._stopping.set()
-        await super().shutdown(sockets)
+    make_server(app, settings, app.state.parts.drain).run(sockets=[listener])
 
 
 def _listener(settings: Settings) -> socket.socket:

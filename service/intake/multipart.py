@@ -1,16 +1,17 @@
 """A multipart body, straight from the socket into the object store: flat memory, sha256 on the way, capped.
 
-Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused. Small
-JSON bodies are received here, too, under the same conditions.
+Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused. The
+parser, the hashes and the disk run in threads, so that the event loop answers others meanwhile.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
@@ -18,6 +19,7 @@ from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
 from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
+from service.intake.body import Patience, capped, impatient, pour, too_large
 from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
@@ -42,11 +44,12 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """Bytes and seconds."""
+    """Bytes, patience, and the threads that write."""
 
     total: int
     options: int
-    idle_seconds: float
+    patience: Patience
+    threads: CapacityLimiter
 
 
 async def receive(
@@ -54,7 +57,8 @@ async def receive(
 ) -> Upload:
     """Store the files of a request; nothing of a refused one is kept.
 
-    Raises ProblemError: 400 malformed, 408 idle, 413 too large, 415 not multipart. Raises BadOptions, NotOnnx.
+    Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 503 stopping.
+    Raises BadOptions, NotOnnx.
     """
     kind, parameters = parse_options_header(headers.get("content-type", ""))
     boundary = parameters.get(b"boundary")
@@ -66,56 +70,20 @@ async def receive(
             hint="curl -F model=@model.onnx -F batch=@batch.npz",
         )
     if int(headers.get("content-length") or 0) > limits.total + MULTIPART_OVERHEAD:
-        raise _too_large(limits.total)
-    allowed = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
-    with _Receiver(objects, limits) as receiver:
-        try:
-            parser = MultipartParser(boundary, receiver.callbacks())
-            async for chunk in _impatient(body, limits.idle_seconds):
-                allowed -= len(chunk)
-                if allowed < 0:
-                    raise _too_large(limits.total)
-                parser.write(chunk)
-            parser.finalize()
-        except FormParserError as error:
-            raise _malformed(f"the multipart body is malformed: {error}") from error
-        return receiver.finish()
-
-
-async def receive_json(
-    headers: Mapping[str, str], body: AsyncIterator[bytes], limit: int, idle_seconds: float
-) -> bytes:
-    """A JSON body in memory, not parsed.
-
-    Raises ProblemError: 408 idle, 413 too large, 415 not JSON.
-    """
-    kind, _ = parse_options_header(headers.get("content-type", ""))
-    if kind != b"application/json":
-        raise refusal(
-            "unsupported-media-type",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"expected application/json, given {kind.decode(errors='replace') or 'nothing'}",
-            hint="curl --json @body.json",
-        )
-    if int(headers.get("content-length") or 0) > limit:
-        raise _too_large(limit)
-    received = bytearray()
-    async for chunk in _impatient(body, idle_seconds):
-        received += chunk
-        if len(received) > limit:
-            raise _too_large(limit)
-    return bytes(received)
-
-
-async def _impatient(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """The body, as long as the client goes on sending."""
-    while True:
-        try:
-            yield await asyncio.wait_for(anext(body), seconds)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise refusal("upload-idle", HTTPStatus.REQUEST_TIMEOUT, f"nothing arrived for {seconds:g} s") from error
+        raise too_large(limits.total)
+    receiver = _Receiver(objects, limits)
+    try:
+        parser = MultipartParser(boundary, receiver.callbacks())
+        most = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
+        chunks = capped(impatient(body, limits.patience), most, limits.total)
+        await pour(chunks, parser.write, limits.threads)
+        parser.finalize()
+        return await run_sync(receiver.finish, limiter=limits.threads)
+    except FormParserError as error:
+        raise _malformed(f"the multipart body is malformed: {error}") from error
+    finally:
+        with CancelScope(shield=True):  # a client that hung up leaves nothing behind, either
+            await run_sync(receiver.close, limiter=limits.threads)
 
 
 class _Receiver:
@@ -135,10 +103,8 @@ class _Receiver:
         self._received = 0
         self._ended = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Let go of what was not committed."""
         self._stack.close()
 
     def callbacks(self) -> "MultipartCallbacks":
@@ -200,13 +166,13 @@ class _Receiver:
     def _data(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self._received > self._limits.total:
-            raise _too_large(self._limits.total)
+            raise too_large(self._limits.total)
         if self._part in FILES:
             self._writers[self._part].write(chunk)
         elif self._text is not None:
             self._text.extend(chunk)
             if len(self._text) > self._limits.options:
-                raise _too_large(self._limits.options)
+                raise too_large(self._limits.options)
 
     def _end(self) -> None:
         self._ended = True
@@ -214,9 +180,3 @@ class _Receiver:
 
 def _malformed(detail: str, *, where: str = "", hint: str = "") -> ProblemError:
     return refusal("bad-request", HTTPStatus.BAD_REQUEST, detail, where=where, hint=hint)
-
-
-def _too_large(allowed: int) -> ProblemError:
-    return refusal(
-        "upload-too-large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than the {allowed} bytes that are allowed"
-    )

@@ -66,7 +66,8 @@ def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPa
     "wrong",
     [
         {"port": -1}, {"port": 65536}, {"port": "http"}, {"max_upload_bytes": 0}, {"max_options_bytes": 0},
-        {"idle_upload_seconds": 0}, {"max_job_seconds": 0}, {"max_job_seconds": -1}, {"max_job_memory_bytes": 1 << 29},
+        {"idle_upload_seconds": 0}, {"min_upload_bytes_per_second": 0}, {"max_header_bytes": 0}, {"header_seconds": 0},
+        {"drain_seconds": -1}, {"max_job_seconds": 0}, {"max_job_seconds": -1}, {"max_job_memory_bytes": 1 << 29},
         {"job_slots": 0}, {"job_slots": 65}, {"default_wait_seconds": -1}, {"max_wait_seconds": -1},
     ],
     ids=str,

@@ -24,10 +24,18 @@ def test_two_apps_in_one_process_keep_their_parts_apart(service: Service, tmp_pa
 
 
 def test_what_may_be_uploaded_is_what_the_settings_say(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, max_upload_bytes=1000, max_options_bytes=10, idle_upload_seconds=0.5)
+    settings = Settings(
+        data_dir=tmp_path,
+        max_upload_bytes=1000,
+        max_options_bytes=10,
+        idle_upload_seconds=0.5,
+        min_upload_bytes_per_second=9.0,
+    )
     app = create_app(settings)
     limits = app.state.parts.upload_limits
-    assert (limits.total, limits.options, limits.idle_seconds) == (1000, 10, 0.5)
+    assert (limits.total, limits.options) == (1000, 10)
+    assert (limits.patience.idle_seconds, limits.patience.bytes_per_second) == (0.5, 9.0)
+    assert limits.patience.drain is app.state.parts.drain
     app.state.parts.store.close()
 
 

@@ -52,7 +52,7 @@ def test_a_preference_to_wait_ends_as_soon_as_the_report_is_there(service: Servi
 
 
 def test_nobody_is_kept_waiting_by_a_server_that_stops(service: Service) -> None:
-    service.parts.stopping.set()
+    service.parts.drain.begin()
     for query, status in (
         ("?wait=60", HTTPStatus.ACCEPTED),
         ("?wait=60&fail_on=error", HTTPStatus.SERVICE_UNAVAILABLE),

@@ -1,0 +1,43 @@
+"""uvicorn, set up for this service: one process, limits on every connection, an end within a known time."""
+
+import socket
+from functools import partial
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.drain import Drain
+from service.server.protocol import GuardedProtocol, HeaderLimits
+from service.settings import Settings
+
+OVERTIME_SECONDS: Final = 3
+"""After the drain, for answers that are being sent; then their tasks are cancelled."""
+
+
+class Server(uvicorn.Server):
+    """One that tells the parts of the service when it stops, and then waits for requests that are under way."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+        super().__init__(config)
+        self._drain = drain
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._drain.begin()
+        await super().shutdown(sockets)
+
+
+def make_server(app: FastAPI, settings: Settings, drain: Drain) -> Server:
+    """A server that has not started."""
+    protocol: Any = partial(GuardedProtocol, HeaderLimits(settings.max_header_bytes, settings.header_seconds))
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_level="info",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=round(settings.drain_seconds) + OVERTIME_SECONDS,
+    )
+    return Server(config, drain)
