@@ -12,7 +12,7 @@ from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.policy import Policy
 from analysis.diagnosis.rank import Trial, rank, score, shortlist
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import Measurement, Probe, VariantInfo
+from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.report import Finding, Remedy, Verdict
 
 
@@ -41,11 +41,18 @@ class Judge:
     """Of the unchanged model."""
 
     def hopeful(self, verdict: Verdict) -> tuple[str, ...]:
-        """Variants worth a training, best first; none where the cause is no matter of the network."""
+        """Variants worth a training, best first, those that go to the cause before all others.
+
+        None where the cause is no matter of the network.
+        """
         root = root_cause(self.findings)
         if root is not None and not BY_ID[root.rule].treatable:
             return ()
-        return tuple(trial.info.id for trial in shortlist(verdict, self._trials(None)))
+        factors = set[Factor]() if root is None else set(BY_ID[root.rule].factors)
+        trials = shortlist(verdict, self._trials(None))
+        return tuple(
+            trial.info.id for trial in sorted(trials, key=lambda trial: factors.isdisjoint(trial.info.choices))
+        )
 
     def proven(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these variants that are a remedy, best first."""

@@ -1,12 +1,12 @@
 """The judge between those who train and the rules: a laboratory of plain numbers, and what is made of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.diagnosis.judge import Judge
 from analysis.diagnosis.policy import EVERY_RULE, Policy, policy
 from analysis.diagnosis.rank import Trial
-from analysis.facts import Measurement, Probe, VariantInfo
+from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.options import AnalysisOptions
 from analysis.report import Finding, Verdict
 from tests.analysis.diagnosis.builders import FAILS, flow, measurement
@@ -50,6 +50,14 @@ def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -
     drawn, stuck = error("GH301"), error("GH105").model_copy(update={"caused_by": ("GH603",)})
     assert judge(BEST, known=(error("GH603"), stuck)).hopeful(Verdict.UNHEALTHY) == ()
     assert judge(BEST, known=(drawn, stuck)).hopeful(Verdict.UNHEALTHY) == ("best",)
+
+
+def test_treatments_that_go_to_the_cause_are_trained_first() -> None:
+    weak = at("weak_dropout", rms=-1.6)
+    weak = replace(weak, info=replace(weak.info, choices={Factor.DROPOUT: "weak_dropout"}))
+    trials = at("a", rms=-1.2), weak, at("b", rms=-1.4)
+    assert judge(*trials, known=(error("GH602"),)).hopeful(Verdict.UNHEALTHY) == ("weak_dropout", "a", "b")
+    assert judge(*trials, known=(error("GH301"),)).hopeful(Verdict.UNHEALTHY) == ("a", "b", "weak_dropout")
 
 
 def test_of_those_that_were_trained_the_proven_come_best_first() -> None:
