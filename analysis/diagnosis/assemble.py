@@ -53,6 +53,7 @@ def assemble(
         attention=baseline.attention,
         through_time=baseline.through_time,
         sample_gradients=baseline.sample_gradients,
+        dropout=baseline.dropout,
         target_reading=baseline.target_reading,
         absent=baseline.absent,
         layers=baseline.layers,

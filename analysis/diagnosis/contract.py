@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from analysis.facts import Confidence, Measurement
+from analysis.facts import Confidence, Factor, Measurement
 from analysis.report import Evidence, Finding, Severity
 
 HEADINGS: Final = (
@@ -102,6 +102,8 @@ class Rule:
     """Whether what it says is about the numbers that went in as much as about the network."""
     of_targets: bool = False
     """The same of the targets."""
+    factors: tuple[Factor, ...] = ()
+    """Those that a treatment has to choose to mend the illness itself: such treatments are trained first."""
     treatable: bool = True
     """Whether a treatment of the network may mend it; where it is the cause and none may, none is trained."""
 
@@ -144,6 +146,7 @@ def rule(
     place: Place = Place.ASIDE,
     of_inputs: bool = False,
     of_targets: bool = False,
+    factors: tuple[Factor, ...] = (),
     treatable: bool = True,
     **thresholds: float,
 ) -> Callable[[Detector], Rule]:
@@ -151,6 +154,6 @@ def rule(
 
     def build(detect: Detector) -> Rule:
         page = sys.modules[detect.__module__].__doc__ or ""
-        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, of_targets, treatable)
+        return Rule(rule_id, name, message, page, detect, thresholds, place, of_inputs, of_targets, factors, treatable)
 
     return build

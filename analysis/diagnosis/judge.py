@@ -12,7 +12,7 @@ from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.rank import Trial, rank, score, shortlist
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import Measurement, Probe, VariantInfo
+from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.report import Remedy
 
 Ranked = Callable[[Iterable[str]], Sequence[str]]
@@ -46,11 +46,18 @@ class Judge:
         return self.remedies(self.trained.prove_until(self.hopeful(), self.proven, self.furthest))
 
     def hopeful(self) -> tuple[str, ...]:
-        """Variants worth a training, best first; none where the cause is no matter of the network."""
+        """Variants worth a training, best first, those that go to the cause before all others.
+
+        None where the cause is no matter of the network.
+        """
         root = root_cause(self.known.findings)
         if root is not None and not BY_ID[root.rule].treatable:
             return ()
-        return tuple(trial.info.id for trial in shortlist(self.known.verdict, self._trials(None)))
+        factors = set[Factor]() if root is None else set(BY_ID[root.rule].factors)
+        trials = shortlist(self.known.verdict, self._trials(None))
+        return tuple(
+            trial.info.id for trial in sorted(trials, key=lambda trial: factors.isdisjoint(trial.info.choices))
+        )
 
     def proven(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these variants that are a remedy, best first."""

@@ -16,6 +16,7 @@ from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 from analysis.training.trainer import Trainer, labels_are_readable
+from analysis.training.with_dropout import try_dropout
 
 
 class Experiment:
@@ -32,7 +33,7 @@ class Experiment:
         self.measuring = Measuring(self.cells, self.structures, options)
         self.trainer = Trainer(subject, options, clock, holds_out=labels_are_readable(measurement))
         self.proving = Proving(self.measuring, self.trainer, clock)
-        self._plan = make_plan(measurement, options)
+        make_plan(measurement, options)  # what it refuses is refused before the probe, which it may ask for more
         subject.converted.interrupt = clock.look  # and that of every variant made from it
 
     def probe_baseline(self) -> Measurement:
@@ -41,7 +42,16 @@ class Experiment:
         if proof is not None:
             self.cells.put_probe(BASELINE, proof)
             self._read_targets(proof)
+            self._try_dropout()
         return self.cells.baseline
+
+    def _try_dropout(self) -> None:
+        """Train with the Dropout of the graph on; where that fails, treatments are trained with Dropout on, too."""
+        trial = try_dropout(self.trainer, self.cells.baseline)
+        cell = self.cells[BASELINE]
+        self.cells.put(replace(cell, measurement=replace(self.cells.baseline, dropout=trial)))
+        if trial is not None and not trial.learns:
+            self.trainer = self.proving.trainer = self.trainer.dropping()
 
     def _read_targets(self, proof: Probe) -> None:
         """Whether the targets follow at all, where plain gradient descent does not learn promptly from minibatches."""
@@ -59,7 +69,8 @@ class Experiment:
     def run_plan(self, *, cures: bool) -> None:
         """Measure the factorial and what the user asked for with pass A, and with `cures` the rest of the plan."""
         asked = asked_for(self.options)
-        wanted = [cell for cell in self._plan if cures or is_factorial(cell) or cell in asked]
+        plan = make_plan(self.cells.baseline, self.options)
+        wanted = [cell for cell in plan if cures or is_factorial(cell) or cell in asked]
         for done, cell in enumerate(wanted):
             self.clock.between("experiment", 0.35, 0.6, done, len(wanted))
             if self.clock.allows(what := f"variant {variant_id(cell)}"):

@@ -33,7 +33,7 @@ from analysis.facts.network import (
 )
 from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd, TargetReading
+from analysis.facts.training import CARRIED_OVER, LATE, DropoutTrial, LargerRate, Probe, Run, StartEnd, TargetReading
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Clip",
     "ClipKind",
     "Confidence",
+    "DropoutTrial",
     "Effect",
     "EngineFacts",
     "Factor",

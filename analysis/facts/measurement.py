@@ -8,7 +8,7 @@ from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
 from analysis.facts.outputs import OutputFacts, TargetFacts
-from analysis.facts.training import Probe, TargetReading
+from analysis.facts.training import DropoutTrial, Probe, TargetReading
 
 
 @fact
@@ -90,6 +90,8 @@ class Anatomy:
     """Softmax or sigmoid nodes in front of the logits, where another one follows or the loss brings its own."""
     linear_layers: tuple[str, ...] = ()
     """Layers with matrices, where from the inputs to the logits all of them are one linear map."""
+    most_dropout: float | None = None
+    """The largest share that a Dropout of the graph sets to zero."""
     channel_norm_spread: float | None = None
     """log10 of the largest over the smallest norm of an output channel, median over convolutions with a bias."""
     fresh_biases: bool = False
@@ -198,6 +200,8 @@ class Measurement:
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None
     probe: Probe | None = None
+    dropout: DropoutTrial | None = None
+    """Where the graph has Dropout, and some run learnt without it."""
     target_reading: TargetReading | None = None
     """Asked for where plain gradient descent did not learn promptly from minibatches."""
     confidence_cap: Confidence = Confidence.HIGH

@@ -46,6 +46,24 @@ class Run:
 
 
 @fact
+class DropoutTrial:
+    """A training with the graph's Dropout on, beside the same without."""
+
+    nodes: int
+    """That drop something."""
+    most: float
+    """The largest ratio of them."""
+    without: Run
+    run: Run
+    """Four times as long; its last loss is taken with Dropout off."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learnt all the same."""
+        return self.run.outcome is Outcome.LEARNT
+
+
+@fact
 class TargetReading:
     """Whether targets follow from the inputs: explained shares of variance on samples not seen, 0 as by a constant."""
 

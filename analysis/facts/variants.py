@@ -19,6 +19,7 @@ class Factor(StrEnum):
     NORMALIZATION = "normalization"
     RESIDUAL = "residual"
     ATTENTION = "attention"
+    DROPOUT = "dropout"
     OUTPUT = "output"
     INITIALIZATION = "initialization"
     BRANCH_ENDS = "branch_ends"

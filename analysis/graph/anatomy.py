@@ -22,6 +22,7 @@ from analysis.facts import Anatomy, Layer
 from analysis.graph.attention import AttentionSite
 from analysis.graph.biases import cancelling_operator
 from analysis.graph.closed import PLAIN, closed_head, is_closed
+from analysis.graph.dropout import find_dropout
 from analysis.graph.families import ACTIVATIONS, LINEAR
 from analysis.graph.heads import LINKS, Head
 from analysis.graph.linear_map import linear_layers
@@ -67,6 +68,7 @@ def find_anatomy(
         head_activation=_head_activation(model, head),
         stacked_links=tuple(_stacked_links(model, head)),
         linear_layers=linear_layers(model, layers, head.value),
+        most_dropout=max((ratio for _, ratio in find_dropout(model)), default=None),
         channel_norm_spread=_channel_norm_spread(weights, sources, layers),
         fresh_biases=not any(np.any(weights[name]) for name in _convolution_biases(layers)),
         folded_share=_folded_share(layers),

@@ -64,6 +64,8 @@ def _factorial() -> list[str]:
 
 def _beside(measurement: Measurement) -> Iterator[str]:
     """What helps networks of this kind."""
+    if measurement.dropout is not None and not measurement.dropout.learns:
+        yield "weak_dropout"
     yield from _of_the_output(measurement)
     cures = list(_of_its_kind(measurement))
     yield from cures

@@ -14,6 +14,7 @@ from analysis.facts import (
     KEPT,
     Anatomy,
     AttentionStats,
+    DropoutTrial,
     Effect,
     EngineFacts,
     Flow,
@@ -146,6 +147,8 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    dropout: DropoutTrial | None = None
+    """A training with the graph's Dropout on, where it has any and some run learnt without."""
     target_reading: TargetReading | None = None
     absent: Mapping[str, str]
     """Of the unchanged model: what was not measured, and why."""

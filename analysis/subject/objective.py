@@ -2,7 +2,8 @@
 
 Losses are read off the logits (`analysis.graph.heads`) where nothing speaks against it (`analysis.subject.link`), and
 reduced by the mean over samples and positions. Mean squared error is divided by the variance of the targets, so that 1
-is chance everywhere but in classification, where chance is the entropy of the label frequencies.
+is chance everywhere but in classification, where chance is the entropy of the label frequencies. Binary cross-entropy
+cannot come under the entropy of targets between 0 and 1: it counts from there, loss and chance alike.
 """
 
 import math
@@ -26,6 +27,8 @@ from analysis.subject.link import read_by, values_behind
 
 SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
+NO_CHANCE: Final = 1e-9
+"""Nothing is left to learn: rounding, where an entropy is the difference of two."""
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""
 
@@ -80,11 +83,17 @@ class Objective:
             return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
         if self.name is LossName.NLL:
             return F.nll_loss(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
-        if self.name is LossName.BCE and self.link is Link.SOFTMAX:  # over one unit
-            return F.binary_cross_entropy(logits.clamp(0, 1), targets.to(logits.dtype))
         if self.name is LossName.BCE:
-            return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+            return self._binary(logits, targets.to(logits.dtype))
         return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
+
+    def _binary(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy over the entropy of the targets, which is 0 for bits."""
+        if self.link is Link.SOFTMAX:  # over one unit
+            loss = F.binary_cross_entropy(logits.clamp(0, 1), targets)
+        else:
+            loss = F.binary_cross_entropy_with_logits(logits, targets)
+        return loss + (torch.xlogy(targets, targets) + torch.xlogy(1 - targets, 1 - targets)).mean()
 
 
 def choose_objective(
@@ -174,7 +183,11 @@ def _fitting(
     if name is LossName.BCE:
         if numbers.min() < 0 or numbers.max() > 1:
             raise BadBatch("binary cross-entropy needs targets within [0, 1]", where="target")
-        return _objective(name, chosen, head, numbers, 0, 1.0, _binary_entropy(numbers), provenance)
+        chance = _binary_entropy(numbers.reshape(len(numbers), -1).astype(np.float64).mean(0))
+        own = _binary_entropy(numbers.astype(np.float64))
+        if own > 0:
+            chosen = f"{chosen}, counted from their entropy of {own:.3f}"
+        return _objective(name, chosen, head, numbers, 0, 1.0, chance - own, provenance)
     variance = (
         float(np.var(numbers.reshape(len(numbers), -1).astype(np.float64), axis=0).mean()) if numbers.ndim else 0.0
     )
@@ -185,7 +198,7 @@ def _objective(
     name: LossName, chosen: str, head: Head, targets: Array, axis: int, scale: float, chance: float,
     provenance: Provenance,
 ) -> Objective:  # fmt: skip
-    if chance > 0:
+    if chance > NO_CHANCE:
         return Objective(name, chosen, head, targets, axis, scale, chance, provenance)
     reason = "all targets of the batch are equal, so a constant prediction is perfect"
     return Objective(name, chosen, head, targets, axis, scale, None, provenance, reason)
@@ -274,8 +287,8 @@ def _label_entropy(labels: Array, classes: int) -> float:
     return float(max(-(shares * np.log(shares)).sum(), 0.0)) if len(shares) > 1 else 0.0
 
 
-def _binary_entropy(numbers: Array) -> float:
-    means = numbers.reshape(len(numbers), -1).astype(np.float64).mean(0)
-    means = means[(means > 0) & (means < 1)]
-    total = -(means * np.log(means) + (1 - means) * np.log(1 - means)).sum()
-    return float(total / max(math.prod(numbers.shape[1:]), 1))
+def _binary_entropy(shares: Array) -> float:
+    """Mean over shares of yes, nothing where all or none are."""
+    within = shares[(shares > 0) & (shares < 1)]
+    total = -(within * np.log(within) + (1 - within) * np.log(1 - within)).sum()
+    return float(total / max(shares.size, 1))

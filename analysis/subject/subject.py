@@ -1,6 +1,6 @@
 """Subject: the module, its layers and trunk, its loss, and the batch as tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,6 +10,7 @@ import torch
 from analysis.batch import Batch
 from analysis.batch.samples import select
 from analysis.convert import DifferentiableModel
+from analysis.convert.program import Watcher
 from analysis.convert.tensors import to_tensor
 from analysis.facts import Layer
 from analysis.graph.attention import AttentionSite
@@ -18,6 +19,7 @@ from analysis.graph.survey import Survey
 from analysis.graph.trunk import Trunk
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
+from analysis.subject.dropout import Dropping
 from analysis.subject.objective import Objective
 from analysis.subject.rows import Rows, samples_of
 
@@ -40,6 +42,8 @@ class Subject:
     """The weights look trained."""
     rows: Rows
     """How some of the samples are taken."""
+    dropping: Dropping | None = None
+    """What Dropout does to a training step; None: it is off, as in measurement."""
 
     @property
     def model(self) -> CheckedModel:
@@ -89,8 +93,24 @@ class Subject:
         self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
     ) -> torch.Tensor:
         """The objective's loss; `rows`: the samples these targets are of, where not all of the batch."""
+        return self._loss(inputs, targets, rows, {})
+
+    def training_loss(
+        self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
+    ) -> torch.Tensor:
+        """The same as a training step sees it: with Dropout on where the subject drops."""
+        return self._loss(inputs, targets, rows, {} if self.dropping is None else self.dropping.watchers)
+
+    def _loss(
+        self,
+        inputs: Sequence[torch.Tensor],
+        targets: torch.Tensor | None,
+        rows: Sequence[int] | None,
+        watchers: Mapping[str, Sequence[Watcher]],
+    ) -> torch.Tensor:
         logits: list[torch.Tensor] = []
-        self.converted.observe(inputs, {self.objective.head.value: [logits.append]})
+        name = self.objective.head.value
+        self.converted.observe(inputs, {**watchers, name: [*watchers.get(name, ()), logits.append]})
         wanted = logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
         return self.objective.loss(wanted, targets)
 

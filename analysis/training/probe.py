@@ -165,7 +165,7 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
     for rows in session.minibatches:
         session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
-        loss = subject.loss(inputs, targets, rows)
+        loss = subject.training_loss(inputs, targets, rows)
         curve.append(float(loss.detach()) / session.chance)
         if not math.isfinite(curve[-1]):
             return curve, held_out

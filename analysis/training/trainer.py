@@ -14,6 +14,7 @@ from analysis.clock import Clock
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
 from analysis.training.grid import GRID, NO_STEP, PATIENCE, STEPS, THOROUGH_GRID, Training, kind_for, passes
 from analysis.training.probe import probe, with_patience
@@ -47,6 +48,12 @@ class Trainer:
     clock: Clock
     holds_out: bool
     """Whether trainings from minibatches keep a quarter of the samples to ask about: see `labels_are_readable`."""
+    drops: bool = False
+    """Whether the Dropout of a graph is on in training steps."""
+
+    def dropping(self) -> "Trainer":
+        """The same with Dropout on."""
+        return replace(self, drops=True)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -96,6 +103,8 @@ class Trainer:
         `tell`: how far it is, as the part of the whole that the unchanged model's is. Raises OutOfTime.
         """
         grid = self.grid if grid is None else grid
+        if self.drops:
+            subject = replace(subject, dropping=dropping_of(subject.model, self.options.seed))
         steps, done = lengthen * passes(kind, grid, seeds), itertools.count()
 
         def tick() -> None:

@@ -90,6 +90,19 @@ def export(module: nn.Module, example: torch.Tensor, *, keep_batch_norm: bool = 
     return file.getvalue()
 
 
+def export_for_training(module: nn.Module, example: torch.Tensor) -> bytes:
+    """With Dropout and BatchNormalization as they train, batch axis open."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.train(), (example,), file, dynamo=False, training=torch.onnx.TrainingMode.TRAINING,
+            do_constant_folding=False, input_names=["x"], output_names=["logits"],
+            dynamic_axes={"x": {0: "N"}, "logits": {0: "N"}},
+        )  # fmt: skip
+    return file.getvalue()
+
+
 class ResidualNetwork(nn.Module):
     """Convolutions with biases, BatchNorm, residual blocks."""
 

@@ -13,6 +13,7 @@ from analysis.diagnosis.rules.converged import converged
 from analysis.diagnosis.rules.dead_units import dead_units
 from analysis.diagnosis.rules.does_not_learn import does_not_learn
 from analysis.diagnosis.rules.doubled_link import doubled_link
+from analysis.diagnosis.rules.dropout_strength import dropout_strength
 from analysis.diagnosis.rules.exploding_gradient import exploding_gradient
 from analysis.diagnosis.rules.exploding_memory import exploding_memory
 from analysis.diagnosis.rules.fading_memory import fading_memory
@@ -80,6 +81,7 @@ RULES: Final[tuple[Rule, ...]] = (
     unlearnable_targets,
     target_faults,
     no_gradient,
+    dropout_strength,
     batch_axis,
     converged,
     zero_initialized_branch,

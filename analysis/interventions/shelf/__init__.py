@@ -13,6 +13,7 @@ INTERVENTIONS: Final[tuple[Treatment, ...]] = (
     *treatments("remove_normalization", Factor.NORMALIZATION, "no_batch_norm"),
     *treatments("wrap_residual", Factor.RESIDUAL, "residual"),
     *treatments("cool_attention", Factor.ATTENTION, "temperature"),
+    *treatments("weaken_dropout", Factor.DROPOUT, "weak_dropout"),
     *treatments("replace_output", Factor.OUTPUT, "linear_output", "sigmoid_output"),
     *treatments("scale_output", Factor.OUTPUT, "scaled_output"),
     *treatments("reinitialize", Factor.INITIALIZATION, "he", "xavier", "xavier_gain", "he_uniform", "he_fan_out",

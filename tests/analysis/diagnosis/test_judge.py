@@ -1,13 +1,13 @@
 """The judge between those who train and the rules: a laboratory of plain numbers, and what is made of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.judge import Judge, Ranked
 from analysis.diagnosis.policy import EVERY_RULE, Policy, policy
 from analysis.diagnosis.rank import Trial
-from analysis.facts import Measurement, Probe, VariantInfo
+from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.options import AnalysisOptions
 from analysis.report import Finding, Verdict
 from tests.analysis.diagnosis.builders import FAILS, flow, measurement
@@ -62,6 +62,14 @@ def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -
     drawn, stuck = error("GH301"), error("GH105").model_copy(update={"caused_by": ("GH603",)})
     assert judge(BEST, known=diagnosis((error("GH603"), stuck))).hopeful() == ()
     assert judge(BEST, known=diagnosis((drawn, stuck))).hopeful() == ("best",)
+
+
+def test_treatments_that_go_to_the_cause_are_trained_first() -> None:
+    weak = at("weak_dropout", rms=-1.6)
+    weak = replace(weak, info=replace(weak.info, choices={Factor.DROPOUT: "weak_dropout"}))
+    trials = at("a", rms=-1.2), weak, at("b", rms=-1.4)
+    assert judge(*trials, known=diagnosis((error("GH602"),))).hopeful() == ("weak_dropout", "a", "b")
+    assert judge(*trials, known=diagnosis((error("GH301"),))).hopeful() == ("a", "b", "weak_dropout")
 
 
 def test_of_those_that_were_trained_the_proven_come_best_first() -> None:

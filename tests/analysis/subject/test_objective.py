@@ -241,6 +241,26 @@ def test_chance_of_bits_is_the_mean_entropy_of_each_output() -> None:
     assert single.chance == pytest.approx(entropy)
 
 
+def test_binary_cross_entropy_of_soft_targets_counts_from_what_no_output_comes_under() -> None:
+    targets = np.array([[0.9], [0.2], [0.5], [0.2]], np.float32)  # mean 0.45
+    objective = choose(floats(4, 1), targets, link=Link.SIGMOID)
+
+    def entropy(share: float) -> float:
+        return -(share * math.log(share) + (1 - share) * math.log(1 - share))
+
+    own = (entropy(0.9) + 2 * entropy(0.2) + entropy(0.5)) / 4
+    assert objective.chance == pytest.approx(entropy(0.45) - own, rel=1e-5)
+    assert f"counted from their entropy of {own:.3f}" in objective.chosen
+    numbers = torch.from_numpy(targets)
+    perfect, constant = torch.logit(numbers), torch.full((4, 1), math.log(0.45 / 0.55))
+    assert float(objective.loss(perfect, numbers)) == pytest.approx(0, abs=1e-6)
+    assert float(objective.loss(constant, numbers)) == pytest.approx(entropy(0.45) - own, rel=1e-5)
+
+
+def test_soft_targets_that_are_all_equal_leave_no_chance() -> None:
+    assert choose(floats(8, 3), np.full((8, 3), 0.3, np.float32), wanted=LossName.BCE).chance is None
+
+
 def test_labels_that_are_ignored_are_none_of_the_frequencies() -> None:
     labels = np.array([0, 0, 1, -100, -100, 0, -100, -100])
     assert choose(floats(8, 3), labels).chance == pytest.approx(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
