@@ -28,7 +28,8 @@ from service.cli._configuration import find_configuration
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(path for folder in ("analysis", "service") for path in (ROOT / folder).rglob("*.py"))
+HOUSES = ("analysis", "service", "gradient_health")
+SOURCES = sorted(path for folder in HOUSES for path in (ROOT / folder).rglob("*.py"))
 SHELVES = (
     "analysis/diagnosis/rules",
     "analysis/interventions/shelf",
@@ -124,7 +125,7 @@ def test_every_source_file_is_on_the_map_and_every_entry_of_the_map_exists() -> 
     assert not forgotten
 
 
-@pytest.mark.parametrize("house", ["analysis", "service"])
+@pytest.mark.parametrize("house", HOUSES)
 def test_every_source_file_has_its_tests_and_every_test_file_its_source(house: str) -> None:
     sources = {path.relative_to(ROOT) for path in (ROOT / house).rglob("*.py") if path.name[:2] != "__"}
     expected = {"tests" / path.with_name(f"test_{path.name.removeprefix('_')}") for path in sources}
@@ -187,10 +188,22 @@ def test_the_drawn_picture_in_the_readme_is_light_enough_for_a_front_page() -> N
     assert (ROOT / picture).stat().st_size < 150_000
 
 
-def test_the_python_snippet_of_the_readme_runs() -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_snippets_of_the_readme_run() -> None:
+    module, file = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert printed_by(module).startswith("unhealthy: ")
+    assert printed_by(file).split() == ["unhealthy", "relu+batch_norm+he"]
+
+
+def printed_by(snippet: str) -> str:
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.split() == ["unhealthy", "relu+batch_norm+he"]
+    return done.stdout
+
+
+def test_every_folder_with_sources_is_in_the_wheel() -> None:
+    """Those are found that match, and that hold an __init__.py like all folders above them."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]
+    assert declared == {"include": [f"{house}*" for house in HOUSES]}
+    assert not [path for path in SOURCES if not (path.parent / "__init__.py").exists()]
 
 
 def test_the_configuration_of_the_readme_is_understood(tmp_path: Path) -> None:

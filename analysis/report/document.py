@@ -174,6 +174,10 @@ class Report(Part):
         fields.setdefault("cause", None)
         return fields
 
+    def __repr__(self) -> str:
+        """Short, whatever the number of variants."""
+        return f"<Report {self.id} of {self.model.name}: {self.verdict.value}>"
+
     def to_json(self, indent: int | None = None) -> bytes:
         """The published form."""
         return self.model_dump_json(exclude_none=True, indent=indent).encode()

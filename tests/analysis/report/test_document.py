@@ -135,3 +135,7 @@ def test_nulls_of_a_variant_say_that_there_is_no_twin_no_probe_no_file_no_seed_a
 def test_a_published_report_is_one_line_unless_it_is_to_be_read() -> None:
     assert report_of(measurement()).to_json().count(b"\n") == 0
     assert report_of(measurement()).to_json(indent=2).startswith(b'{\n  "schema_version": ')
+
+
+def test_a_report_is_short_where_it_is_shown_by_itself(report: Report) -> None:
+    assert repr(report) == f"<Report {report.id} of {report.model.name}: {report.verdict.value}>"

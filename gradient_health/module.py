@@ -1,0 +1,100 @@
+"""The gradient health of a PyTorch module, here or on a server."""
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own name for it
+
+from analysis.errors import BadOptions
+from analysis.options import AnalysisOptions, LossName, OptimizerName, parse_options
+from analysis.pipeline import analyze
+from gradient_health.answer import ModuleReport
+from gradient_health.export import Inputs, export_module, named_inputs
+from service.client import Client
+
+Loss = str | nn.Module | Callable[..., Tensor]
+LOSSES: Final[Mapping[Any, LossName]] = {
+    nn.CrossEntropyLoss: LossName.CROSS_ENTROPY,
+    F.cross_entropy: LossName.CROSS_ENTROPY,
+    nn.NLLLoss: LossName.NLL,
+    F.nll_loss: LossName.NLL,
+    nn.MSELoss: LossName.MSE,
+    F.mse_loss: LossName.MSE,
+    nn.BCEWithLogitsLoss: LossName.BCE,
+    F.binary_cross_entropy_with_logits: LossName.BCE,
+}
+"""Losses of torch by the name that the options have for them."""
+BY_THE_GRAPH: Final[tuple[Any, ...]] = (nn.BCELoss, F.binary_cross_entropy)
+"""What reads what a Sigmoid of the module wrote, as the automatic loss does."""
+
+
+def analyze_module(
+    module: nn.Module,
+    batch: Inputs,
+    targets: Tensor | None = None,
+    *,
+    loss: Loss | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    options: AnalysisOptions | Mapping[str, Any] | None = None,
+    models_dir: Path | None = None,
+    server: str | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> ModuleReport:
+    """Measure how gradients travel through a module on a batch, and what would help; the module is left as it was.
+
+    `batch`: what `forward` takes, a tensor, several, or by name; samples along axis 0. `targets`: class ids or numbers,
+    one per sample. `loss`: a loss of torch, or the name of one in the options. `optimizer`: your own, whose kind and
+    rate are tried, too. `options`: an AnalysisOptions or its fields. `models_dir`: where repaired models go. `server`:
+    the URL of a service that does the work; without one it is done here.
+
+    Raises AnalysisError (see `analysis.errors`), and ProblemError and httpx.TransportError with a server.
+    """
+    inputs = named_inputs(module, batch)
+    chosen = _options(options, loss, optimizer)
+    arrays = {name: value.detach().cpu().numpy() for name, value in inputs.items()}
+    if targets is not None:
+        arrays["target"] = targets.detach().cpu().numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        model, sample = Path(folder) / f"{type(module).__name__}.onnx", Path(folder) / "batch.npz"
+        export_module(module, inputs, model)
+        np.savez(sample, **arrays)  # type: ignore[arg-type] # numpy's own annotation takes arrays for its switches
+        if server is not None:
+            return ModuleReport(Client(server).analyze(model, sample, chosen, progress, models_dir))
+        return ModuleReport(analyze(model, sample, chosen, models_dir=models_dir, progress=progress))
+
+
+def _options(
+    options: AnalysisOptions | Mapping[str, Any] | None, loss: Loss | None, optimizer: torch.optim.Optimizer | None
+) -> AnalysisOptions:
+    """The options with loss and optimiser among them, where these were given as objects of torch."""
+    fields = options.model_dump(mode="json", exclude_unset=True) if isinstance(options, AnalysisOptions) else options
+    chosen = dict(fields or {})
+    if loss is not None:
+        chosen["loss"] = loss if isinstance(loss, str) else _loss_name(loss).value
+    if optimizer is not None:
+        chosen |= {"optimizer": _optimizer_name(optimizer).value, "learning_rate": optimizer.param_groups[0]["lr"]}
+    return parse_options(chosen)
+
+
+def _loss_name(loss: nn.Module | Callable[..., Tensor]) -> LossName:
+    key = type(loss) if isinstance(loss, nn.Module) else loss
+    if key in BY_THE_GRAPH:
+        return LossName.AUTOMATIC
+    if key not in LOSSES:
+        known = ", ".join(sorted({each.__name__ for each in (*LOSSES, *BY_THE_GRAPH)}))
+        raise BadOptions(
+            f"{getattr(key, '__name__', key)} is no loss that is known here",
+            where="loss",
+            hint=f"known are {known}; a module that returns its own loss needs none",
+        )
+    return LOSSES[key]
+
+
+def _optimizer_name(optimizer: torch.optim.Optimizer) -> OptimizerName:
+    """What is nearest to it: all that divide by a running second moment count as Adam."""
+    return OptimizerName.SGD if isinstance(optimizer, torch.optim.SGD) else OptimizerName.ADAM

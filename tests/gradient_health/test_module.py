@@ -1,0 +1,99 @@
+"""From PyTorch in two lines, here and on a server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+import gradient_health.module
+from analysis.errors import BadOptions
+from analysis.options import AnalysisOptions
+from analysis.pipeline import analyze
+from analysis.report import Report
+from gradient_health import analyze_module
+from tests.gradient_health.small_modules import Residual
+
+X, Y = torch.randn(64, 16, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 4
+QUICK = {"effort": "quick"}
+
+
+def chain(depth: int, activation: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    layers = [part for _ in range(depth) for part in (nn.Linear(16, 16), activation())]
+    return nn.Sequential(*layers, nn.Linear(16, 4))
+
+
+def test_a_sick_module_is_told_by_the_names_of_its_own_layers() -> None:
+    found = analyze_module(chain(14, nn.Sigmoid), X, Y, loss=nn.CrossEntropyLoss(), options=QUICK)
+    assert found.verdict == "unhealthy"
+    assert [layer.name for layer in found.report.layers] == [str(place) for place in range(0, 29, 2)]
+    assert found.report.loss.name == "cross_entropy"
+    assert found.report.model.name == "Sequential.onnx"
+
+
+def test_batch_norm_is_measured_as_it_trains() -> None:
+    x = torch.randn(32, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    found = analyze_module(Residual(), x, torch.arange(32) % 4, options=QUICK).report
+    assert "GH905" not in {finding.rule for finding in found.findings}
+    assert {"stem.1", "blocks.0.1"} <= {layer.name for layer in found.layers}
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "name"),
+    [
+        (nn.CrossEntropyLoss(), Y, "cross_entropy"),
+        (F.cross_entropy, Y, "cross_entropy"),
+        (nn.MSELoss(), torch.ones(64, 4).cumsum(0), "mse"),
+        (F.mse_loss, torch.ones(64, 4).cumsum(0), "mse"),
+        (nn.BCEWithLogitsLoss(), (torch.arange(256).reshape(64, 4) % 2).float(), "bce"),
+        ("mse", torch.ones(64, 4).cumsum(0), "mse"),
+        (None, Y, "cross_entropy"),
+    ],
+)
+def test_losses_of_torch_are_known(loss: Any, targets: torch.Tensor, name: str) -> None:
+    assert analyze_module(chain(2, nn.ReLU), X, targets, loss=loss, options=QUICK).report.loss.name == name
+
+
+def test_a_loss_that_is_unknown_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(BadOptions, match="HuberLoss is no loss that is known") as caught:
+        analyze_module(chain(2, nn.ReLU), X, Y, loss=nn.HuberLoss())
+    assert "CrossEntropyLoss" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"), [(torch.optim.SGD, "sgd"), (torch.optim.Adam, "adam"), (torch.optim.AdamW, "adam")]
+)
+def test_the_optimiser_is_tried_at_its_own_rate(optimizer: Callable[..., Any], name: str) -> None:
+    module = chain(2, nn.ReLU)
+    found = analyze_module(module, X, Y, optimizer=optimizer(module.parameters(), lr=0.02)).report
+    assert found.options is not None
+    assert (found.options["optimizer"], found.options["learning_rate"]) == (name, 0.02)
+    (baseline, *_) = found.variants
+    assert baseline.probe is not None
+    assert (name, 0.02) in {(run.optimizer, run.learning_rate) for run in baseline.probe.runs}
+
+
+def test_options_may_be_given_either_way_and_repaired_models_are_written(tmp_path: Path) -> None:
+    options = AnalysisOptions(effort="quick", seed=3)
+    found = analyze_module(chain(2, nn.ReLU), X, Y, options=options, models_dir=tmp_path).report
+    assert found.options == {"effort": "quick", "seed": 3}
+    assert (tmp_path / "baseline.onnx").exists()
+
+
+def test_a_server_is_sent_the_export_the_batch_and_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        def __init__(self, url: str) -> None:
+            assert url == "http://127.0.0.1:1"
+
+        def analyze(self, model: Path, batch: Path, options: AnalysisOptions, *_: object) -> Report:
+            return analyze(model, batch, options)
+
+    module = chain(2, nn.ReLU)
+    here = analyze_module(module, X, Y, options=QUICK).report
+    monkeypatch.setattr(gradient_health.module, "Client", Server)
+    there = analyze_module(module, X, Y, options=QUICK, server="http://127.0.0.1:1").report
+    assert (there.id, there.gradient_flow) == (here.id, here.gradient_flow)
