@@ -92,6 +92,11 @@ def test_the_supervisor_and_clients_load_no_web_framework_and_no_graphs(module: 
     assert not loaded_by(f"import {module}") & {"fastapi", "starlette", "torch", "onnxruntime", "onnx"}
 
 
+def test_the_command_line_loads_what_one_command_needs_with_that_command() -> None:
+    heavy = {"fastapi", "httpx", "uvicorn", "sqlalchemy", "torch", "onnx", "onnxruntime"}
+    assert not loaded_by("import service.cli") & heavy
+
+
 def test_the_laboratory_loads_neither_a_compiler_nor_an_exporter() -> None:
     assert not loaded_by("import analysis.pipeline") & {"torch._dynamo", "onnxscript"}
 

@@ -44,8 +44,12 @@ class Treatment:
 
     def apply(self, model: "CheckedModel", context: "Context") -> "Recipe | NotApplicable":
         """What it does to a model, or why it does not apply."""
+        return self.load()(model, context)
+
+    def load(self) -> Apply:
+        """Its function; what it is made of is in memory then."""
         known: Mapping[str, Apply] = importlib.import_module(f"{SHELF}.{self.file}").TREATMENTS
-        return known[self.token](model, context)
+        return known[self.token]
 
 
 def treatments(file: str, factor: Factor, *tokens: str) -> tuple[Treatment, ...]:

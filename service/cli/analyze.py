@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -28,7 +27,7 @@ from analysis.report.gate import Gate
 from service.cli._configuration import find_configuration, read_configuration
 from service.cli._exits import ExitCode
 from service.cli._files import read_report, write_all
-from service.client import Client
+from service.cli._here import analyze_here
 from service.problems import Problem, ProblemError, problem_of
 
 
@@ -84,12 +83,6 @@ def analyze(
     except ProblemError as error:
         bad_input = 400 <= error.problem.status < 500
         raise _failure(error.problem, ExitCode.BAD_INPUT if bad_input else ExitCode.SERVICE_ERROR) from error
-    except httpx.TransportError as error:
-        typer.echo(f"error: no answer from {server}: {error}", err=True)
-        raise typer.Exit(ExitCode.SERVICE_ERROR) from error
-    except httpx.InvalidURL as error:
-        refused = BadOptions(f"{server!r} is no address: {error}", where="--server")
-        raise _failure(problem_of(refused), ExitCode.BAD_INPUT) from error
     if save_repaired is not None:
         _tell_models(report, save_repaired)
     typer.echo(render_text(report), nl=False)
@@ -135,26 +128,15 @@ def _report(
     try:
         if models is not None:
             models.mkdir(parents=True, exist_ok=True)
-        if server is not None:
-            return Client(server).analyze(model, batch, options, progress, models)
-        return _report_here(model, batch, options, models, progress)
+        if server is None:
+            return analyze_here(model, batch, options, models, progress)
+        from service.cli._there import analyze_there  # noqa: PLC0415 - what speaks HTTP, only where it is spoken
+
+        return analyze_there(server, model, batch, options, models, progress)
     except OSError as error:
         if models is None or not str(error.filename).startswith(str(models)):
             raise
         raise BadOptions(f"cannot write models: {error.strerror}", where=str(models)) from error
-
-
-def _report_here(
-    model: Path, batch: Path | None, options: AnalysisOptions, models: Path | None, progress: ProgressCallback
-) -> Report:
-    import torch  # noqa: PLC0415 - four seconds that --help and --server need not wait for
-
-    from analysis.experiment.export import Destination  # noqa: PLC0415 - the same
-    from analysis.pipeline import analyze as analyze_here  # noqa: PLC0415 - the same
-
-    torch.set_num_threads(1)
-    to = None if models is None else Destination(models, proven_only=True)
-    return analyze_here(model, batch, options, models=to, progress=progress)
 
 
 @contextmanager

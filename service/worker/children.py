@@ -21,7 +21,7 @@ PARTING_SECONDS: Final = 0.2
 """So long a child that has said its last may take to leave by itself."""
 GRACE_SECONDS: Final = 5.0
 """So long it may take once it was told to."""
-PRELOADED: Final = ["service.worker.child", "service.worker.launch"]
+PRELOADED: Final = ["service.worker.preload", "service.worker.launch"]
 """What a child is made of; the main module of its supervisor is the `__main__` of a package and not imported again."""
 
 

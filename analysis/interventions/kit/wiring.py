@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from analysis.graph.families import LAYING_OUT
 from analysis.graph.sources import Sources
@@ -81,6 +80,8 @@ def _expression(model: CheckedModel, value: str) -> tuple[list[NodeProto], set[s
 
 def _evaluate(model: CheckedModel, nodes: list[NodeProto], tensors: Mapping[str, Any], value: str) -> Elements:
     """Moving operators move integers as they move weights."""
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - a third of a second that few networks need
+
     output = helper.make_tensor_value_info(value, TensorProto.INT64, None)
     graph = helper.make_graph(
         nodes, "expression", [], [output], [numpy_helper.from_array(array, name) for name, array in tensors.items()]

@@ -15,6 +15,8 @@ def test_every_file_of_the_shelf_is_on_a_line_with_the_tokens_it_has_functions_f
     assert set(listed) == {module.name for module in pkgutil.iter_modules(shelf.__path__)}
     for file, tokens in listed.items():
         assert set(importlib.import_module(f"{SHELF}.{file}").TREATMENTS) == tokens
+    for each in INTERVENTIONS:
+        assert each.load() is importlib.import_module(f"{SHELF}.{each.file}").TREATMENTS[each.token]
 
 
 def test_a_page_is_the_docstring_of_its_file_and_its_title_the_first_line() -> None:

@@ -1,7 +1,6 @@
 """The command as a pipeline sees it: exit code, one line on stderr, a report written whole or not at all."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -369,7 +368,7 @@ class Server(Bridge):
 
 def reach(monkeypatch: pytest.MonkeyPatch, transport: httpx.BaseTransport) -> None:
     """Whatever address is given leads there."""
-    monkeypatch.setattr(sys.modules["service.cli.analyze"], "Client", lambda _: client_of(transport))
+    monkeypatch.setattr("service.cli._there.Client", lambda _: client_of(transport))
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""The HTTP service with its embedded supervisor; other commands do not load what it is made of."""
+
+import logging
+import socket
+from typing import Any
+
+import typer
+from pydantic import ValidationError
+
+from service.app import create_app
+from service.runners.embedded import embedded_supervisor
+from service.server.server import make_server
+from service.settings import Settings
+
+
+def serve_until_interrupted(**given: Any) -> None:
+    """`given`: settings of the command line, None where nothing is said. Raises typer's errors."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg'].lower()}" for each in error.errors())
+        raise typer.BadParameter(wrong) from error
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        app = create_app(settings, embedded_supervisor)
+        listener = _listener(settings)
+    except OSError as error:
+        where = f"on {settings.host} port {settings.port} from {settings.data_dir}"
+        typer.echo(f"error: cannot serve {where}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    address = f"[{settings.host}]" if ":" in settings.host else settings.host
+    typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
+    make_server(app, settings, app.state.parts.drain).run(sockets=[listener])
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen()  # uvicorn does so later: whoever reads the address may connect at once
+    except OSError:
+        listener.close()
+        raise
+    return listener
