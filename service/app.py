@@ -11,6 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
+from service.api.front import Front
 from service.api.routes import analyses, catalogue, comparisons, health, variants
 from service.drain import Drain
 from service.jobs.store import Store
@@ -38,8 +39,16 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
             yield
         parts.store.close()
 
-    app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="gradient-health",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        docs_url=None,
+    )
     app.state.parts = parts
+    app.add_middleware(Front, hosts=settings.hosts)
     for routes in (analyses, variants, comparisons, catalogue, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)

@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from analysis.errors import AnalysisError
+from service.api.methods import allowed_methods
 from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, problem_of
 
 PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
@@ -38,7 +39,10 @@ def answer_http_error(request: Request, error: Exception) -> JSONResponse:
     code = status.phrase.lower().replace(" ", "-")
     detail = f"{request.method} {request.url.path}: {status.phrase.lower()}"
     body = problem(code, status, detail, hint="see /openapi.json for what there is")
-    return respond(body.model_copy(update={"instance": request.url.path}), getattr(error, "headers", None))
+    headers = dict(getattr(error, "headers", None) or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of the first route that has the path
+        headers["Allow"] = ", ".join(allowed_methods(request.app, request.scope))
+    return respond(body.model_copy(update={"instance": request.url.path}), headers)
 
 
 def answer_validation_error(request: Request, error: Exception) -> JSONResponse:

@@ -81,7 +81,7 @@ async def analyze(
     job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None))
     seconds, applied = patience(parts.settings, wait, prefer)
     job = await wait_for(parts, job, seconds)
-    return _answer_submission(parts, job, gate, applied)
+    return await run_sync(_answer_submission, parts, job, gate, applied)
 
 
 @router.get(

@@ -43,7 +43,7 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
 def ask(app: FastAPI, method: str, path: str) -> httpx.Response:
     async def exchange() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path)
 
     return asyncio.run(exchange())
@@ -97,7 +97,11 @@ def test_an_unknown_path_is_a_problem_too(app: FastAPI, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("PUT", "/healthz", "GET"), ("DELETE", "/v1/analyses", "POST"), ("POST", "/v1/schema/report", "GET")],
+    [
+        ("PUT", "/healthz", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/v1/comparisons", "POST, OPTIONS"),
+        ("POST", "/v1/schema/report", "GET, HEAD, OPTIONS"),
+    ],
 )
 def test_a_wrong_method_is_a_problem_that_names_the_right_one(
     app: FastAPI, method: str, path: str, allowed: str
