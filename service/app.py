@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
@@ -20,6 +23,8 @@ from service.problems import ProblemError
 from service.settings import Settings
 
 Runner = Callable[[Settings], AbstractContextManager[None]]
+BUSY_SECONDS: Final = 5.0
+"""So long a request waits for a locked job table before it is told to come back."""
 DESCRIPTION = "Measures how gradients travel through an ONNX model, says what is wrong, and proves which cure helps."
 
 
@@ -31,7 +36,12 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir), Drain(settings.drain_seconds))
+    parts = Parts(
+        settings,
+        Store(settings.database, BUSY_SECONDS),
+        ObjectFolder(settings.objects_dir),
+        Drain(settings.drain_seconds),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -55,5 +65,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)
     app.add_exception_handler(RequestValidationError, handlers.answer_validation_error)
+    app.add_exception_handler(OperationalError, handlers.answer_database_error)
+    app.add_exception_handler(OSError, handlers.answer_full_disk)
+    app.add_exception_handler(ClientDisconnect, handlers.answer_disconnect)
     app.add_exception_handler(Exception, handlers.answer_bug)
     return app

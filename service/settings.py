@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
     """Body of a comparison, which may hold two reports; larger ones are named by the ids of their analyses."""
     max_options_bytes: int = Field(default=64 << 10, ge=1)
+    min_free_bytes: int = Field(default=512 << 20, ge=0)
+    """Of the disk that data_dir is on: no upload may leave less, and `/readyz` says so below it."""
+    max_queued_jobs: int = Field(default=1000, ge=1)
+    """Further jobs are refused until some have started."""
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""
     min_upload_bytes_per_second: float = Field(default=1024.0, gt=0)

@@ -1,6 +1,8 @@
 """What is answered where a request goes wrong."""
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
 
 from analysis import errors
 from service.app import create_app
@@ -35,6 +38,18 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
     @made.get("/validated")
     async def validated(size: int, ratio: float) -> float:
         return size * ratio
+
+    @made.get("/locked")
+    async def locked() -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
+
+    @made.get("/full")
+    async def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @made.get("/lost")
+    async def lost() -> None:
+        raise FileNotFoundError(errno.ENOENT, "a secret of the house")
 
     yield made
     made.state.parts.store.close()
@@ -78,6 +93,20 @@ def test_a_refusal_of_the_service_keeps_its_headers(app: FastAPI) -> None:
     assert problem_in(response).code == "too-much"
     assert response.headers["retry-after"] == "7"
     assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+
+
+def test_a_database_that_is_locked_is_no_bug_and_worth_another_try(app: FastAPI) -> None:
+    response = ask(app, "GET", "/locked")
+    body = problem_in(response)
+    assert (body.status, body.code, body.instance) == (503, "database-unavailable", "/locked")
+    assert int(response.headers["retry-after"]) > 0
+    assert "INSERT" not in response.text
+
+
+def test_a_disk_that_is_full_is_told_and_another_fault_of_files_is_a_bug(app: FastAPI) -> None:
+    assert problem_in(ask(app, "GET", "/full")).code == "disk-full"
+    body = problem_in(ask(app, "GET", "/lost"))
+    assert (body.status, body.code) == (500, "internal-error")
 
 
 def test_a_bug_shows_no_traceback_and_no_secret(app: FastAPI) -> None:
