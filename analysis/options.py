@@ -55,7 +55,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=500)]
 class AnalysisOptions(BaseModel):
     """Everything a request may set; an unknown field is an error, never ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of synthetic data, re-initialisations and cotangents; the same seed gives the same report."""

@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
+from service.api.front import Front
 from service.api.routes import analyses, catalogue, comparisons, health, variants
 from service.drain import Drain
 from service.jobs.store import Store
@@ -19,6 +23,8 @@ from service.problems import ProblemError
 from service.settings import Settings
 
 Runner = Callable[[Settings], AbstractContextManager[None]]
+BUSY_SECONDS: Final = 5.0
+"""So long a request waits for a locked job table before it is told to come back."""
 DESCRIPTION = "Measures how gradients travel through an ONNX model, says what is wrong, and proves which cure helps."
 
 
@@ -30,7 +36,12 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    parts = Parts(settings, Store(settings.database), ObjectFolder(settings.objects_dir), Drain(settings.drain_seconds))
+    parts = Parts(
+        settings,
+        Store(settings.database, BUSY_SECONDS),
+        ObjectFolder(settings.objects_dir),
+        Drain(settings.drain_seconds),
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,13 +49,24 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
             yield
         parts.store.close()
 
-    app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="gradient-health",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        docs_url=None,
+    )
     app.state.parts = parts
+    app.add_middleware(Front, hosts=settings.hosts)
     for routes in (analyses, variants, comparisons, catalogue, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)
     app.add_exception_handler(RequestValidationError, handlers.answer_validation_error)
+    app.add_exception_handler(OperationalError, handlers.answer_database_error)
+    app.add_exception_handler(OSError, handlers.answer_full_disk)
+    app.add_exception_handler(ClientDisconnect, handlers.answer_disconnect)
     app.add_exception_handler(Exception, handlers.answer_bug)
     return app

@@ -1,9 +1,12 @@
 """What an operator may set, from the environment (prefix GRADIENT_HEALTH_), read once at start and passed down."""
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class Settings(BaseSettings):
@@ -14,6 +17,9 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free port; the server prints which."""
+    allowed_hosts: str = ""
+    """Names that requests may be for, separated by commas, `*` for any; by default those of the loopback address, and
+    any where `host` is another one."""
     data_dir: Path = Path("data")
     """Job table, uploads and reports; one supervisor per folder."""
     database_url: str = ""
@@ -23,6 +29,10 @@ class Settings(BaseSettings):
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
     """Body of a comparison, which may hold two reports; larger ones are named by the ids of their analyses."""
     max_options_bytes: int = Field(default=64 << 10, ge=1)
+    min_free_bytes: int = Field(default=512 << 20, ge=0)
+    """Of the disk that data_dir is on: no upload may leave less, and `/readyz` says so below it."""
+    max_queued_jobs: int = Field(default=1000, ge=1)
+    """Further jobs are refused until some have started."""
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""
     min_upload_bytes_per_second: float = Field(default=1024.0, gt=0)
@@ -44,6 +54,17 @@ class Settings(BaseSettings):
     default_wait_seconds: float = Field(default=30.0, ge=0)
     """How long a POST waits for the report before it answers 202."""
     max_wait_seconds: float = Field(default=300.0, ge=0)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody but this machine can connect."""
+        return self.host in LOOPBACK
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Names that requests may be for, or `*`."""
+        named = tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
+        return named or (LOOPBACK if self.is_local else ("*",))
 
     @property
     def database(self) -> str:

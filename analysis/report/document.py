@@ -128,7 +128,8 @@ class Report(Part):
 
     schema_version: str
     id: str
-    """Follows from model, batch, options and version: the same question has the same answer and the same id."""
+    """Follows from model, batch, options and version: the same question has the same answer and the same id. A service
+    puts the id of its analysis there."""
     verdict: Verdict
     summary: str
     engine: EngineFacts

@@ -50,11 +50,14 @@ def answer_end(objects: Objects, job: Job, gate: Gate | None, kind: str = JSON, 
 
 
 def stored_report(objects: Objects, job: Job) -> tuple[bytes, Report]:
-    """Of a job that succeeded; raises the problem of any other."""
+    """Of a job that succeeded, with the id of its analysis; raises the problem of any other.
+
+    What is stored follows from the question, so that it can answer many; the id in there does, too.
+    """
     if job.state is not State.SUCCEEDED or job.report_sha256 is None:
         raise ProblemError(stored_problem(job))
-    content = objects.get(job.report_sha256)
-    return content, Report.from_json(content)
+    report = Report.from_json(objects.get(job.report_sha256)).model_copy(update={"id": job.id})
+    return report.to_json(), report
 
 
 def stored_problem(job: Job) -> Problem:

@@ -1,5 +1,7 @@
 """Errors -> responses: whatever goes wrong in a request is answered with a problem, and OpenAPI says so."""
 
+import errno
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -8,10 +10,14 @@ from fastapi import Request
 from fastapi.responses import JSONResponse
 
 from analysis.errors import AnalysisError
+from service.api.methods import allowed_methods
 from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, problem_of
 
 PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
 """How OpenAPI describes a response with a problem."""
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+RETRY_SECONDS: Final = 5
+log = logging.getLogger(__name__)
 ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}
 
 
@@ -32,13 +38,39 @@ def answer_analysis_error(request: Request, error: Exception) -> JSONResponse:
     return respond(problem_of(error).model_copy(update={"instance": request.url.path}))
 
 
+def answer_database_error(request: Request, error: Exception) -> JSONResponse:
+    """Handler of a database that is locked, full or away: nothing has happened, and may be tried again."""
+    log.warning("the database: %s", error)
+    detail = "the job table does not answer at the moment"
+    hint = "ask again after Retry-After seconds"
+    told = problem("database-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, detail, hint=hint)
+    return respond(told.model_copy(update={"instance": request.url.path}), {"Retry-After": str(RETRY_SECONDS)})
+
+
+def answer_full_disk(request: Request, error: Exception) -> JSONResponse:
+    """Handler of OSError: a disk that became full on the way is 507, anything else a bug."""
+    if getattr(error, "errno", None) not in FULL:
+        raise error
+    log.error("the disk is full: %s", error)
+    told = problem("disk-full", HTTPStatus.INSUFFICIENT_STORAGE, "the disk became full on the way; nothing was kept")
+    return respond(told.model_copy(update={"instance": request.url.path}))
+
+
+def answer_disconnect(request: Request, error: Exception) -> JSONResponse:
+    """Handler of a client that hung up: nobody reads this, and nothing is logged as a bug."""
+    return respond(problem("disconnected", HTTPStatus.BAD_REQUEST, "the client hung up"))
+
+
 def answer_http_error(request: Request, error: Exception) -> JSONResponse:
     """Handler of unknown paths and methods."""
     status = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     code = status.phrase.lower().replace(" ", "-")
     detail = f"{request.method} {request.url.path}: {status.phrase.lower()}"
     body = problem(code, status, detail, hint="see /openapi.json for what there is")
-    return respond(body.model_copy(update={"instance": request.url.path}), getattr(error, "headers", None))
+    headers = dict(getattr(error, "headers", None) or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:  # Starlette names those of the first route that has the path
+        headers["Allow"] = ", ".join(allowed_methods(request.app, request.scope))
+    return respond(body.model_copy(update={"instance": request.url.path}), headers)
 
 
 def answer_validation_error(request: Request, error: Exception) -> JSONResponse:

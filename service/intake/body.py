@@ -122,6 +122,20 @@ async def capped(body: AsyncIterator[bytes], allowed: int, told: int | None = No
         yield chunk
 
 
+def refuse_encoding(headers: Mapping[str, str]) -> None:
+    """Raises ProblemError: 415 for a body that was compressed, as what it would become has no known size."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in {"", "identity"}:
+        told = problem(
+            "unsupported-content-encoding",
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            f"the body is encoded as {encoding[:100]}, and is read as it stands only",
+            where="Content-Encoding",
+            hint="send the body uncompressed",
+        )
+        raise ProblemError(told, {"Accept-Encoding": "identity"})
+
+
 def too_large(allowed: int) -> ProblemError:
     """What is raised as soon as a body is known to be."""
     return refusal(
@@ -142,6 +156,7 @@ async def receive_json(
 
     Raises ProblemError: 408 too slow, 413 too large, 415 not JSON, 503 stopping.
     """
+    refuse_encoding(headers)
     kind, _ = parse_options_header(headers.get("content-type", ""))
     if kind != b"application/json":
         raise refusal(

@@ -19,7 +19,7 @@ from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
 from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
-from service.intake.body import Patience, capped, impatient, pour, too_large
+from service.intake.body import Patience, capped, impatient, pour, refuse_encoding, too_large
 from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
@@ -60,6 +60,7 @@ async def receive(
     Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 503 stopping.
     Raises BadOptions, NotOnnx.
     """
+    refuse_encoding(headers)
     kind, parameters = parse_options_header(headers.get("content-type", ""))
     boundary = parameters.get(b"boundary")
     if kind != b"multipart/form-data" or not boundary:

@@ -8,9 +8,9 @@ import json
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from service.database import create_tables, open_engine, reading, writing
+from service.database import BUSY_SECONDS, create_tables, open_engine, reading, writing
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss
 from service.jobs.tables import JOBS, WORKERS, job_of, row_of
 
@@ -22,9 +22,9 @@ ALIVE: Final = timedelta(seconds=15)
 class Store:
     """The table behind one URL."""
 
-    def __init__(self, url: str) -> None:
-        """Connect, and make the tables where there are none."""
-        self.engine = open_engine(url)
+    def __init__(self, url: str, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Connect, and make the tables where there are none; a locked SQLite is waited for `busy_seconds`."""
+        self.engine = open_engine(url, busy_seconds)
         create_tables(self.engine)
 
     # -------------------------------------------------------------- clients
@@ -48,6 +48,12 @@ class Store:
         """The newest job for the same bytes and options that is under way or succeeded."""
         states = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
         return self._find(JOBS.c.digest == digest, JOBS.c.tenant == tenant, JOBS.c.state.in_(states))
+
+    def queued(self) -> int:
+        """How many jobs wait, of all tenants."""
+        waiting = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.QUEUED)
+        with reading(self.engine) as connection:
+            return int(connection.execute(waiting).scalar_one())
 
     # -------------------------------------------------------------- workers
 

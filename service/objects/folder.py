@@ -97,8 +97,10 @@ class FolderWriter:
 
     def __exit__(self, *_: object) -> None:
         """Close, and remove what was not committed."""
-        self._file.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._file.close()  # may have something to write still, on a disk that is full
+        finally:
+            self._path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -82,6 +82,11 @@ def test_choices_are_read_from_text_bytes_and_mappings_alike(form) -> None:
     ("field", "accepted", "refused"),
     [
         ("seed", [0, 2**31 - 1], [-1, 2**31, 1.5, "a", None]),
+        (
+            "thresholds",
+            [{"GH101.flow_decades": -3.5}],
+            [{"GH101.flow_decades": x} for x in (math.nan, math.inf, "nan")],
+        ),
         ("budget_seconds", [1.0, 86_400.0], [0.99, 86_400.1, math.nan, math.inf, "soon"]),
         ("batch_size", [1, 4096], [0, 4097, 2.5]),
         ("learning_rate", [1e-12, 100.0, None], [0.0, -1.0, 100.1, math.nan]),

@@ -42,7 +42,7 @@ class Service:
 
     async def exchange(self, method: str, path: str, **how: Any) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **how)
 
     def ask(self, method: str, path: str, **how: Any) -> httpx.Response:
@@ -106,8 +106,8 @@ class Bridge(httpx.BaseTransport):
 
 
 def client_of(transport: httpx.BaseTransport) -> Client:
-    client = Client("http://test/")
-    client._http = httpx.Client(transport=transport, base_url="http://test", timeout=TIMEOUT)
+    client = Client("http://localhost/")
+    client._http = httpx.Client(transport=transport, base_url="http://localhost", timeout=TIMEOUT)
     return client
 
 
@@ -116,6 +116,11 @@ def problem_in(response: httpx.Response, status: HTTPStatus, code: str) -> Probl
     body = Problem.model_validate(response.json())
     assert (response.status_code, body.status, body.code) == (status, status, code)
     return body
+
+
+def as_told(report: Report, response: httpx.Response) -> bytes:
+    """A report as it is sent: with the id of its analysis, which is another test's subject."""
+    return report.model_copy(update={"id": response.json()["id"]}).to_json()
 
 
 def job_of(response: httpx.Response) -> str:

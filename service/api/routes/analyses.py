@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from analysis.report import Report
 from analysis.report.gate import Gate
 from service.api.accept import HTML, VARY, preferred
+from service.api.admission import admit_body, admit_job
 from service.api.answers import FailOn, answer_end, gate_of
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
@@ -62,7 +63,8 @@ UPLOAD_FORM: Final = {
             "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
             "Idempotency-Key used for another request",
         },
-        503: PROBLEM | {"description": "With fail_on: no verdict yet, try again at Location"},
+        503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
+        507: PROBLEM | {"description": "The disk has no room for it"},
         "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": UPLOAD_FORM},
@@ -76,12 +78,14 @@ async def analyze(
 ) -> Response:
     """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
     parts, gate = parts_of(request), gate_of(fail_on)
+    admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
     whose = partial(submit, store=parts.store, tenant=tenant_of(request))
-    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None))
+    room = partial(admit_job, parts)
+    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=lambda _: room()))
     seconds, applied = patience(parts.settings, wait, prefer)
     job = await wait_for(parts, job, seconds)
-    return _answer_submission(parts, job, gate, applied)
+    return await run_sync(_answer_submission, parts, job, gate, applied)
 
 
 @router.get(

@@ -10,13 +10,12 @@ from fastapi.responses import Response
 
 from analysis.comparison.document import Comparison
 from analysis.report.gate import Gate
-from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_problem
+from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_report
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.waiting import busy, find_job, not_yet
 from service.comparisons.confined import compare_confined
 from service.intake.body import receive_json
-from service.jobs.job import State
 from service.problems import ProblemError
 
 router = APIRouter(prefix="/v1/comparisons", tags=["comparisons"])
@@ -116,7 +115,10 @@ def _report(parts: Parts, tenant: str, side: str, job_id: str, *, gated: bool) -
     job = find_job(parts.store, tenant, job_id, side)
     if not job.state.is_end:
         raise not_yet(job, gated=gated, where=side)
-    if job.state is not State.SUCCEEDED or job.report_sha256 is None:
-        told = stored_problem(job)
-        raise ProblemError(told.model_copy(update={"where": f"{side}: {told.where}" if told.where else side}))
-    return parts.objects.get(job.report_sha256)
+    try:
+        content, _ = stored_report(parts.objects, job)
+    except ProblemError as error:
+        where = error.problem.where
+        told = error.problem.model_copy(update={"where": f"{side}: {where}" if where else side})
+        raise ProblemError(told) from error
+    return content

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
+from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
 from service.jobs.job import now
 
@@ -32,7 +33,10 @@ async def readyz(request: Request) -> JSONResponse:
 
 def _checks(parts: Parts) -> dict[str, str]:
     writable = os.access(parts.settings.objects_dir, os.W_OK)
-    checks = {"storage": "ok" if writable else "not writable"}
+    storage = "ok" if has_reserve(parts.settings) else "too little room on the disk"
+    checks = {"storage": storage if writable else "not writable"}
+    if parts.drain.begun:
+        checks["server"] = "stopping"
     try:
         parts.store.ping()
         workers = parts.store.workers(now())

@@ -15,14 +15,19 @@ def finished(service: Service, report: Report) -> str:
     return f"/v1/analyses/{service.succeed(report).id}/report"
 
 
+def told(report: Report, path: str) -> Report:
+    """With the id of its analysis."""
+    return report.model_copy(update={"id": path.split("/")[3]})
+
+
 def test_a_browser_gets_the_page_and_everybody_else_the_json(service: Service, sick: Report) -> None:
     path = finished(service, sick)
     page = service.ask("GET", path, headers={"Accept": BROWSER})
     assert page.status_code == HTTPStatus.OK
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.text == render_html(sick, served=True)
+    assert page.text == render_html(told(sick, path), served=True)
     plain = service.get(path)
-    assert (plain.headers["content-type"], plain.content) == ("application/json", sick.to_json())
+    assert (plain.headers["content-type"], plain.content) == ("application/json", told(sick, path).to_json())
     for response in (page, plain):
         assert response.headers["vary"] == "Accept"
         assert response.headers["x-content-type-options"] == "nosniff"
@@ -56,7 +61,7 @@ def test_a_gate_judges_a_page_as_it_judges_json(service: Service, sick: Report) 
     page = service.ask("GET", path, headers={"Accept": "text/html", "If-None-Match": "*"})
     assert page.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.text == render_html(sick, served=True)
+    assert page.text == render_html(told(sick, path), served=True)
 
 
 def test_what_is_neither_is_refused_and_errors_stay_problems(service: Service, healthy: Report) -> None:

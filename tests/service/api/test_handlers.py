@@ -1,6 +1,8 @@
 """What is answered where a request goes wrong."""
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.exc import OperationalError
 
 from analysis import errors
 from service.app import create_app
@@ -36,6 +39,18 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
     async def validated(size: int, ratio: float) -> float:
         return size * ratio
 
+    @made.get("/locked")
+    async def locked() -> None:
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
+
+    @made.get("/full")
+    async def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    @made.get("/lost")
+    async def lost() -> None:
+        raise FileNotFoundError(errno.ENOENT, "a secret of the house")
+
     yield made
     made.state.parts.store.close()
 
@@ -43,7 +58,7 @@ def app(tmp_path: Path) -> Iterator[FastAPI]:
 def ask(app: FastAPI, method: str, path: str) -> httpx.Response:
     async def exchange() -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path)
 
     return asyncio.run(exchange())
@@ -80,6 +95,20 @@ def test_a_refusal_of_the_service_keeps_its_headers(app: FastAPI) -> None:
     assert response.status_code == HTTPStatus.TOO_MANY_REQUESTS
 
 
+def test_a_database_that_is_locked_is_no_bug_and_worth_another_try(app: FastAPI) -> None:
+    response = ask(app, "GET", "/locked")
+    body = problem_in(response)
+    assert (body.status, body.code, body.instance) == (503, "database-unavailable", "/locked")
+    assert int(response.headers["retry-after"]) > 0
+    assert "INSERT" not in response.text
+
+
+def test_a_disk_that_is_full_is_told_and_another_fault_of_files_is_a_bug(app: FastAPI) -> None:
+    assert problem_in(ask(app, "GET", "/full")).code == "disk-full"
+    body = problem_in(ask(app, "GET", "/lost"))
+    assert (body.status, body.code) == (500, "internal-error")
+
+
 def test_a_bug_shows_no_traceback_and_no_secret(app: FastAPI) -> None:
     response = ask(app, "GET", "/bug")
     assert problem_in(response).code == "internal-error"
@@ -97,7 +126,11 @@ def test_an_unknown_path_is_a_problem_too(app: FastAPI, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
-    [("PUT", "/healthz", "GET"), ("DELETE", "/v1/analyses", "POST"), ("POST", "/v1/schema/report", "GET")],
+    [
+        ("PUT", "/healthz", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/v1/comparisons", "POST, OPTIONS"),
+        ("POST", "/v1/schema/report", "GET, HEAD, OPTIONS"),
+    ],
 )
 def test_a_wrong_method_is_a_problem_that_names_the_right_one(
     app: FastAPI, method: str, path: str, allowed: str

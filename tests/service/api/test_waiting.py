@@ -14,7 +14,7 @@ from service.api.waiting import find_job, not_yet, patience
 from service.app import create_app
 from service.problems import ProblemError
 from service.settings import Settings
-from tests.service.application import FILES, Service
+from tests.service.application import FILES, Service, as_told
 from tests.service.jobs.small_jobs import small_job
 
 
@@ -48,7 +48,7 @@ def test_a_preference_to_wait_ends_as_soon_as_the_report_is_there(service: Servi
         response = service.submit(headers={"Prefer": "wait=60"})
     assert response.status_code == HTTPStatus.OK
     assert response.headers["preference-applied"] == "wait=60"
-    assert response.content == healthy.to_json()
+    assert response.content == as_told(healthy, response)
 
 
 def test_nobody_is_kept_waiting_by_a_server_that_stops(service: Service) -> None:

@@ -9,7 +9,7 @@ import pytest
 from anyio import CapacityLimiter
 
 from service.drain import Drain
-from service.intake.body import BACKLOG, Patience, impatient, pour, receive_json
+from service.intake.body import BACKLOG, Patience, impatient, pour, receive_json, refuse_encoding
 from service.problems import ProblemError
 
 JSON = {"content-type": "application/json"}
@@ -222,3 +222,20 @@ def test_a_client_that_falls_silent_within_json_is_refused() -> None:
 
     message = json_refused(silent(), HTTPStatus.REQUEST_TIMEOUT, patience=Patience(0.05, 1e-3))
     assert message.startswith("upload-idle: 1 bytes arrived")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate, gzip", "x" * 500])
+def test_a_compressed_body_is_refused_by_name(encoding: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        refuse_encoding({"content-encoding": encoding})
+    problem = refused.value.problem
+    assert (problem.status, problem.code) == (415, "unsupported-content-encoding")
+    assert encoding.lower()[:100] in problem.detail
+    assert refused.value.headers == {"Accept-Encoding": "identity"}
+    message = json_refused(b"{}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers=JSON | {"content-encoding": encoding})
+    assert message.startswith("unsupported-content-encoding")
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}, {"content-encoding": ""}], ids=str)
+def test_a_body_as_it_stands_is_not(headers: dict[str, str]) -> None:
+    refuse_encoding(headers)

@@ -20,12 +20,25 @@ from tests.service.application import (
     UNSUPPORTED,
     WITHOUT_WAITING,
     Service,
+    as_told,
     job_of,
     problem_in,
     stored_files,
 )
 
 # ------------------------------------------------------------------ submission
+
+
+def test_a_report_has_the_id_of_its_analysis_wherever_it_is_told(service: Service, healthy: Report) -> None:
+    with service.worker(healthy):
+        waited = service.submit("?wait=30", headers={})
+    job_id = job_of(waited)
+    assert (waited.status_code, waited.json()["id"]) == (HTTPStatus.OK, job_id)
+    assert service.get(f"/v1/analyses/{job_id}/report").json()["id"] == job_id
+    page = service.ask("GET", f"/v1/analyses/{job_id}/report", headers={"Accept": "text/html"})
+    assert healthy.id not in page.text
+    again = service.submit("?wait=0&fail_on=error")
+    assert (again.json()["id"], job_of(again)) == (job_id, job_id)
 
 
 def test_a_submission_is_accepted_with_the_way_to_its_result(service: Service) -> None:
@@ -67,7 +80,7 @@ def test_by_default_a_submission_waits_and_answers_with_exactly_the_stored_repor
     with service.worker(healthy):
         response = service.submit(headers={})
     assert response.status_code == HTTPStatus.OK
-    assert response.content == healthy.to_json()
+    assert response.content == as_told(healthy, response)
     assert response.headers["content-type"] == "application/json"
     assert response.headers["gradient-health-verdict"] == "healthy"
     assert "preference-applied" not in response.headers
@@ -160,7 +173,7 @@ def test_a_gate_answers_503_until_there_is_a_verdict_and_rejoins_the_same_job(
     assert job_of(first) == job_of(second)
     service.succeed(healthy)
     passed = service.submit("?fail_on=error")
-    assert (passed.status_code, passed.content) == (HTTPStatus.OK, healthy.to_json())
+    assert (passed.status_code, passed.content) == (HTTPStatus.OK, as_told(healthy, passed))
     assert job_of(passed) == job_of(first)
     assert service.parts.store.claim("worker", now()) is None
 
@@ -172,7 +185,7 @@ def test_a_report_that_fails_the_gate_is_422_with_the_report_itself(service: Ser
         assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
         assert response.headers["content-type"] == "application/json"
         assert response.headers["gradient-health-verdict"] == "unhealthy"
-        assert response.content == sick.to_json()
+        assert response.content == as_told(sick, response)
 
 
 def test_without_a_gate_an_unhealthy_report_is_a_success(service: Service, sick: Report) -> None:
@@ -212,7 +225,7 @@ def test_a_gate_waits_as_long_as_it_is_told(service: Service, sick: Report) -> N
     with service.worker(sick):
         response = service.submit("?fail_on=error&wait=60", headers={})
     assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
-    assert response.content == sick.to_json()
+    assert response.content == as_told(sick, response)
 
 
 # ------------------------------------------------------------------ a job and its report
@@ -249,7 +262,7 @@ def test_the_report_of_a_finished_job_is_the_stored_bytes(service: Service, heal
     path = service.submit().headers["location"]
     service.succeed(healthy)
     response = service.get(f"{path}/report")
-    assert (response.status_code, response.content) == (HTTPStatus.OK, healthy.to_json())
+    assert (response.status_code, response.content) == (HTTPStatus.OK, as_told(healthy, response))
     assert response.headers["content-type"] == "application/json"
     assert response.headers["gradient-health-verdict"] == "healthy"
     assert service.get(path).json()["state"] == "succeeded"
@@ -259,7 +272,7 @@ def test_asking_for_a_report_can_wait_for_it(service: Service, healthy: Report) 
     path = service.submit().headers["location"]
     with service.worker(healthy):
         response = service.get(f"{path}/report?wait=60")
-    assert (response.status_code, response.content) == (HTTPStatus.OK, healthy.to_json())
+    assert (response.status_code, response.content) == (HTTPStatus.OK, as_told(healthy, response))
 
 
 @pytest.mark.parametrize(
@@ -313,7 +326,7 @@ def test_a_key_rejoins_the_job_it_was_first_used_for(service: Service, healthy: 
     assert first.json() == second.json()
     service.succeed(healthy)
     third = service.submit(headers=headers)
-    assert (third.status_code, third.content) == (HTTPStatus.OK, healthy.to_json())
+    assert (third.status_code, third.content) == (HTTPStatus.OK, as_told(healthy, third))
     assert job_of(third) == job_of(first)
     assert service.parts.store.claim("worker", now()) is None
 

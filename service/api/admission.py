@@ -1,0 +1,33 @@
+"""Whether there is room for a request: on the disk before its body is read, in the queue before a job is made of it."""
+
+import shutil
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from service.api.context import Parts
+from service.api.waiting import busy
+from service.problems import ProblemError, refusal
+from service.settings import Settings
+
+
+def has_reserve(settings: Settings, needed: int = 0) -> bool:
+    """Whether the disk keeps its reserve with so many bytes more."""
+    return shutil.disk_usage(settings.data_dir).free - needed >= settings.min_free_bytes
+
+
+def admit_body(settings: Settings, headers: Mapping[str, str]) -> None:
+    """Raises ProblemError: 507 where a body of the announced length would leave too little of the disk."""
+    if not has_reserve(settings, int(headers.get("content-length") or 0)):
+        raise disk_full()
+
+
+def admit_job(parts: Parts) -> None:
+    """Raises ProblemError: 503 where too many jobs wait already; asking again for one of them is no new job."""
+    if parts.store.queued() >= parts.settings.max_queued_jobs:
+        raise busy(f"{parts.settings.max_queued_jobs} analyses are waiting already")
+
+
+def disk_full() -> ProblemError:
+    """What is told where there is no room for a body."""
+    hint = "send it again later; whoever runs this service has to make room"
+    return refusal("disk-full", HTTPStatus.INSUFFICIENT_STORAGE, "the disk has no room for this", hint=hint)
