@@ -136,12 +136,19 @@ def _report(
         if models is not None:
             models.mkdir(parents=True, exist_ok=True)
         if server is not None:
-            return Client(server).analyze(model, batch, options, progress, models)
+            return Client(server).analyze(model, batch, options, progress, models, _data_files(model))
         return _report_here(model, batch, options, models, progress)
     except OSError as error:
         if models is None or not str(error.filename).startswith(str(models)):
             raise
         raise BadOptions(f"cannot write models: {error.strerror}", where=str(models)) from error
+
+
+def _data_files(model: Path) -> list[Path]:
+    """Those that the weights of a model lie in, beside it."""
+    from analysis.model.locations import files_beside  # noqa: PLC0415 - half a second that --help need not wait for
+
+    return files_beside(model)
 
 
 def _report_here(

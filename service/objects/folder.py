@@ -66,10 +66,8 @@ class FolderWriter:
     def __init__(self, objects: ObjectFolder) -> None:
         """A temporary file beside the blobs."""
         self._objects = objects
-        descriptor, name = tempfile.mkstemp(dir=objects.folder, suffix=PART)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        descriptor, self._path = _locked_part(objects.folder)
         self._file = os.fdopen(descriptor, "wb")
-        self._path = Path(name)
         self._digest = hashlib.sha256()
         self.size = 0
 
@@ -99,6 +97,16 @@ class FolderWriter:
         """Close, and remove what was not committed."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def _locked_part(folder: Path) -> tuple[int, Path]:
+    """A new file, locked; one that a sweep removed between its making and its lock is replaced."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=folder, suffix=PART)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, Path(name)
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,11 +39,12 @@ def run(assignment: Assignment, pipe: Connection) -> None:
 
 def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Done:
     torch.set_num_threads(1)
-    model = dataclasses.replace(check_model(assignment.model), name=assignment.model_name)
+    sent = {name: file.path for name, file in assignment.data_files.items()}
+    model = dataclasses.replace(check_model(assignment.model.path, sent=sent), name=assignment.model_name)
     folder = assignment.confinement.folder
     report = analyze(
         model,
-        assignment.batch,
+        None if assignment.batch is None else assignment.batch.path,
         parse_options(assignment.options),
         models=Destination(folder / MODELS, room=assignment.models_bytes),
         progress=lambda stage, fraction: pipe.send(Reached(stage, fraction)),

@@ -5,6 +5,7 @@ the fence of its claim, and thrown away where the job has been claimed again mea
 """
 
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -20,8 +21,8 @@ from service.objects.blob import Objects
 from service.objects.folder import ObjectFolder
 from service.settings import Settings
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
-from service.worker.endings import LOST, StoredProblem, failure, overdue
-from service.worker.protocol import Assignment, Done, Ending, Reached
+from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
+from service.worker.protocol import Assignment, Done, Ending, OpenFile, Reached
 from service.worker.sandbox import Confinement
 
 TICK_SECONDS: Final = 0.05
@@ -37,8 +38,6 @@ class Running:
 
     job: Job
     child: Child
-    paths: ExitStack
-    """Holds the files it reads."""
     deadline: datetime
     reported: Reached | None = None
     renewed: datetime = field(default_factory=now)
@@ -102,25 +101,31 @@ class Supervisor:
         if len(self.running) >= self.settings.job_slots:
             return False
         job = self.store.claim(self.owner, now())
-        if job is not None:
+        if job is None:
+            return False
+        try:
             self.running.append(self._start(job))
-        return job is not None
+        except OSError:
+            log.exception("the files of job %s cannot be opened", job.id)
+            self.store.finish(job, State.FAILED, now(), error=UNREADABLE)
+        return True
 
     def _start(self, job: Job) -> Running:
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
-        paths = ExitStack()
-        child = self.fork_server.start(self._assignment(job, folder, paths))
+        with ExitStack() as files:
+            child = self.fork_server.start(self._assignment(job, folder, files))
         deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
-        return Running(job, child, paths, deadline)
+        return Running(job, child, deadline)
 
-    def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
-        """What a child is told; its files can be read until `paths` is closed."""
+    def _assignment(self, job: Job, folder: Path, files: ExitStack) -> Assignment:
+        """What a child is told; its files are open here until `files` is closed, there as long as it lives."""
         question, settings = job.question, self.settings
         batch = question.batch_sha256
         return Assignment(
-            model=paths.enter_context(self.objects.local(question.model_sha256)),
+            model=self._open(question.model_sha256, files),
             model_name=question.model_name,
-            batch=None if batch is None else paths.enter_context(self.objects.local(batch)),
+            batch=None if batch is None else self._open(batch, files),
+            data_files={name: self._open(sha256, files) for name, sha256 in question.data_files.items()},
             options=question.options,
             models_bytes=settings.max_models_bytes,
             confinement=Confinement(
@@ -130,6 +135,11 @@ class Supervisor:
                 file_bytes=LARGEST_REPORT + settings.max_models_bytes,
             ),
         )
+
+    def _open(self, sha256: str, files: ExitStack) -> OpenFile:
+        descriptor = os.open(files.enter_context(self.objects.local(sha256)), os.O_RDONLY | os.O_CLOEXEC)
+        files.callback(os.close, descriptor)
+        return OpenFile(descriptor)
 
     # -------------------------------------------------------------- ends
 
@@ -169,5 +179,4 @@ class Supervisor:
 
     def _drop(self, run: Running) -> None:
         end(run.child)
-        run.paths.close()
         self.running.remove(run)

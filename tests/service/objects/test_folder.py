@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -174,3 +175,18 @@ def test_what_a_killed_process_left_is_swept_away_and_nothing_else(objects: Obje
         objects.sweep()
         blob = writer.commit()
     assert set(files(objects)) == {objects.path(kept.sha256), objects.path(blob.sha256)}
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, make, made = ObjectFolder(tmp_path), tempfile.mkstemp, []
+
+    def make_and_sweep(**how: object) -> tuple[int, str]:
+        made.append(make(**how))
+        if len(made) == 1:
+            objects.sweep()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", make_and_sweep)
+    blob = objects.put(b"content")
+    assert objects.get(blob.sha256) == b"content"
+    assert len(made) == 2

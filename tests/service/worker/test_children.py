@@ -7,7 +7,7 @@ import pytest
 
 import service.worker.children
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
-from service.worker.protocol import Assignment, Broken, Died, Done, Ending, Reached, Refused
+from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.service.worker.bench import SECONDS, lives, wait_until
 from tests.service.worker.scripted_child import GO
@@ -22,7 +22,9 @@ def start(scripted_children: None, tmp_path: Path) -> Iterator[Start]:
 
     def start_one(script: str) -> Child:
         limits = Confinement(tmp_path / f"{len(started)}", 4 << 30, 1000, 1 << 20)
-        started.append(fork_server.start(Assignment(tmp_path, "model.onnx", None, script, 0, limits)))
+        with (tmp_path / "model").open("w+") as file:
+            model = OpenFile(file.fileno())
+            started.append(fork_server.start(Assignment(model, "model.onnx", None, {}, script, 0, limits)))
         return started[-1]
 
     yield start_one

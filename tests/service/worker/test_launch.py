@@ -9,7 +9,7 @@ import pytest
 
 from service.worker import child
 from service.worker.launch import run_child
-from service.worker.protocol import Assignment, Reached
+from service.worker.protocol import Assignment, OpenFile, Reached
 from service.worker.sandbox import Confinement
 
 
@@ -31,6 +31,6 @@ def test_an_assignment_is_handed_to_the_child(
 ) -> None:
     given: list[tuple[Assignment, Connection]] = []
     monkeypatch.setattr(child, "run", lambda assignment, to: given.append((assignment, to)))
-    assignment = Assignment(Path("model"), "model.onnx", None, "{}", 0, Confinement(Path("work"), 1, 2, 3))
+    assignment = Assignment(OpenFile(0), "model.onnx", None, {}, "{}", 0, Confinement(Path("work"), 1, 2, 3))
     run_child(assignment, pipe[1])
     assert given == [(assignment, pipe[1])]

@@ -9,12 +9,12 @@ import pytest
 
 import service.worker.children
 import service.worker.supervisor
-from service.jobs.job import MAX_ATTEMPTS, Job, State, now
+from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
-from service.worker.endings import BUG, LOST
+from service.worker.endings import BUG, LOST, UNREADABLE
 from service.worker.supervisor import LARGEST_REPORT
-from tests.service.worker.bench import SECONDS, Bench, child_of, lives, process, wait_until
+from tests.service.worker.bench import INPUTS, SECONDS, Bench, child_of, lives, process, wait_until
 from tests.service.worker.scripted_child import GO, REFUSAL
 
 AFTER_LEASE = LEASE + timedelta(seconds=1)
@@ -81,6 +81,16 @@ def test_a_refused_model_ends_with_the_problem_of_the_library(bench: Bench) -> N
         failed = bench.until_end(bench.submit("refuse"))
     assert (failed.state, failed.error) == (State.FAILED, problem_of(REFUSAL).model_dump())
     assert bench.work() == []
+
+
+def test_a_job_whose_files_are_gone_fails_and_the_next_one_runs(bench: Bench) -> None:
+    job, nothing = bench.submit("report"), Question("f" * 64, "model.onnx", None, "report", "d" * 64)
+    gone = Job(id=new_id(), question=nothing, created=job.created - timedelta(seconds=1))
+    bench.store.submit(gone)
+    with bench.serving():
+        assert bench.until_end(job).state is State.SUCCEEDED
+    failed = bench.find(gone)
+    assert (failed.state, failed.error) == (State.FAILED, UNREADABLE)
 
 
 def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
@@ -263,10 +273,12 @@ def test_a_supervisor_is_ready_once_its_fork_server_is(bench: Bench, monkeypatch
 
 def test_a_child_is_told_where_its_files_are_and_what_it_may_use(bench: Bench) -> None:
     supervisor = bench.supervisor(max_job_seconds=100, max_job_memory_bytes=3 << 30, max_models_bytes=5000)
-    assignment = supervisor._assignment(bench.submit("script"), bench.folder, ExitStack())
+    with ExitStack() as files:
+        assignment = supervisor._assignment(bench.submit("script"), bench.folder, files)
+        opened = [assignment.model, assignment.batch, assignment.data_files["weights.bin"]]
+        assert tuple(each.path.read_bytes() for each in opened if each is not None) == INPUTS
+    assert not any(each.path.exists() for each in opened if each is not None)
     supervisor.store.close()
-    objects = bench.folder / "objects"
-    assert (assignment.model, assignment.batch) == (objects / "aa" / ("a" * 64), objects / "bb" / ("b" * 64))
     assert (assignment.model_name, assignment.options) == ("model.onnx", "script")
     limits = assignment.confinement
     assert (limits.folder, limits.memory_bytes) == (bench.folder, 3 << 30)
