@@ -36,12 +36,15 @@ class Client:
         options: AnalysisOptions | None = None,
         progress: Callable[[str, float], None] | None = None,
         models: Path | None = None,
+        data_files: Iterable[Path] = (),
     ) -> Report:
         """Submit and wait for the report; with `models` the remedies' models are fetched into that folder.
 
+        `data_files`: those that tensors of the model lie in.
+
         Raises ProblemError (the service refused or the analysis failed), httpx.TransportError (no service).
         """
-        job = self.submit(model, batch, options)
+        job = self.submit(model, batch, options, data_files)
         while not job.state.is_end:
             if progress is not None:
                 progress(job.progress.stage, job.progress.fraction)
@@ -69,12 +72,18 @@ class Client:
                         file.write(chunk)
                 path.replace(folder / f"{Path(name).name}.onnx")
 
-    def submit(self, model: Path, batch: Path | None = None, options: AnalysisOptions | None = None) -> JobView:
+    def submit(
+        self,
+        model: Path,
+        batch: Path | None = None,
+        options: AnalysisOptions | None = None,
+        data_files: Iterable[Path] = (),
+    ) -> JobView:
         """Upload and return at once."""
+        sent = [("model", model), *([] if batch is None else [("batch", batch)])]
+        sent += [("external_data", path) for path in data_files]
         with ExitStack() as files:
-            parts = {"model": (model.name, files.enter_context(model.open("rb")))}
-            if batch is not None:
-                parts["batch"] = (batch.name, files.enter_context(batch.open("rb")))
+            parts = [(part, (path.name, files.enter_context(path.open("rb")))) for part, path in sent]
             fields = {} if options is None else {"options": options.model_dump_json(exclude_unset=True)}
             response = self._http.post("/v1/analyses", files=parts, data=fields, headers={"Prefer": "respond-async"})
         return _read(JobView, response)

@@ -13,7 +13,7 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from onnx import GraphProto, ModelProto, NodeProto, checker, defs, inliner
 
 from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
 from analysis.model.checked import CheckedModel, spec_of
+from analysis.model.data_files import DataFiles, MappedFile
 from analysis.model.domains import check_attributes
 from analysis.model.hoist import Hoist
 from analysis.model.mend import drop_redundant, name_graph, separate_equal
@@ -30,16 +31,19 @@ from analysis.model.nodes import STANDARD_DOMAINS, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
 from analysis.model.traditional import rewrite_traditional
-from analysis.model.weights import MappedFile, TensorReader, Weights
+from analysis.model.weights import TensorReader, Weights
 from analysis.model.wire import Outline, outline
 from analysis.options import Limits
 
 DEFAULT_LIMITS: Final = Limits()
 
 
-def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> CheckedModel:
+def check_model(
+    source: bytes | Path, limits: Limits = DEFAULT_LIMITS, *, sent: Mapping[str, Path] | None = None
+) -> CheckedModel:
     """Parse and check a model; its tensors stay in the file.
 
+    `sent`: the only data files it may name, location -> path; without it those beside the model.
     Raises NotOnnx, InvalidModel, MissingExternalData, LimitExceeded, UnsupportedOp (an opset newer than the
     installed onnx).
     """
@@ -52,7 +56,8 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
     name_graph(proto)
     sort_nodes(proto.graph)
     rewritten = rewrite_traditional(proto)
-    reader = TensorReader(file, cut, source.parent if isinstance(source, Path) else None, limits, {})
+    data_files = DataFiles(source.parent if isinstance(source, Path) else None, sent)
+    reader = TensorReader(file, cut, data_files, limits)
     hoist = Hoist(proto, reader)
     entries = hoist.run()
     mended |= separate_equal(proto, entries, hoist.constants, limits)
@@ -69,6 +74,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
         size_bytes=file.size,
         name=source.name if isinstance(source, Path) else proto.graph.name,
         source=None if mended or rewritten.any else source,
+        data_files=data_files.contents(),
         original=source if rewritten.any and rewritten.comparable and not mended else None,
         constants=frozenset(hoist.constants),
         fixed=rewritten.fixed,
@@ -78,7 +84,7 @@ def check_model(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Checke
 
 def _open(source: bytes | Path, limits: Limits) -> MappedFile:
     try:
-        file = MappedFile.of_bytes(source) if isinstance(source, bytes) else MappedFile.open(source.resolve())
+        file = MappedFile.of_bytes(source) if isinstance(source, bytes) else MappedFile.open(source)
     except OSError as error:
         raise NotOnnx(f"cannot open the model: {error.strerror or error}", where=str(source)) from error
     if file.size == 0:

@@ -55,6 +55,8 @@ class CheckedModel:
     name: str
     source: Path | bytes | None
     """What was uploaded; None for an edited, mended or rewritten model."""
+    data_files: Mapping[str, memoryview] = field(default_factory=dict)
+    """Contents of the files beside what was uploaded that tensors lie in, by location."""
     constants: frozenset[str] = frozenset()
     """Tensors that were Constant nodes in the file, not initialisers."""
     fixed: Mapping[str, str] = field(default_factory=dict)

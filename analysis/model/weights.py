@@ -5,18 +5,16 @@ A weight is never copied to be looked at. Reading gives a read-only view of a sh
 bytes: pages that nobody changes cost no memory, and two users never see each other's changes.
 """
 
-import mmap
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
-from analysis.errors import InvalidModel, LimitExceeded, MissingExternalData
+from analysis.errors import InvalidModel, LimitExceeded
+from analysis.model.data_files import DataFiles, MappedFile
 from analysis.model.wire import Outline, Span
 from analysis.options import Limits
 
@@ -28,40 +26,6 @@ MAX_ELEMENTS: Final = 2**58  # so that no size in bytes leaves 63 bits
 PACKED: Final = frozenset({TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1, TensorProto.STRING}) | {
     getattr(TensorProto, name) for name in ("INT2", "UINT2") if hasattr(TensorProto, name)
 }
-
-
-class MappedFile:
-    """An open file and its read-only mapping; the file may be deleted or replaced meanwhile."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Take over the descriptor."""
-        self.descriptor = descriptor
-        self.size = os.fstat(descriptor).st_size
-        self.view = self._map(mmap.ACCESS_READ) if self.size else memoryview(b"")
-
-    @classmethod
-    def open(cls, path: Path) -> "MappedFile":
-        """Map a file; a symbolic link at its last step is refused."""
-        return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
-
-    @classmethod
-    def of_bytes(cls, content: bytes) -> "MappedFile":
-        """Map bytes through an anonymous file, so that they behave like any other model."""
-        descriptor = os.memfd_create("model", os.MFD_CLOEXEC)
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        return cls(descriptor)
-
-    def private(self) -> memoryview:
-        """A fresh copy-on-write mapping."""
-        return self._map(mmap.ACCESS_COPY)
-
-    def _map(self, access: int) -> memoryview:
-        return memoryview(mmap.mmap(self.descriptor, self.size, access=access))
-
-    def __del__(self) -> None:
-        """Close the descriptor; live views keep their mapping."""
-        os.close(self.descriptor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +85,12 @@ class Weights(Mapping[str, Array]):
 
 @dataclass(frozen=True, slots=True)
 class TensorReader:
-    """Finds the data of a TensorProto: in the message, in the model file, or in a file beside it."""
+    """Finds the data of a TensorProto: in the message, in the model file, or in a data file of the model."""
 
     model_file: MappedFile
     outline: Outline
-    folder: Path | None
+    data_files: DataFiles
     limits: Limits
-    external: dict[str, MappedFile]
 
     def read(self, tensor: TensorProto) -> Stored | Array:
         """The tensor's data, checked against its declared shape before anything is allocated."""
@@ -200,15 +163,9 @@ class TensorReader:
     def _external(self, tensor: TensorProto) -> tuple[MappedFile, Span]:
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
-        if self.folder is None:
-            raise MissingExternalData(
-                f"its data lies in the file {location!r}, which was not sent", where=tensor.name, hint=_SEND_WHOLE
-            )
-        if location in {"", ".", ".."} or Path(location).name != location:
-            raise InvalidModel(
-                f"external data location {location!r} is not a plain file name", where=tensor.name, hint=_SEND_WHOLE
-            )
-        file = self._open(tensor.name, location)
+        if len(entries) < len(tensor.external_data):
+            raise InvalidModel("external data are said to lie in two places", where=tensor.name)
+        file = self.data_files.open(location, tensor.name)
         try:
             start = int(entries.get("offset", "0"))
             length = int(entries.get("length", str(file.size - start)))
@@ -219,28 +176,6 @@ class TensorReader:
                 f"bytes {start} to {start + length} lie outside {location!r} of {file.size} bytes", where=tensor.name
             )
         return file, Span(start, length)
-
-    def _open(self, tensor: str, location: str) -> MappedFile:
-        if location not in self.external:
-            assert self.folder is not None
-            path = self.folder / location
-            try:
-                if not path.is_file():
-                    raise MissingExternalData(
-                        f"its data lies in the file {location!r}, which is not beside the model",
-                        where=tensor,
-                        hint=_SEND_WHOLE,
-                    )
-                self.external[location] = MappedFile.open(path)
-            except OSError as error:
-                raise InvalidModel(f"cannot open external data {location!r}: {error.strerror}", where=tensor) from error
-        return self.external[location]
-
-
-_SEND_WHOLE: Final = (
-    'save the model with its weights inside, as onnx.save(onnx.load("model.onnx"), "whole.onnx") does; on the command '
-    "line a data file beside the model is read, too"
-)
 
 
 def _shape(dims: Iterable[int], name: str) -> tuple[int, ...]:

@@ -26,7 +26,6 @@ DRAWING: Final = frozenset(
 )
 MODE_SLOT: Final = 2
 """Where Dropout is told that it trains."""
-BESIDE: Final = "session.model_external_initializers_file_folder_path"
 
 
 def drawn_names(model: CheckedModel) -> list[str]:
@@ -57,7 +56,7 @@ def compute(
     if extra or drawn or uploaded is None or asks_for_dropout(all_nodes(model.nodes)):
         return _run(_edited(model, extra, drawn), model, inputs)
     try:
-        return _run(uploaded if isinstance(uploaded, bytes) else str(uploaded), model, inputs)
+        return _run(_unedited(uploaded, model), model, inputs)
     except Exception:
         if model.original is None:
             raise
@@ -69,12 +68,20 @@ def _run(source: bytes | str, model: CheckedModel, inputs: Mapping[str, Array]) 
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = LOG_FATAL
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
-    if isinstance(source, bytes) and isinstance(model.source, Path):
-        settings.add_session_config_entry(BESIDE, str(model.source.parent))
+    if model.data_files:
+        names, contents = list(model.data_files), list(model.data_files.values())
+        settings.add_external_initializers_from_files_in_memory(names, contents, [len(each) for each in contents])
     session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     values = [_columns(value) for value in session.run(names, dict(inputs))]
     return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+
+
+def _unedited(uploaded: bytes | Path, model: CheckedModel) -> bytes | str:
+    """What was uploaded, for onnxruntime: no path where there are data files, or it might look beside it."""
+    if isinstance(uploaded, bytes):
+        return uploaded
+    return uploaded.read_bytes() if model.data_files else str(uploaded)
 
 
 def _columns(value: Any) -> Any:

@@ -7,6 +7,7 @@ import httpx
 
 from analysis.clock import Progress
 from analysis.errors import BadOptions
+from analysis.model.locations import files_beside
 from analysis.options import AnalysisOptions
 from analysis.report import Report
 from service.client import Client
@@ -18,7 +19,7 @@ def analyze_there(
 ) -> Report:
     """The report; models of proven remedies go to `models`. Raises ProblemError, BadOptions (no address)."""
     try:
-        return Client(server).analyze(model, batch, options, progress, models)
+        return Client(server).analyze(model, batch, options, progress, models, files_beside(model))
     except httpx.TransportError as error:
         detail = f"no answer from {server}: {error}"
         raise ProblemError(problem("no-answer", HTTPStatus.SERVICE_UNAVAILABLE, detail)) from error

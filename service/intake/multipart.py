@@ -1,7 +1,8 @@
 """A multipart body, straight from the socket into the object store: flat memory, sha256 on the way, capped.
 
-Parts: `model` (file, required), `batch` (file), `options` (JSON). Anything else, or anything twice, is refused. The
-parser, the hashes and the disk run in threads, so that the event loop answers others meanwhile.
+Parts: `model` (file, required), `batch` (file), `options` (JSON), and `external_data` (file, repeated): what tensors of
+the model lie in, under the name that the model calls it by. Anything else, or anything twice, is refused. The parser,
+the hashes and the disk run in threads, so that the event loop answers others meanwhile.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 FILES: Final = frozenset({"model", "batch"})
 TEXTS: Final = frozenset({"options"})
+DATA: Final = "external_data"
+MOST_DATA_FILES: Final = 64
 MULTIPART_OVERHEAD: Final = 1 << 20
 LONGEST_HEADER: Final = 8 << 10
 
@@ -40,6 +43,8 @@ class Upload:
     names: dict[str, str] = field(default_factory=dict)
     """Last part of the file names sent, printable."""
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
+    data_files: dict[str, Blob] = field(default_factory=dict)
+    """External data of the model, by the name the model has for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +100,10 @@ class _Receiver:
         self._limits = limits
         self._stack = ExitStack()
         self._writers: dict[str, BlobWriter] = {}
+        self._data_writers: dict[str, BlobWriter] = {}
+        self._into: BlobWriter | None = None
         self._upload = Upload()
         self._text: bytearray | None = None
-        self._part: str | None = None
         self._header = bytearray()
         self._value = bytearray()
         self._disposition = b""
@@ -132,10 +138,11 @@ class _Receiver:
         policy(self._upload.options)  # what these refuse is refused now, not by a job
         asked_for(self._upload.options)
         self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
+        self._upload.data_files = {name: writer.commit() for name, writer in self._data_writers.items()}
         return self._upload
 
     def _begin(self) -> None:
-        self._part, self._disposition = None, b""
+        self._into, self._disposition = None, b""
 
     def _extend(self, header: bytearray, piece: bytes) -> None:
         header.extend(piece)
@@ -151,25 +158,40 @@ class _Receiver:
     def _open(self) -> None:
         _, parameters = parse_options_header(self._disposition)
         name = parameters.get(b"name", b"").decode(errors="replace")
-        if name not in FILES | TEXTS:
-            raise _malformed(f"unknown part {name!r}", where=name, hint="parts are model, batch and options")
+        filename = parameters.get(b"filename", b"").decode(errors="replace")
+        if name not in FILES | TEXTS | {DATA}:
+            hint = "parts are model, batch, options and external_data"
+            raise _malformed(f"unknown part {name!r}", where=name, hint=hint)
         if name in self._writers or (name in TEXTS and self._text is not None):
             raise _malformed(f"the part {name!r} was sent twice", where=name)
-        self._part = name
-        if name in FILES:
-            self._writers[name] = self._stack.enter_context(self._objects.writer())
-            filename = parameters.get(b"filename", b"").decode(errors="replace")
-            filename = "".join(filter(str.isprintable, filename))
-            self._upload.names[name] = filename.replace("\\", "/").rsplit("/", 1)[-1][:255]
-        else:
+        if name in TEXTS:
             self._text = bytearray()
+            return
+        self._into = self._stack.enter_context(self._objects.writer())
+        if name == DATA:
+            self._data_writers[self._data_name(filename)] = self._into
+        else:
+            self._writers[name] = self._into
+            self._upload.names[name] = _plain(filename)
+
+    def _data_name(self, filename: str) -> str:
+        """What the model calls this data file; a name that stands for something else is not mended but refused."""
+        if not filename or filename in {".", ".."} or filename != _plain(filename):
+            hint = "name it as the model does: curl -F external_data=@weights.bin"
+            raise _malformed(f"{filename[:100]!r} is no plain file name", where=DATA, hint=hint)
+        if filename in self._data_writers:
+            raise _malformed(f"the data file {filename!r} was sent twice", where=DATA)
+        if len(self._data_writers) == MOST_DATA_FILES:
+            hint = "onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=True) makes it one"
+            raise _malformed(f"more than {MOST_DATA_FILES} data files", where=DATA, hint=hint)
+        return filename
 
     def _data(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self._received > self._limits.total:
             raise too_large(self._limits.total)
-        if self._part in FILES:
-            self._writers[self._part].write(chunk)
+        if self._into is not None:
+            self._into.write(chunk)
         elif self._text is not None:
             self._text.extend(chunk)
             if len(self._text) > self._limits.options:
@@ -177,6 +199,11 @@ class _Receiver:
 
     def _end(self) -> None:
         self._ended = True
+
+
+def _plain(filename: str) -> str:
+    """Last part of a file name, printable."""
+    return "".join(filter(str.isprintable, filename)).replace("\\", "/").rsplit("/", 1)[-1][:255]
 
 
 def _malformed(detail: str, *, where: str = "", hint: str = "") -> ProblemError:

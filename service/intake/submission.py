@@ -55,13 +55,16 @@ def question_of(upload: Upload) -> Question:
     """What an upload asks for."""
     model, batch = upload.blobs["model"].sha256, upload.blobs.get("batch")
     options = upload.options.model_dump_json()
-    parts = (model, "" if batch is None else batch.sha256, options, VERSION)
+    data_files = {name: blob.sha256 for name, blob in sorted(upload.data_files.items())}
+    parts = [model, "" if batch is None else batch.sha256, options, VERSION]
+    parts += [f"{sha256} {name}" for name, sha256 in data_files.items()]
     return Question(
         model_sha256=model,
         model_name=upload.names.get("model") or "model.onnx",
         batch_sha256=None if batch is None else batch.sha256,
         options=options,
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+        data_files=data_files,
     )
 
 

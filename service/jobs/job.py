@@ -47,6 +47,8 @@ class Question:
     options: str
     """Canonical JSON."""
     digest: str
+    data_files: Mapping[str, str] = field(default_factory=dict)
+    """External data of the model: the name it has there -> sha256."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ JOBS: Final = Table(
     Column("batch_sha256", String(64)),
     Column("options", Text, nullable=False),
     Column("digest", String(64), nullable=False),
+    Column("data_files", Text, nullable=False),
     Column("idempotency_key", String(255)),
     Column("report_sha256", String(64)),
     Column("error", Text),
@@ -62,6 +63,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "batch_sha256": question.batch_sha256,
         "options": question.options,
         "digest": question.digest,
+        "data_files": json.dumps(dict(question.data_files)),
         "idempotency_key": job.idempotency_key,
         "labels": json.dumps(dict(job.labels)),
     }
@@ -69,7 +71,9 @@ def row_of(job: Job) -> dict[str, Any]:
 
 def job_of(row: Row[Any]) -> Job:
     """The job in a row."""
-    question = Question(row.model_sha256, row.model_name, row.batch_sha256, row.options, row.digest)
+    question = Question(
+        row.model_sha256, row.model_name, row.batch_sha256, row.options, row.digest, json.loads(row.data_files)
+    )
     return Job(
         id=row.id,
         question=question,

@@ -14,6 +14,12 @@ LOST: Final[StoredProblem] = problem(
     "the worker vanished during every attempt",
     hint="send it again, with a smaller batch; if it is lost again, tell whoever runs this service",
 ).model_dump()
+UNREADABLE: Final[StoredProblem] = problem(
+    "input-unreadable",
+    HTTPStatus.INTERNAL_SERVER_ERROR,
+    "the uploaded files cannot be read any more",
+    hint="send them again; if that does not help, tell whoever runs this service",
+).model_dump()
 BUG: Final[StoredProblem] = problem(
     "internal-error",
     HTTPStatus.INTERNAL_SERVER_ERROR,

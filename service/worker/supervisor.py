@@ -5,6 +5,7 @@ the fence of its claim, and thrown away where the job has been claimed again mea
 """
 
 import logging
+import os
 import shutil
 import socket
 import threading
@@ -20,14 +21,16 @@ from service.objects.blob import Objects
 from service.objects.folder import ObjectFolder
 from service.settings import Settings
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
-from service.worker.endings import LOST, StoredProblem, failure, overdue
-from service.worker.protocol import Assignment, Done, Ending, Reached
+from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
+from service.worker.protocol import Assignment, Broken, Done, Ending, OpenFile, Reached
+from service.worker.results import LARGEST_REPORT, BadResultError, store_results
 from service.worker.sandbox import Confinement
 
 TICK_SECONDS: Final = 0.05
 """So long nobody looks for new jobs and stops."""
+NEWS: Final = timedelta(seconds=0.2)
+"""Progress of a job is written no more often, however much its child has to say."""
 HEARTBEAT: Final = timedelta(seconds=5)
-LARGEST_REPORT: Final = 1 << 30
 log = logging.getLogger(__name__)
 
 
@@ -37,11 +40,9 @@ class Running:
 
     job: Job
     child: Child
-    paths: ExitStack
-    """Holds the files it reads."""
     deadline: datetime
     reported: Reached | None = None
-    renewed: datetime = field(default_factory=now)
+    renewed: datetime = field(default_factory=lambda: now() - NEWS)
 
 
 class Supervisor:
@@ -79,7 +80,7 @@ class Supervisor:
         """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
         self.store.reap(now(), LOST, owner=self.owner)
         shutil.rmtree(self.settings.work_dir, ignore_errors=True)
-        self.settings.work_dir.mkdir(parents=True)
+        self.settings.work_dir.mkdir(parents=True, exist_ok=True)
         self.objects.sweep()
 
     def _beat(self) -> None:
@@ -102,25 +103,31 @@ class Supervisor:
         if len(self.running) >= self.settings.job_slots:
             return False
         job = self.store.claim(self.owner, now())
-        if job is not None:
+        if job is None:
+            return False
+        try:
             self.running.append(self._start(job))
-        return job is not None
+        except OSError:
+            log.exception("the files of job %s cannot be opened", job.id)
+            self.store.finish(job, State.FAILED, now(), error=UNREADABLE)
+        return True
 
     def _start(self, job: Job) -> Running:
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
-        paths = ExitStack()
-        child = self.fork_server.start(self._assignment(job, folder, paths))
+        with ExitStack() as files:
+            child = self.fork_server.start(self._assignment(job, folder, files))
         deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
-        return Running(job, child, paths, deadline)
+        return Running(job, child, deadline)
 
-    def _assignment(self, job: Job, folder: Path, paths: ExitStack) -> Assignment:
-        """What a child is told; its files can be read until `paths` is closed."""
+    def _assignment(self, job: Job, folder: Path, files: ExitStack) -> Assignment:
+        """What a child is told; its files are open here until `files` is closed, there as long as it lives."""
         question, settings = job.question, self.settings
         batch = question.batch_sha256
         return Assignment(
-            model=paths.enter_context(self.objects.local(question.model_sha256)),
+            model=self._open(question.model_sha256, files),
             model_name=question.model_name,
-            batch=None if batch is None else paths.enter_context(self.objects.local(batch)),
+            batch=None if batch is None else self._open(batch, files),
+            data_files={name: self._open(sha256, files) for name, sha256 in question.data_files.items()},
             options=question.options,
             models_bytes=settings.max_models_bytes,
             confinement=Confinement(
@@ -130,6 +137,11 @@ class Supervisor:
                 file_bytes=LARGEST_REPORT + settings.max_models_bytes,
             ),
         )
+
+    def _open(self, sha256: str, files: ExitStack) -> OpenFile:
+        descriptor = os.open(files.enter_context(self.objects.local(sha256)), os.O_RDONLY | os.O_CLOEXEC)
+        files.callback(os.close, descriptor)
+        return OpenFile(descriptor)
 
     # -------------------------------------------------------------- ends
 
@@ -145,8 +157,8 @@ class Supervisor:
 
     def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""
-        reached = run.child.reached
-        if reached is run.reported and now() - run.renewed < HEARTBEAT:
+        reached, since = run.child.reached, now() - run.renewed
+        if since < (HEARTBEAT if reached is run.reported else NEWS):
             return True
         run.reported, run.renewed = reached, now()
         return self.store.keep(run.job, run.renewed, reached.stage, reached.fraction)
@@ -154,11 +166,15 @@ class Supervisor:
     def _conclude(self, run: Running, ending: Ending) -> None:
         """Keep what the child left, then say how the job ended."""
         if isinstance(ending, Done):
-            for path in sorted(ending.models.glob("*.onnx")):
-                self.objects.take(path)
-            self._finish(run, State.SUCCEEDED, report=self.objects.take(ending.report).sha256)
-        else:
-            self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
+            try:
+                report = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+            except BadResultError as error:
+                log.exception("job %s left no results", run.job.id)
+                ending = Broken(type(error).__name__)
+            else:
+                self._finish(run, State.SUCCEEDED, report=report.sha256)
+                return
+        self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
 
     def _finish(
         self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None
@@ -169,5 +185,4 @@ class Supervisor:
 
     def _drop(self, run: Running) -> None:
         end(run.child)
-        run.paths.close()
         self.running.remove(run)

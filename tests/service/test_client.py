@@ -97,6 +97,17 @@ def test_a_model_alone_may_be_submitted(app: FastAPI, client: Client, files: tup
     assert parse_options(question.options) == AnalysisOptions()
 
 
+def test_data_files_are_sent_along_under_their_names(
+    app: FastAPI, client: Client, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    beside = [tmp_path / "weights.bin", tmp_path / "more.bin"]
+    for path in beside:
+        path.write_bytes(path.name.encode())
+    job = app.state.parts.store.get(client.submit(files[0], data_files=beside).id)
+    sent = {name: app.state.parts.objects.get(sha256) for name, sha256 in job.question.data_files.items()}
+    assert sent == {"weights.bin": b"weights.bin", "more.bin": b"more.bin"}
+
+
 def test_submitting_does_not_wait(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
     """The application's default is to wait for 30 s."""
     job = client.submit(files[0])
@@ -137,7 +148,7 @@ def test_models_of_remedies_and_of_what_was_asked_for_are_fetched_whole(
 
     def work(parts: Parts, job: Job) -> None:
         for path in made.iterdir():
-            parts.objects.take(path)
+            parts.objects.put(path.read_bytes())
         blob = parts.objects.put(sick.to_json())
         parts.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
 

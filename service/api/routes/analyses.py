@@ -38,6 +38,12 @@ UPLOAD_FORM: Final = {
                         "is made up",
                     },
                     "options": {"type": "string", "description": "JSON, see /v1/schema/options"},
+                    "external_data": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "description": "files that tensors of the model lie in, each under the name the model has for "
+                        "it; the part is repeated",
+                    },
                 },
             },
             "example": {"model": "(bytes of model.onnx)", "batch": "(bytes of batch.npz)", "options": '{"seed": 0}'},

@@ -18,7 +18,7 @@ from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from service.app import create_app
 from service.cli import app
-from service.jobs.job import State, now
+from service.jobs.job import Job, State, now
 from service.problems import Problem
 from service.settings import Settings
 from tests.analysis.comparison.small_reports import found, small_report
@@ -358,11 +358,14 @@ class Server(Bridge):
         super().__init__(create_app(Settings(data_dir=folder)))
         self.parts = self.app.state.parts
         self.end: dict[str, Any] = {}
+        self.ended: list[Job] = []
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         response = super().handle_request(request)
         if request.method == "POST":
-            self.parts.store.finish(self.parts.store.claim("worker", now()), now=now(), **self.end)
+            job = self.parts.store.claim("worker", now())
+            self.parts.store.finish(job, now=now(), **self.end)
+            self.ended.append(job)
         return response
 
 
@@ -399,6 +402,16 @@ def test_a_job_that_fails_on_the_server_exits_by_its_status(
     told = Problem(type="urn:x", title="X", status=status, detail="it went wrong", code="x", where="here", hint="try y")
     server.end = {"state": state, "error": told.model_dump()}
     assert refused("healthy.onnx", "--server", "http://localhost", code=code) == "error: here: it went wrong (try y)\n"
+
+
+def test_files_that_weights_lie_in_are_sent_to_the_server(server: Server) -> None:
+    proto = onnx.load_from_string(HEALTHY)
+    onnx.save(proto, "outside.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    told = Problem(type="urn:x", title="X", status=422, detail="it went wrong", code="x")
+    server.end = {"state": State.FAILED, "error": told.model_dump()}
+    refused("outside.onnx", "--server", "http://test")
+    (job,) = server.ended
+    assert server.parts.objects.get(job.question.data_files["weights.bin"]) == Path("weights.bin").read_bytes()
 
 
 def test_a_proxy_that_answers_for_the_server_exits_with_3(monkeypatch: pytest.MonkeyPatch) -> None:

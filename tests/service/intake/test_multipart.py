@@ -13,7 +13,7 @@ from anyio import CapacityLimiter
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
 from service.intake.body import BACKLOG, Patience
-from service.intake.multipart import MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Upload, UploadLimits, receive
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 
@@ -185,6 +185,41 @@ def test_a_file_name_cannot_speak_to_a_terminal(objects: ObjectFolder, control: 
     assert (name[0], name[-6:]) == ("a", "b.onnx")
 
 
+def data(filename: str | None, content: bytes = b"weights") -> bytes:
+    return part("external_data", content, filename)
+
+
+def test_data_files_are_kept_under_the_names_that_the_model_has_for_them(objects: ObjectFolder) -> None:
+    names = ("weights.bin", "a b.data", "modèle.bin", "a" * 64)
+    body = b"".join(data(name, name.encode()) for name in names)
+    received = upload(objects, body + PARTS["model"] + END)
+    assert {name: objects.get(blob.sha256) for name, blob in received.data_files.items()} == {
+        name: name.encode() for name in names
+    }
+    assert set(received.blobs) == {"model"}
+    assert len(files(objects)) == 5
+
+
+@pytest.mark.parametrize(
+    "filename",
+    [None, "", ".", "..", "a/weights.bin", "/etc/passwd", "a\\\\b", "a\x1bb", "a\u202eb", "x" * 256],
+    ids=repr,
+)
+def test_a_data_file_without_a_plain_name_is_refused(objects: ObjectFolder, filename: str | None) -> None:
+    message = refused(objects, PARTS["model"] + data(filename) + END, HTTPStatus.BAD_REQUEST)
+    assert "external_data" in message
+    assert "no plain file name" in message
+
+
+def test_a_data_file_is_sent_once_and_there_are_not_too_many(objects: ObjectFolder) -> None:
+    twice = PARTS["model"] + data("w.bin") + data("w.bin", b"other") + END
+    assert "twice" in refused(objects, twice, HTTPStatus.BAD_REQUEST)
+    many = [data(f"w{number}.bin") for number in range(MOST_DATA_FILES + 1)]
+    assert "all_tensors_to_one_file" in refused(objects, b"".join(many) + PARTS["model"] + END, HTTPStatus.BAD_REQUEST)
+    received = upload(objects, b"".join(many[1:]) + PARTS["model"] + END)
+    assert len(received.data_files) == MOST_DATA_FILES
+
+
 # ------------------------------------------------------------------ what is refused
 
 
@@ -192,7 +227,7 @@ def test_a_file_name_cannot_speak_to_a_terminal(objects: ObjectFolder, control: 
     ("body", "words"),
     [
         (PARTS["batch"] + PARTS["options"] + END, ["model", "missing"]),
-        (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "model, batch and options"]),
+        (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "options and external_data"]),
         (PARTS["model"] + part("Model", b"w") + END, ["Model", "unknown"]),
         (PARTS["model"] + raw_part(b"Content-Disposition: form-data\r\n", b"w") + END, ["unknown"]),
         (PARTS["model"] + raw_part(b"X-Other: 1\r\n", b"w") + END, ["unknown"]),
@@ -224,7 +259,7 @@ def test_a_wrong_form_is_refused_by_name_and_leaves_nothing(
     ("body", "where", "hint"),
     [
         (PARTS["batch"] + END, "model", "curl -F model=@model.onnx"),
-        (PARTS["model"] + part("weights", b"w") + END, "weights", "parts are model, batch and options"),
+        (PARTS["model"] + part("weights", b"w") + END, "weights", "parts are model, batch, options and external_data"),
         (PARTS["model"] + PARTS["batch"] + PARTS["batch"] + END, "batch", ""),
         (BODY[:200], "", ""),
     ],

@@ -46,6 +46,18 @@ def test_bytes_and_options_make_another_question_and_a_name_does_not() -> None:
     assert question_of(upload(seed=0)).digest == digest  # the default, said aloud
 
 
+def test_the_data_files_of_a_model_and_their_names_are_part_of_the_question() -> None:
+    one, other = Blob("e" * 64, 1), Blob("f" * 64, 1)
+    plain, questions = question_of(upload()), []
+    for data_files in ({"w": one}, {"v": one}, {"w": other}, {"w": one, "v": other}, {"v": one, "w": other}):
+        sent = upload()
+        sent.data_files = data_files
+        questions.append(question_of(sent))
+    assert questions[3].data_files == {"w": "e" * 64, "v": "f" * 64}
+    assert plain.data_files == {}
+    assert len({each.digest for each in (plain, *questions)}) == 6
+
+
 def test_another_version_may_answer_differently(monkeypatch: pytest.MonkeyPatch) -> None:
     digest = question_of(upload()).digest
     monkeypatch.setattr("service.intake.submission.VERSION", "0.0.0")

@@ -9,7 +9,8 @@ from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
 
 def test_a_submitted_job_reads_back_as_it_was(store: Store) -> None:
-    question = Question("a" * 64, 'modèle "模型".onnx', None, '{"freeze":["é*"]}', "d" * 64)
+    data_files = {"größe.bin": "e" * 64, "b": "f" * 64}
+    question = Question("a" * 64, 'modèle "模型".onnx', None, '{"freeze":["é*"]}', "d" * 64, data_files)
     given = Job(new_id(), question, NOW, idempotency_key="k" * 255, labels={"größe": "ünï", "empty": ""})
     store.submit(given)
     assert store.get(given.id) == given

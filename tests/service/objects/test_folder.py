@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -62,18 +63,6 @@ def write_and_break(objects: ObjectFolder) -> None:
 def test_the_same_content_is_stored_once(objects: ObjectFolder) -> None:
     assert objects.put(CONTENT) == objects.put(CONTENT)
     assert len(files(objects)) == 1
-
-
-def test_a_file_is_taken_as_it_is_but_not_through_a_link(objects: ObjectFolder, tmp_path: Path) -> None:
-    content = b"x" * (3 << 20)
-    (tmp_path / "model.onnx").write_bytes(content)
-    blob = objects.take(tmp_path / "model.onnx")
-    assert (blob.size, objects.get(blob.sha256)) == (len(content), content)
-    (tmp_path / "secret").write_bytes(b"of somebody else")
-    (tmp_path / "link.onnx").symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic"):
-        objects.take(tmp_path / "link.onnx")
-    assert not objects.path(hashlib.sha256(b"of somebody else").hexdigest()).exists()
 
 
 def test_an_aborted_write_leaves_nothing(objects: ObjectFolder) -> None:
@@ -174,3 +163,18 @@ def test_what_a_killed_process_left_is_swept_away_and_nothing_else(objects: Obje
         objects.sweep()
         blob = writer.commit()
     assert set(files(objects)) == {objects.path(kept.sha256), objects.path(blob.sha256)}
+
+
+def test_a_file_that_is_swept_before_it_is_locked_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects, make, made = ObjectFolder(tmp_path), tempfile.mkstemp, []
+
+    def make_and_sweep(**how: object) -> tuple[int, str]:
+        made.append(make(**how))
+        if len(made) == 1:
+            objects.sweep()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkstemp", make_and_sweep)
+    blob = objects.put(b"content")
+    assert objects.get(blob.sha256) == b"content"
+    assert len(made) == 2

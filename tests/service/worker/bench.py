@@ -13,12 +13,14 @@ from typing import Any
 
 from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
+from service.objects.folder import ObjectFolder
 from service.settings import Settings
 from service.worker.supervisor import Supervisor
 from tests.service.worker.scripted_child import GO
 
 SECONDS = 60.0
 """Patience with a busy machine."""
+INPUTS = (b"a model", b"a batch", b"its weights")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,9 @@ class Bench:
         assert not thread.is_alive()
 
     def submit(self, script: str) -> Job:
-        question = Question("a" * 64, "model.onnx", "b" * 64, script, "d" * 64)
+        objects = ObjectFolder(self.folder / "objects")
+        model, batch, data = (objects.put(content).sha256 for content in INPUTS)
+        question = Question(model, "model.onnx", batch, script, "d" * 64, {"weights.bin": data})
         job = Job(id=new_id(), question=question, created=now())
         self.store.submit(job)
         return job
@@ -71,7 +75,9 @@ class Bench:
         return sorted(path.name for path in (self.folder / "work").iterdir())
 
     def stored(self) -> list[bytes]:
-        return [path.read_bytes() for path in (self.folder / "objects").rglob("*") if path.is_file()]
+        """All but what was sent."""
+        found = [path.read_bytes() for path in (self.folder / "objects").rglob("*") if path.is_file()]
+        return [content for content in found if content not in INPUTS]
 
     def tell(self, job: Job) -> None:
         """A waiting child goes on."""
@@ -81,9 +87,11 @@ class Bench:
 MAIN = """
 from multiprocessing.context import ForkServerContext
 import service.worker.children
+import service.worker.results
 from service.worker.__main__ import main
 from tests.service.worker.scripted_child import run_child
 service.worker.children.run_child = run_child
+service.worker.results.named_models = lambda _: {}
 ForkServerContext.set_forkserver_preload = lambda *_: None
 main()
 """

@@ -1,15 +1,19 @@
 """The job child on real models, with its confinement left out: a test process has to live on."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
-from analysis.errors import NotOnnx
+from analysis.errors import MissingExternalData, NotOnnx
+from analysis.facts import ParityStatus
 from analysis.report import Report
 from service.worker import child
-from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
+from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, OpenFile, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.gallery import mlp, vectors, xavier
 
@@ -27,32 +31,70 @@ class Listener:
 
 
 @pytest.fixture
-def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Say:
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
     """All that a child says of a model."""
     monkeypatch.setattr(child, "confine", lambda _: {"rlimits": "on"})
     (tmp_path / "work").mkdir()
-    (tmp_path / "batch").write_bytes(vectors())
     limits = Confinement(tmp_path / "work", 1 << 30, 1000, 1 << 30)
+    stack = ExitStack()
 
-    def run(model: bytes) -> list[Any]:
-        (tmp_path / "model").write_bytes(model)
-        quick = '{"effort": "quick"}'
-        assignment = Assignment(tmp_path / "model", "net.onnx", tmp_path / "batch", quick, 1 << 30, limits)
+    def run(model: bytes, data: bytes = b"") -> list[Any]:
+        contents, quick = {"model": model, "batch": vectors(), "data": data}, '{"effort": "quick"}'
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+        files = [stack.enter_context((tmp_path / name).open("rb")) for name in contents]
+        opened, batch, beside = (OpenFile(file.fileno()) for file in files)
+        assignment = Assignment(opened, "net.onnx", batch, {"weights.bin": beside}, quick, 1 << 30, limits)
         listener = Listener()
         child.run(assignment, listener)  # type: ignore[arg-type]
         return listener.heard
 
-    return run
+    with stack:
+        yield run
 
 
 def test_a_report_and_models_are_left_in_the_working_folder(say: Say, tmp_path: Path) -> None:
     *before, done = say(mlp(12, "Sigmoid", xavier(), width=16))
     assert all(isinstance(message, Reached) for message in before)
     assert len({message.stage for message in before}) > 2
-    assert done == Done(tmp_path / "work" / "report.json", tmp_path / "work" / "models")
-    report = Report.from_json(done.report.read_bytes())
+    assert done == Done()
+    report = Report.from_json((tmp_path / "work" / REPORT).read_bytes())
     assert (report.model.name, report.engine.sandbox) == ("net.onnx", {"rlimits": "on"})
-    assert {path.name for path in done.models.iterdir()} >= {f"{each.variant}.onnx" for each in report.remedies[:1]}
+    assert {path.name for path in (tmp_path / "work" / MODELS).iterdir()} >= {
+        f"{each.variant}.onnx" for each in report.remedies[:1]
+    }
+
+
+def outside(location: str) -> tuple[bytes, bytes]:
+    """A network whose first weight is said to lie in a file, and the content of that file."""
+    proto = onnx.load_from_string(mlp(3, "Relu", xavier(), width=16))
+    weight = proto.graph.initializer[0]
+    content = onnx.numpy_helper.to_array(weight).tobytes()
+    onnx.external_data_helper.set_external_data(weight, location)
+    weight.ClearField("raw_data")
+    return proto.SerializeToString(), content
+
+
+def test_weights_are_read_from_the_file_that_was_sent_under_their_name(say: Say, tmp_path: Path) -> None:
+    *_, done = say(*outside("weights.bin"))
+    assert isinstance(done, Done)
+    report = Report.from_json((tmp_path / "work" / REPORT).read_bytes())
+    assert report.parity.status is ParityStatus.EQUAL
+    shutil.rmtree(tmp_path / "work" / MODELS)
+    say(mlp(3, "Relu", xavier(), width=16))
+    whole = (tmp_path / "work" / REPORT).read_bytes()
+    assert report.layers == Report.from_json(whole).layers
+
+
+@pytest.mark.parametrize("location", ["model", "batch", "data", "data.bin"])
+def test_no_other_file_is_read_though_it_lies_beside_the_model(say: Say, tmp_path: Path, location: str) -> None:
+    model, content = outside(location)
+    (tmp_path / "data.bin").write_bytes(content)
+    (tmp_path / "work" / "data.bin").write_bytes(content)
+    (refused,) = say(model, content)
+    assert isinstance(refused, Refused)
+    assert isinstance(refused.error, MissingExternalData)
+    assert "sent were weights.bin" in refused.error.detail
 
 
 def test_a_refusal_of_the_library_is_passed_on(say: Say) -> None:
@@ -64,6 +106,6 @@ def test_a_refusal_of_the_library_is_passed_on(say: Say) -> None:
 def test_a_bug_is_named_by_its_kind_alone_and_logged(
     say: Say, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(child, "check_model", lambda _: 1 / 0)
+    monkeypatch.setattr(child, "check_model", lambda *_, **__: 1 / 0)
     assert say(b"") == [Broken("ZeroDivisionError")]
     assert "an analysis failed" in caplog.messages
