@@ -43,7 +43,9 @@ ALLOWED_NEIGHBOURS = {
     ("analysis/convert/ops", "casting"),  # rounding to small floats is one subject with quantisation
     ("analysis/interventions/shelf", "swap_activation"),  # what is a hidden activation is asked by both
 }
-MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
+MADE_OF_NEIGHBOURS = {
+    "analysis/render/formats.py",  # lists them
+    # their operators stand for several standard ones each
     "analysis/convert/ops/contrib.py",
     "analysis/convert/ops/contrib_attention.py",
     "analysis/convert/ops/contrib_images.py",
@@ -77,7 +79,7 @@ def loaded_by(statement: str) -> set[str]:
         "service.worker.supervisor",
         "service.client",
         "analysis.diagnosis.rules",
-        "analysis.render.html",
+        "analysis.render.formats",
         "analysis.comparison.compare",
         "analysis",
     ],
