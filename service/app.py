@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
-from service.api.routes import analyses, catalogue, comparisons, health, variants
+from service.api.routes import analyses, catalogue, comparisons, health, reports, variants
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
@@ -39,7 +39,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
 
     app = FastAPI(title="gradient-health", version=VERSION, description=DESCRIPTION, lifespan=lifespan)
     app.state.parts = parts
-    for routes in (analyses, variants, comparisons, catalogue, health):
+    for routes in (analyses, reports, variants, comparisons, catalogue, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)

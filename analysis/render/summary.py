@@ -18,7 +18,7 @@ LARGEST_BYTES: Final = 20_000
 WORDS: Final = 600
 """Characters of one sentence of the recipe."""
 NAME: Final = 100
-LINKS: Final = {"report": "report", "page": "report.html", "findings": "report.sarif", "variants": "variants"}
+LINKS: Final = {"report": "report.json", "page": "report.html", "findings": "report.sarif"}
 """Relative to the analysis, as in the report."""
 
 
