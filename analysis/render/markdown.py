@@ -55,7 +55,7 @@ def _recipe(report: Report) -> str:
         "Read": brief.reading,
         "Cause": brief.cause,
         "First": brief.first,
-        "Change": brief.change,
+        "Change" if brief.moved else "Tried": brief.change,
         "Moved": brief.moved,
         "Cost": brief.cost,
         "Sure": brief.certainty,

@@ -43,7 +43,7 @@ def _recipe(brief: Brief) -> list[str]:
         "read": brief.reading,
         "cause": brief.cause,
         "first": brief.first,
-        "change": brief.change,
+        "change" if brief.moved else "tried": brief.change,
         "moved": brief.moved,
         "cost": brief.cost,
         "sure": brief.certainty,
