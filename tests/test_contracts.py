@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,9 @@ ALLOWED_NEIGHBOURS = {
     ("analysis/convert/ops", "casting"),  # rounding to small floats is one subject with quantisation
     ("analysis/interventions/shelf", "swap_activation"),  # what is a hidden activation is asked by both
 }
-MADE_OF_NEIGHBOURS = {  # their operators stand for several standard ones each
+MADE_OF_NEIGHBOURS = {
+    "analysis/render/formats.py",  # lists them
+    # their operators stand for several standard ones each
     "analysis/convert/ops/contrib.py",
     "analysis/convert/ops/contrib_attention.py",
     "analysis/convert/ops/contrib_images.py",
@@ -78,7 +81,7 @@ def loaded_by(statement: str) -> set[str]:
         "service.worker.supervisor",
         "service.client",
         "analysis.diagnosis.rules",
-        "analysis.render.html",
+        "analysis.render.formats",
         "analysis.comparison.compare",
         "analysis",
     ],
@@ -257,4 +260,43 @@ def test_compose_and_dockerfile_agree_with_the_settings() -> None:
     dockerfile = (ROOT / service["build"]["dockerfile"]).read_text()
     names = set(re.findall(r"GRADIENT_HEALTH_(\w+)=", dockerfile))
     assert names <= {name.upper() for name in Settings.model_fields}
-    assert "USER gradient-health" in dockerfile
+    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    assert user is not None, "by number, so that a cluster can see that it is not root"
+    assert f"--uid {user[1]} --gid {user[2]}" in dockerfile
+
+
+def test_the_build_context_is_what_the_dockerfile_copies_and_nothing_else() -> None:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    assert {line[1:] for line in lines if line.startswith("!")} == {name for each in copied for name in each.split()}
+
+
+def test_packages_are_pinned_in_the_image() -> None:
+    """What hadolint asks for (DL3008), without hadolint, which is in no package registry."""
+    for names in re.findall(r"apt-get install ([^&]+)", (ROOT / "deploy/Dockerfile").read_text()):
+        assert all("=" in each for each in names.split() if not each.startswith("-") and each != "\\"), names
+
+
+NEVER_IMPORTED = {
+    "httptools", "uvloop",  # uvicorn takes them where they are
+    "psycopg",  # sqlalchemy does, by the URL
+}  # fmt: skip
+
+
+def test_what_is_declared_is_what_is_imported() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: each for name, each in project["optional-dependencies"].items() if name not in {"dev", "mutants"}}
+    wanted = [*project["dependencies"], *(each for extra in extras.values() for each in extra)]
+    declared = {canonicalize_name(Requirement(each).name) for each in wanted}
+    modules = {
+        name.split(".")[0]
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""])
+    } - set(sys.stdlib_module_names) - {"analysis", "service", ""}  # fmt: skip
+    owners = packages_distributions()
+    imported = {canonicalize_name(owners[module][0]) for module in modules}
+    assert imported - declared == {"pydantic-core"}, "imported and not declared; that one is a part of pydantic"
+    assert declared - imported == NEVER_IMPORTED

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from analysis.batch.formats import UNNAMED, read_arrays
+from analysis.batch.ids import check_ids
 from analysis.batch.missing import fills_in
 from analysis.batch.samples import Batch, sample_axes
 from analysis.errors import BadBatch, LimitExceeded
@@ -24,6 +25,23 @@ from analysis.model.weights import Array
 from analysis.options import Limits
 
 TARGET_KEYS: Final = ("target", "labels")
+MEANT_AS_TARGET: Final = frozenset(
+    {
+        "y",
+        "y_true",
+        "ytrue",
+        "y_train",
+        "label",
+        "targets",
+        "gt",
+        "ground_truth",
+        "class",
+        "classes",
+        "output",
+        "outputs",
+    }
+)
+"""What others call targets, in lower case."""
 TARGET_PREFIX: Final = "target."
 
 
@@ -38,6 +56,7 @@ def load_batch(source: bytes | Path, model: CheckedModel, limits: Limits = DEFAU
     inputs = {spec.name: _checked(spec, inputs[spec.name]) for spec in model.inputs}
     targets = {name: _numbers(name, array) for name, array in targets.items()}
     _check_finite(inputs, targets, model)
+    check_ids(inputs, model)
     size, axes = sample_axes(model, inputs, targets)
     digest = hashlib.sha256(content).hexdigest()
     return Batch(inputs, targets, size, axes, digest, Provenance.UPLOADED)
@@ -93,9 +112,19 @@ def _assign(arrays: Mapping[str, Array], model: CheckedModel) -> tuple[dict[str,
         raise BadBatch(
             f"the model expects {_listed(expected)}, the batch has {_listed(arrays)}",
             where=", ".join(missing or unknown),
-            hint=f"optional besides: target, labels, {_listed(TARGET_PREFIX + name for name in outputs)}",
+            hint=_rename(unknown if not targets else [], outputs, only_targets=not missing),
         )
     return inputs, targets
+
+
+def _rename(unknown: Sequence[str], outputs: Sequence[str], *, only_targets: bool) -> str:
+    """How targets are called, and which key looks like them: by its name, or because nothing else is left over."""
+    keys = f"target (or labels), {_listed(TARGET_PREFIX + name for name in outputs)}"
+    meant = [name for name in unknown if name.lower().strip("_") in MEANT_AS_TARGET]
+    meant = meant or (list(unknown) if only_targets and len(unknown) == 1 else [])
+    if meant:
+        return f"if {meant[0]!r} is what the network should give, call it target; optional keys are {keys}"
+    return f"optional besides: {keys}"
 
 
 def _listed(names: Any) -> str:

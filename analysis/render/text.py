@@ -7,13 +7,12 @@ from typing import Final
 
 from analysis.diagnosis.brief import Brief, brief_of, is_made_up
 from analysis.facts import LayerStats
+from analysis.render._excerpts import BEST_REMEDIES, evidence_words, layer_names, worst_layers
 from analysis.render._visible import visible
 from analysis.report import Finding, Remedy, Report
 
 WIDTH: Final = 80
 LABEL: Final = 8
-WORST_LAYERS: Final = 6
-BEST_REMEDIES: Final = 5
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 LOWEST_SHOWN: Final = -12.0
 
@@ -44,7 +43,7 @@ def _recipe(brief: Brief) -> list[str]:
         "read": brief.reading,
         "cause": brief.cause,
         "first": brief.first,
-        "change": brief.change,
+        "change" if brief.moved else "tried": brief.change,
         "moved": brief.moved,
         "cost": brief.cost,
         "sure": brief.certainty,
@@ -81,24 +80,19 @@ def _findings(findings: Sequence[Finding]) -> list[str]:
         return []
     lines = ["findings"]
     for finding in findings:
-        evidence = ", ".join(
-            f"{name} {each.value:.3g} (limit {each.threshold:g})" for name, each in finding.evidence.items()
-        )
         cause = f", caused by {', '.join(finding.caused_by)}" if finding.caused_by else ""
         lines.append(f"  {finding.severity.value:<8}{finding.rule} {finding.name} [{finding.confidence.value}{cause}]")
-        lines += textwrap.wrap(evidence, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+        lines += textwrap.wrap(evidence_words(finding), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
     return lines
 
 
 def _layers(report: Report) -> list[str]:
-    """The layers with the smallest update ratio: those that will learn last."""
-    baseline = [each for each in report.variants[0].layers or () if each.update_ratio is not None]
-    if not report.findings or not baseline:
+    """Those that will learn last."""
+    worst, names = worst_layers(report), layer_names(report)
+    if not worst:
         return []
-    names = {layer.id: layer for layer in report.layers}
-    worst = sorted(baseline, key=lambda each: (bool(not each.flags), each.update_ratio or 0.0))[:WORST_LAYERS]
     lines = [f"{'worst layers':<38}{'|gradient|':>12}{'|g|/|w|':>12}{'leverage':>12}"]
-    return lines + [_layer_row(each, visible(f"{each.id} {names[each.id].name}")) for each in worst]
+    return lines + [_layer_row(each, visible(f"{each.id} {names[each.id]}")) for each in worst]
 
 
 def _layer_row(stats: LayerStats, name: str) -> str:

@@ -1,6 +1,7 @@
 """Parts of a report: findings with their evidence, remedies with their proof, advice."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -65,6 +66,17 @@ class Finding(Part):
     """Rules whose findings explain this one."""
     remedies: tuple[str, ...]
     """Variants proven to help, best first."""
+
+
+def keyed(findings: Iterable[Finding]) -> Iterator[tuple[str, Finding]]:
+    """Each with a key that stays the same from run to run: its rule, and which one of that rule it is.
+
+    Layers and numbers are no part of it: they may differ from one training to the next.
+    """
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.rule] += 1
+        yield finding.rule if seen[finding.rule] == 1 else f"{finding.rule}#{seen[finding.rule]}", finding
 
 
 class Cause(Part):

@@ -258,6 +258,7 @@ def _class_targets(
 ) -> tuple[Array, int]:
     if labels is not None and axis is not None:
         return labels, axis
+    _check_count(head, logits, targets)
     raise BadBatch(
         f"class ids do not fit output {head.output} of shape {list(logits.shape)}: given {list(targets.shape)}",
         where="target",
@@ -268,11 +269,24 @@ def _class_targets(
 def _as_numbers(head: Head, logits: Array, targets: Array) -> Array:
     if targets.size == logits.size and targets.shape[:1] == logits.shape[:1]:
         return targets.reshape(logits.shape).astype(np.float64 if targets.dtype == np.float64 else np.float32)
+    _check_count(head, logits, targets)
     raise BadBatch(
         f"expected targets of shape {list(logits.shape)} for output {head.output}, given {list(targets.shape)}",
         where="target",
         hint="or class ids, one per sample",
     )
+
+
+def _check_count(head: Head, logits: Array, targets: Array) -> None:
+    """Raises BadBatch where there are more or fewer targets than samples, whatever their shape is besides."""
+    samples, given = logits.shape[:1], targets.shape[:1]
+    if given != samples and len(given) == len(samples) == 1:
+        raise BadBatch(
+            f"{given[0]} targets for {samples[0]} samples (output {head.output} is {list(logits.shape)}, the targets "
+            f"are {list(targets.shape)})",
+            where="target",
+            hint="send one target for each sample",
+        )
 
 
 def _one_hot(labels: Array, classes: int, axis: int) -> Array:

@@ -1,32 +1,46 @@
-"""Which form of a report a client likes best, by its Accept headers."""
+"""Which form of a report a client likes best, by its Accept headers, and whether it takes it compressed."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from analysis.render.formats import FORMATS, Format
 from service.problems import ProblemError, problem
 
-JSON: Final = "application/json"
-HTML: Final = "text/html"
-OFFERED: Final = (JSON, HTML)
-VARY: Final = {"Vary": "Accept"}
+OFFERED: Final[Mapping[str, Format]] = {each.essence: each for each in reversed(FORMATS)}
+"""By media type; of several formats with the same one the first."""
+VARY: Final = {"Vary": "Accept, Accept-Encoding"}
+CODING: Final = re.compile(r"\s*(gzip|x-gzip|\*)\s*((?:;.*)?)", re.ASCII | re.IGNORECASE)
 RANGE: Final = re.compile(r"\s*([\w!#$&^.+*-]+)/([\w!#$&^.+*-]+)\s*((?:;.*)?)", re.ASCII)
 QUALITY: Final = re.compile(r";\s*q\s*=\s*([^;\s]*)\s*(?:;|$)", re.IGNORECASE)
 WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 
-def preferred(accept: Iterable[str]) -> str:
-    """The form that a client's Accept headers like best (RFC 9110, 12.5.1); JSON where they like both alike.
+def preferred(accept: Iterable[str]) -> Format:
+    """The format that a client's Accept headers like best (RFC 9110, 12.5.1), JSON first where they like several alike.
 
-    Raises ProblemError where they refuse both.
+    Raises ProblemError where they refuse all.
     """
     ranges = [each for header in accept for each in _ranges(header)]
-    chosen = max(OFFERED, key=lambda offer: _quality(offer, ranges)) if ranges else JSON
-    if ranges and not _quality(chosen, ranges):
-        detail = f"a report is {' or '.join(OFFERED)}, and this request accepts neither"
+    offered = [each for each in FORMATS if OFFERED[each.essence] is each]
+    chosen = max(offered, key=lambda offer: _quality(offer.essence, ranges)) if ranges else FORMATS[0]
+    if ranges and not _quality(chosen.essence, ranges):
+        detail = f"a report is {' or '.join(each.essence for each in offered)}, and this request accepts none"
         raise ProblemError(problem("not-acceptable", HTTPStatus.NOT_ACCEPTABLE, detail, where="Accept"), VARY)
     return chosen
+
+
+def takes_gzip(accept_encoding: Iterable[str]) -> bool:
+    """Whether Accept-Encoding headers (RFC 9110, 12.5.3) name gzip, or anything, and do not refuse it."""
+    stated: dict[str, float] = {}
+    for each in ",".join(accept_encoding).split(","):
+        match = CODING.fullmatch(each)
+        if match is not None:
+            quality = QUALITY.search(match[2])
+            weight = 1.0 if quality is None else float(quality[1]) if WEIGHT.fullmatch(quality[1]) else 0.0
+            stated[match[1].lower().removeprefix("x-")] = weight
+    return stated.get("gzip", stated.get("*", 0.0)) > 0
 
 
 def _ranges(header: str) -> Iterator[tuple[str, str, float]]:

@@ -1,16 +1,18 @@
 """A stored report as a response: through the gate, each form with its own ETag; or the problem in its place."""
 
+import gzip
 import hashlib
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import Query
 from fastapi.responses import Response
 
-from analysis.render.html import content_security_policy, render_html
+from analysis.render.formats import JSON, Format, Publication
+from analysis.render.html import content_security_policy
 from analysis.report import Report
 from analysis.report.gate import Gate
-from service.api.accept import HTML, JSON
 from service.jobs.job import Job, State
 from service.objects.blob import Objects
 from service.problems import Problem, ProblemError, problem
@@ -26,27 +28,44 @@ def gate_of(fail_on: str | None) -> Gate | None:
     return None if fail_on is None else Gate.parse(fail_on)
 
 
-def answer(content: bytes, report: Report, gate: Gate | None, kind: str = JSON, known: str = "") -> Response:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a client wants a report."""
+
+    kind: Format = JSON
+    compressed: bool = False
+    known: str = ""
+    """An If-None-Match."""
+
+
+AS_JSON: Final = Form()
+
+
+def answer(content: bytes, report: Report, gate: Gate | None, form: Form = AS_JSON) -> Response:
     """The report, stored as `content`.
 
-    422 where it fails the gate; 304 where `known`, an If-None-Match, names what would be sent.
+    422 where it fails the gate; 304 where the client already has what would be sent.
     """
     failed = gate is not None and gate.fails(report)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
     headers = {VERDICT_HEADER: report.verdict.value, "X-Content-Type-Options": "nosniff"}
-    if kind == HTML:
-        content = render_html(report, served=True).encode()
+    if form.kind is not JSON:
+        content = form.kind.render(report, Publication(gate=gate or Gate(), served=True)).encode()
+    if form.kind.name == "html":
         headers |= {"Content-Security-Policy": content_security_policy(), "Referrer-Policy": "no-referrer"}
+    if form.compressed:
+        content = gzip.compress(content, compresslevel=6, mtime=0)
+        headers["Content-Encoding"] = "gzip"
     headers |= {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
-    if not failed and _names(known, headers["ETag"]):
+    if not failed and _names(form.known, headers["ETag"]):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-    return Response(content, status, headers, "text/html; charset=utf-8" if kind == HTML else JSON)
+    return Response(content, status, headers, form.kind.media_type)
 
 
-def answer_end(objects: Objects, job: Job, gate: Gate | None, kind: str = JSON, known: str = "") -> Response:
+def answer_end(objects: Objects, job: Job, gate: Gate | None, form: Form = AS_JSON) -> Response:
     """The report of a job that succeeded, through the gate; raises the problem of any other."""
     content, report = stored_report(objects, job)
-    return answer(content, report, gate, kind, known)
+    return answer(content, report, gate, form)
 
 
 def stored_report(objects: Objects, job: Job) -> tuple[bytes, Report]:

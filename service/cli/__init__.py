@@ -1,20 +1,42 @@
 """The command line: one file per command."""
 
+from typing import Annotated
+
 import typer
 
+from analysis.version import VERSION
 from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
 from service.cli.interventions import interventions
+from service.cli.report import report
 from service.cli.rules import rules
 from service.cli.serve import serve
 
 app = typer.Typer(
     name="gradient-health",
-    help="Measure how gradients travel through an ONNX model, and prove which cure helps.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: 80 columns, no colours in the log of a pipeline
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, compare, interventions, rules, serve):
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gradient-health {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def gradient_health(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", help="Show the version and exit.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Measure how gradients travel through an ONNX model, and prove which cure helps."""
+
+
+for command in (analyze, compare, interventions, report, rules, serve):
     app.command()(telling_bugs(command))

@@ -1,4 +1,4 @@
-"""What nobody expected is a bug: said as such, with a way to report it and an exit code of its own."""
+"""How a command ends that does not end by itself: a bug is said as such, with a way to report it; Ctrl-C in a word."""
 
 import functools
 import sys
@@ -19,7 +19,10 @@ REPORT: Final = (
 
 
 def telling_bugs(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
-    """The command; an exception that it does not know ends with the traceback, that sentence and ExitCode.BUG."""
+    """The command; an exception that it does not know ends with the traceback, that sentence and ExitCode.BUG.
+
+    Ctrl-C ends it in one word and with the shell's code, 130.
+    """
 
     @functools.wraps(command)
     def telling(*arguments: Arguments.args, **options: Arguments.kwargs) -> None:
@@ -27,6 +30,9 @@ def telling_bugs(command: Callable[Arguments, None]) -> Callable[Arguments, None
             command(*arguments, **options)
         except (typer.Exit, typer.Abort, typer.BadParameter, BrokenPipeError):
             raise
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(ExitCode.INTERRUPTED) from error
         except Exception as error:
             traceback.print_exception(error, file=sys.stderr)
             typer.echo(f"error: {type(error).__name__}: {REPORT} (gradient-health {VERSION})", err=True)

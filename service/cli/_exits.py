@@ -15,3 +15,5 @@ class ExitCode(IntEnum):
     SERVICE_ERROR = 3
     BUG = 4
     """An exception that nobody expected: neither the files nor the service are at fault."""
+    INTERRUPTED = 130
+    """Ctrl-C, as a shell says it: 128 and the number of the signal."""

@@ -5,7 +5,7 @@ error, 4 a bug of this program.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,14 +20,14 @@ from analysis.diagnosis.policy import policy
 from analysis.errors import AnalysisError, BadOptions
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.comparison import render_baseline
-from analysis.render.html import render_html
-from analysis.render.text import render_text
+from analysis.render.formats import Publication
 from analysis.report import Report
 from analysis.report.gate import Gate
 from service.cli._configuration import find_configuration, read_configuration
 from service.cli._exits import ExitCode
-from service.cli._files import read_report, write_all
+from service.cli._files import read_report
 from service.cli._here import analyze_here
+from service.cli._outputs import Formats, Output, outputs_of
 from service.problems import Problem, ProblemError, problem_of
 
 
@@ -39,6 +39,8 @@ def analyze(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report here.", dir_okay=False)] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page here.", dir_okay=False)] = None,
+    formats: Formats = None,
+    output: Output = None,
     save_repaired: Annotated[
         Path | None, typer.Option(help="Write the proven remedies' models here, as <variant>.onnx.", file_okay=False)
     ] = None,
@@ -69,7 +71,7 @@ def analyze(
 ) -> None:
     """Analyse MODEL on BATCH and print what is wrong and what helps."""
     try:
-        wanted = _files(json, html)
+        wanted = outputs_of(formats, output, {"json": json, "html": html}.items())
         file = _configuration(config)
         of_file = file.pop("fail_on", "error")
         gate = Gate.parse(of_file if fail_on is None else fail_on)
@@ -77,7 +79,8 @@ def analyze(
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, save_repaired, progress)
-        write_all({path: render(report) for path, render in wanted.items()})
+        publication = Publication(gate=gate, path=model.as_posix())
+        wanted.write(report, publication)
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
@@ -85,11 +88,11 @@ def analyze(
         raise _failure(error.problem, ExitCode.BAD_INPUT if bad_input else ExitCode.SERVICE_ERROR) from error
     if save_repaired is not None:
         _tell_models(report, save_repaired)
-    typer.echo(render_text(report), nl=False)
+    typer.echo(wanted.text(report, publication), nl=False)
     failed = gate.fails(report)
     if known is not None:
         comparison = compare(known, report, gate)
-        typer.echo("\n" + render_baseline(comparison, str(baseline)), nl=False)
+        typer.echo("\n" + render_baseline(comparison, str(baseline)), nl=False, err=wanted.printed is not None)
         failed = fails_beyond(comparison, gate)
     raise typer.Exit(ExitCode.FAILED if failed else ExitCode.PASSED)
 
@@ -157,17 +160,6 @@ def _tell_models(report: Report, folder: Path) -> None:
     best = next((files[each.variant] for each in report.remedies if each.variant in files), None)
     name = "" if best is None else best.removeprefix("variants/").removesuffix("/model.onnx")
     typer.echo(f"best remedy: {folder / name}.onnx" if name else "no remedy was proven: no model is written", err=True)
-
-
-def _files(json: Path | None, html: Path | None) -> dict[Path, Callable[[Report], bytes]]:
-    """What goes where. Raises BadOptions where one file would overwrite the other."""
-    if json is not None and html is not None and json.resolve() == html.resolve():
-        raise BadOptions("--json and --html name the same file", where=str(html))
-    wanted: list[tuple[Path | None, Callable[[Report], bytes]]] = [
-        (json, lambda report: report.to_json(indent=1)),
-        (html, lambda report: render_html(report).encode()),
-    ]
-    return {path: render for path, render in wanted if path is not None}
 
 
 def _failure(problem: Problem, code: ExitCode) -> typer.Exit:

@@ -102,7 +102,8 @@ class Bridge(httpx.BaseTransport):
     async def forward(self, request: httpx.Request) -> httpx.Response:
         forwarded = httpx.Request(request.method, request.url, headers=request.headers, content=request.read())
         response = await httpx.ASGITransport(self.app).handle_async_request(forwarded)
-        return httpx.Response(response.status_code, headers=response.headers, content=await response.aread())
+        content = b"".join([chunk async for chunk in response.aiter_raw()])  # compressed, if it is
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
 
 
 def client_of(transport: httpx.BaseTransport) -> Client:

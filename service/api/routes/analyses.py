@@ -8,13 +8,15 @@ from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response
 
+from analysis.render.formats import JSON
 from analysis.report import Report
 from analysis.report.gate import Gate
-from service.api.accept import HTML, VARY, preferred
+from service.api.accept import OFFERED, VARY, preferred
 from service.api.admission import admit_body, admit_job
-from service.api.answers import FailOn, answer_end, gate_of
+from service.api.answers import FailOn, Form, answer_end, gate_of
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
+from service.api.sending import View, form_of, send_report
 from service.api.waiting import RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
 from service.intake.submission import submit
@@ -79,6 +81,7 @@ async def analyze(
     request: Request,
     fail_on: FailOn = None,
     wait: Wait = None,
+    view: View = "full",
     prefer: Annotated[str | None, Header()] = None,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
@@ -91,7 +94,7 @@ async def analyze(
     job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=lambda _: room()))
     seconds, applied = patience(parts.settings, wait, prefer)
     job = await wait_for(parts, job, seconds)
-    return await run_sync(_answer_submission, parts, job, gate, applied)
+    return await run_sync(_answer_submission, parts, job, gate, applied, form_of(request, view=view))
 
 
 @router.get(
@@ -109,14 +112,19 @@ async def get_analysis(request: Request, job_id: str) -> JobView:
 @router.get(
     "/{job_id}/report",
     operation_id="get_report",
-    summary="The report alone, as JSON or as a page",
+    summary="The report alone, as JSON or in another format",
     response_model=Report,
     responses={
-        200: {"content": {HTML: {"schema": {"type": "string"}}}, "description": "The report, as JSON or as a page"},
+        200: {
+            "content": {
+                each.media_type: {"schema": {"type": "string"}} for each in OFFERED.values() if each is not JSON
+            },
+            "description": "The report, as JSON or in another format",
+        },
         304: {"description": "If-None-Match names what would be sent"},
         400: PROBLEM | {"description": "The query is refused"},
         404: PROBLEM,
-        406: PROBLEM | {"description": "Neither JSON nor HTML is accepted"},
+        406: PROBLEM | {"description": "None of the formats is accepted"},
         409: PROBLEM | {"description": "Not finished yet"},
         422: PROBLEM | {"model": Report, "description": "With fail_on: the report fails the gate"},
         503: PROBLEM | {"description": "With fail_on: no verdict yet"},
@@ -128,25 +136,20 @@ async def get_report(
     job_id: str,
     fail_on: FailOn = None,
     wait: Wait = None,
+    view: View = "full",
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
-    """The report of a finished job: JSON, or with `Accept: text/html` a page. A failed job answers with its problem."""
-    parts, gate = parts_of(request), gate_of(fail_on)
+    """The report of a finished job: JSON, or what Accept asks for. A failed job answers with its problem."""
     kind = preferred(request.headers.getlist("accept"))
-    job = await run_sync(find_job, parts.store, tenant_of(request), job_id)
-    job = await wait_for(parts, job, min(wait or 0.0, parts.settings.max_wait_seconds))
-    if not job.state.is_end:
-        raise not_yet(job, gated=gate is not None)
-    response = await run_sync(answer_end, parts.objects, job, gate, kind, if_none_match)
-    response.headers.update(VARY)
-    return response
+    return await send_report(request, job_id, form_of(request, kind, view, if_none_match), fail_on, wait)
 
 
-def _answer_submission(parts: Parts, job: Job, gate: Gate | None, applied: str | None) -> Response:
+def _answer_submission(parts: Parts, job: Job, gate: Gate | None, applied: str | None, form: Form) -> Response:
     headers = {} if applied is None else {"Preference-Applied": applied}
     headers |= {"Location": job_path(job.id), "Link": f'<{job_path(job.id)}>; rel="monitor"'}
     if job.state.is_end:
-        response = answer_end(parts.objects, job, gate)
+        response = answer_end(parts.objects, job, gate, form)
+        response.headers.update(VARY)
     elif gate is not None:
         raise not_yet(job, gated=True, headers=headers)
     else:

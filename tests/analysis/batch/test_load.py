@@ -243,3 +243,17 @@ def test_the_batch_limit_holds_exactly(tmp_path: Path) -> None:
         load_batch(source, ONE, Limits(batch_bytes=len(content)))
         with pytest.raises(LimitExceeded, match=str(len(content))):
             load_batch(source, ONE, Limits(batch_bytes=len(content) - 1))
+
+
+@pytest.mark.parametrize("key", ["y", "label", "targets", "Y_true", "something"])
+def test_a_key_that_looks_like_the_target_is_told_its_name(key: str) -> None:
+    with pytest.raises(BadBatch) as caught:
+        load_batch(npz(x=X, **{key: LABELS}), ONE)
+    assert f"if {key!r} is what the network should give, call it target" in caught.value.hint
+
+
+@pytest.mark.parametrize("given", [("z", "q"), ("z", "target")])
+def test_of_other_keys_nothing_is_supposed(given: tuple[str, ...]) -> None:
+    with pytest.raises(BadBatch) as caught:
+        load_batch(npz(x=X, **dict.fromkeys(given, LABELS)), ONE)
+    assert caught.value.hint.startswith("optional besides: target")

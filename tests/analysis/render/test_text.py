@@ -263,3 +263,13 @@ def test_names_from_strangers_cannot_steer_the_terminal() -> None:
     assert text.startswith("\\u001b[2J\\u202eevil\\u000a\\u0000\\u2028: HEALTHY\n=====")
     assert text.count("\\u202e") == 4  # title, cause, finding, layer
     assert not set(text) & {"\x1b", "\u202e", "\x00", "\u2028"}
+
+
+def test_what_was_not_proven_is_called_no_change() -> None:
+    unproven = report_of(
+        measurement(flow=VANISHING, probe=FAILS), left_out=[("training of x", "budget_seconds reached")]
+    )
+    assert brief_of(unproven).change.startswith("No treatment was proven to help: budget_seconds reached.")
+    text = render_text(unproven)
+    assert "\ntried   No treatment was proven" in text
+    assert "\nchange " not in text

@@ -6,8 +6,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from analysis.report import Evidence, Severity, Verdict
-from analysis.report.parts import AdviceKind, Decades
+from analysis.facts import Confidence
+from analysis.report import Evidence, Finding, Severity, Verdict
+from analysis.report.parts import AdviceKind, Decades, keyed
 
 
 def test_severities_are_ordered() -> None:
@@ -38,3 +39,16 @@ def test_what_another_version_wrote_besides_is_passed_over() -> None:
 
 def test_flow_that_was_not_measured_is_absent() -> None:
     assert (Decades().decades_rms, Decades().decades_norm) == (None, None)
+
+
+def test_the_key_of_a_finding_is_its_rule_and_which_one_of_that_rule_it_is() -> None:
+    rules = ["GH101", "GH205", "GH101", "GH101"]
+    findings = [
+        Finding(
+            rule=rule, name="x", severity=Severity.INFO, confidence=Confidence.LOW, layers=(), message="",
+            evidence={}, affects=(), caused_by=(), remedies=(),
+        )
+        for rule in rules
+    ]  # fmt: skip
+    assert [key for key, _ in keyed(findings)] == ["GH101", "GH205", "GH101#2", "GH101#3"]
+    assert [finding for _, finding in keyed(findings)] == findings

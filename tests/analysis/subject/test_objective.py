@@ -124,6 +124,14 @@ def test_targets_that_do_not_fit_are_refused_with_what_was_expected_and_given(
     assert given in str(refused.value)
 
 
+@pytest.mark.parametrize("targets", [LABELS[:7], np.zeros((9, 3), np.float32), np.zeros(5, np.float32)])
+@pytest.mark.parametrize("wanted", [LossName.AUTOMATIC, LossName.CROSS_ENTROPY, LossName.MSE])
+def test_more_or_fewer_targets_than_samples_are_counted(targets: np.ndarray, wanted: LossName) -> None:
+    with pytest.raises(BadBatch, match=f"{len(targets)} targets for 8 samples") as refused:
+        choose(floats(8, 3), targets, wanted=wanted)
+    assert refused.value.hint == "send one target for each sample"
+
+
 def test_a_single_class_has_no_chance_level_and_says_why() -> None:
     objective = choose(floats(8, 3), np.zeros(8, np.int64))
     assert objective.chance is None

@@ -2,8 +2,11 @@
 
 import pytest
 
-from service.api.accept import HTML, JSON, preferred
+from analysis.render.formats import BY_NAME, FORMATS, Format
+from service.api.accept import preferred, takes_gzip
 from service.problems import ProblemError
+
+JSON, HTML = BY_NAME["json"], BY_NAME["html"]
 
 
 @pytest.mark.parametrize(
@@ -38,8 +41,8 @@ from service.problems import ProblemError
         ("text/html" + ";" * 50_000, HTML),
     ],
 )
-def test_the_form_a_client_likes_best(accept: str, expected: str) -> None:
-    assert preferred([accept]) == expected
+def test_the_form_a_client_likes_best(accept: str, expected: Format) -> None:
+    assert preferred([accept]) is expected
 
 
 def test_several_headers_are_one_list() -> None:
@@ -47,10 +50,47 @@ def test_several_headers_are_one_list() -> None:
     assert preferred([]) == JSON
 
 
-@pytest.mark.parametrize("accept", ["image/png", "text/plain", "text/html;q=0", "*/*;q=0", "application/problem+json"])
+@pytest.mark.parametrize("accept", ["image/png", "text/css", "text/html;q=0", "*/*;q=0", "application/problem+json"])
 def test_a_client_that_accepts_neither_is_told_what_there_is(accept: str) -> None:
     with pytest.raises(ProblemError) as caught:
         preferred([accept])
     assert caught.value.problem.status == 406
-    assert "application/json or text/html" in caught.value.problem.detail
-    assert caught.value.headers == {"Vary": "Accept"}
+    assert all(each.essence in caught.value.problem.detail for each in FORMATS)
+    assert caught.value.headers == {"Vary": "Accept, Accept-Encoding"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "name"),
+    [
+        ("text/markdown", "md"),
+        ("text/plain", "text"),
+        ("application/xml", "junit"),
+        ("application/sarif+json", "sarif"),
+        ("application/openmetrics-text; version=1.0.0, text/plain;q=0.5", "openmetrics"),
+        ("application/sarif+json;q=0.4, application/xml;q=0.6", "junit"),
+    ],
+)
+def test_every_media_type_means_the_first_format_that_has_it(accept: str, name: str) -> None:
+    assert preferred([accept]) is BY_NAME[name]
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("gzip, deflate, br, zstd", True),
+        ("GZIP;q=0.1", True),
+        ("x-gzip", True),
+        ("*", True),
+        ("br;q=1, *;q=0.1", True),
+        ("gzip;q=0, *", False),
+        ("identity", False),
+        ("gzip;q=0.000", False),
+        ("gzip;q=x", False),
+        ("gzipped", False),
+    ],
+)
+def test_compression_is_for_those_who_take_it(accept: str, expected: bool) -> None:
+    assert takes_gzip([accept]) is expected
+    assert takes_gzip(["br", accept]) is expected

@@ -29,7 +29,7 @@ def test_a_browser_gets_the_page_and_everybody_else_the_json(service: Service, s
     plain = service.get(path)
     assert (plain.headers["content-type"], plain.content) == ("application/json", told(sick, path).to_json())
     for response in (page, plain):
-        assert response.headers["vary"] == "Accept"
+        assert response.headers["vary"] == "Accept, Accept-Encoding"
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["gradient-health-verdict"] == "unhealthy"
 
@@ -50,7 +50,7 @@ def test_each_form_has_a_tag_of_its_own_and_is_not_sent_twice(service: Service, 
         for known in (tags[form], f'"other", W/{tags[form]}', "*"):
             again = service.ask("GET", path, headers={"Accept": form, "If-None-Match": known})
             assert (again.status_code, again.content) == (HTTPStatus.NOT_MODIFIED, b"")
-            assert (again.headers["etag"], again.headers["vary"]) == (tags[form], "Accept")
+            assert (again.headers["etag"], again.headers["vary"]) == (tags[form], "Accept, Accept-Encoding")
     assert len(set(tags.values())) == 2
     crossed = service.ask("GET", path, headers={"Accept": "text/html", "If-None-Match": tags["application/json"]})
     assert crossed.status_code == HTTPStatus.OK
@@ -68,9 +68,22 @@ def test_what_is_neither_is_refused_and_errors_stay_problems(service: Service, h
     path = finished(service, healthy)
     refused = service.ask("GET", path, headers={"Accept": "image/png"})
     body = problem_in(refused, HTTPStatus.NOT_ACCEPTABLE, "not-acceptable")
-    assert "application/json or text/html" in body.detail
-    assert refused.headers["vary"] == "Accept"
+    assert "application/json or text/html or text/markdown" in body.detail
+    assert refused.headers["vary"] == "Accept, Accept-Encoding"
     browser = {"Accept": BROWSER}
     problem_in(service.ask("GET", "/v1/analyses/x/report", headers=browser), HTTPStatus.NOT_FOUND, "not-found")
     waiting = service.submit().headers["location"] + "/report"
     problem_in(service.ask("GET", waiting, headers=browser), HTTPStatus.CONFLICT, "not-finished")
+
+
+def test_a_report_is_compressed_for_those_who_take_it_under_a_tag_of_its_own(service: Service, sick: Report) -> None:
+    path = finished(service, sick)
+    plain = service.ask("GET", path, headers={"Accept-Encoding": "identity"})
+    small = service.ask("GET", path, headers={"Accept-Encoding": "gzip"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.content == plain.content == sick.to_json()
+    assert int(small.headers["content-length"]) * 3 < int(plain.headers["content-length"])
+    assert small.headers["etag"] != plain.headers["etag"]
+    known = {"Accept-Encoding": "gzip", "If-None-Match": small.headers["etag"]}
+    assert service.ask("GET", path, headers=known).status_code == HTTPStatus.NOT_MODIFIED

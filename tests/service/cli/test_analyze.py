@@ -14,8 +14,10 @@ from typer.testing import CliRunner
 
 from analysis.options import parse_options
 from analysis.pipeline import analyze
+from analysis.render.formats import BY_NAME, Publication
 from analysis.render.html import render_html
 from analysis.report import Report, Verdict
+from analysis.report.gate import Gate
 from service.app import create_app
 from service.cli import app
 from service.jobs.job import Job, State, now
@@ -153,12 +155,29 @@ def test_where_one_file_cannot_be_written_neither_is(tmp_path: Path, json: str, 
 
 def test_one_file_for_both_is_refused_before_the_work(tmp_path: Path) -> None:
     message = refused("noise.onnx", "--json", "report", "--html", str(tmp_path / "report"))
-    assert "--json and --html name the same file" in message
+    assert "json and html would both be written there" in message
 
 
 def test_a_folder_that_is_a_file_is_refused_in_one_line() -> None:
     message = refused("healthy.onnx", "--effort", "quick", "--html", "batch.npz/report.html")
     assert "Not a directory" in message
+
+
+def test_formats_are_written_beside_the_summary_or_printed_in_its_place(tmp_path: Path) -> None:
+    formats = ("--format", "junit=junit.xml", "--format", "github", "--json", "report.json")
+    outcome = run("sick.onnx", "batch.npz", "--effort", "quick", "--fail-on", "warning", *formats)
+    written = Report.from_json((tmp_path / "report.json").read_bytes())
+    publication = Publication(gate=Gate.parse("warning"), path="sick.onnx")
+    assert outcome.stdout == BY_NAME["github"].render(written, publication)
+    assert (tmp_path / "junit.xml").read_text() == BY_NAME["junit"].render(written, publication)
+
+
+def test_what_is_printed_in_a_format_is_not_mixed_with_the_comparison(tmp_path: Path) -> None:
+    run("sick.onnx", "batch.npz", "--effort", "quick", "--json", "old.json")
+    outcome = run("sick.onnx", "batch.npz", "--effort", "quick", "--baseline", "old.json", "--format", "summary")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout)["verdict"] == "unhealthy"
+    assert "old.json" in outcome.stderr
 
 
 def test_an_older_report_is_replaced(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def test_an_unexpected_exception_has_a_code_of_its_own_its_traceback_and_a_way_t
     assert "please report it" in last
 
 
+def test_ctrl_c_is_told_in_a_word_and_ends_as_a_shell_expects(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcome = run(KeyboardInterrupt(), monkeypatch, tmp_path)
+    assert (outcome.exit_code, outcome.stdout, outcome.stderr) == (130, "", "interrupted\n")
+
+
 @pytest.mark.parametrize(("error", "code"), [(typer.BadParameter("no"), 2), (typer.Exit(3), 3), (typer.Abort(), 1)])
 def test_what_ends_a_command_by_design_is_no_bug(
     error: Exception, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

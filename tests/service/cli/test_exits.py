@@ -12,6 +12,7 @@ def test_the_codes_stay_what_they_are() -> None:
         "BAD_INPUT": 2,
         "SERVICE_ERROR": 3,
         "BUG": 4,
+        "INTERRUPTED": 130,
     }
 
 

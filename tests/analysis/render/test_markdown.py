@@ -1,0 +1,107 @@
+"""Markdown, parsed as a forge parses it: CommonMark with tables and HTML; what a forge makes links of is looked for."""
+
+import re
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from analysis.render._visible import visible
+from analysis.render.markdown import render_markdown
+from analysis.report import Report
+from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned
+
+FORGE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+OURS = {"<code>", "</code>", "<br>"}
+NAMES = (
+    *HOSTILE,
+    "a|b",
+    "a\\|b",
+    "a`b``c",
+    "`",
+    "x\ny",
+    "| --- | --- |",
+    "**bold** _em_ ~~gone~~",
+    "[click](javascript:alert(1))",
+    "![](http://tracker/x.png)",
+    "https://evil.example www.evil.example",
+    "@everyone #12 GH-12 a@b.cc",
+    "$x$ :tada:",
+    " leading",
+    "&lt;b&gt;",
+)
+
+
+def every(tokens: list[Token]) -> list[Token]:
+    return [each for token in tokens for each in (token, *every(token.children or []))]
+
+
+def tokens_of(report: Report) -> list[Token]:
+    return every(FORGE.parse(render_markdown(report)))
+
+
+def text_of(tokens: list[Token]) -> str:
+    return "".join(each.content for each in tokens if each.type in {"text", "code_inline", "text_special"})
+
+
+def tables(tokens: list[Token]) -> list[list[int]]:
+    """Cells a row, table by table."""
+    found: list[list[int]] = []
+    for token in tokens:
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append(0)
+        elif token.type in {"td_open", "th_open"}:
+            found[-1][-1] += 1
+    return found
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(shape: str) -> None:
+    assert all(len(set(rows)) == 1 for rows in tables(tokens_of(SHAPES[shape]())))
+
+
+def test_verdict_recipe_findings_remedies_layers_and_what_was_left_out_are_told() -> None:
+    report = by_hand()
+    text, tokens = render_markdown(report), tokens_of(report)
+    assert text.splitlines()[0] == "## 🔴 `model.onnx`: unhealthy"
+    headings = [tokens[place + 1].content for place, each in enumerate(tokens) if each.type == "heading_open"]
+    assert [each.split(" (")[0] for each in headings[1:]] == [
+        "Findings", "Proven remedies", "Worst layers", "Left out",
+    ]  # fmt: skip
+    findings, *_ = tables(tokens)
+    assert len(findings) - 1 == len(report.findings)
+    for words in ("flow_decades -6 (limit -2.8)", "`relu+batch_norm+he`", "training of x: budget_seconds reached"):
+        assert words in text, words
+    assert len(text) < 1 << 20, "the limit of a job's summary"
+
+
+def test_a_healthy_report_has_no_empty_table() -> None:
+    assert tables(tokens_of(SHAPES["healthy"]())) == []
+
+
+def shape_of(report: Report) -> Any:
+    tokens = tokens_of(report)
+    return tables(tokens), [each.type for each in tokens if each.type.endswith("_open")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_no_name_is_obeyed(name: str) -> None:
+    tokens = tokens_of(poisoned(name))
+    kinds = {each.type for each in tokens}
+    assert not kinds & {"link_open", "image", "html_block", "s_open", "em_open", "fence", "code_block", "softbreak"}
+    assert {each.content for each in tokens if each.type == "html_inline"} <= OURS
+    assert shape_of(poisoned(name)) == shape_of(poisoned("plain"))
+    text = render_markdown(poisoned(name))
+    for line in text.splitlines():
+        outside = "".join(line.split("`")[::2])
+        outside = re.sub("<code>.*?</code>|&#[0-9]+;", "", outside)
+        assert not [each for each in ("@", "://", "www.", "#12", "GH-1") if each in outside]
+        assert not set(outside) & set("\u202e\u2066\u200b\u2028\x00\x1b\ud800")
+
+
+@pytest.mark.parametrize("name", ["fc_1", "/0/Gemm", "模型", "a|b", "a\\|b", "x`y", "[a](b)", "<b>", "*a*"])
+def test_a_name_is_read_as_it_is(name: str) -> None:
+    assert f"layer-01 {visible(name)}" in text_of(tokens_of(poisoned(name)))
