@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analysis.diagnosis.brief import root_cause
+from analysis.diagnosis.brief import loss_words, root_cause
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import LayerStats, Status, TimeProfile
+from analysis.facts import Status, TimeProfile
 from analysis.render import _chart
 from analysis.render._chart import Chart, Series
-from analysis.render._words import short_number
+from analysis.render._numbers import decades
+from analysis.render._profiles import profile
 from analysis.report import Report, Variant, Verdict
 
 MOST_CURVES: Final = 4
@@ -31,8 +32,8 @@ class Figure:
 
 def flow_figure(report: Report) -> Figure | None:
     """Gradient flow by depth; none where no layer has an activation gradient."""
-    known = [(each, _profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
-    shown = [(each, profile) for each, profile in known if any(value is not None for value in profile)]
+    known = [(each, profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
+    shown = [(each, values) for each, values in known if any(value is not None for value in values)]
     if not shown or shown[0][0] is not report.variants[0]:
         return None
     series = _flow_series(report, shown)
@@ -44,7 +45,7 @@ def flow_figure(report: Report) -> Figure | None:
         description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
         x_label="layer, from the inputs to the logits", y_label="decades relative to the gradient at the logits",
     )  # fmt: skip
-    values = zip(*(profile for _, profile in shown), strict=True)
+    values = zip(*(column for _, column in shown), strict=True)
     rows = tuple((layer.id, layer.name, row) for layer, row in zip(report.layers, values, strict=True))
     return Figure(chart, tuple(variant.id for variant, _ in shown), rows)
 
@@ -55,8 +56,8 @@ def _flow_series(report: Report, shown: Sequence[tuple[Variant, Sequence[float |
     beside = frozenset(range(len(report.layers))) - trunk if len(trunk) > 1 else frozenset()
     root = root_cause(report.findings)
     marked = frozenset(place for place, layer in enumerate(report.layers) if root and layer.id in root.layers)
-    (baseline, profile), *others = shown
-    unchanged = Series(baseline.id, tuple(profile), _note(report, baseline), beside, marked)
+    (baseline, values), *others = shown
+    unchanged = Series(baseline.id, tuple(values), _note(report, baseline), beside, marked)
     return [
         unchanged,
         *(Series(each.id, _without(other, beside), _note(report, each), beside) for each, other in others),
@@ -79,36 +80,6 @@ def _flow_of(variant: Variant) -> float | None:
     return None if flow is None else flow.decades_rms
 
 
-def _profile(report: Report, variant: Variant) -> tuple[float | None, ...]:
-    """Decades at each layer of the unchanged model; what a treatment added has no place there."""
-    if variant.same_as is not None:
-        variant = next((each for each in report.variants if each.id == variant.same_as), variant)
-    added, removed = set(variant.added_layers), set(variant.removed_layers)
-    own = [each for each in variant.layers or () if each.id not in added]
-    kept = [layer.id for layer in report.layers if layer.id not in removed]
-    reference = _reference(variant, own)
-    decades = {name: _decades(each, reference) for name, each in zip(kept, own, strict=False)}
-    return tuple(decades.get(layer.id) for layer in report.layers)
-
-
-def _reference(variant: Variant, layers: Sequence[LayerStats]) -> float | None:
-    """The gradient at the logits, or at the last layer that gets one."""
-    logits = None if variant.measurement is None else variant.measurement.logits_gradient_rms
-    arriving = [each.activation_gradient.rms for each in layers if each.activation_gradient is not None]
-    return next((rms for rms in (logits, *reversed(arriving)) if rms and math.isfinite(rms)), None)
-
-
-def _decades(stats: LayerStats, reference: float | None) -> float | None:
-    arriving = stats.activation_gradient
-    if arriving is None:
-        return None
-    if not math.isfinite(arriving.rms):
-        return math.nan
-    if arriving.rms <= 0:
-        return -math.inf
-    return None if reference is None else math.log10(arriving.rms / reference)
-
-
 def _without(profile: Sequence[float | None], places: frozenset[int]) -> tuple[float | None, ...]:
     return tuple(None if place in places else value for place, value in enumerate(profile))
 
@@ -119,7 +90,7 @@ def _note(report: Report, variant: Variant) -> str:
     words = [_flow_words(flow)]
     remedy = next((each for each in report.remedies if each.variant == variant.id), None)
     if remedy is not None:
-        words.append(f"loss {remedy.proof.worst:.2f} of chance")
+        words.append(f"loss {loss_words(remedy.proof.worst)} of chance")
     elif variant is not report.variants[0]:
         words.append("not proven")
     return ", ".join(words)
@@ -130,7 +101,7 @@ def _flow_words(flow: float | None) -> str:
         return "flow not measured" if flow is None else "not finite"
     if flow == -math.inf:
         return "no gradient arrives"
-    return f"{short_number(flow)} decades"
+    return f"{decades(flow)} decades"
 
 
 def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:

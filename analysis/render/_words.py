@@ -1,6 +1,5 @@
-"""Words and numbers of the page: what is missing, short numbers, marked-up prose."""
+"""Words of the page: what is missing, names in a cell, marked-up prose."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +13,7 @@ from analysis.report import Report
 MOST_NAMES: Final = 8
 """In one cell."""
 CODE: Final = Markup("<code>{}</code>")
-
-
 EMPHASIS: Final = Markup("<em>{}</em>")
-
-
 INLINE: Final = re.compile(r"`([^`]+)`|\*([^*\s][^*]*)\*")
 
 
@@ -51,32 +46,7 @@ def grouped_reasons(absent: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[tu
     return tuple((what, why, tuple(names)) for (what, why), names in whose.items())
 
 
-# ------------------------------------------------------------------ words and numbers
-
-
-def number_of(value: float | None) -> Markup:
-    """Three digits to read, all of them to copy; a dash for what was not measured."""
-    if value is None:
-        return Markup('<span class="absent" title="not measured">\N{EN DASH}</span>')
-    return Markup('<data value="{}">{}</data>').format(value, short_number(value, sign=False))
-
-
-def short_number(value: float, *, sign: bool = True) -> str:
-    if isinstance(value, int) and not sign:
-        return f"{value:,}"
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
-    return f"{value:+.1f}" if sign else f"{value:.3g}"
-
-
-def signed_number(value: float | None) -> Markup:
-    """Decades, with their sign."""
-    if value is None:
-        return number_of(None)
-    text = short_number(value, sign=False)
-    return Markup('<data value="{}">{}</data>').format(value, f"+{text}" if value > 0 else text)
+# ------------------------------------------------------------------ words
 
 
 def marked_up(text: str) -> Markup:

@@ -105,7 +105,7 @@ def test_time_is_drawn_relative_to_the_peak_of_each_chain() -> None:
     assert [row[1].value for row in table] == [-3.0, -2.0, -1.5, 0.0]
     assert [row[0].text for row in table] == ["step 0", "step 1", "step 2", "step 3"]
     assert table[0][2].value == 0.0
-    assert table[1][2].text == "-∞"
+    assert table[1][2].text == "\N{MINUS SIGN}∞"
     assert table[2][2].text == "\N{EN DASH}"
     assert "through-time" not in render_html(report_of())
 
@@ -155,8 +155,8 @@ def test_a_figure_says_what_it_shows() -> None:
     assert chart.band_label == "healthy: \N{MINUS SIGN}2.8 to +1.8"
     assert chart.description == (
         "Gradient at each layer relative to the gradient at the logits, on a log scale. "
-        "baseline: -6.0 decades; relu+batch_norm+he: -1.0 decades, loss 0.30 of chance; "
-        "relu: -2.0 decades, loss 0.50 of chance."
+        "baseline: \N{MINUS SIGN}6.0 decades; relu+batch_norm+he: \N{MINUS SIGN}1.0 decades, loss 0.30 of chance; "
+        "relu: \N{MINUS SIGN}2.0 decades, loss 0.50 of chance."
     )
     assert figure.columns == ("baseline", "relu+batch_norm+he", "relu")
     assert [row[:2] for row in figure.rows] == [("layer-01", "fc1"), ("layer-02", "fc2"), ("layer-03", "fc3")]
@@ -222,7 +222,7 @@ def test_the_unproven_that_are_shown_have_the_most_even_flow() -> None:
     figure = flow_of(report, variants=broken)
     assert figure.columns == ("baseline", "g", "b", "e")
     assert [each.note for each in figure.chart.curves[1:]] == [
-        "-0.2 decades, not proven", "-0.5 decades, not proven", "+0.5 decades, not proven",
+        "\N{MINUS SIGN}0.2 decades, not proven", "\N{MINUS SIGN}0.5 decades, not proven", "+0.5 decades, not proven",
     ]  # fmt: skip
     assert flow_of(report, verdict=Verdict.HEALTHY).columns == ("baseline",)
 
@@ -272,7 +272,7 @@ def test_decades_are_relative_to_the_gradient_at_the_logits(
     ("rms", "words"),
     [
         (None, "flow not measured"), (math.nan, "not finite"), (-math.inf, "no gradient arrives"),
-        (math.inf, "\N{INFINITY} decades"), (-6.04, "-6.0 decades"), (0.25, "+0.2 decades"),
+        (math.inf, "\N{INFINITY} decades"), (-6.04, "\N{MINUS SIGN}6.0 decades"), (0.25, "+0.2 decades"),
     ],
 )  # fmt: skip
 def test_the_legend_says_how_much_arrives(rms: float | None, words: str) -> None:
