@@ -43,7 +43,7 @@ def power_of_ten(value: float | None) -> Markup:
     """Decades as a factor: ten to the power of them."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED if value is None else _data(value, "none" if value < 0 else NO_NUMBER)
-    return Markup('<data value="{}">10<sup>{}</sup></data>').format(value, decades(value))
+    return Markup('<data value="{}">10<sup>{}</sup></data>').format(value, decades(value).removeprefix("+"))
 
 
 def short_number(value: float) -> str:

@@ -4,40 +4,72 @@ The curves, the network map, the heat map and the table of layers all read it he
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from analysis.facts import LayerStats
+from analysis.facts import ActivationGradient
 from analysis.report import Report, Variant
 
 
-def profile(report: Report, variant: Variant) -> tuple[float | None, ...]:
+@dataclass(frozen=True, slots=True)
+class Profile:
     """Decades at each layer of the unchanged model; what a treatment added has no place there.
 
     None where nothing was measured, -inf where no gradient arrives, NaN where it is not finite.
     """
+
+    rms: tuple[float | None, ...]
+    norm: tuple[float | None, ...]
+    """The same by the norm of tensors; at the last layer it begins where `rms` does."""
+    blocks: Mapping[int, float]
+    """By place of the last layer of a residual block: by RMS, at the output of the block."""
+    block_norms: Mapping[int, float]
+
+
+def profile(report: Report, variant: Variant) -> Profile:
+    """What the layers get."""
     if variant.same_as is not None:
         variant = next((each for each in report.variants if each.id == variant.same_as), variant)
     added, removed = set(variant.added_layers), set(variant.removed_layers)
-    own = [each for each in variant.layers or () if each.id not in added]
-    kept = [layer.id for layer in report.layers if layer.id not in removed]
-    reference = _reference(variant, own)
-    decades = {name: _decades(each, reference) for name, each in zip(kept, own, strict=False)}
-    return tuple(decades.get(layer.id) for layer in report.layers)
+    kept = iter([layer.id for layer in report.layers if layer.id not in removed])
+    gradients: dict[str, ActivationGradient | None] = {}
+    ends: dict[str, ActivationGradient | None] = {}
+    name = None
+    for stats in variant.layers or ():
+        if stats.id not in added:
+            name = next(kept, None)
+            if name is None:
+                break
+            gradients[name] = stats.activation_gradient
+        if name is not None and stats.block_gradient is not None:
+            ends[name] = stats.block_gradient  # of an added layer: the block ends behind it all the same
+    rms, norm = _reference(variant, [each for each in gradients.values() if each is not None])
+    arriving, behind = ([found.get(layer.id) for layer in report.layers] for found in (gradients, ends))
+    return Profile(
+        rms=tuple(None if each is None else _decades(each.rms, rms) for each in arriving),
+        norm=tuple(None if each is None else _decades(each.norm, norm) for each in arriving),
+        blocks=_known({place: _decades(each.rms, rms) for place, each in enumerate(behind) if each is not None}),
+        block_norms=_known({place: _decades(each.norm, norm) for place, each in enumerate(behind) if each is not None}),
+    )
 
 
-def _reference(variant: Variant, layers: Sequence[LayerStats]) -> float | None:
-    """The gradient at the logits, or at the last layer that gets one."""
+def _known(values: Mapping[int, float | None]) -> dict[int, float]:
+    return {place: value for place, value in values.items() if value is not None}
+
+
+def _reference(variant: Variant, arriving: Sequence[ActivationGradient]) -> tuple[float | None, float | None]:
+    """The gradient at the logits, or at the last layer that gets one: by RMS, by norm."""
+    last = next((each for each in reversed(arriving) if each.rms and math.isfinite(each.rms)), None)
     logits = None if variant.measurement is None else variant.measurement.logits_gradient_rms
-    arriving = [each.activation_gradient.rms for each in layers if each.activation_gradient is not None]
-    return next((rms for rms in (logits, *reversed(arriving)) if rms and math.isfinite(rms)), None)
+    if last is None:
+        return (logits if logits and math.isfinite(logits) else None), None
+    rms = logits if logits and math.isfinite(logits) else last.rms
+    return rms, last.norm * rms / last.rms
 
 
-def _decades(stats: LayerStats, reference: float | None) -> float | None:
-    arriving = stats.activation_gradient
-    if arriving is None:
-        return None
-    if not math.isfinite(arriving.rms):
+def _decades(value: float, reference: float | None) -> float | None:
+    if not math.isfinite(value):
         return math.nan
-    if arriving.rms <= 0:
+    if value <= 0:
         return -math.inf
-    return None if reference is None else math.log10(arriving.rms / reference)
+    return math.log10(value / reference) if reference else None

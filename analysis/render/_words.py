@@ -8,10 +8,13 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from analysis.diagnosis.contract import Rule
+from analysis.facts import Layer
 from analysis.report import Report
 
 MOST_NAMES: Final = 8
 """In one cell."""
+LONGEST_NAME: Final = 26
+"""Letters."""
 CODE: Final = Markup("<code>{}</code>")
 EMPHASIS: Final = Markup("<em>{}</em>")
 INLINE: Final = re.compile(r"`([^`]+)`|\*([^*\s][^*]*)\*")
@@ -62,6 +65,20 @@ def marked_up(text: str) -> Markup:
 def first_names(names: Sequence[str]) -> tuple[Sequence[str], int]:
     """As many as fit a cell, and how many more there are."""
     return names[:MOST_NAMES], max(len(names) - MOST_NAMES, 0)
+
+
+def short_name(layer: Layer) -> str:
+    """What people call the layer: the last part of its path, without the operator."""
+    parts = [part for part in layer.name.strip("/").split("/") if part]
+    if len(parts) > 1 and parts[-1].startswith(layer.op):
+        parts.pop()
+    name = parts[-1] if parts else layer.id
+    return f"{name} {layer.op}" if name.isdigit() else name
+
+
+def shorter(text: str) -> str:
+    """What fits beside a drawing: the end is left out."""
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def threshold_words(rule: Rule) -> str:

@@ -27,7 +27,7 @@ from analysis.render._numbers import loss_of, number_of, power_of_ten, signed_nu
 from analysis.render._profiles import profile
 from analysis.render._top import top_of, training_words
 from analysis.render._visible import visible
-from analysis.render._words import Missing, first_names, marked_up, threshold_words
+from analysis.render._words import Missing, first_names, marked_up, shorter, threshold_words
 from analysis.report import Report
 
 MOST_ROWS: Final = 2000
@@ -77,7 +77,7 @@ def content_security_policy() -> str:
 def _layers(report: Report) -> list[tuple[Layer, LayerStats | None, float | None]]:
     """The layers of the unchanged model, each with what it showed and the gradient that reaches it, in decades."""
     stats = {each.id: each for each in report.variants[0].layers or ()}
-    arriving = profile(report, report.variants[0])
+    arriving = profile(report, report.variants[0]).rms
     return [(layer, stats.get(layer.id), decades) for layer, decades in zip(report.layers, arriving, strict=True)]
 
 
@@ -143,6 +143,7 @@ def _environment() -> Environment:
         training=training_words,
         prose=marked_up,
         shown=first_names,
+        shorter=shorter,
         thresholds=threshold_words,
         value_facts=_value_facts,
     )

@@ -27,7 +27,7 @@ def top(report: Report) -> Top:
 def test_flow_is_told_before_and_after_in_powers_of_ten_in_words_and_by_both_measures() -> None:
     tile = top(CURED).tiles[0]
     assert tile.after is not None
-    assert (tile.before.striptags(), tile.after.striptags()) == ("10\N{MINUS SIGN}7.2", "10+0.2")
+    assert (tile.before.striptags(), tile.after.striptags()) == ("10\N{MINUS SIGN}7.2", "100.2")
     assert tile.words == (
         "16 million times smaller at the first layer than at the logits; after the change 1.6 times larger"
     )
