@@ -25,6 +25,11 @@ class Profile:
     """By place of the last layer of a residual block: by RMS, at the output of the block."""
     block_norms: Mapping[int, float]
 
+    @property
+    def judged(self) -> tuple[float | None, ...]:
+        """Of both measures the one nearer to even, by which the verdict goes."""
+        return tuple(_nearer(*each) for each in zip(self.rms, self.norm, strict=True))
+
 
 def profile(report: Report, variant: Variant) -> Profile:
     """What the layers get."""
@@ -51,6 +56,11 @@ def profile(report: Report, variant: Variant) -> Profile:
         blocks=_known({place: _decades(each.rms, rms) for place, each in enumerate(behind) if each is not None}),
         block_norms=_known({place: _decades(each.norm, norm) for place, each in enumerate(behind) if each is not None}),
     )
+
+
+def _nearer(rms: float | None, norm: float | None) -> float | None:
+    known = [each for each in (rms, norm) if each is not None]
+    return min(known, key=lambda each: math.inf if math.isnan(each) else abs(each), default=None)
 
 
 def _known(values: Mapping[int, float | None]) -> dict[int, float]:

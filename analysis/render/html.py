@@ -19,10 +19,14 @@ from analysis.diagnosis.brief import brief_of, root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Flow, Layer, LayerStats, Range, ValueFacts
 from analysis.options import AnalysisOptions
-from analysis.render import _chart
+from analysis.render import _chart, _curves
+from analysis.render._bars import bars_of
 from analysis.render._code import change_as_code
+from analysis.render._curves import curves_of
 from analysis.render._figures import flow_figure, time_figure
 from analysis.render._findings import tree_of
+from analysis.render._heat import heat_of
+from analysis.render._map import map_of
 from analysis.render._numbers import loss_of, number_of, power_of_ten, signed_number
 from analysis.render._profiles import profile
 from analysis.render._top import top_of, training_words
@@ -52,6 +56,10 @@ def render_html(report: Report, *, served: bool = False) -> str:
         root=root_cause(report.findings),
         flow=flow_figure(report),
         time=time_figure(report.through_time),
+        map=map_of(report, MOST_ROWS),
+        heat=heat_of(report),
+        bars=bars_of(report.factor_effects),
+        curves=curves_of(report),
         layers=_layers(report),
         flow_facts=_flow_facts(report.gradient_flow),
         options=_options(report),
@@ -147,7 +155,7 @@ def _environment() -> Environment:
         thresholds=threshold_words,
         value_facts=_value_facts,
     )
-    environment.globals.update(MOST_ROWS=MOST_ROWS, box=_chart)
+    environment.globals.update(MOST_ROWS=MOST_ROWS, box=_chart, curve_box=_curves)
     return environment
 
 

@@ -112,7 +112,7 @@ def facts(page: Element, heading: str) -> list[tuple[str, str]]:
 def profiled(*rms: float | None, first: int = 1) -> tuple[LayerStats, ...]:
     """Layers with these activation gradients."""
     return tuple(
-        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=1.0))
+        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=8 * each))
         for place, each in enumerate(rms)
     )
 

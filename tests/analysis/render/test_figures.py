@@ -168,7 +168,7 @@ def test_a_figure_says_what_it_shows() -> None:
     assert figure.columns == ("baseline, RMS", "baseline, norm", "relu+batch_norm+he, RMS")
     assert drawn(by_hand()) == ("baseline", "relu+batch_norm+he", "relu")
     assert [row[:2] for row in figure.rows] == [("layer-01", "fc1"), ("layer-02", "fc2"), ("layer-03", "fc3")]
-    assert figure.rows[1][2] == pytest.approx((-3.0, 0.0, math.log10(2.5)))
+    assert figure.rows[1][2] == pytest.approx((-3.0, -3.0, math.log10(2.5)))
     assert chart.curves[0].markers[0].words == "layer-01 fc1, baseline: -6.00 decades"
 
 

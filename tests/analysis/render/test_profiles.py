@@ -30,10 +30,15 @@ def test_a_layer_that_a_treatment_added_has_no_place_and_moves_no_other() -> Non
 
 def test_by_norm_the_curve_ends_where_it_ends_by_rms() -> None:
     """dL/dz of norm 1, 1 and 1: by norm nothing is lost; the last layer is at a tenth of the logits by both."""
-    report = report_of(measurement(stats=profiled(1e-4, 1e-3, 0.1), flow=replace(flow(), logits_gradient_rms=1.0)))
+    stats = tuple(
+        replace(each, activation_gradient=ActivationGradient(rms=rms, norm=1.0))
+        for each, rms in zip(profiled(1.0, 1.0, 1.0), (1e-4, 1e-3, 0.1), strict=True)
+    )
+    report = report_of(measurement(stats=stats, flow=replace(flow(), logits_gradient_rms=1.0)))
     measured = profile(report, report.variants[0])
     assert measured.rms == pytest.approx((-4.0, -3.0, -1.0))
     assert measured.norm == pytest.approx((-1.0, -1.0, -1.0))
+    assert measured.judged == pytest.approx((-1.0, -1.0, -1.0))
 
 
 def test_a_block_that_ends_with_an_added_layer_ends_behind_the_layer_before_it() -> None:
@@ -45,4 +50,4 @@ def test_a_block_that_ends_with_an_added_layer_ends_behind_the_layer_before_it()
     )
     found = profile(report, treated.model_copy(update={"layers": layers}))
     assert found.blocks == {0: pytest.approx(-1.0)}
-    assert found.block_norms == {0: pytest.approx(-1.0 - math.log10(0.2) + math.log10(0.2))}
+    assert found.block_norms == {0: pytest.approx(math.log10(0.1 / 1.6))}
