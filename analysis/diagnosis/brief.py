@@ -6,11 +6,15 @@ These are the words of the report's summary, of the terminal and of the page; no
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from analysis.diagnosis.policy import find_rule
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
+
+SMALL_LOSS: Final = 0.095
+"""Over chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,11 @@ def brief_of(report: Report) -> Brief:
         cost="" if best is None else _cost(best),
         certainty=" ".join(_certainty(report, root, best)),
     )
+
+
+def loss_words(loss: float) -> str:
+    """A loss over chance: two decimals, and two digits of one that they would round to nothing."""
+    return f"{loss:.2f}" if loss >= SMALL_LOSS or loss == 0 else f"{loss:.2g}"
 
 
 def is_made_up(report: Report) -> bool:
@@ -209,8 +218,8 @@ def _moved(remedy: Remedy) -> str:
     before, after = _decades(remedy.before), _decades(remedy.after)
     if before and after:
         flow = f"Gradient flow from {before} to {after} decades; "
-    unchanged = "" if proof.unchanged is None else f" from {proof.unchanged:.2f}"
-    loss = f"loss after a short training{unchanged} to {proof.worst:.2f} of chance ({_worst_of(proof.seeds)})."
+    unchanged = "" if proof.unchanged is None else f" from {loss_words(proof.unchanged)}"
+    loss = f"loss after a short training{unchanged} to {loss_words(proof.worst)} of chance ({_worst_of(proof.seeds)})."
     return flow + loss if flow else loss[0].upper() + loss[1:]
 
 
@@ -254,7 +263,7 @@ def _certainty(report: Report, root: Finding | None, best: Remedy | None) -> Ite
 
 def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
     proof = remedy.proof
-    ends = f"{proof.best_loss_over_chance:.2f} to {proof.worst:.2f} of chance"
+    ends = f"{loss_words(proof.best_loss_over_chance)} to {loss_words(proof.worst)} of chance"
     seeds = "its one seed" if proof.seeds == 1 else f"all {proof.seeds} seeds"
     if probe is not None and not any(run.outcome is Outcome.LEARNT for run in probe.runs):
         yield f"Change: slow to learn one batch ({ends}), learnt from minibatches in time."
@@ -272,7 +281,8 @@ def _unchanged(report: Report) -> str:
         return "By its gradient flow alone: it was not trained."
     learnt = "learnt" if any(run.outcome is Outcome.LEARNT for run in probe.runs) else "did not learn"
     seeds = _worst_of(len({run.seed for run in probe.runs}))
-    return f"It {learnt} in a short training: {probe.best_loss_over_chance:.2f} of chance ({seeds}). {_kind(probe)}"
+    loss = loss_words(probe.best_loss_over_chance)
+    return f"It {learnt} in a short training: {loss} of chance ({seeds}). {_kind(probe)}"
 
 
 def _kind(probe: Probe) -> str:

@@ -166,6 +166,7 @@ def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, e
         training_only=info.effect is Effect.TRAINING_ONLY,
         cost=info.cost,
         recipe=info.recipe,
+        score=score(trial),
         snippet=_snippet(info, probe),
     )
 

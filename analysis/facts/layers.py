@@ -84,6 +84,8 @@ class LayerStats:
     """Pass A, the other parameters: biases, scales, slopes, initial states."""
     activation_gradient: ActivationGradient | None = None
     """Pass A, at the layer's output."""
+    block_gradient: ActivationGradient | None = None
+    """The same at the output of the block (on the trunk) that the layer, beside the trunk, is the last one of."""
     activation: ActivationStats | None = None
     weight: WeightStats | None = None
     gradient_dot_weight: float | None = None

@@ -6,7 +6,7 @@ flow (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001, as netw
 network that is the residual stream, in a plain one every layer.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -66,6 +66,31 @@ def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], l
             values, logits, None, entry, f"fewer than {SHORTEST} tensors lie on every path from weights to logits"
         )
     return Trunk(values, logits, start, entry)
+
+
+def block_ends(model: CheckedModel, trunk: Trunk, layers: Sequence[Layer]) -> dict[str, str]:
+    """Where paths join on the trunk again, by id of the last layer beside it before: the outputs of residual blocks.
+
+    x --+---------------------------+
+        +-- layer-03 -- layer-05 -- Add -- y        {"layer-05": the output of Add}
+    """
+    order = {name: place for place, node in enumerate(model.nodes) for name in node.output}
+    beside = sorted((order[layer.output], layer.id) for layer in layers if not layer.on_trunk and layer.output in order)
+    ends: dict[str, str] = {}
+    previous = -1
+    for value in trunk.values:
+        here = order.get(value, -1)
+        inside = [layer for place, layer in beside if previous < place < here]
+        if inside and _joins(model, value):
+            ends[inside[-1]] = value
+        previous = here
+    return ends
+
+
+def _joins(model: CheckedModel, value: str) -> bool:
+    """Whether its node reads several values that are no weights."""
+    inputs = {each.name for each in model.inputs}
+    return sum(name in model.producers or name in inputs for name in model.producers[value].input) > 1
 
 
 def last_layer_output(trunk: Trunk, layers: Iterable[Layer]) -> str | None:

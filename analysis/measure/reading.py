@@ -31,6 +31,7 @@ from analysis.graph.families import NORMALIZATIONS
 from analysis.graph.fans import fans, gain
 from analysis.graph.layers import own_uses
 from analysis.graph.training_state import has_fresh_statistics, with_running_statistics
+from analysis.graph.trunk import block_ends
 from analysis.graph.units import PresentWeights, duplicate_fraction, units_of
 from analysis.measure.blocked import leading_to_loss, told_what_blocks
 from analysis.measure.flow import STEPWISE, layer_leverage, measure_flow
@@ -71,7 +72,8 @@ class PassReading:
         subject = self.subject
         weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
         leading = leading_to_loss(subject)
-        stats = self.with_gains(self.layer(layer, weights, leading) for layer in subject.layers)
+        ends = block_ends(subject.model, subject.trunk, subject.layers)
+        stats = self.with_gains(self.layer(layer, weights, leading, ends.get(layer.id)) for layer in subject.layers)
         anatomy, outputs = self.anatomy(), self.outputs()
         stats = told_what_blocks(subject, stats, anatomy)
         total = combine(self.by_loss.gradients.values())
@@ -169,19 +171,21 @@ class PassReading:
             gain_backward=_ratio(gradients.get(before.output), gradients.get(layer.output)),
         )
 
-    def layer(self, layer: Layer, weights: Mapping[str, Summary], leading: AbstractSet[str]) -> LayerStats:
+    def layer(
+        self, layer: Layer, weights: Mapping[str, Summary], leading: AbstractSet[str], block_end: str | None
+    ) -> LayerStats:
         """One layer; its matrices are taken together, and so are its other parameters."""
         matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
         vectors = [info.initializer for role, info in layer.parameters.items() if not is_matrix(role)]
         gradient = self._gradient(matrices)
         weight = combine(weights[name] for name in matrices)
-        arriving = self.by_loss.activations.get(layer.output)
         ratio = gradient.norm / weight.norm if gradient is not None and weight.norm else None
         return LayerStats(
             id=layer.id,
             weight_gradient=gradient,
             vector_gradient=_gradient_stats(self.by_loss.gradients.get(name) for name in vectors),
-            activation_gradient=None if arriving is None else ActivationGradient(rms=arriving.rms, norm=arriving.norm),
+            activation_gradient=self._arriving(layer.output),
+            block_gradient=self._arriving(block_end),
             activation=self._activation(layer),
             weight=self._weight(layer, weight, matrices) if matrices else None,
             gradient_dot_weight=sum(self.by_loss.products.get(name, 0.0) for name in matrices) if matrices else None,
@@ -191,6 +195,10 @@ class PassReading:
             cancelled_by=cancelling_operator(self.subject.model, layer),
             absent=_absent(layer, matrices, gradient, self.forward.observations.get(layer.output)),
         )
+
+    def _arriving(self, value: str | None) -> ActivationGradient | None:
+        found = None if value is None else self.by_loss.activations.get(value)
+        return None if found is None else ActivationGradient(rms=found.rms, norm=found.norm)
 
     def _gradient(self, matrices: Sequence[str]) -> GradientStats | None:
         found = _gradient_stats(self.by_loss.gradients.get(name) for name in matrices)

@@ -17,6 +17,7 @@ from analysis.convert.program import Watcher
 from analysis.convert.registry import lookup
 from analysis.facts import Clip, Layer
 from analysis.graph.attention import AttentionSite
+from analysis.graph.trunk import block_ends
 from analysis.measure.clipping import clip_elements
 from analysis.measure.statistics import (
     Summary,
@@ -117,7 +118,8 @@ class Taps:
         self._watch(subject.objective.head.value, self.forward.head.append)
         self._watch(logits, self.forward.logits.append)
         outputs = {layer.output: layer for layer in subject.layers}
-        for name in dict.fromkeys([*outputs, logits, subject.trunk.start, entry]):
+        ends = block_ends(subject.model, subject.trunk, subject.layers)
+        for name in dict.fromkeys([*outputs, logits, subject.trunk.start, entry, *ends.values()]):
             self._watch(name, self._gradient_tap(name or ""))
         for site in subject.attention:
             watch_scores(site, subject.model.opset(), self._watch, self._attention_tap(site))

@@ -1,25 +1,36 @@
 """Curves on a scale of decades, laid out for a template to draw: positions and words, no markup.
 
-A value may be missing (a gap in the curve), -inf (nothing arrives: a mark at the lower edge) or not finite otherwise (a
-mark at the upper edge). Curves differ in dash and marker, not in colour alone.
+The names of the curves stand in a drawing of their own at the left, each at the height where its curve begins, so that
+a telephone can leave them out. A value may be missing (a gap in the curve), -inf (nothing arrives: a mark at the lower
+edge) or not finite otherwise (a mark at the upper edge). Curves differ in dash and marker, not in colour alone.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-WIDTH: Final = 720.0
-HEIGHT: Final = 380.0
-LEFT: Final = 58.0
-RIGHT: Final = WIDTH - 22.0
+WIDTH: Final = 800.0
+HEIGHT: Final = 430.0
+NAMES: Final = 260.0
+"""Width of the drawing with the names of the curves; as high as the other."""
+LEFT: Final = 64.0
+RIGHT: Final = WIDTH - 54.0
 TOP: Final = 34.0
-BOTTOM: Final = HEIGHT - 58.0
+BOTTOM: Final = HEIGHT - 104.0
 LINE: Final = 18.0
 """Height of a line of text."""
+NAME: Final = 38.0
+"""Height of a name with its note."""
 ROOM: Final = 0.8
 """Decades that stay free above and below the band."""
 MOST_TICKS: Final = 8
+MOST_LABELS: Final = 16
+"""Under the axis, all of them where there are no more places."""
+SPARSE: Final = 4
+"""On a telephone every so many of them."""
+LONGEST: Final = 14
+"""Letters of a label under the axis."""
 MOST_MARKERS: Final = 24
 """On one curve."""
 TICK_STEPS: Final = (1, 2, 5)
@@ -37,6 +48,10 @@ class Series:
     """Places that lie beside the curve: drawn as points, not joined."""
     ringed: frozenset[int] = frozenset()
     """Places that get a ring."""
+    through: Mapping[int, float] = field(default_factory=dict)
+    """Of places beside the curve: what the curve goes through there all the same (the output of the block)."""
+    role: str = ""
+    """Class of the curve: the unchanged model (own), the same by norm (norm), the best cure (best), others (faint)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +72,21 @@ class Curve:
 
     name: str
     note: str
+    role: str
     path: str
     markers: tuple[Marker, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name of a curve beside its beginning."""
+
+    text: str
+    note: str
+    at: float
+    """Where it stands."""
+    y: float
+    """Where the curve begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +113,11 @@ class Chart:
     band_top: float
     band_height: float
     band_label_at: float
+    core_top: float | None
+    core_height: float
+    """The part of the band where nothing else has to decide."""
+    names: tuple[Name | None, ...]
+    """One for each curve; none for a curve without a point."""
     curves: tuple[Curve, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -101,11 +134,13 @@ def layout(
     description: str,
     x_label: str,
     y_label: str,
-    first: int = 1,
+    labels: Sequence[str],
+    core: tuple[float, float] | None = None,
 ) -> Chart:
-    """Put series on common axes; `places` names the positions, numbered from `first`."""
-    low, high = _range((value for each in series for value in each.decades), band)
+    """Put series on common axes; `places` names the positions in full, `labels` under the axis."""
+    low, high = _range((value for each in series for value in (*each.decades, *each.through.values())), band)
     scale = _Scale(len(places), low, high)
+    core_top = None if core is None else scale.y(core[1])
     top, height = scale.y(band[1]), round(scale.y(band[0]) - scale.y(band[1]), 1)
     return Chart(
         name=name,
@@ -117,8 +152,11 @@ def layout(
         band_top=top,
         band_height=height,
         band_label_at=top + LINE if height > 1.5 * LINE else top - LINE / 3,
+        core_top=core_top,
+        core_height=0.0 if core is None or core_top is None else round(scale.y(core[0]) - core_top, 1),
+        names=_names(series, scale),
         curves=tuple(_curve(each, places, scale) for each in series),
-        x_ticks=tuple(_x_ticks(len(places), first, scale)),
+        x_ticks=tuple(_x_ticks(labels, scale)),
         y_ticks=tuple(_y_ticks(low, high, scale)),
     )
 
@@ -161,14 +199,15 @@ def _range(values: Iterable[float | None], band: tuple[float, float]) -> tuple[f
 
 def _curve(series: Series, places: Sequence[str], scale: _Scale) -> Curve:
     path = "".join(_drawn(run) for run in _runs(series, scale))
-    return Curve(series.name, series.note, path, tuple(_markers(series, places, scale)))
+    return Curve(series.name, series.note, series.role, path, tuple(_markers(series, places, scale)))
 
 
 def _runs(series: Series, scale: _Scale) -> Iterator[list[str]]:
     """Points that are joined; a place beside the curve is passed over, one without a finite value breaks it."""
     run: list[str] = []
-    for place, value in enumerate(series.decades):
-        if place in series.scattered:
+    for place, own in enumerate(series.decades):
+        value = series.through.get(place) if place in series.scattered else own
+        if place in series.scattered and value is None:
             continue
         if value is not None and math.isfinite(value):
             run.append(f"{scale.x(place):g} {scale.y(value):g}")
@@ -187,6 +226,10 @@ def _markers(series: Series, places: Sequence[str], scale: _Scale) -> Iterator[M
     """All where there is room, else every so many of one kind; points beside the curve are small and all there."""
     step, before = max(1, math.ceil(len(places) / MOST_MARKERS)), ""
     for place, value in enumerate(series.decades):
+        if place in series.through:
+            end = series.through[place]
+            words = f"block that ends with {places[place]}, {series.name}: {_words(end)}"
+            yield Marker(scale.x(place), scale.y(end), words, _kind(end, beside=False))
         if value is None:
             continue
         kind = _kind(value, beside=place in series.scattered)
@@ -211,6 +254,29 @@ def _words(value: float) -> str:
     return f"{value:+.2f} decades" if math.isfinite(value) else "not finite"
 
 
+# ------------------------------------------------------------------ names
+
+
+def _names(series: Sequence[Series], scale: _Scale) -> tuple[Name | None, ...]:
+    """Beside the beginning of each curve, moved apart where they would stand over each other."""
+    begins = [(y, index) for index, each in enumerate(series) if (y := _beginning(each, scale)) is not None]
+    placed: dict[int, Name] = {}
+    lowest = NAME / 2
+    for left, (y, index) in zip(range(len(begins), 0, -1), sorted(begins), strict=True):
+        at = min(max(y, lowest), HEIGHT - NAME * (left - 0.5))
+        lowest = at + NAME
+        placed[index] = Name(series[index].name, series[index].note, round(at, 1), y)
+    return tuple(placed.get(index) for index in range(len(series)))
+
+
+def _beginning(series: Series, scale: _Scale) -> float | None:
+    for place, own in enumerate(series.decades):
+        value = series.through.get(place) if place in series.scattered else own
+        if value is not None:
+            return scale.y(value)
+    return None
+
+
 # ------------------------------------------------------------------ ticks
 
 
@@ -220,15 +286,19 @@ def _y_ticks(low: float, high: float, scale: _Scale) -> Iterator[Tick]:
         yield Tick(scale.y(number * step), signed(number * step), minor=number % 2 != 0)
 
 
-def _x_ticks(places: int, first: int, scale: _Scale) -> Iterator[Tick]:
-    """Round numbers, and both ends; a round number too near the end is left out."""
-    if not places:
-        return
-    last, step = first + places - 1, _step(places)
-    inner = [number for number in range(step, last, step) if first < number <= last - step / 2]
-    for index, number in enumerate(sorted({first, *inner, last})):
-        minor = number not in {first, last} and index % 2 != 0
-        yield Tick(scale.x(number - first), str(number), minor)
+def _x_ticks(labels: Sequence[str], scale: _Scale) -> Iterator[Tick]:
+    """Every label where there is room, else every so many, and both ends."""
+    step, last = max(1, math.ceil((len(labels) - 1) / (MOST_LABELS - 1))), len(labels) - 1
+    shown = [place for place in range(0, len(labels), step) if place <= last - step / 2 or place == last]
+    if labels and shown[-1] != last:
+        shown.append(last)
+    for index, place in enumerate(shown):
+        minor = place not in {0, last} and (index % SPARSE != 0 or index + SPARSE > len(shown))
+        yield Tick(scale.x(place), _cut(labels[place]), minor)
+
+
+def _cut(label: str) -> str:
+    return label if len(label) <= LONGEST else f"\N{HORIZONTAL ELLIPSIS}{label[1 - LONGEST :]}"
 
 
 def _step(extent: float) -> int:

@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analysis.diagnosis.brief import root_cause
+from analysis.diagnosis.brief import loss_words, root_cause
 from analysis.diagnosis.rules import BY_ID
-from analysis.facts import LayerStats, Status, TimeProfile
+from analysis.facts import Status, TimeProfile
+from analysis.facts.zones import GREEN_DECADES
 from analysis.render import _chart
 from analysis.render._chart import Chart, Series
-from analysis.render._words import short_number
+from analysis.render._numbers import decades
+from analysis.render._profiles import Profile, profile
+from analysis.render._words import short_name
 from analysis.report import Report, Variant, Verdict
 
 MOST_CURVES: Final = 4
@@ -31,8 +34,8 @@ class Figure:
 
 def flow_figure(report: Report) -> Figure | None:
     """Gradient flow by depth; none where no layer has an activation gradient."""
-    known = [(each, _profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
-    shown = [(each, profile) for each, profile in known if any(value is not None for value in profile)]
+    known = [(each, profile(report, each)) for each in (report.variants[0], *_worth_showing(report))]
+    shown = [(each, its) for each, its in known if any(value is not None for value in its.rms)]
     if not shown or shown[0][0] is not report.variants[0]:
         return None
     series = _flow_series(report, shown)
@@ -40,27 +43,62 @@ def flow_figure(report: Report) -> Figure | None:
     said = "; ".join(f"{each.name}: {each.note}" for each in series)
     chart = _chart.layout(
         "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
-        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}", title="Gradient flow by depth",
+        core=(max(low, -GREEN_DECADES), min(high, GREEN_DECADES)),
+        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}",
+        title="Gradient flow by depth", labels=[short_name(layer) for layer in report.layers],
         description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
-        x_label="layer, from the inputs to the logits", y_label="decades relative to the gradient at the logits",
+        x_label="layers, from the inputs to the logits", y_label="gradient over that at the logits",
     )  # fmt: skip
-    values = zip(*(profile for _, profile in shown), strict=True)
-    rows = tuple((layer.id, layer.name, row) for layer, row in zip(report.layers, values, strict=True))
-    return Figure(chart, tuple(variant.id for variant, _ in shown), rows)
+    return Figure(chart, *_numbers(report, shown))
 
 
-def _flow_series(report: Report, shown: Sequence[tuple[Variant, Sequence[float | None]]]) -> list[Series]:
+def _numbers(
+    report: Report, shown: Sequence[tuple[Variant, Profile]]
+) -> tuple[tuple[str, ...], tuple[tuple[str, str, tuple[float | None, ...]], ...]]:
+    """The unchanged model by both measures, and the first of the others: columns and rows."""
+    (own, its), *others = shown
+    columns, values = [f"{own.id}, RMS", f"{own.id}, norm"], [its.rms, its.norm]
+    if others:
+        columns.append(f"{others[0][0].id}, RMS")
+        values.append(others[0][1].rms)
+    rows = zip(report.layers, zip(*values, strict=True), strict=True)
+    return tuple(columns), tuple((layer.id, layer.name, row) for layer, row in rows)
+
+
+def _flow_series(report: Report, shown: Sequence[tuple[Variant, Profile]]) -> list[Series]:
     """Curves along the trunk; of the unchanged model the layers beside it as well, and rings where the cause is."""
     trunk = {place for place, layer in enumerate(report.layers) if layer.on_trunk}
     beside = frozenset(range(len(report.layers))) - trunk if len(trunk) > 1 else frozenset()
     root = root_cause(report.findings)
     marked = frozenset(place for place, layer in enumerate(report.layers) if root and layer.id in root.layers)
-    (baseline, profile), *others = shown
-    unchanged = Series(baseline.id, tuple(profile), _note(report, baseline), beside, marked)
+    (baseline, its), *others = shown
+    unchanged = Series(
+        baseline.id, its.rms, _note(report, baseline), beside, marked, _on_curve(its.blocks, beside), role="own"
+    )
+    by_norm = Series(
+        "by norm", _without(its.norm, beside), _norm_note(baseline), beside,
+        through=_on_curve(its.block_norms, beside), role="norm",
+    )  # fmt: skip
     return [
         unchanged,
-        *(Series(each.id, _without(other, beside), _note(report, each), beside) for each, other in others),
-    ]
+        by_norm,
+        *(
+            Series(
+                each.id, _without(other.rms, beside), _note(report, each), beside,
+                through=_on_curve(other.blocks, beside), role="faint" if place else "best",
+            )
+            for place, (each, other) in enumerate(others)
+        ),
+    ]  # fmt: skip
+
+
+def _on_curve(blocks: Mapping[int, float], beside: frozenset[int]) -> dict[int, float]:
+    return {place: value for place, value in blocks.items() if place in beside}
+
+
+def _norm_note(variant: Variant) -> str:
+    flow = None if variant.measurement is None else variant.measurement.gradient_flow
+    return _flow_words(None if flow is None else flow.decades_norm)
 
 
 def _worth_showing(report: Report) -> list[Variant]:
@@ -79,36 +117,6 @@ def _flow_of(variant: Variant) -> float | None:
     return None if flow is None else flow.decades_rms
 
 
-def _profile(report: Report, variant: Variant) -> tuple[float | None, ...]:
-    """Decades at each layer of the unchanged model; what a treatment added has no place there."""
-    if variant.same_as is not None:
-        variant = next((each for each in report.variants if each.id == variant.same_as), variant)
-    added, removed = set(variant.added_layers), set(variant.removed_layers)
-    own = [each for each in variant.layers or () if each.id not in added]
-    kept = [layer.id for layer in report.layers if layer.id not in removed]
-    reference = _reference(variant, own)
-    decades = {name: _decades(each, reference) for name, each in zip(kept, own, strict=False)}
-    return tuple(decades.get(layer.id) for layer in report.layers)
-
-
-def _reference(variant: Variant, layers: Sequence[LayerStats]) -> float | None:
-    """The gradient at the logits, or at the last layer that gets one."""
-    logits = None if variant.measurement is None else variant.measurement.logits_gradient_rms
-    arriving = [each.activation_gradient.rms for each in layers if each.activation_gradient is not None]
-    return next((rms for rms in (logits, *reversed(arriving)) if rms and math.isfinite(rms)), None)
-
-
-def _decades(stats: LayerStats, reference: float | None) -> float | None:
-    arriving = stats.activation_gradient
-    if arriving is None:
-        return None
-    if not math.isfinite(arriving.rms):
-        return math.nan
-    if arriving.rms <= 0:
-        return -math.inf
-    return None if reference is None else math.log10(arriving.rms / reference)
-
-
 def _without(profile: Sequence[float | None], places: frozenset[int]) -> tuple[float | None, ...]:
     return tuple(None if place in places else value for place, value in enumerate(profile))
 
@@ -119,7 +127,7 @@ def _note(report: Report, variant: Variant) -> str:
     words = [_flow_words(flow)]
     remedy = next((each for each in report.remedies if each.variant == variant.id), None)
     if remedy is not None:
-        words.append(f"loss {remedy.proof.worst:.2f} of chance")
+        words.append(f"loss {loss_words(remedy.proof.worst)} of chance")
     elif variant is not report.variants[0]:
         words.append("not proven")
     return ", ".join(words)
@@ -130,7 +138,7 @@ def _flow_words(flow: float | None) -> str:
         return "flow not measured" if flow is None else "not finite"
     if flow == -math.inf:
         return "no gradient arrives"
-    return f"{short_number(flow)} decades"
+    return f"{decades(flow)} decades"
 
 
 def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:
@@ -141,15 +149,19 @@ def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:
         return None
     steps = max(len(profile.gradient_log10) for profile, _ in chains)
     series = [
-        Series(f"{chain.node} ({chain.direction})", _padded([each - peak for each in chain.gradient_log10], steps))
-        for chain, peak in chains
-    ]
+        Series(
+            f"{chain.node} ({chain.direction})", _padded([each - peak for each in chain.gradient_log10], steps),
+            role="faint" if place else "own",
+        )
+        for place, (chain, peak) in enumerate(chains)
+    ]  # fmt: skip
     names = [f"step {step}" for step in range(steps)]
     chart = _chart.layout(
-        "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak", first=0,
+        "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak",
         title="Gradient through time",
         description=f"Gradient at the states of {len(series)} recurrent chains by time step, relative to its peak.",
-        x_label="time step", y_label="decades relative to the peak of the chain",
+        x_label="time step", y_label="gradient over the peak of the chain",
+        labels=[str(step) for step in range(steps)],
     )  # fmt: skip
     rows = tuple((name, "", tuple(each.decades[step] for each in series)) for step, name in enumerate(names))
     return Figure(chart, tuple(each.name for each in series), rows)

@@ -1,6 +1,5 @@
-"""Words and numbers of the page: what is missing, short numbers, marked-up prose."""
+"""Words of the page: what is missing, names in a cell, marked-up prose."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +8,15 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from analysis.diagnosis.contract import Rule
+from analysis.facts import Layer
 from analysis.report import Report
 
 MOST_NAMES: Final = 8
 """In one cell."""
+LONGEST_NAME: Final = 26
+"""Letters."""
 CODE: Final = Markup("<code>{}</code>")
-
-
 EMPHASIS: Final = Markup("<em>{}</em>")
-
-
 INLINE: Final = re.compile(r"`([^`]+)`|\*([^*\s][^*]*)\*")
 
 
@@ -51,32 +49,7 @@ def grouped_reasons(absent: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[tu
     return tuple((what, why, tuple(names)) for (what, why), names in whose.items())
 
 
-# ------------------------------------------------------------------ words and numbers
-
-
-def number_of(value: float | None) -> Markup:
-    """Three digits to read, all of them to copy; a dash for what was not measured."""
-    if value is None:
-        return Markup('<span class="absent" title="not measured">\N{EN DASH}</span>')
-    return Markup('<data value="{}">{}</data>').format(value, short_number(value, sign=False))
-
-
-def short_number(value: float, *, sign: bool = True) -> str:
-    if isinstance(value, int) and not sign:
-        return f"{value:,}"
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "\N{INFINITY}" if value > 0 else "-\N{INFINITY}"
-    return f"{value:+.1f}" if sign else f"{value:.3g}"
-
-
-def signed_number(value: float | None) -> Markup:
-    """Decades, with their sign."""
-    if value is None:
-        return number_of(None)
-    text = short_number(value, sign=False)
-    return Markup('<data value="{}">{}</data>').format(value, f"+{text}" if value > 0 else text)
+# ------------------------------------------------------------------ words
 
 
 def marked_up(text: str) -> Markup:
@@ -92,6 +65,20 @@ def marked_up(text: str) -> Markup:
 def first_names(names: Sequence[str]) -> tuple[Sequence[str], int]:
     """As many as fit a cell, and how many more there are."""
     return names[:MOST_NAMES], max(len(names) - MOST_NAMES, 0)
+
+
+def short_name(layer: Layer) -> str:
+    """What people call the layer: the last part of its path, without the operator."""
+    parts = [part for part in layer.name.strip("/").split("/") if part]
+    if len(parts) > 1 and parts[-1].startswith(layer.op):
+        parts.pop()
+    name = parts[-1] if parts else layer.id
+    return f"{name} {layer.op}" if name.isdigit() else name
+
+
+def shorter(text: str) -> str:
+    """What fits beside a drawing: the end is left out."""
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def threshold_words(rule: Rule) -> str:

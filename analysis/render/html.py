@@ -19,10 +19,19 @@ from analysis.diagnosis.brief import brief_of, root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Flow, Layer, LayerStats, Range, ValueFacts
 from analysis.options import AnalysisOptions
-from analysis.render import _chart
+from analysis.render import _chart, _curves
+from analysis.render._bars import bars_of
+from analysis.render._code import change_as_code
+from analysis.render._curves import curves_of
 from analysis.render._figures import flow_figure, time_figure
+from analysis.render._findings import tree_of
+from analysis.render._heat import heat_of
+from analysis.render._map import map_of
+from analysis.render._numbers import loss_of, number_of, power_of_ten, signed_number
+from analysis.render._profiles import profile
+from analysis.render._top import top_of, training_words
 from analysis.render._visible import visible
-from analysis.render._words import Missing, first_names, marked_up, number_of, signed_number, threshold_words
+from analysis.render._words import Missing, first_names, marked_up, shorter, threshold_words
 from analysis.report import Report
 
 MOST_ROWS: Final = 2000
@@ -32,24 +41,34 @@ MOST_ROWS: Final = 2000
 def render_html(report: Report, *, served: bool = False) -> str:
     """The page; `served`: below the analysis it belongs to, where links to repaired models lead somewhere."""
     template = _environment().get_template("report.html")
+    brief = brief_of(report)
+    top = top_of(report, brief)
+    rules = [BY_ID[name] for name in dict.fromkeys(each.rule for each in report.findings) if name in BY_ID]
     return template.render(
         report=report,
         served=served,
         by_id={variant.id: variant for variant in report.variants},
-        brief=brief_of(report),
+        brief=brief,
+        top=top,
+        diff=change_as_code(report, top.best),
+        tree=tree_of(report),
         baseline=report.variants[0],
         root=root_cause(report.findings),
         flow=flow_figure(report),
         time=time_figure(report.through_time),
+        map=map_of(report, MOST_ROWS),
+        heat=heat_of(report),
+        bars=bars_of(report.factor_effects),
+        curves=curves_of(report),
         layers=_layers(report),
         flow_facts=_flow_facts(report.gradient_flow),
         options=_options(report),
         opset=", ".join(f"{domain} {version}" for domain, version in report.model.opset.items()),
-        errors_first=sorted(report.findings, key=lambda finding: -finding.severity.rank),
         measured=[each for each in report.variants if each.measurement is not None],
         refused=[each for each in report.variants if each.measurement is None],
         missing=Missing.of(report),
-        rules=[BY_ID[name] for name in dict.fromkeys(each.rule for each in report.findings) if name in BY_ID],
+        rules=rules,
+        rule_ids={rule.id for rule in rules},
         style=_style(),
         policy=_policy(),
     )
@@ -63,10 +82,11 @@ def content_security_policy() -> str:
 # ------------------------------------------------------------------ rows
 
 
-def _layers(report: Report) -> list[tuple[Layer, LayerStats | None]]:
-    """The layers of the unchanged model, each with what it showed."""
+def _layers(report: Report) -> list[tuple[Layer, LayerStats | None, float | None]]:
+    """The layers of the unchanged model, each with what it showed and the gradient that reaches it, in decades."""
     stats = {each.id: each for each in report.variants[0].layers or ()}
-    return [(layer, stats.get(layer.id)) for layer in report.layers]
+    arriving = profile(report, report.variants[0]).rms
+    return [(layer, stats.get(layer.id), decades) for layer, decades in zip(report.layers, arriving, strict=True)]
 
 
 def _flow_facts(flow: Flow) -> list[tuple[str, Any]]:
@@ -125,13 +145,17 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=number_of,
+        loss=loss_of,
         signed=signed_number,
+        power=power_of_ten,
+        training=training_words,
         prose=marked_up,
         shown=first_names,
+        shorter=shorter,
         thresholds=threshold_words,
         value_facts=_value_facts,
     )
-    environment.globals.update(MOST_ROWS=MOST_ROWS, box=_chart)
+    environment.globals.update(MOST_ROWS=MOST_ROWS, box=_chart, curve_box=_curves)
     return environment
 
 

@@ -40,11 +40,20 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="strings", use_attribute_docstrings=True)
 
 
+class Bound(StrEnum):
+    """On which side of a threshold a healthy network lies."""
+
+    LEAST = "least"
+    MOST = "most"
+
+
 class Evidence(Part):
     """A number and the threshold it crossed."""
 
     value: float
     threshold: float
+    bound: Bound | None = None
+    """Whether the threshold is the least or the most that a healthy network shows; left out where the value tells."""
     margin_decades: float | None = None
     """How far beyond the threshold, in powers of ten."""
 
@@ -124,6 +133,9 @@ class Remedy(Part):
     training_only: bool
     cost: str
     recipe: str
+    score: float | None = None
+    """What the order follows among those that learn from minibatches, and among the others: the worst seed's loss, as
+    a mean over optimisers, plus a little of what flow looks like before training; smaller is better."""
     snippet: str | None = None
     """Optimiser, learning rate and gradient step of the best training, as PyTorch code."""
 

@@ -54,7 +54,7 @@ CONTRAST = """() => {
   return faint;
 }"""
 OUTSIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
-  if (each.closest(".scroll") && !each.matches(".scroll") || each.closest("svg") && !each.matches("svg")) return false;
+  if (each.parentElement.closest(".scroll, .diff") || each.closest("svg") && !each.matches("svg")) return false;
   const box = each.getBoundingClientRect();
   return box.width && (box.left < 0 || box.right > innerWidth + 0.5);
 }).map(each => `${each.tagName} ${each.className} ${each.textContent.slice(0, 40)}`)"""
@@ -158,18 +158,37 @@ def test_a_finding_leads_to_the_page_of_its_rule(browser: Any, pages: dict[str, 
     with visit(browser, pages["sick"]) as seen:
         rule = seen.page.locator("#GH101")
         assert not rule.is_visible()
-        seen.page.locator("#findings-table a", has_text="GH101").first.click()
+        seen.page.locator("#findings a", has_text="GH101").first.click()
         assert rule.is_visible()
         assert "What it detects" in rule.inner_text()
 
 
-def test_tables_scroll_by_keyboard(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["sick"], width=360) as seen:
-        box = seen.page.locator(".scroll:has(#findings-table)")
-        box.focus()
-        for _ in range(3):
-            seen.page.keyboard.press("ArrowRight")
-        seen.page.wait_for_function("document.querySelector('.scroll:has(#findings-table)').scrollLeft > 0")
+def test_the_top_says_what_is_wrong_and_what_to_change_on_the_first_screen(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["sick"], width=1280) as seen:
+        for words in (".tiles", ".cause", ".change", ".diff"):
+            box = seen.page.locator(words).bounding_box()
+            assert box["y"] + box["height"] <= 900.0
+
+
+def test_a_page_is_as_long_as_a_reader_bears_and_the_rest_is_folded(browser: Any, pages: dict[str, str]) -> None:
+    for width, longest in ((1280, 4_000), (390, 6_000)):
+        with visit(browser, pages["sick"], width=width) as seen:
+            assert seen.page.evaluate("document.documentElement.scrollHeight") < longest
+            assert not seen.page.locator("#variants").is_visible()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_table_is_as_wide_as_its_frame_and_on_a_telephone_a_stack_of_cards(
+    browser: Any, pages: dict[str, str], width: int
+) -> None:
+    with visit(browser, pages["sick"], width=width) as seen:
+        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        wide = "[...document.querySelectorAll('table')].filter(each => each.scrollWidth > each.clientWidth + 1).length"
+        assert seen.page.evaluate(wide) == 0
+        first, last = (seen.page.locator(f"#layers-table tbody tr:first-child td:{each}") for each in (
+            "nth-child(2)", "last-child"))  # fmt: skip
+        beside = first.bounding_box()["y"] == last.bounding_box()["y"]
+        assert beside is (width > 600)
 
 
 def test_it_works_without_scripts_and_prints_what_is_folded(browser: Any, pages: dict[str, str]) -> None:

@@ -49,6 +49,7 @@ from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.facts import CARRIED_OVER, LATE, Confidence, Measurement, Probe, ProbeKind, Provenance, Run, Zone
 from analysis.facts.zones import zone
 from analysis.report import Evidence, Severity
+from analysis.report.parts import Bound
 
 FEWEST_POINTS: Final = 3
 GOING_ON: Final = 4.0  # quarters: as many steps again
@@ -82,6 +83,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             "best_loss_over_chance": Evidence(
                 value=probe.best_loss_over_chance,
                 threshold=_threshold(probe),
+                bound=Bound.MOST,
                 margin_decades=None,
             )
         },

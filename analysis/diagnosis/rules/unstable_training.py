@@ -36,6 +36,7 @@ from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import learns
 from analysis.facts import Measurement, Outcome, Run
 from analysis.report import Evidence, Severity
+from analysis.report.parts import Bound
 
 GROWTH: Final = 10.0
 LARGE_RATE: Final = 0.1
@@ -69,7 +70,9 @@ def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draf
         severity=severity,
         evidence={
             "unstable_share_of_runs": Evidence(value=len(unstable) / max(len(descent), 1), threshold=0),
-            "weight_growth": Evidence(value=max(map(_growth, descent), default=1.0), threshold=limits["weight_growth"]),
+            "weight_growth": Evidence(
+                value=max(map(_growth, descent), default=1.0), threshold=limits["weight_growth"], bound=Bound.MOST
+            ),
         },
         affects=("sgd",),
     )

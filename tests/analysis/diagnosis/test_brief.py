@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.diagnosis.brief import Brief, brief_of, cause_of, root_cause
+from analysis.diagnosis.brief import Brief, brief_of, cause_of, loss_words, root_cause
 from analysis.diagnosis.rules import RULES
 from analysis.facts import Flow, NonFinite, Parity, ParityStatus, Probe, ProbeKind, Provenance, Range, ValueFacts
 from analysis.report import Advice, Finding, Report, Severity, Verdict
@@ -406,3 +406,13 @@ def test_a_flow_that_is_no_finding_on_made_up_inputs_is_told_all_the_same(
     assert brief.verdict.startswith("healthy")
     assert brief.cause.startswith(said)
     assert ("out of the healthy range" in brief.cause) is ("out of" in said)
+
+
+@pytest.mark.parametrize(("loss", "words"), [(1.002, "1.00"), (0.096, "0.10"), (0.0422, "0.042"), (0.0, "0.00")])
+def test_a_loss_that_two_decimals_would_round_to_nothing_has_two_digits(loss: float, words: str) -> None:
+    assert loss_words(loss) == words
+    best = trial("he", measurement(probe=trained(loss)))
+    said = brief_of(report_of(measurement(flow=flow(-6.0), probe=FAILS), [best]))
+    if loss < 1.0:
+        assert f"({words} to {words} of chance)" in said.certainty
+        assert f"to {words} of chance" in said.moved

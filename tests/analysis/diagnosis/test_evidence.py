@@ -3,6 +3,7 @@
 import pytest
 
 from analysis.diagnosis.evidence import above, below, over, under
+from analysis.report.parts import Bound
 
 
 def test_a_margin_is_positive_beyond_the_threshold_and_negative_before_it() -> None:
@@ -30,3 +31,9 @@ def test_what_has_no_logarithm_has_no_margin(compare: object, value: float, thre
 def test_evidence_keeps_the_value_and_the_threshold_as_they_are(compare: object) -> None:
     evidence = compare(3.0, 7.0)  # type: ignore[operator]
     assert (evidence.value, evidence.threshold) == (3.0, 7.0)
+
+
+def test_evidence_says_on_which_side_of_the_threshold_health_is() -> None:
+    assert [compare(1.0, 2.0).bound for compare in (below, under, above, over)] == [
+        Bound.LEAST, Bound.LEAST, Bound.MOST, Bound.MOST,
+    ]  # fmt: skip

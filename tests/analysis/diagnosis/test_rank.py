@@ -246,6 +246,14 @@ def test_the_score_is_the_worst_seed_over_optimisers_plus_a_little_static_eviden
     assert score(trial("a", measurement(probe=trained(3.0)))) == pytest.approx(2.0)
 
 
+def test_a_remedy_tells_the_score_that_its_rank_follows() -> None:
+    tried = [trial("a", measurement(probe=trained(0.4))), trial("b", measurement(probe=trained(0.2)))]
+    remedies = rank(measurement(probe=FAILS), FAILS, tried, ())
+    assert [(remedy.variant, remedy.score) for remedy in remedies] == [
+        ("b", pytest.approx(0.2)), ("a", pytest.approx(0.4)),
+    ]  # fmt: skip
+
+
 def test_seeds_are_told_by_the_best_of_their_runs() -> None:
     several = probe(run("sgd", 0.9), run("adam", 0.3), run("sgd", 0.5, 1), run("adam", 0.7, 1), run("sgd", 0.6, 2))
     assert seed_scores(several) == {0: 0.3, 1: 0.5, 2: 0.6}

@@ -10,7 +10,7 @@ from onnx import numpy_helper, parser
 from analysis.graph.biases import find_biases
 from analysis.graph.layers import find_layers
 from analysis.graph.sources import find_sources
-from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
+from analysis.graph.trunk import Trunk, block_ends, find_trunk, last_layer_output, mark_trunk
 from analysis.model import CheckedModel, check_model
 from tests.analysis.graph.graphs import layers_of
 
@@ -307,3 +307,26 @@ def test_positions_that_are_made_of_a_shape_are_no_entry() -> None:
     nodes = f"{positions} d = Concat<axis: int = 1>(c, c, c, c) p = MatMul(d, w2)"
     trunk = trunk_of(f"{nodes} h = MatMul(x, w0) a = Add(h, p) r = Relu(a) y = MatMul(r, w1)")
     assert trunk == Trunk(("x", "h", "a", "r", "y"), end="y", start="h", entry="x")
+
+
+# ------------------------------------------------------------------ blocks
+
+
+def ends_of(nodes: str, inputs: str = "float[N,4] x") -> dict[str, str]:
+    checked = model(nodes, inputs)
+    layers = layers_of(checked)
+    trunk = find_trunk(checked, find_sources(checked), layers, "y")
+    return block_ends(checked, trunk, mark_trunk(layers, trunk))
+
+
+def test_a_block_ends_where_its_skip_path_comes_back() -> None:
+    blocks = "".join(
+        f"a{n} = MatMul(s{n}, w{n}) r{n} = Relu(a{n}) c{n} = MatMul(r{n}, w{n + 1}) s{n + 1} = Add(s{n}, c{n}) "
+        for n in range(2)
+    )
+    ends = ends_of(f"s0 = MatMul(x, w3) {blocks} t = Relu(s2) y = MatMul(t, w4)")
+    assert ends == {"layer-03": "s1", "layer-05": "s2"}
+
+
+def test_a_plain_network_has_no_blocks_and_a_bias_is_no_path() -> None:
+    assert ends_of("h = MatMul(x, w0) i = Add(h, b0) r = Relu(i) j = MatMul(r, w1) y = MatMul(j, w2)") == {}

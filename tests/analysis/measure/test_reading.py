@@ -86,3 +86,29 @@ def test_synthetic_inputs_targets_and_few_samples_cap_confidence() -> None:
         subject_of(model, vectors()), Parity(reference="", status=ParityStatus.UNAVAILABLE), AnalysisOptions()
     )
     assert unchecked.confidence_cap is Confidence.MEDIUM
+
+
+def test_the_last_layer_of_a_block_is_told_the_gradient_at_its_output() -> None:
+    """z = W0 x, s = z + W2 relu(W1 z), y = W3 s: dL/ds is W3' dL/dy, by hand."""
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 4)
+            self.branch = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = self.first(x)
+            stream: torch.Tensor = z + self.branch(z)
+            return self.last(stream)  # type: ignore[no-any-return]
+
+    net, x, target = Net(), torch.randn(32, 8), torch.arange(32) % 4
+    found = measured(export(net, x), npz(x=x.numpy(), target=target.numpy()))
+    softmax = net(x).softmax(1) - nn.functional.one_hot(target, 4)
+    expected = ((softmax / 32) @ net.last.weight).detach()
+    ends = [each.block_gradient for each in found.stats]
+    assert [each is None for each in ends] == [True, True, False, True]
+    assert ends[2] is not None
+    assert ends[2].norm == pytest.approx(float(expected.norm()), rel=1e-4)
+    assert ends[2].rms == pytest.approx(float(expected.square().mean().sqrt()), rel=1e-4)

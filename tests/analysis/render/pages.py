@@ -97,6 +97,12 @@ def rows(page: Element, table: str) -> list[list[Element]]:
     return [[cell for cell in row.children if isinstance(cell, Element)] for row in body.all("tr")]
 
 
+def summary(row: list[Element]) -> str:
+    """What a row is called: the line of its first cell that is there while its details are folded."""
+    (words, *_) = row[0].all("summary")
+    return words.text
+
+
 def facts(page: Element, heading: str) -> list[tuple[str, str]]:
     """Names and values under a heading."""
     (box,) = [each for each in page.all("div") if [own.text for own in each.all("h3")] == [heading]]
@@ -106,7 +112,7 @@ def facts(page: Element, heading: str) -> list[tuple[str, str]]:
 def profiled(*rms: float | None, first: int = 1) -> tuple[LayerStats, ...]:
     """Layers with these activation gradients."""
     return tuple(
-        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=1.0))
+        stats(first + place, activation_gradient=None if each is None else ActivationGradient(rms=each, norm=8 * each))
         for place, each in enumerate(rms)
     )
 

@@ -8,9 +8,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from analysis.facts import Measurement, Status, TimeProfile
+from analysis.facts import ActivationGradient, Measurement, Status, TimeProfile
 from analysis.options import parse_options
 from analysis.render._figures import Figure, flow_figure, time_figure
+from analysis.render._profiles import profile
 from analysis.render.html import render_html
 from analysis.report import Report, Verdict
 from tests.analysis.diagnosis.builders import FAILS, flow, layer, measurement
@@ -36,24 +37,21 @@ def test_flow_is_drawn_relative_to_the_logits_and_its_ends_are_the_reported_deca
 ) -> None:
     table = rows(page, "flow-numbers")
     columns = [each.text for each in page.all("table", id="flow-numbers")[0].all("th", scope="col")][1:]
-    assert columns == ["baseline", *(each.variant for each in report.remedies[:4])]
-    by_id = {variant.id: variant for variant in report.variants}
-    for column, name in enumerate(columns, 1):
-        measured = by_id[name].measurement
-        assert measured is not None
-        assert measured.gradient_flow is not None
-        assert table[0][column].value == pytest.approx(measured.gradient_flow.decades_rms)
-        assert table[-1][column].value == pytest.approx(0.0, abs=1e-6)
+    best = report.remedies[0]
+    assert columns == ["baseline, RMS", "baseline, norm", f"{best.variant}, RMS"]
+    ends = [row.value for row in table[0][1:]]
+    assert ends[0] == pytest.approx(report.gradient_flow.decades_rms)
+    assert ends[2] == pytest.approx(best.after.decades_rms)
+    assert [row.value for row in table[-1][1:]] == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 
-def test_layers_that_a_treatment_added_have_no_place_on_the_axis(report: Report, page: Element) -> None:
+def test_layers_that_a_treatment_added_have_no_place_on_the_axis(report: Report) -> None:
     (treated,) = [each for each in report.variants if each.id == "relu+batch_norm+he"]
     own = [each for each in treated.layers or () if each.id not in treated.added_layers]
     reference = treated.measurement.logits_gradient_rms if treated.measurement else None
     assert reference is not None
     expected = [math.log10(each.activation_gradient.rms / reference) for each in own if each.activation_gradient]
-    column = 2 + [each.variant for each in report.remedies].index(treated.id)
-    assert [row[column].value for row in rows(page, "flow-numbers")] == pytest.approx(expected)
+    assert profile(report, treated).rms == pytest.approx(expected)
 
 
 def test_the_band_is_that_of_the_thresholds_in_force() -> None:
@@ -80,7 +78,7 @@ def test_of_an_ill_network_without_remedy_the_best_unproven_are_shown() -> None:
     ]
     text = page_of(report_of(patient, tried))
     (legend,) = text.all("ul", **{"class": "legend"})
-    assert [each.text for each in legend.all("bdi")] == ["baseline", "c", "d", "a"]
+    assert [each.text for each in legend.all("bdi")] == ["baseline", "by norm", "c", "d", "a"]
     assert legend.text.count("not proven") == 3
 
 
@@ -88,7 +86,7 @@ def test_a_treatment_without_gradients_is_not_in_the_drawing() -> None:
     patient = measurement(flow=VANISHING, probe=FAILS, stats=profiled(1e-8, 1e-4, 0.1))
     page = page_of(report_of(patient, [trial("he", measurement(probe=trained(0.2)))]))
     (legend,) = page.all("ul", **{"class": "legend"})
-    assert [each.text for each in legend.all("bdi")] == ["baseline"]
+    assert [each.text for each in legend.all("bdi")] == ["baseline", "by norm"]
 
 
 def test_a_drawing_survives_gradients_that_are_missing_zero_or_infinite() -> None:
@@ -105,7 +103,7 @@ def test_time_is_drawn_relative_to_the_peak_of_each_chain() -> None:
     assert [row[1].value for row in table] == [-3.0, -2.0, -1.5, 0.0]
     assert [row[0].text for row in table] == ["step 0", "step 1", "step 2", "step 3"]
     assert table[0][2].value == 0.0
-    assert table[1][2].text == "-∞"
+    assert table[1][2].text == "\N{MINUS SIGN}∞"
     assert table[2][2].text == "\N{EN DASH}"
     assert "through-time" not in render_html(report_of())
 
@@ -118,7 +116,7 @@ def test_drawings_are_well_formed_and_say_what_they_show(shape: str) -> None:
         named = {each.get("id"): each.text for each in drawing if each.tag in {"title", "desc"}}
         assert [bool(named[each]) for each in (drawing.get("aria-labelledby") or "").split()] == [True, True]
         places = re.findall(r" (?:c?[xy]\d?|width|height|points|d)=\"([^\"]+)\"", markup)
-        numbers = [float(number) for each in places for number in re.split(r"[MLhml, -]+", each) if number]
+        numbers = [float(number) for each in places for number in re.split(r"[MLHhml, -]+", each) if number]
         assert all(map(math.isfinite, numbers))
 
 
@@ -137,8 +135,16 @@ def flow_of(report: Report, **changes: Any) -> Figure:
 def profile_of(report: Report, name: str, **changes: Any) -> list[float | None]:
     """The column of a variant that was changed so."""
     variants = tuple(each.model_copy(update=changes if each.id == name else {}) for each in report.variants)
-    figure = flow_of(report, variants=variants)
-    return [values[figure.columns.index(name)] for _, _, values in figure.rows]
+    (own,) = (each for each in variants if each.id == name)
+    return list(profile(report.model_copy(update={"variants": variants}), own).rms)
+
+
+def drawn(report: Report, **changes: Any) -> tuple[str, ...]:
+    """The variants that have a curve."""
+    own, by_norm, *others = flow_of(report, **changes).chart.curves
+    assert (own.role, by_norm.name, by_norm.role) == ("own", "by norm", "norm")
+    assert [each.role for each in others] == ["best", *["faint"] * len(others)][: len(others)]
+    return own.name, *(each.name for each in others)
 
 
 def flowing(rms: float | None, *gradients: float | None, **changes: Any) -> Measurement:
@@ -150,17 +156,19 @@ def test_a_figure_says_what_it_shows() -> None:
     chart = figure.chart
     assert (chart.name, chart.title) == ("flow", "Gradient flow by depth")
     assert (chart.x_label, chart.y_label) == (
-        "layer, from the inputs to the logits", "decades relative to the gradient at the logits",
+        "layers, from the inputs to the logits", "gradient over that at the logits",
     )  # fmt: skip
     assert chart.band_label == "healthy: \N{MINUS SIGN}2.8 to +1.8"
     assert chart.description == (
         "Gradient at each layer relative to the gradient at the logits, on a log scale. "
-        "baseline: -6.0 decades; relu+batch_norm+he: -1.0 decades, loss 0.30 of chance; "
-        "relu: -2.0 decades, loss 0.50 of chance."
+        "baseline: \N{MINUS SIGN}6.0 decades; by norm: \N{MINUS SIGN}6.0 decades; "
+        "relu+batch_norm+he: \N{MINUS SIGN}1.0 decades, loss 0.30 of chance; "
+        "relu: \N{MINUS SIGN}2.0 decades, loss 0.50 of chance."
     )
-    assert figure.columns == ("baseline", "relu+batch_norm+he", "relu")
+    assert figure.columns == ("baseline, RMS", "baseline, norm", "relu+batch_norm+he, RMS")
+    assert drawn(by_hand()) == ("baseline", "relu+batch_norm+he", "relu")
     assert [row[:2] for row in figure.rows] == [("layer-01", "fc1"), ("layer-02", "fc2"), ("layer-03", "fc3")]
-    assert figure.rows[1][2] == pytest.approx((-3.0, math.log10(2.5), -1.0))
+    assert figure.rows[1][2] == pytest.approx((-3.0, -3.0, math.log10(2.5)))
     assert chart.curves[0].markers[0].words == "layer-01 fc1, baseline: -6.00 decades"
 
 
@@ -172,20 +180,20 @@ def test_without_gradients_of_the_unchanged_model_there_is_no_figure() -> None:
     report = report_of(ILL)
     bare = report.variants[0].model_copy(update={"layers": None})
     assert flow_figure(report.model_copy(update={"variants": (bare,)})) is None
-    assert flow_of(report_of(measurement(stats=profiled(None, 0.1, None)))).columns == ("baseline",)
+    assert drawn(report_of(measurement(stats=profiled(None, 0.1, None)))) == ("baseline",)
 
 
 def test_of_a_treated_network_what_lies_beside_the_trunk_is_not_drawn() -> None:
     layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
     report = report_of(replace(ILL, layers=layers), [trial("he", flowing(-1.0, layers=layers, probe=trained(0.2)))])
-    own, treated = flow_of(report).chart.curves
+    own, _, treated = flow_of(report).chart.curves
     assert [each.kind for each in own.markers] == ["on", "beside", "on"]
     assert [each.kind for each in treated.markers] == ["on", "on"]
     alone = tuple(replace(each, on_trunk=each.id == "layer-01") for each in layers)
-    (curve,) = flow_of(report_of(replace(ILL, layers=alone))).chart.curves
+    curve, _ = flow_of(report_of(replace(ILL, layers=alone))).chart.curves
     assert [each.kind for each in curve.markers] == ["on"] * 3  # a trunk of one layer is none
     pair = tuple(replace(each, on_trunk=each.id != "layer-03") for each in layers)
-    (curve,) = flow_of(report_of(replace(ILL, layers=pair))).chart.curves
+    curve, _ = flow_of(report_of(replace(ILL, layers=pair))).chart.curves
     assert [each.kind for each in curve.markers] == ["on", "on", "beside"]
 
 
@@ -194,7 +202,7 @@ def test_rings_mark_the_layers_of_the_cause_in_the_unchanged_model() -> None:
     first, *others = report.findings
     assert first.rule == "GH101"
     named = (first.model_copy(update={"layers": ("layer-02",)}), *others)
-    own, *treated = flow_of(report, findings=named).chart.curves
+    own, _, *treated = flow_of(report, findings=named).chart.curves
     assert [each.ringed for each in own.markers] == [False, True, False]
     assert not any(each.ringed for curve in treated for each in curve.markers)
     (healthy, *_) = flow_of(report, findings=()).chart.curves
@@ -205,26 +213,26 @@ def test_four_remedies_are_drawn_best_first_and_no_others() -> None:
     tried = [trial(name, replace(flowing(-1.0), probe=trained(end))) for name, end in zip("abcdef", (
         0.5, 0.1, 0.45, 0.2, 0.4, 0.3), strict=True)]  # fmt: skip
     report = report_of(ILL, tried)
-    assert flow_of(report).columns == ("baseline", *(each.variant for each in report.remedies[:4]))
+    assert drawn(report) == ("baseline", *(each.variant for each in report.remedies[:4]))
     assert len(report.remedies) > 4
     gone = (report.remedies[0].model_copy(update={"variant": "not measured"}), report.remedies[1])
-    assert flow_of(report, remedies=gone).columns == ("baseline", report.remedies[1].variant)
+    assert drawn(report, remedies=gone) == ("baseline", report.remedies[1].variant)
 
 
 def test_the_unproven_that_are_shown_have_the_most_even_flow() -> None:
     """In either direction; of equal ones the first by name; never the unchanged model, nor what was not measured."""
     flows = {"e": 0.5, "b": -0.5, "a": 2.0, "c": math.inf, "d": math.nan, "f": None, "g": -0.25, "h": 0.0}
     report = report_of(ILL, [trial(name, flowing(rms)) for name, rms in flows.items()])
-    assert flow_of(report).columns == ("baseline", "h", "g", "b")
+    assert drawn(report) == ("baseline", "h", "g", "b")
     broken = tuple(
         each.model_copy(update={"status": Status.NOT_APPLICABLE} if each.id == "h" else {}) for each in report.variants
     )
     figure = flow_of(report, variants=broken)
-    assert figure.columns == ("baseline", "g", "b", "e")
-    assert [each.note for each in figure.chart.curves[1:]] == [
-        "-0.2 decades, not proven", "-0.5 decades, not proven", "+0.5 decades, not proven",
+    assert drawn(report, variants=broken) == ("baseline", "g", "b", "e")
+    assert [each.note for each in figure.chart.curves[2:]] == [
+        "\N{MINUS SIGN}0.2 decades, not proven", "\N{MINUS SIGN}0.5 decades, not proven", "+0.5 decades, not proven",
     ]  # fmt: skip
-    assert flow_of(report, verdict=Verdict.HEALTHY).columns == ("baseline",)
+    assert drawn(report, verdict=Verdict.HEALTHY) == ("baseline",)
 
 
 def test_a_variant_with_a_twin_has_the_gradients_of_its_twin() -> None:
@@ -272,7 +280,7 @@ def test_decades_are_relative_to_the_gradient_at_the_logits(
     ("rms", "words"),
     [
         (None, "flow not measured"), (math.nan, "not finite"), (-math.inf, "no gradient arrives"),
-        (math.inf, "\N{INFINITY} decades"), (-6.04, "-6.0 decades"), (0.25, "+0.2 decades"),
+        (math.inf, "\N{INFINITY} decades"), (-6.04, "\N{MINUS SIGN}6.0 decades"), (0.25, "+0.2 decades"),
     ],
 )  # fmt: skip
 def test_the_legend_says_how_much_arrives(rms: float | None, words: str) -> None:
@@ -293,6 +301,18 @@ def test_thresholds_are_those_of_the_options_if_they_are_numbers() -> None:
     assert flow_of(report, options=both).chart.band_label == "healthy: \N{MINUS SIGN}2 to +1.8"
 
 
+def test_a_block_whose_layers_lie_beside_the_trunk_is_a_point_of_the_curve() -> None:
+    layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
+    first, inside, last = profiled(1e-3, 1e-9, 0.1)
+    inside = replace(inside, block_gradient=ActivationGradient(rms=1e-2, norm=0.5))
+    report = report_of(measurement(layers=layers, stats=(first, inside, last)))
+    own, by_norm = flow_of(report).chart.curves
+    assert [each.words for each in own.markers][1:3] == [
+        "block that ends with layer-02 fc2, baseline: -1.00 decades", "layer-02 fc2, baseline: -8.00 decades",
+    ]  # fmt: skip
+    assert own.path.count("L") == by_norm.path.count("L") == 2
+
+
 # ------------------------------------------------------------------ through time
 
 
@@ -309,7 +329,7 @@ def test_a_figure_of_time_says_what_it_shows() -> None:
     )  # fmt: skip
     chart = figure.chart
     assert (chart.name, chart.title, chart.band_label) == ("time", "Gradient through time", "over 1 % of the peak")
-    assert (chart.x_label, chart.y_label) == ("time step", "decades relative to the peak of the chain")
+    assert (chart.x_label, chart.y_label) == ("time step", "gradient over the peak of the chain")
     assert chart.description == ("Gradient at the states of 2 recurrent chains by time step, relative to its peak.")
     assert [tick.label for tick in chart.x_ticks] == ["0", "1", "2"]
     zero, two = (next(tick.at for tick in chart.y_ticks if tick.label.endswith(each)) for each in ("0", "2"))

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import math
 import re
 import time
 from dataclasses import replace
@@ -17,7 +18,8 @@ from analysis.facts import Flow, ModelFile, Provenance, Range, ValueFacts, Zone
 from analysis.options import AnalysisOptions, parse_options
 from analysis.render.html import _environment, content_security_policy, render_html
 from analysis.report import Report, Severity
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement
+from analysis.report.parts import AdviceKind
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import trained, trial
 from tests.analysis.render.pages import (
@@ -33,6 +35,7 @@ from tests.analysis.render.pages import (
     poisoned,
     profiled,
     rows,
+    summary,
 )
 from tests.analysis.report.analyses import sick_report
 
@@ -55,7 +58,11 @@ def test_a_page_is_well_formed_and_its_links_lead_somewhere(shape: str) -> None:
     page = page_of(SHAPES[shape]())
     (html,) = page.all("html")
     assert html.attributes["lang"] == "en"
-    elements = [each for tag in ("a", "tr", "div", "section", "dl", "table", "title", "desc") for each in page.all(tag)]
+    elements = [
+        each
+        for tag in ("a", "tr", "div", "header", "article", "section", "dl", "table", "title", "desc")
+        for each in page.all(tag)
+    ]
     ids = [each.attributes["id"] for each in elements if "id" in each.attributes]
     assert len(ids) == len(set(ids))
     assert {each.attributes["href"] for each in page.all("a")} <= {f"#{each}" for each in ids}
@@ -77,6 +84,38 @@ def test_every_table_has_heads_and_scrolls_by_keyboard(page: Element) -> None:
         scopes = {each.attributes.get("scope") for each in table.all("th")}
         assert scopes <= {"col", "row", "rowgroup"}
         assert table.all("tr")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_table_has_more_than_four_columns_and_a_card_says_what_each_cell_is(shape: str) -> None:
+    page = page_of(SHAPES[shape]())
+    for table in page.all("table"):
+        assert all(len(row.all("th") + row.all("td")) <= 4 for row in table.all("tr"))
+    for table in page.all("table", **{"class": "cards"}):
+        (body,) = table.all("tbody")
+        assert all(cell.attributes["data-label"] for cell in body.all("td"))
+
+
+def test_a_page_begins_with_its_doctype(report: Report) -> None:
+    assert render_html(report).startswith("<!doctype html>\n<html")
+
+
+def test_what_follows_the_remedies_is_folded_and_what_stands_before_is_not(page: Element) -> None:
+    (main,) = page.all("main")
+    parts = [child for child in main.children if isinstance(child, Element)]
+    heads = [(part.tag, part.all("h2")[0].text) for part in parts if part.tag in {"section", "details"}]
+    assert [tag for tag, _ in heads] == sorted((tag for tag, _ in heads), reverse=True)
+    assert [words for tag, words in heads if tag == "section"] == [
+        "Gradient flow by depth", "Findings", "Network map", "Proven remedies",
+    ]  # fmt: skip
+    assert all("open" not in part.attributes for part in page.all("details"))
+
+
+def test_no_cell_says_nan() -> None:
+    broken = replace(run("sgd", 1.0), curve=(1.0, math.nan))
+    text = page_of(report_of(measurement(flow=VANISHING, probe=probe(broken)))).text
+    assert "NaN" not in text
+    assert "not finite" in text
 
 
 # ------------------------------------------------------------------ self-contained
@@ -121,7 +160,7 @@ def test_no_name_is_obeyed(name: str) -> None:
 def test_a_name_is_shown_as_it_is_but_for_what_would_steer() -> None:
     page = page_of(poisoned("<b>\u202e'x'"))
     assert "<b>\\u202e'x'" in page.all("h1")[0].text
-    assert rows(page, "layers-table")[0][1].text == "<b>\\u202e'x'"
+    assert summary(rows(page, "layers-table")[0]) == "layer-01 <b>\\u202e'x'"
 
 
 def test_a_model_is_linked_only_below_the_report() -> None:
@@ -136,24 +175,54 @@ def test_a_model_is_linked_only_below_the_report() -> None:
 # ------------------------------------------------------------------ true to the report
 
 
-def test_the_first_words_are_the_recipe(report: Report, page: Element) -> None:
-    (recipe,) = page.all("dl")
-    brief = brief_of(report)
-    said = {
-        "Verdict": brief.verdict, "Batch": brief.batch, "Cause": brief.cause, "To try first": brief.first,
-        "The one change": brief.change, "What it moved": brief.moved, "What it costs": brief.cost,
-        "How sure": brief.certainty,
-    }  # fmt: skip
-    pairs = zip(recipe.all("dt"), recipe.all("dd"), strict=True)
-    assert [(label.text, words.text) for label, words in pairs] == [each for each in said.items() if each[1]]
+def test_the_first_words_are_three_tiles_the_cause_and_the_one_change(report: Report, page: Element) -> None:
     (main,) = page.all("main")
-    first, second = [child for child in main.children if isinstance(child, Element)][:2]
-    assert (first.tag, second) == ("h1", recipe)
+    first = next(child for child in main.children if isinstance(child, Element))
+    assert first.tag == "header"
+    (tiles,) = first.all("ul", **{"class": "tiles"})
+    assert [each.text for each in tiles.all("h2")] == ["Gradient flow", "Loss over chance", "Confidence"]
+    best = report.remedies[0]
+    numbers = [[float(data.attributes["value"]) for data in tile.all("p")[0].all("data")] for tile in tiles.all("li")]
+    assert numbers == [
+        [report.gradient_flow.decades_rms, best.after.decades_rms], [best.proof.unchanged, best.proof.worst], [],
+    ]  # fmt: skip
+    brief = brief_of(report)
+    (cause,) = first.all("p", **{"class": "cause"})
+    assert cause.text == brief.cause
+    assert brief.cause.startswith(cause.all("strong")[0].text)
+    (change,) = first.all("p", **{"class": "change"})
+    assert change.text == brief.change
+
+
+def test_what_was_not_proven_does_not_look_like_the_change_to_make() -> None:
+    page = page_of(
+        report_of(measurement(flow=VANISHING, probe=FAILS), left_out=[("training", "budget_seconds reached")])
+    )
+    (top,) = page.all("header")
+    assert "No treatment was proven to help: budget_seconds reached." in top.text
+    assert not top.all("p", **{"class": "change"})
+    assert "The one change" not in top.text
+    assert "What may help" in top.text
+
+
+def test_the_repaired_model_is_one_button_where_there_is_something_to_download(report: Report) -> None:
+    name = report.remedies[0].variant
+    with_file = tuple(
+        each.model_copy(
+            update={"model": ModelFile(href="variants/x/model.onnx", sha256="0") if each.id == name else None}
+        )
+        for each in report.variants
+    )
+    changed = report.model_copy(update={"variants": with_file})
+    (button,) = parsed(render_html(changed, served=True)).all("a", **{"class": "button"})
+    assert (button.text, button.attributes["href"]) == ("Download the repaired model", "variants/x/model.onnx")
+    assert page_of(changed).all("a", **{"class": "button"}) == []
 
 
 def test_a_healthy_page_asks_for_nothing() -> None:
     page = page_of(report_of(measurement(probe=LEARNS)))
-    assert [each.text for each in page.all("dt")] == ["Verdict", "Cause", "How sure"]
+    (top,) = page.all("header")
+    assert [each.text for each in top.all("h2")] == ["Gradient flow", "Loss over chance", "Confidence"]
     assert "No rule found anything." in page.text
     assert "None is needed." in page.text
 
@@ -161,47 +230,51 @@ def test_a_healthy_page_asks_for_nothing() -> None:
 def test_an_inconclusive_page_does_not_say_that_all_is_well() -> None:
     page = page_of(report_of(measurement(flow=flow(None))))
     (section,) = page.all("section", id="remedies")
-    assert section.text.endswith("None was looked for: Neither gradient flow nor a training probe could be measured.")
+    assert "None was looked for: Neither gradient flow nor a training probe could be measured." in section.text
 
 
 def test_findings_carry_their_evidence(report: Report, page: Element) -> None:
-    said = [
-        tuple(float(data.attributes["value"]) for data in row_data)
-        for row in rows(page, "findings-table")
-        if (row_data := [data for cell in row for data in cell.all("data")])
-    ]
-    expected = [
-        tuple(number for number in (each.value, each.threshold, each.margin_decades) if number is not None)
+    (section,) = page.all("section", id="findings")
+    said = {
+        article.all("h3")[0].all("a")[0].text: [
+            tuple(float(data.attributes["value"]) for data in row.all("data"))
+            for row in article.all("tbody")[0].all("tr")
+        ]
+        for article in section.all("article")
+    }
+    assert said == {
+        finding.rule: [
+            tuple(number for number in (each.value, each.threshold, each.margin_decades) if number is not None)
+            for each in finding.evidence.values()
+        ]
         for finding in report.findings
-        for each in finding.evidence.values()
-    ]
-    assert said == expected
-    rules = [link.text for row in rows(page, "findings-table") for cell in row for link in cell.all("a")]
-    assert [each for each in rules if each.startswith("GH")] == [finding.rule for finding in report.findings]
+    }
 
 
 def test_layers_carry_the_numbers_of_the_report(report: Report, page: Element) -> None:
     table = rows(page, "layers-table")
-    assert [row[0].text for row in table] == [each.id for each in report.layers]
+    assert [summary(row) for row in table] == [f"{each.id} {each.name}" for each in report.layers]
     for row, measured in zip(table, report.variants[0].layers or (), strict=True):
         assert measured.weight_gradient is not None
-        assert measured.activation_gradient is not None
-        assert row[7].value == measured.weight_gradient.norm
-        assert row[9].value == measured.activation_gradient.rms
-        assert row[12].value == measured.leverage_log10
+        assert row[0].all("dl")[0].all("dd")[4].value == measured.weight_gradient.norm
+        assert row[3].value == measured.update_ratio
+    assert table[0][2].value == pytest.approx(report.gradient_flow.decades_rms)
 
 
 def test_variants_and_remedies_carry_the_numbers_of_the_report(report: Report, page: Element) -> None:
     measured = [each for each in report.variants if each.measurement is not None]
     table = rows(page, "variants-table")
-    assert [row[0].text for row in table] == [each.id for each in measured]
+    assert [summary(row) for row in table] == [each.id for each in measured]
     for row, variant in zip(table, measured, strict=True):
         assert variant.measurement is not None
         assert variant.measurement.gradient_flow is not None
-        assert row[2].value == variant.measurement.gradient_flow.decades_rms
+        assert row[1].value == variant.measurement.gradient_flow.decades_rms
+        assert row[2].value == variant.measurement.gradient_flow.decades_norm
     remedies = rows(page, "remedies-table")
-    assert [row[1].text for row in remedies] == [each.variant for each in report.remedies]
-    assert [row[2].value for row in remedies] == [each.proof.worst for each in report.remedies]
+    assert [summary(row) for row in remedies] == [f"{each.rank}. {each.variant}" for each in report.remedies]
+    assert [row[1].value for row in remedies] == [each.proof.worst for each in report.remedies]
+    assert [row[2].value for row in remedies] == [each.after.decades_rms for each in report.remedies]
+    assert [row[3].value for row in remedies] == [each.score for each in report.remedies]
 
 
 def test_every_section_of_numbers_is_whole(report: Report, page: Element) -> None:
@@ -214,19 +287,30 @@ def test_every_section_of_numbers_is_whole(report: Report, page: Element) -> Non
     assert [row[0].text for row in rows(page, "time-table")] == list(report.timings_seconds)
     runs = [run for each in report.variants if each.probe is not None for run in each.probe.runs]
     ends = [run.curve[-1] for run in runs]
-    assert [row[7].value for row in rows(page, "training-table")] == pytest.approx(ends, rel=0, abs=0, nan_ok=True)
+    assert [row[3].value for row in rows(page, "training-table")] == pytest.approx(ends, rel=0, abs=0, nan_ok=True)
 
 
 def test_the_loss_on_samples_held_out_stands_beside_the_one_on_the_others() -> None:
-    ((*_, last, held_out, _, _, _),) = rows(page_of(SHAPES["held out"]()), "training-table")
+    ((run_cell, _, _, last),) = rows(page_of(SHAPES["held out"]()), "training-table")
+    (held_out,) = [each for each in run_cell.all("div") if each.all("dt")[0].text == "held out"]
     assert (last.value, held_out.value) == (0.1, 0.8)
 
 
 def test_what_costs_nothing_and_the_lines_of_code_are_there(report: Report, page: Element) -> None:
-    (section,) = page.all("section", id="advice")
-    assert [each.text for each in section.all("p")] == [each.words for each in report.advice]
-    shown = ["".join(str(line) for line in each.children) for each in page.all("code") if "optim" in each.text]
-    assert shown == [each.snippet for each in (*report.advice, *report.remedies) if each.snippet]
+    tried = [each for each in report.advice if each.kind is not AdviceKind.WEIGHT_DECAY]
+    said = [each.text for box in page.all("div", id="advice") for each in box.all("p")]
+    assert said == [each.words for each in tried]
+    (section,) = page.all("section", id="remedies")
+    shown = ["".join(str(line) for line in each.children) for each in section.all("code") if "optim" in each.text]
+    assert sorted(shown) == sorted(each.snippet for each in (*tried, *report.remedies) if each.snippet)
+
+
+def test_advice_that_changes_nothing_is_folded_and_comes_last(report: Report, page: Element) -> None:
+    (decay,) = [each for each in report.advice if each.kind is AdviceKind.WEIGHT_DECAY]
+    (section,) = page.all("section", id="remedies")
+    last = [child for child in section.children if isinstance(child, Element)][-1]
+    assert last.tag == "details"
+    assert last.all("p")[0].text == decay.words
 
 
 def test_chosen_options_stand_out_from_defaults() -> None:
@@ -298,7 +382,8 @@ def test_facts_of_the_flow_stand_by_name_and_those_that_nobody_measured_are_left
     known = Flow(decades_rms=-1.5, leverage_log10=Range(least=-4.0, largest=1.25), zone=Zone.RED, trunk=("layer-01",))
     page = page_of(report_of().model_copy(update={"gradient_flow": known}))
     assert facts(page, "Flow of the unchanged model") == [
-        ("zone", "red"), ("decades_rms", "-1.5"), ("leverage_log10.least", "-4"), ("leverage_log10.largest", "1.25"),
+        ("zone", "red"), ("decades_rms", "\N{MINUS SIGN}1.5"), ("leverage_log10.least", "\N{MINUS SIGN}4"),
+        ("leverage_log10.largest", "1.25"),
     ]  # fmt: skip
 
 
@@ -328,20 +413,18 @@ def test_a_layer_has_the_numbers_of_its_id_or_none() -> None:
     first, _, third = report.variants[0].layers or ()
     variant = report.variants[0].model_copy(update={"layers": (replace(third, update_ratio=0.75), first)})
     table = rows(page_of(report.model_copy(update={"variants": (variant,)})), "layers-table")
-    assert [(len(row), row[7].text) for row in table] == [(20, "0.1"), (8, "not measured"), (20, "0.1")]
-    assert (table[0][11].text, table[2][11].text) == ("0.02", "0.75")
+    assert [row[3].text for row in table] == ["0.02", "\N{EN DASH}", "0.75"]
+    assert ["measured" in row[0].text for row in table] == [False, True, False]
     bare = report.model_copy(update={"variants": (variant.model_copy(update={"layers": None}),)})
-    assert [row[7].text for row in rows(page_of(bare), "layers-table")] == ["not measured"] * 3
+    assert [row[3].text for row in rows(page_of(bare), "layers-table")] == ["\N{EN DASH}"] * 3
 
 
-def test_findings_stand_worst_first_and_their_rules_once_each() -> None:
+def test_the_rules_of_findings_stand_once_each() -> None:
     (first, *_) = by_hand().findings
     order = (("GH303", "info"), ("GH201", "warning"), ("GH999", "error"), ("GH201", "error"), ("GH105", "warning"))
     findings = tuple(first.model_copy(update={"rule": rule, "severity": Severity(how)}) for rule, how in order)
     page = page_of(report_of().model_copy(update={"findings": findings}))
-    tags = [row[0].text for row in rows(page, "findings-table") if row[0].all("span")]
-    assert tags == ["error", "error", "warning", "warning", "info"]
-    (section,) = page.all("section", id="rules")
+    (section,) = page.all("div", id="rules")
     assert [each.text.split()[0] for each in section.all("summary")] == ["GH303", "GH201", "GH105"]
 
 

@@ -1,44 +1,19 @@
-import math
+from dataclasses import replace
 
 import pytest
 
 from analysis.diagnosis.rules import BY_ID
 from analysis.render._words import (
+    LONGEST_NAME,
     MOST_NAMES,
     first_names,
     grouped_reasons,
     marked_up,
-    number_of,
-    short_number,
-    signed_number,
+    short_name,
+    shorter,
     threshold_words,
 )
-
-
-@pytest.mark.parametrize(
-    ("value", "plain", "signed"),
-    [
-        (0.0, "0", "+0.0"),
-        (-2.75, "-2.75", "-2.8"),
-        (1234.5678, "1.23e+03", "+1234.6"),
-        (12_345, "12,345", "+12345.0"),
-        (math.inf, "\N{INFINITY}", "\N{INFINITY}"),
-        (-math.inf, "-\N{INFINITY}", "-\N{INFINITY}"),
-        (math.nan, "NaN", "NaN"),
-    ],
-)
-def test_a_short_number_has_three_digits_or_a_sign_and_one_decimal(value: float, plain: str, signed: str) -> None:
-    assert short_number(value, sign=False) == plain
-    assert short_number(value) == signed
-
-
-def test_a_number_can_be_copied_whole_and_what_was_not_measured_is_a_dash() -> None:
-    assert number_of(0.123456) == '<data value="0.123456">0.123</data>'
-    assert signed_number(0.5) == '<data value="0.5">+0.5</data>'
-    assert signed_number(-0.5) == '<data value="-0.5">-0.5</data>'
-    assert signed_number(0.0) == '<data value="0.0">0</data>'
-    assert signed_number(None) == number_of(None)
-    assert "not measured" in number_of(None)
+from tests.analysis.diagnosis.builders import layer
 
 
 def test_prose_is_escaped_and_only_code_and_emphasis_are_marked() -> None:
@@ -58,3 +33,23 @@ def test_a_cell_has_the_first_names_and_how_many_more_there_are() -> None:
 
 def test_thresholds_are_listed_by_name() -> None:
     assert threshold_words(BY_ID["GH305"]) == "least_rms 0.2, largest_rms 5, mean_over_std 3"
+
+
+@pytest.mark.parametrize(
+    ("name", "op", "words"),
+    [
+        ("/blocks.0/blocks.0.3/Conv", "Conv", "blocks.0.3"),
+        ("/fc1/Gemm", "Gemm", "fc1"),
+        ("/0/Gemm", "Gemm", "0 Gemm"),
+        ("/attn/MatMul_2", "MatMul", "attn"),
+        ("fc3", "Gemm", "fc3"),
+        ("", "Gemm", "layer-01"),
+    ],
+)
+def test_a_layer_is_called_by_the_last_part_of_its_path(name: str, op: str, words: str) -> None:
+    assert short_name(replace(layer(1), name=name, op=op)) == words
+
+
+def test_what_fits_beside_a_drawing_is_cut_at_its_end() -> None:
+    assert shorter("x" * LONGEST_NAME) == "x" * LONGEST_NAME
+    assert shorter("x" * 99) == "x" * (LONGEST_NAME - 1) + "\N{HORIZONTAL ELLIPSIS}"

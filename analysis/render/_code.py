@@ -1,0 +1,193 @@
+"""The one change as a diff of PyTorch code: at one typical place, as a person would edit the module.
+
+The report knows layers, not the source they were written in, so the lines show the layer that most of the others look
+like, before and after. What has no usual spelling in PyTorch is left to the recipe, and a change of which nothing can
+be said has no diff.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from analysis.facts import KEPT, Layer
+from analysis.report import Report, Variant
+
+ACTIVATIONS: Final[Mapping[str, str]] = {
+    "relu": "nn.ReLU()", "leaky_relu": "nn.LeakyReLU()", "elu": "nn.ELU()", "selu": "nn.SELU()", "gelu": "nn.GELU()",
+    "silu": "nn.SiLU()", "tanh": "nn.Tanh()",
+}  # fmt: skip
+"""Of a treatment's level."""
+WRITTEN: Final[Mapping[str, str]] = {
+    "Sigmoid": "nn.Sigmoid()", "Tanh": "nn.Tanh()", "Relu": "nn.ReLU()", "Relu6": "nn.ReLU6()", "Elu": "nn.ELU()",
+    "LeakyRelu": "nn.LeakyReLU()", "Selu": "nn.SELU()", "Gelu": "nn.GELU()", "Swish": "nn.SiLU()",
+    "Softplus": "nn.Softplus()", "Softsign": "nn.Softsign()", "HardSigmoid": "nn.Hardsigmoid()",
+    "HardSwish": "nn.Hardswish()", "Mish": "nn.Mish()",
+}  # fmt: skip
+"""Of an ONNX operator."""
+RECTIFIERS: Final = frozenset({"Relu", "LeakyRelu"})
+INITIALIZERS: Final[Mapping[str, str]] = {
+    "xavier": "nn.init.xavier_normal_(layer.weight)",
+    "xavier_uniform": "nn.init.xavier_uniform_(layer.weight)",
+    "orthogonal": "nn.init.orthogonal_(layer.weight)",
+}
+HE: Final[Mapping[str, str]] = {
+    "he": 'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
+    "he_uniform": 'nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")',
+    "he_fan_out": 'nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")',
+}
+LAYERS: Final[Mapping[str, str]] = {"Gemm": "nn.Linear", "MatMul": "nn.Linear", "Conv": "nn.Conv"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the diff."""
+
+    sign: str
+    """A plus, a minus, or a blank."""
+    text: str
+
+
+def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
+    """The diff; empty where nothing of the change can be said."""
+    if variant is None or variant.structure is None or variant.parameters is None:
+        return ()
+    place = _typical(report)
+    if place is None:
+        return ()
+    block = tuple(_block(variant, place))
+    whole = (*block, *_residual(variant), *_draw(variant, place), *_step(variant))
+    if all(line.sign == " " for line in whole):
+        return ()
+    return whole if not block else (Line(" ", f"# {_where(report, place)}"), *whole)
+
+
+def _typical(report: Report) -> Layer | None:
+    """Of the layers in front of an activation the first of those that are most alike; where none is, of all."""
+    known = [layer for layer in report.layers if layer.op in LAYERS]
+    hidden = [layer for layer in known if layer.activation in WRITTEN] or known
+    counts = Counter(_looks(layer) for layer in hidden)
+    return max(hidden, key=lambda layer: counts[_looks(layer)], default=None)
+
+
+def _looks(layer: Layer) -> tuple[str, tuple[int, ...], str | None]:
+    weight = layer.parameters.get("weight")
+    return layer.op, () if weight is None else weight.shape, layer.activation
+
+
+def _where(report: Report, place: Layer) -> str:
+    alike = sum(layer.op == place.op and layer.activation == place.activation for layer in report.layers)
+    return f"{place.id}, and wherever a layer looks like it ({alike} in all)" if alike > 1 else place.id
+
+
+# ------------------------------------------------------------------ structure
+
+
+def _block(variant: Variant, place: Layer) -> Iterator[Line]:
+    """The layer, what is inserted behind it, and its activation; nothing where neither changes."""
+    assert variant.structure is not None
+    activation = ACTIVATIONS.get(variant.structure.activation)
+    normalization = _normalization(variant.structure.normalization, place)
+    before = WRITTEN.get(place.activation or "")
+    if before is None or before == activation:
+        activation = None
+    if activation is None and normalization is None:
+        return
+    yield Line(" ", f"{_made(place)},")
+    if normalization is not None:
+        yield Line("+", f"{normalization},")
+    if activation is not None:
+        yield Line("-", f"{before},")
+        yield Line("+", f"{activation},")
+    elif before is not None:
+        yield Line(" ", f"{before},")
+
+
+def _made(place: Layer) -> str:
+    """The layer as a module; sizes only where the order of the weight's axes cannot be mistaken."""
+    shape = _shape(place)
+    if place.op == "Conv" and len(shape) > 2:
+        return f"nn.Conv{len(shape) - 2}d(..., {shape[0]}, ...)"
+    square = len(shape) == 2 and shape[0] == shape[1]
+    return f"nn.Linear({shape[0]}, {shape[0]})" if square else "nn.Linear(...)"
+
+
+def _normalization(level: str, place: Layer) -> str | None:
+    width, dimensions = _width(place), max(len(_shape(place)) - 2, 1)
+    if width is None:
+        return None
+    return {
+        "batch_norm": f"nn.BatchNorm{dimensions}d({width})",
+        "layer_norm": f"nn.LayerNorm({width})" if place.op != "Conv" else None,
+        "group_norm": f"nn.GroupNorm(..., {width})",
+    }.get(level)
+
+
+def _shape(place: Layer) -> tuple[int, ...]:
+    weight = place.parameters.get("weight")
+    return () if weight is None else weight.shape
+
+
+def _width(place: Layer) -> int | None:
+    """Units of the layer."""
+    shape, bias = _shape(place), place.parameters.get("bias")
+    if bias is not None and len(bias.shape) == 1:
+        return bias.shape[0]
+    if shape and (place.op == "Conv" or shape[0] == shape[-1]):
+        return shape[0]
+    return None
+
+
+def _residual(variant: Variant) -> Iterator[Line]:
+    assert variant.structure is not None
+    if variant.structure.residual == "residual":
+        yield Line(" ", "# around each pair of layers, in forward")
+        yield Line("-", "x = block(x)")
+        yield Line("+", "x = x + block(x)")
+
+
+# ------------------------------------------------------------------ weights and gradient step
+
+
+def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
+    assert variant.structure is not None
+    assert variant.parameters is not None
+    level = variant.parameters.initialization
+    call = INITIALIZERS.get(level)
+    if level in HE and _rectifies(variant, place):
+        call = HE[level]
+    if call is None:
+        return
+    kind = "nn.Linear" if place.op != "Conv" else f"nn.Conv{max(len(_shape(place)) - 2, 1)}d"
+    kinds = kind if kind == "nn.Linear" else f"({kind}, nn.Linear)"
+    yield Line(" ", "# once, before training")
+    yield Line("+", "for layer in model.modules():")
+    yield Line("+", f"    if isinstance(layer, {kinds}):")
+    yield Line("+", f"        {call}")
+    yield Line("+", "        if layer.bias is not None:")
+    yield Line("+", "            nn.init.zeros_(layer.bias)")
+
+
+def _rectifies(variant: Variant, place: Layer) -> bool:
+    """Whether the gain that PyTorch takes for He is that of the activation behind the layers."""
+    assert variant.structure is not None
+    level = variant.structure.activation
+    return place.activation in RECTIFIERS if level == KEPT else level in {"relu", "leaky_relu"}
+
+
+def _step(variant: Variant) -> Iterator[Line]:
+    """Clipping and decay belong into the training loop."""
+    step = variant.gradient_step
+    if step is None:
+        return
+    if step.clip is not None:
+        call = {
+            "global_norm": f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={step.clip.max_norm:g})",
+            "value": f"torch.nn.utils.clip_grad_value_(model.parameters(), clip_value={step.clip.max_norm:g})",
+        }.get(step.clip.kind.value)
+        if call is not None:
+            yield Line(" ", "loss.backward()")
+            yield Line("+", call)
+            yield Line(" ", "optimizer.step()")
+    if step.weight_decay:
+        yield Line("+", f"weight_decay={step.weight_decay:g}  # an argument of the optimizer")
