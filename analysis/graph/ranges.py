@@ -47,6 +47,16 @@ DEEPEST: Final = 12
 UNIT_WITHIN: Final = 1e-3
 
 
+def drawn_within(normal: Array, limits: Limits) -> Array:
+    """Draws of N(0, 1) moved into limits: three deviations either way are the range, or absolute from its only end."""
+    least, most = limits
+    if math.isfinite(least) and math.isfinite(most):
+        return least + (most - least) * (np.clip(normal, -3, 3) + 3) / 6
+    if math.isfinite(least):
+        return least + np.abs(normal)
+    return most - np.abs(normal) if math.isfinite(most) else normal
+
+
 def limits_of(model: CheckedModel, value: str, learnt: Container[str], depth: int = DEEPEST) -> Limits:
     """The limits of a value; initialisers in `learnt` may become anything."""
     if value in model.weights:

@@ -6,7 +6,7 @@ is chance everywhere but in classification, where chance is the entropy of the l
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
+from analysis.graph.ranges import EVERYTHING, Limits, drawn_within
 from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.subject.link import read_by, values_behind
@@ -96,11 +97,13 @@ def choose_objective(
     trained: bool,
     seed: int,
     takes_logits: bool = False,
+    limits: Callable[[str], Limits] = lambda _: EVERYTHING,
 ) -> Objective:
     """The loss for the first head that has a target, or for the first head with synthetic ones.
 
     `logits` are the values of the heads on this batch; `takes_logits`: losses for class ids take nothing else where
-    this model comes from. Raises BadBatch (targets do not fit), BadOptions.
+    this model comes from; `limits`: between which a value lies whatever the weights.
+    Raises BadBatch (targets do not fit), BadOptions.
     """
     head, targets = _head_with_target(heads, batch)
     values = logits[head.value]
@@ -112,7 +115,8 @@ def choose_objective(
         raise BadOptions(f"output {head.output} is no scalar: {list(values.shape)}", where="options.loss")
     read = read_by(head, values, targets, wanted, takes_logits=takes_logits and not trained)
     if targets is None:
-        objective = _synthetic(read, values, wanted, trained=trained, seed=seed, batch=batch)
+        reach = limits(read.value)
+        objective = _synthetic(read, values, wanted, trained=trained, seed=seed, batch=batch, reach=reach)
     else:
         objective = _fitting(read, values, targets, wanted, Provenance.UPLOADED, "")
     if read is not head:
@@ -280,8 +284,10 @@ def _binary_entropy(numbers: Array) -> float:
 # ------------------------------------------------------------------ synthetic targets
 
 
-def _synthetic(head: Head, logits: Array, wanted: LossName, *, trained: bool, seed: int, batch: Batch) -> Objective:
-    """One label per sample, shared by all its positions: what a small step count can learn."""
+def _synthetic(
+    head: Head, logits: Array, wanted: LossName, *, trained: bool, seed: int, batch: Batch, reach: Limits
+) -> Objective:
+    """One label per sample, shared by all its positions: what a small step count can learn; numbers within reach."""
     random = np.random.default_rng((seed, 1))
     axis = head.axis % logits.ndim if head.axis is not None else _likely_class_axis(logits, batch)
     name = wanted
@@ -295,11 +301,13 @@ def _synthetic(head: Head, logits: Array, wanted: LossName, *, trained: bool, se
         targets = _labels(logits, place, random, trained=trained)
         how = "its own predictions, permuted within the batch" if trained else "balanced random labels"
     else:
-        draw = random.standard_normal if name is LossName.MSE else lambda shape: random.integers(0, 2, shape)
         first = logits.shape[: min(2, logits.ndim)]
-        pattern = np.asarray(draw(first), np.float32)
+        numbers = name is LossName.MSE
+        drawn = drawn_within(random.standard_normal(first), reach) if numbers else random.integers(0, 2, first)
+        pattern = np.asarray(drawn, np.float32)
         targets = np.broadcast_to(pattern.reshape(first + (1,) * (logits.ndim - len(first))), logits.shape)
-        how = "random numbers" if name is LossName.MSE else "random bits"
+        how = "random numbers" if numbers else "random bits"
+        how += " within the range of the output" if numbers and reach != EVERYTHING else ""
     why = f"no targets: {how}, one per sample ({samples} samples)"
     return _fitting(head, logits, np.ascontiguousarray(targets), name, Provenance.SYNTHETIC, why)
 

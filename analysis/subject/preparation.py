@@ -17,6 +17,7 @@ from analysis.convert.translate import read_graph, translate
 from analysis.errors import BadBatch, BadOptions
 from analysis.graph.closed import closed_head
 from analysis.graph.heads import find_heads
+from analysis.graph.ranges import limits_of
 from analysis.graph.survey import Survey
 from analysis.graph.training_state import looks_trained
 from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trunk
@@ -64,8 +65,9 @@ def prepare(
     trained = looks_trained(model, trainable)
     try:
         objective = choose_objective(
-            heads, logits, batch, options.loss, trained=trained, seed=options.seed, takes_logits=is_from_torch(model)
-        )
+            heads, logits, batch, options.loss, trained=trained, seed=options.seed, takes_logits=is_from_torch(model),
+            limits=lambda value: limits_of(model, value, trainable),
+        )  # fmt: skip
     except BadBatch as error:
         raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
     rows, against = find_rows(read, converted, batch, objective.head.value)

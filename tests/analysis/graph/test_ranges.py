@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from analysis.graph.ranges import EVERYTHING, Limits, limits_of
+from analysis.graph.ranges import EVERYTHING, Limits, drawn_within, limits_of
 from analysis.model import check_model
 from tests.analysis.graph.subjects import drawn, written
 
@@ -79,3 +79,18 @@ def test_no_input_leads_outside_and_some_lead_near(
 )
 def test_what_can_be_anything_has_no_limits(nodes: str, weights: dict[str, np.ndarray]) -> None:
     assert limits(model(nodes, **weights), "k") == EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "moved"),
+    [
+        (-INFINITE, INFINITE, [-4, -3, 0, 1.5, 9]),
+        (0, 1, [0, 0, 0.5, 0.75, 1]),
+        (-2, 4, [-2, -2, 1, 2.5, 4]),
+        (1, INFINITE, [5, 4, 1, 2.5, 10]),
+        (-INFINITE, 1, [-3, -2, 1, -0.5, -8]),
+    ],
+)
+def test_draws_are_moved_into_the_limits(least: float, most: float, moved: list[float]) -> None:
+    made = drawn_within(np.array([-4, -3, 0, 1.5, 9]), Limits(least, most))
+    np.testing.assert_allclose(made, moved, atol=1e-12)

@@ -9,6 +9,7 @@ from analysis.batch import Batch
 from analysis.errors import BadBatch, BadOptions
 from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
+from analysis.graph.ranges import Limits
 from analysis.options import LossName
 from analysis.subject.objective import Objective, choose_objective
 
@@ -391,6 +392,21 @@ def test_made_up_numbers_are_the_same_at_every_position_of_a_channel(wanted: Los
     assert (objective.targets == objective.targets[:, :, :1, :1]).all()
     assert len(np.unique(objective.targets[:, :, 0, 0])) == (24 if wanted is LossName.MSE else 2)
     assert ("random numbers" if wanted is LossName.MSE else "random bits") in objective.chosen
+
+
+def test_made_up_numbers_lie_within_what_the_output_can_reach() -> None:
+    batch = Batch({"x": floats(200, 5)}, {}, 200, {"x": 0}, "0", Provenance.UPLOADED)
+    head, logits = Head("y", "logits", Link.IDENTITY, None), {"logits": floats(200, 1)}
+    reach = {"logits": Limits(2.0, 3.0)}
+    found = choose_objective(
+        [head], logits, batch, LossName.AUTOMATIC, trained=False, seed=0, limits=reach.__getitem__
+    )  # fmt: skip
+    assert found.name is LossName.MSE
+    assert found.targets is not None
+    assert (found.targets.min() >= 2, found.targets.max() <= 3, len(np.unique(found.targets)) > 190) == (True,) * 3
+    assert found.targets.mean() == pytest.approx(2.5, abs=0.05)
+    assert "random numbers within the range of the output" in found.chosen
+    assert "within" not in choose(floats(8, 3, 4, 5), wanted=LossName.MSE).chosen
 
 
 def test_another_seed_makes_up_other_labels() -> None:
