@@ -61,7 +61,6 @@ SLOW: Final = (
     "tests/analysis/comparison/test_compare.py::test_another_seed_of_the_same_sick_network_is_no_regression",
     "tests/analysis/comparison/test_compare.py::test_real_reports_compare_like_their_published_form",
     "tests/analysis/comparison/test_document.py::test_a_comparison_is_valid_under_its_own_schema",
-    "tests/analysis/comparison/test_excerpt.py::test_a_report_at_hand_and_the_same_one_in_a_file_give_the_same_excerpt",
     "tests/analysis/comparison/test_match.py::test_reports_made_to_be_slow_are_matched_all_the_same",
     "tests/analysis/render/test_comparison.py::test_a_comparison_fits_a_terminal",
     "tests/analysis/render/test_html.py::test_a_thousand_layers_and_two_dozen_variants_are_a_page_within_reason",

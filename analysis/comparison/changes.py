@@ -93,7 +93,7 @@ def _each_layer(layers: Sequence[str]) -> Sequence[Hashable]:
 def _claim(wanted: Iterable[Hashable], index: Mapping[Hashable, deque[int]], taken: set[int]) -> int | None:
     """The first that has one of these signs and is free; who is passed over is taken, and looked at only once."""
     for sign in wanted:
-        candidates = index.get(sign, deque())
+        candidates = index.get(sign)
         while candidates:
             candidate = candidates.popleft()
             if candidate not in taken:

@@ -131,8 +131,8 @@ class Excerpt(Part):
 
     @classmethod
     def of(cls, report: "Report | Excerpt") -> "Excerpt":
-        """The excerpt of a report that is at hand."""
-        return report if isinstance(report, Excerpt) else cls.model_validate(report, from_attributes=True)
+        """The excerpt of a report that is at hand; one that is an excerpt already is handed back."""
+        return cls.model_validate(report, from_attributes=True)
 
 
 def read_excerpt(content: bytes | str, source: str) -> Excerpt:

@@ -9,7 +9,7 @@ from torch import nn
 
 from analysis.convert.builder import Builder
 from analysis.convert.program import Program, Slots, Step, Watcher, is_composite
-from analysis.convert.registry import Interrupt, StateWatcher
+from analysis.convert.registry import BranchWatcher, Interrupt, StateWatcher
 from analysis.convert.tensors import TrainableWeights, half_outputs, rounded_to, widened_to
 
 
@@ -103,6 +103,15 @@ class DifferentiableModel(nn.Module):
             yield
         finally:
             self._mode.watch_states = None
+
+    @contextmanager
+    def watching_branches(self, watcher: BranchWatcher) -> Iterator[None]:
+        """Inside: every If says which way it goes."""
+        self._mode.watch_branches = watcher
+        try:
+            yield
+        finally:
+            self._mode.watch_branches = None
 
     @property
     def interrupt(self) -> Interrupt | None:

@@ -51,6 +51,9 @@ class Kind(Enum):
 StateWatcher = Callable[[str, int, int, Sequence[Tensor]], None]
 """(node, chain, step in the order of time, states of the chain after that step)."""
 
+BranchWatcher = Callable[[str, bool], None]
+"""(node, whether its then_branch was taken)."""
+
 Interrupt = Callable[[], bool]
 """Whether time has passed since it was asked last; raises to end the run."""
 
@@ -63,6 +66,8 @@ class RunMode:
         self.training = False
         self.watch_states: StateWatcher | None = None
         """Shown the states that recurrent operators and loops carry, step by step."""
+        self.watch_branches: BranchWatcher | None = None
+        """Told which way every If goes, each time."""
         self.interrupt: Interrupt | None = None
         """Asked after every operator, and between gradients where operators take long."""
 

@@ -1,21 +1,29 @@
 """Which layers have an open path to the loss: what no gradient can come through, and what closes it.
 
 A layer of zeros ends every gradient, and so do units that are all dead. What lies behind on every path has no gradient
-because of it, which is another story than a weight that nothing connects with the loss.
+because of it, which is another story than a weight that nothing connects with the loss. So is what stands in a branch
+of an If that this batch does not take: another batch may.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Final
 
+from onnx import GraphProto, NodeProto
+
 from analysis.facts import Anatomy, Layer, LayerStats
+from analysis.graph.layers import own_uses
 from analysis.graph.sources import gradient_inputs
-from analysis.model.nodes import captures
+from analysis.model.nodes import attributes_of, captured_by, captures, label
 from analysis.subject.subject import Subject
 
 ALL_DEAD: Final = 0.99
 SIZES: Final = frozenset({"Shape", "Size"})
+NOT_TAKEN: Final = "its way to the loss is a branch of an If that this batch does not take"
+NOTHING_UNREAD: Final[Mapping[str, AbstractSet[str]]] = {}
+Branches = AbstractSet[tuple[str, bool]]
+"""(node, whether its then_branch was taken) of every If that ran."""
 
 
 def leading_to_loss(subject: Subject) -> set[str]:
@@ -25,6 +33,51 @@ def leading_to_loss(subject: Subject) -> set[str]:
         if not found.isdisjoint(node.output) and node.op_type not in SIZES:
             found.update(node.input, captures(node))
     return found
+
+
+def told_what_is_skipped(subject: Subject, stats: Sequence[LayerStats], branches: Branches) -> tuple[LayerStats, ...]:
+    """Layers that a gradient would reach if another branch of an If were taken lead to no loss here, and say why.
+
+        If (score > 0.5) --+-- then: a second network, asked where the score is high
+                           +-- else: the score
+
+    Where the score is low the second network is skipped, where it is high the network that made the score.
+    """
+    if not branches:
+        return tuple(stats)
+    written = list(_written(subject.model.nodes, branches, ran=True))
+    skipped = {name for name, ran in written if not ran} - {name for name, ran in written if ran}
+    waiting = _upstream(subject) - _upstream(subject, unread=dict(_unread(subject, branches)))
+    return tuple(
+        replace(each, leads_to_loss=False, absent={**each.absent, "weight_gradient": NOT_TAKEN})
+        if layer.output in waiting or ((values := _values_of(subject, layer)) and values <= skipped)
+        else each
+        for layer, each in zip(subject.layers, stats, strict=True)
+    )
+
+
+def _unread(subject: Subject, branches: Branches) -> Iterator[tuple[str, set[str]]]:
+    """Of every If the values that only a branch reads which did not run."""
+    for node in subject.model.nodes:
+        read: dict[bool, set[str]] = {True: set(), False: set()}
+        for role, body in attributes_of(node).items() if node.op_type == "If" else ():
+            read[(label(node), role == "then_branch") in branches] |= captured_by(body)
+        yield label(node), read[False] - read[True]
+
+
+def _written(nodes: Iterable[NodeProto], branches: Branches, *, ran: bool) -> Iterator[tuple[str, bool]]:
+    """Every value with whether this batch wrote it, in bodies as well."""
+    for node in nodes:
+        yield from ((name, ran) for name in node.output if name)
+        for role, body in attributes_of(node).items():
+            if isinstance(body, GraphProto):
+                taken = node.op_type != "If" or (label(node), role == "then_branch") in branches
+                yield from _written(body.node, branches, ran=ran and taken)
+
+
+def _values_of(subject: Subject, layer: Layer) -> set[str]:
+    """What the operators write that read the weights of a layer."""
+    return {name for use in own_uses(subject.sources, layer) for name in use.node.output if name}
 
 
 def told_what_blocks(subject: Subject, stats: Sequence[LayerStats], anatomy: Anatomy) -> tuple[LayerStats, ...]:
@@ -60,13 +113,16 @@ def _closed(layer: Layer, stats: LayerStats, zero: AbstractSet[str | None]) -> s
     return layer.activated if dead is not None and dead > ALL_DEAD else None
 
 
-def _upstream(subject: Subject, closed: AbstractSet[str] = frozenset()) -> set[str]:
-    """Values that lead to the logits differentiably, without passing a closed one."""
+def _upstream(
+    subject: Subject, closed: AbstractSet[str] = frozenset(), unread: Mapping[str, AbstractSet[str]] = NOTHING_UNREAD
+) -> set[str]:
+    """Values that lead to the logits differentiably, without passing a closed one; `unread`: what a node ignores."""
     found = {subject.objective.head.value}
     for node in reversed(subject.model.nodes):
         reached = found.intersection(node.output)
         if reached and not reached <= closed:
-            found.update(gradient_inputs(subject.model, subject.sources, node))
+            entering = gradient_inputs(subject.model, subject.sources, node)
+            found.update(name for name in entering if name not in unread.get(label(node), ()))
     return found
 
 

@@ -84,6 +84,8 @@ class Forward:
     head: list[torch.Tensor] = field(default_factory=list)
     """What the loss is computed from: the logits, or the loss itself."""
     entry: list[torch.Tensor] = field(default_factory=list)
+    branches: set[tuple[str, bool]] = field(default_factory=set)
+    """(node, whether its then_branch was taken) of every If that ran."""
 
 
 class Taps:
@@ -134,7 +136,8 @@ class Taps:
             value.requires_grad_() if name == entry and value.is_floating_point() else value
             for name, value in zip(names, inputs, strict=True)
         ]
-        subject.converted.observe(leaves, self._watchers)
+        with subject.converted.watching_branches(lambda node, first: self.forward.branches.add((node, first))):
+            subject.converted.observe(leaves, self._watchers)
         return subject.objective.loss(self.forward.head[0], targets)
 
     @contextmanager

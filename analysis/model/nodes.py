@@ -32,13 +32,17 @@ def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
 
 def captures(node: NodeProto) -> set[str]:
     """Values from outside that the bodies of a node read."""
+    return set().union(*map(captured_by, bodies(node)))
+
+
+def captured_by(body: GraphProto) -> set[str]:
+    """Values from outside that a body reads."""
     captured: set[str] = set()
-    for body in bodies(node):
-        inside = {value.name for value in body.input}
-        for inner in body.node:
-            captured |= (set(inner.input) | captures(inner)) - inside
-            inside |= set(inner.output)
-        captured |= {value.name for value in body.output} - inside
+    inside = {value.name for value in body.input}
+    for inner in body.node:
+        captured |= (set(inner.input) | captures(inner)) - inside
+        inside |= set(inner.output)
+    captured |= {value.name for value in body.output} - inside
     captured.discard("")
     return captured
 

@@ -13,9 +13,14 @@ MAX_TRIPS: Final = 1_000_000
 
 
 @op("If")
-def if_(condition: Tensor, *, then_branch: Body, else_branch: Body) -> tuple[Any, ...]:
+def if_(
+    condition: Tensor, *, then_branch: Body, else_branch: Body, mode: Mode, node: NodeName
+) -> tuple[Any, ...]:  # fmt: skip
     """The outputs of one branch."""
-    return then_branch() if bool(condition) else else_branch()
+    first = bool(condition)
+    if mode.watch_branches is not None:
+        mode.watch_branches(node, first)
+    return then_branch() if first else else_branch()
 
 
 @op("Loop")

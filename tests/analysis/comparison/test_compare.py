@@ -8,7 +8,7 @@ import pytest
 
 from analysis.clock import BUDGET_REACHED
 from analysis.comparison.compare import compare, fails_beyond
-from analysis.comparison.document import Comparison
+from analysis.comparison.document import Comparison, Side
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report, Verdict
@@ -227,6 +227,25 @@ def test_options_that_an_older_report_does_not_tell_show_in_its_id() -> None:
         assert compared(SICK | without, silent).comparable
 
 
+def test_seed_and_effort_are_told_as_what_ran_and_not_again_as_options() -> None:
+    new = {"engine": engine(seed=1, effort="quick"), "options": {"seed": 1, "effort": "quick"}}
+    told = compared(SICK | {"options": {"seed": 0, "effort": "standard"}}, SICK | new)
+    assert [each.what for each in told.differences] == ["engine.effort", "engine.seed"]
+    (note,) = told.notes
+    assert note.endswith(" than the model: engine.effort standard, now quick, engine.seed 0, now 1.")
+
+
+def test_each_side_says_what_was_analysed_and_how() -> None:
+    new = {
+        "id": "7", "model": {"name": "other.onnx", "sha256": "m"}, "batch": {"sha256": "c"},
+        "engine": {"version": "0.2.0", "effort": "quick", "seed": 3}, "gradient_flow": {"zone": "green"},
+    }  # fmt: skip
+    assert compared(SICK, SICK | new).new == Side(
+        id="7", model="other.onnx", model_sha256="m", batch_sha256="c", version="0.2.0", effort="quick", seed=3,
+        zone="green",
+    )  # fmt: skip
+
+
 def test_options_are_told_where_they_differ_and_in_the_order_of_the_alphabet() -> None:
     old = SICK | {"options": {"ignore": ["GH1"], "train": "all", "select": ["GH1"], "batch_size": 8, "device": "cpu"}}
     new = SICK | {"options": {"ignore": ["GH1"], "train": "one", "select": ["GH2"], "batch_size": 9, "device": "gpu"}}
@@ -298,7 +317,12 @@ def test_layers_are_matched_and_carry_their_numbers() -> None:
     stats = [{"id": "layer-1", "leverage_log10": -5.0, "update_ratio": 1e-6}, {"id": "layer-2"}]
     old = SICK | {"variants": [{"id": "baseline", "layers": stats}]}
     renamed = small_report("unhealthy", layers=("stem", "extra block", "block1", "block2", "tail")) | {
-        "variants": [{"id": "baseline", "layers": [{"id": "layer-1", "leverage_log10": -1.0}]}]
+        "variants": [
+            {
+                "id": "baseline",
+                "layers": [{"id": "layer-1", "leverage_log10": -1.0}, {"id": "layer-3", "update_ratio": 0.5}],
+            }
+        ]
     }
     told = compared(old, renamed).layers
     assert [(each.old.id, each.new.id, each.matched_by.value) for each in told.matched] == [
@@ -313,6 +337,8 @@ def test_layers_are_matched_and_carry_their_numbers() -> None:
     assert first.update_ratio is not None
     assert (first.update_ratio.old, first.update_ratio.new) == (1e-6, None)
     assert told.matched[1].leverage_log10 is None
+    assert told.matched[1].update_ratio is not None
+    assert (told.matched[1].update_ratio.old, told.matched[1].update_ratio.new) == (None, 0.5)
     assert [(each.id, each.name) for each in told.gained] == [("layer-2", "extra block")]
     assert told.lost == ()
 

@@ -27,7 +27,11 @@ def test_a_comparison_is_valid_under_its_own_schema(reports: tuple[Report, Repor
             content = compare(old, new).to_json()
             jsonschema.validate(json.loads(content, parse_constant=pytest.fail), schema)
             assert Comparison.model_validate_json(content).to_json() == content
-    assert schema["$id"] == "/v1/schema/comparison"
+
+
+def test_the_schema_is_that_of_a_comparison_and_says_where_it_is_served() -> None:
+    schema = comparison_schema()
+    assert (schema["title"], schema["$id"]) == ("Comparison", "/v1/schema/comparison")
 
 
 def test_what_is_not_known_is_left_out_and_lines_are_indented_where_asked() -> None:

@@ -6,22 +6,18 @@ from typing import Any
 
 import pytest
 
-from analysis.comparison.excerpt import Excerpt, read_excerpt
+from analysis.comparison.excerpt import Excerpt, parse_excerpt, read_excerpt
 from analysis.errors import BadReport
 from analysis.options import parse_options
-from analysis.pipeline import analyze
-from analysis.report import Report, Severity, Verdict
+from analysis.report import Severity, Verdict
+from tests.analysis.diagnosis.builders import FAILS, flow, measurement
+from tests.analysis.diagnosis.reports import report_of
+from tests.analysis.diagnosis.trials import trial
 from tests.beside import SHARED
-from tests.gallery import he, mlp, vectors
 
 EXAMPLE = SHARED / "report-example.json"
 LEAST: dict[str, Any] = {"schema_version": "1.0", "verdict": "at_risk", "layers": [], "findings": []}
 FINDING: dict[str, Any] = {"rule": "GH101", "severity": "error"}
-
-
-@pytest.fixture(scope="module")
-def report() -> Report:
-    return analyze(mlp(6, "Relu", he(), bias=-8.0), vectors(), parse_options({"effort": "quick"}))
 
 
 def read(**fields: Any) -> Excerpt:
@@ -34,11 +30,14 @@ def refused(content: bytes | str) -> BadReport:
     return refusal.value
 
 
-def test_a_report_at_hand_and_the_same_one_in_a_file_give_the_same_excerpt(report: Report) -> None:
+def test_a_report_at_hand_and_the_same_one_in_a_file_give_the_same_excerpt() -> None:
+    sick = measurement(flow=flow(-math.inf), probe=FAILS)
+    report = report_of(sick, [trial("he", measurement())], options=parse_options({"effort": "quick"}))
     here, written = Excerpt.of(report), read_excerpt(report.to_json(), "old.json")
     assert here == written
     assert Excerpt.of(here) is here
     assert [layer.name for layer in here.layers] == [layer.name for layer in report.layers]
+    assert "GH101" in {finding.rule for finding in here.findings}
     assert [finding.rule for finding in here.findings] == [finding.rule for finding in report.findings]
     assert here.gradient_flow.decades_rms == -math.inf
     assert here.options == {"effort": "quick"}
@@ -111,6 +110,29 @@ def test_what_is_no_report_is_refused_by_file_and_field(content: bytes | str, wh
     assert error.where == where
     assert words in error.detail
     assert error.hint
+
+
+def test_a_refusal_says_all_that_is_wrong_and_what_to_do() -> None:
+    assert refused("[]").detail == "a report is a JSON object"
+    one = refused(json.dumps({name: value for name, value in LEAST.items() if name != "verdict"}))
+    assert (one.detail, one.where) == ("no report: verdict: field required", "old.json: verdict")
+    assert refused(json.dumps(LEAST | {"schema_version": "2.0"})).hint == "compare with a newer gradient-health"
+
+
+def test_a_minor_version_may_have_parts() -> None:
+    assert read(schema_version="1.0.1").verdict is Verdict.AT_RISK
+
+
+def test_in_parsed_json_a_dot_leads_to_the_field() -> None:
+    with pytest.raises(BadReport) as refusal:
+        parse_excerpt(LEAST | {"verdict": "fine"}, "old")
+    assert refusal.value.where == "old.verdict"
+
+
+def test_a_place_is_named_by_two_hundred_characters_at_most() -> None:
+    layer = {"id": "x", "parameters": {"w" * 300: {"shape": "square"}}}
+    place = refused(json.dumps(LEAST | {"layers": [layer]})).where or ""
+    assert place == "old.json: " + ("layers.0.parameters." + "w" * 300)[:200]
 
 
 @pytest.mark.parametrize("field", ["layers", "findings"])

@@ -132,6 +132,7 @@ def test_a_widened_layer_is_the_same_layer() -> None:
     matches = match_layers(old, new)
     assert {each.old.id: each.new.id for each in matches} == IDENTITY
     assert [each.resized for each in matches] == [False, True, True]
+    assert {each.by for each in matches} == {MatchedBy.NAME}
 
 
 def test_what_has_no_counterpart_is_left_alone() -> None:

@@ -209,6 +209,21 @@ def test_watched_values_are_shown_once_and_outputs_are_the_same() -> None:
     assert torch.equal(outputs[0], module(x)[0])
 
 
+def test_the_way_of_every_if_is_told_to_who_asks() -> None:
+    made = proto(
+        """y = If (on) < then_branch = t () => (float[3] u) { u = Neg(x) },
+                         else_branch = e () => (float[3] f) { f = Abs(x) } >""",
+        "float[3] x, bool on",
+    )  # fmt: skip
+    module, x = converted(made), torch.from_numpy(floats(3))
+    seen: list[tuple[str, bool]] = []
+    with module.watching_branches(lambda node, first: seen.append((node, first))):
+        module(x, torch.tensor(True))
+        module(x, torch.tensor(False))
+    module(x, torch.tensor(True))
+    assert seen == [("y", True), ("y", False)]
+
+
 def test_layers_and_frozen_weights_are_told() -> None:
     made = proto("h = Gemm(x, w, b) y = Div(h, d)", w=floats(4, 4), b=floats(4), d=floats(4), n=ids(1))
     module = converted(made)

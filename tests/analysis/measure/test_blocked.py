@@ -153,3 +153,31 @@ def test_values_that_lead_to_the_loss_are_those_it_is_computed_from_but_for_size
     assert {"x", "A", "h", "g", "c", "both", "m", "s", "n", "y"} <= leading
     assert "u" not in leading
     assert "other" not in leading
+
+
+CASCADE = """<ir_version: 8, opset_import: ["" : 17]>
+    cascade (float[N,4] x) => (float[N,1] y) <float[4,8] A = {%s}, float[8,1] B = {%s}, float limit = {%s}> {
+        a = MatMul(x, A) r = Relu(a) b = MatMul(r, B) score = Sigmoid(b)
+        highest = ReduceMax<keepdims = 0>(score)
+        high = Greater(highest, limit)
+        y = If(high) <
+            then_branch = then () => (float[N,1] second) <float[4,8] C = {%s}, float[8,1] D = {%s}> {
+                c = MatMul(x, C) s = Relu(c) d = MatMul(s, D) second = Sigmoid(d)
+            },
+            else_branch = otherwise () => (float[N,1] first) { first = Identity(score) }
+        >
+    }"""
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(0.0, True), (1.5, False)])
+def test_a_network_whose_branch_no_sample_takes_is_not_accused(limit: float, taken: bool) -> None:
+    """Scores lie between 0 and 1, so the limit alone decides which network answers."""
+    a, b, c, d = (", ".join(map(str, drawn(*shape).ravel())) for shape in [(4, 8), (8, 1), (4, 8), (8, 1)])
+    model = onnx.parser.parse_model(CASCADE % (a, b, limit, c, d)).SerializeToString()
+    x = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    result = measured(model, npz(x=x, target=(x[:, :1] > 0).astype(np.float32)))
+    assert [each.leads_to_loss for each in result.stats] == [not taken, not taken, taken]
+    for each in result.stats:
+        assert (each.weight_gradient is not None) is each.leads_to_loss
+        assert each.absent.get("weight_gradient", "").startswith("its way to the loss") is not each.leads_to_loss
+    assert "GH601" not in {finding.rule for finding in diagnose(result)}

@@ -124,3 +124,16 @@ def test_labels_are_told_by_their_counts_and_ignored_ones_are_none() -> None:
 def test_of_targets_that_were_made_up_nothing_is_told() -> None:
     made_up = prepare(check_model(network("Identity")), npz(x=X), AnalysisOptions()).objective
     assert describe_targets(made_up, 5) is None
+
+
+@pytest.mark.parametrize("end", ["s = Sigmoid(z)", "s = Tanh(z)", "s = Relu(z)", "t = Sigmoid(z) s = Neg(t)"])
+def test_what_was_made_up_lies_within_what_the_outputs_can_reach(end: str) -> None:
+    """A score that is the mean of many, as detectors of speech end."""
+    nodes = f"z = MatMul(x, W) {end} y = ReduceMean<axes = [1], keepdims = 1>(s)"
+    model = written("(float[N,4] x) => (float[N,1] y)", nodes, W=drawn(4, 6))
+    for source in (None, npz(x=X)):
+        subject = prepare(check_model(model), source, AnalysisOptions())
+        assert "random numbers" in subject.objective.chosen
+        outputs = measure(subject, cotangents=(0, 1)).outputs
+        assert outputs is not None
+        assert outputs.floor == 0

@@ -1,6 +1,6 @@
 import pytest
 
-from analysis.facts import Parity, ParityStatus
+from analysis.facts import Anatomy, Parity, ParityStatus
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, measurement
 from tests.analysis.diagnosis.rules.patients import Numbers, evidence, found, severity
@@ -27,6 +27,7 @@ def differing(own_relative_error: float) -> Parity:
         ({"parity": Parity(reference="", status=ParityStatus.UNAVAILABLE)}, None),
         ({"parity": differing(own_relative_error=1e-4)}, None),
         ({"parity": differing(own_relative_error=1.1e-4)}, WARNING),
+        ({"parity": differing(own_relative_error=0.1), "anatomy": Anatomy(straight_through=("/Quantize",))}, INFO),
         ({"parity": None}, None),
     ],
 )
