@@ -1,6 +1,6 @@
 """What is stored, and what a place for it promises; `folder` is the first of these places.
 
-A blob is named by the sha256 of its content, written whole or not at all, and durable when `put`, `take` or `commit`
+A blob is named by the sha256 of its content, written whole or not at all, and durable when `put` or `commit`
 returns.
 """
 
@@ -24,6 +24,10 @@ class BlobWriter(Protocol):
     size: int
     """Bytes so far."""
 
+    @property
+    def sha256(self) -> str:
+        """Of the bytes so far."""
+
     def write(self, chunk: bytes) -> None:
         """Append."""
 
@@ -42,9 +46,6 @@ class Objects(Protocol):
 
     def put(self, content: bytes) -> Blob:
         """Store bytes."""
-
-    def take(self, path: Path) -> Blob:
-        """Store a file that a job child left; raises OSError where it is a link, which might lead anywhere."""
 
     def writer(self) -> BlobWriter:
         """Store a stream."""

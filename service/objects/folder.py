@@ -12,7 +12,6 @@ from typing import Final, Self
 from service.objects.blob import Blob
 
 PART: Final = ".part"
-CHUNK: Final = 1 << 20
 
 
 class ObjectFolder:
@@ -30,13 +29,6 @@ class ObjectFolder:
         """Store bytes."""
         with self.writer() as writer:
             writer.write(content)
-            return writer.commit()
-
-    def take(self, path: Path) -> Blob:
-        """Store a file that a job child left; raises OSError where it is a link, which might lead anywhere."""
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file, self.writer() as writer:
-            while chunk := file.read(CHUNK):
-                writer.write(chunk)
             return writer.commit()
 
     def get(self, sha256: str) -> bytes:
@@ -77,11 +69,16 @@ class FolderWriter:
         self._digest.update(chunk)
         self.size += len(chunk)
 
+    @property
+    def sha256(self) -> str:
+        """Of the bytes so far."""
+        return self._digest.hexdigest()
+
     def commit(self) -> Blob:
         """Flush to disk, name by content, flush the folder."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        sha256 = self._digest.hexdigest()
+        sha256 = self.sha256
         target = self._objects.path(sha256)
         target.parent.mkdir(exist_ok=True)
         self._path.replace(target)

@@ -7,8 +7,6 @@ Imported once by the fork server, so that a child starts with torch in place (mi
 import dataclasses
 import logging
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
-from typing import Final
 
 import torch
 
@@ -17,27 +15,26 @@ from analysis.experiment.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
-from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
+from service.worker.channel import Sender
+from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import confine
 
-REPORT: Final = "report.json"
-MODELS: Final = "models"
 log = logging.getLogger(__name__)
 
 
-def run(assignment: Assignment, pipe: Connection) -> None:
+def run(assignment: Assignment, to: Sender) -> None:
     """Do it, and say how it ended."""
     try:
         sandbox = confine(assignment.confinement)
-        pipe.send(_analyze(assignment, sandbox, pipe))
+        to.send(_analyze(assignment, sandbox, to))
     except AnalysisError as error:
-        pipe.send(Refused(error))
+        to.send(Refused(error))
     except Exception as error:
         log.exception("an analysis failed")
-        pipe.send(Broken(type(error).__name__))
+        to.send(Broken(type(error).__name__))
 
 
-def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connection) -> Done:
+def _analyze(assignment: Assignment, sandbox: Mapping[str, str], to: Sender) -> Done:
     torch.set_num_threads(1)
     sent = {name: file.path for name, file in assignment.data_files.items()}
     model = dataclasses.replace(check_model(assignment.model.path, sent=sent), name=assignment.model_name)
@@ -47,8 +44,8 @@ def _analyze(assignment: Assignment, sandbox: Mapping[str, str], pipe: Connectio
         None if assignment.batch is None else assignment.batch.path,
         parse_options(assignment.options),
         models=Destination(folder / MODELS, room=assignment.models_bytes),
-        progress=lambda stage, fraction: pipe.send(Reached(stage, fraction)),
+        progress=lambda stage, fraction: to.send(Reached(stage, fraction)),
     )
     engine = dataclasses.replace(report.engine, sandbox=sandbox)
     (folder / REPORT).write_bytes(report.model_copy(update={"engine": engine}).to_json())
-    return Done(folder / REPORT, folder / MODELS)
+    return Done()

@@ -4,23 +4,28 @@ The fork server has torch loaded before the first child starts, so that each sta
 process with a working folder of its own, and dies with its supervisor.
 """
 
+import logging
 import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+from service.worker.channel import Receiver
 from service.worker.launch import run_child
-from service.worker.protocol import Assignment, Died, Ending, Message, Reached
+from service.worker.protocol import Assignment, Broken, Died, Ending, NotAMessage, Reached
 
 PARTING_SECONDS: Final = 0.2
 """So long a child that has said its last may take to leave by itself."""
-GRACE_SECONDS: Final = 5.0
-"""So long it may take once it was told to."""
+GRACE_SECONDS: Final = 1.0
+"""So long the exit code of a child may take whose pipe is closed."""
+log = logging.getLogger(__name__)
 PRELOADED: Final = ["service.worker.child", "service.worker.launch"]
 """What a child is made of; the main module of its supervisor is the `__main__` of a package and not imported again."""
 
@@ -30,7 +35,7 @@ class Child:
     """A process at work."""
 
     process: ForkServerProcess
-    pipe: Connection
+    channel: Receiver
     folder: Path
     reached: Reached = field(default_factory=lambda: Reached("starting", 0.0))
 
@@ -45,56 +50,61 @@ class ForkServer:
 
     def warm_up(self) -> None:
         """Start before the first child has to wait for it."""
-        process, pipe = self._run(None)
-        pipe.recv()
+        process, channel = self._run(None)
+        connection.wait([channel.pipe])
+        channel.receive()
         process.join()
-        pipe.close()
+        channel.pipe.close()
 
     def start(self, assignment: Assignment) -> Child:
         """A child at work in the folder of its assignment, which is made."""
         assignment.confinement.folder.mkdir()
-        process, pipe = self._run(assignment)
-        return Child(process, pipe, assignment.confinement.folder)
+        process, channel = self._run(assignment)
+        return Child(process, channel, assignment.confinement.folder)
 
-    def _run(self, assignment: Assignment | None) -> tuple[ForkServerProcess, Connection]:
+    def _run(self, assignment: Assignment | None) -> tuple[ForkServerProcess, Receiver]:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=run_child, args=(assignment, sender), daemon=True)
         process.start()
         sender.close()
-        return process, receiver
+        return process, Receiver(receiver)
 
 
 def wait_for_news(children: Iterable[Child], seconds: float) -> None:
     """Until one of them says something, but no longer."""
-    connection.wait([child.pipe for child in children], seconds)
+    connection.wait([child.channel.pipe for child in children], seconds)
 
 
 def listen(child: Child) -> Ending | None:
     """Hear what a child has said, and note how far it is; how it ended, if it did."""
-    while child.pipe.poll():
-        try:
-            message: Message = child.pipe.recv()
-        except (EOFError, OSError):  # OSError: it died in the middle of a message
-            return _death(child)
-        if not isinstance(message, Reached):
-            return message
-        child.reached = message
+    try:
+        for message in child.channel.receive():
+            if not isinstance(message, Reached):
+                return message
+            child.reached = message
+    except EOFError:
+        return _death(child)
+    except NotAMessage as error:
+        log.exception("a child speaks no language of ours")
+        return Broken(type(error).__name__)
     return None
 
 
 def end(child: Child) -> None:
-    """See a child out, by force if need be, and remove its folder."""
+    """See a child out, by force if need be, with all that it started, and remove its folder.
+
+    It is not asked to leave: it has nothing to put away, and might make its supervisor wait.
+    """
     child.process.join(timeout=PARTING_SECONDS)
+    with suppress(ProcessLookupError):  # also where it has left: what it started may be there yet
+        os.killpg(child.process.pid or 0, signal.SIGKILL)
     if child.process.is_alive():
-        child.process.terminate()
-        child.process.join(timeout=GRACE_SECONDS)
-    if child.process.is_alive():
-        child.process.kill()
+        child.process.kill()  # it may not have come to lead a group
         child.process.join()
-    child.pipe.close()
+    child.channel.pipe.close()
     shutil.rmtree(child.folder, ignore_errors=True)
 
 
-def _death(child: Child) -> Died:
+def _death(child: Child) -> Died | Broken:
     child.process.join(timeout=GRACE_SECONDS)
-    return Died(child.process.exitcode or 0)
+    return Broken("Silence") if child.process.exitcode is None else Died(child.process.exitcode)

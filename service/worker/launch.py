@@ -2,6 +2,7 @@
 
 from multiprocessing.connection import Connection
 
+from service.worker.channel import Sender
 from service.worker.protocol import Assignment, Reached
 
 
@@ -9,7 +10,8 @@ def run_child(assignment: Assignment | None, pipe: Connection) -> None:
     """First function of a child: the work, or with no assignment a sign of life."""
     from service.worker import child  # noqa: PLC0415 - loaded already in the fork server, never in the supervisor
 
+    sender = Sender(pipe)
     if assignment is None:
-        pipe.send(Reached("ready", 1.0))
+        sender.send(Reached("ready", 1.0))
     else:
-        child.run(assignment, pipe)
+        child.run(assignment, sender)

@@ -1,16 +1,26 @@
-"""What supervisor and child say to each other: data only.
+"""What supervisor and child say to each other.
 
-Light on purpose: the supervisor never loads torch, the fork server has it loaded before the first child starts.
+An assignment goes to a child that has not yet seen a stranger's byte, as a pickle. What comes back is data only, JSON
+whose every field is checked: by then the child may belong to somebody else. It names no file; where results lie is
+agreed on (`results`). Light on purpose: the supervisor never loads torch.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from analysis.errors import AnalysisError
 from service.worker.sandbox import Confinement
+
+REPORT: Final = "report.json"
+MODELS: Final = "models"
+"""Where a child leaves its results, in its folder."""
+LONGEST_STAGE: Final = 100
+LONGEST_TEXT: Final = 10_000
+"""Characters of each part of a refusal; a name of a node may have a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +69,6 @@ class Reached:
 class Done:
     """The report and the repaired models lie in the working folder."""
 
-    report: Path
-    models: Path
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -84,5 +91,65 @@ class Died:
     exit_code: int
 
 
-Ending = Done | Refused | Broken | Died
 Message = Reached | Done | Refused | Broken
+"""What a child says."""
+Ending = Done | Refused | Broken | Died
+
+
+class NotAMessage(Exception):
+    """A child said something that no child of ours says."""
+
+
+def encode(message: Message) -> bytes:
+    """A message as JSON."""
+    match message:
+        case Reached(stage, fraction):
+            said: list[Any] = ["reached", stage[:LONGEST_STAGE], fraction]
+        case Done():
+            said = ["done"]
+        case Refused(error):
+            parts = (error.detail, error.where, error.hint)
+            said = ["refused", error.code, *(_shortened(part) for part in parts)]
+        case Broken(kind):
+            said = ["broken", kind]
+    return json.dumps(said).encode()
+
+
+def decode(content: bytes) -> Message:
+    """A message out of JSON; raises NotAMessage where it is none."""
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise NotAMessage("no JSON") from error
+    match said:
+        case ["reached", str(stage), int() | float() as fraction] if _is_stage(stage) and 0 <= fraction <= 1:
+            return Reached(stage, float(fraction))
+        case ["done"]:
+            return Done()
+        case ["refused", str(code), str(detail), str(where), str(hint)] if code in _ERRORS:
+            return Refused(_ERRORS[code](_text(detail), where=_text(where), hint=_text(hint)))
+        case ["broken", str(kind)]:
+            return Broken(_text(kind))
+    raise NotAMessage("unknown kind, or a field of another type")
+
+
+def _kinds(kind: type[AnalysisError]) -> Iterator[type[AnalysisError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _kinds(each)
+
+
+_ERRORS: Final = {kind.code: kind for kind in _kinds(AnalysisError)}
+
+
+def _is_stage(stage: str) -> bool:
+    return 0 < len(stage) <= LONGEST_STAGE and stage.isprintable()
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 4] + " ..."
+
+
+def _text(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogate."""
+    return text[:LONGEST_TEXT].replace("\0", "").encode(errors="replace").decode()

@@ -22,13 +22,15 @@ from service.objects.folder import ObjectFolder
 from service.settings import Settings
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
-from service.worker.protocol import Assignment, Done, Ending, OpenFile, Reached
+from service.worker.protocol import Assignment, Broken, Done, Ending, OpenFile, Reached
+from service.worker.results import LARGEST_REPORT, BadResultError, store_results
 from service.worker.sandbox import Confinement
 
 TICK_SECONDS: Final = 0.05
 """So long nobody looks for new jobs and stops."""
+NEWS: Final = timedelta(seconds=0.2)
+"""Progress of a job is written no more often, however much its child has to say."""
 HEARTBEAT: Final = timedelta(seconds=5)
-LARGEST_REPORT: Final = 1 << 30
 log = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ class Running:
     child: Child
     deadline: datetime
     reported: Reached | None = None
-    renewed: datetime = field(default_factory=now)
+    renewed: datetime = field(default_factory=lambda: now() - NEWS)
 
 
 class Supervisor:
@@ -78,7 +80,7 @@ class Supervisor:
         """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
         self.store.reap(now(), LOST, owner=self.owner)
         shutil.rmtree(self.settings.work_dir, ignore_errors=True)
-        self.settings.work_dir.mkdir(parents=True)
+        self.settings.work_dir.mkdir(parents=True, exist_ok=True)
         self.objects.sweep()
 
     def _beat(self) -> None:
@@ -155,8 +157,8 @@ class Supervisor:
 
     def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""
-        reached = run.child.reached
-        if reached is run.reported and now() - run.renewed < HEARTBEAT:
+        reached, since = run.child.reached, now() - run.renewed
+        if since < (HEARTBEAT if reached is run.reported else NEWS):
             return True
         run.reported, run.renewed = reached, now()
         return self.store.keep(run.job, run.renewed, reached.stage, reached.fraction)
@@ -164,11 +166,15 @@ class Supervisor:
     def _conclude(self, run: Running, ending: Ending) -> None:
         """Keep what the child left, then say how the job ended."""
         if isinstance(ending, Done):
-            for path in sorted(ending.models.glob("*.onnx")):
-                self.objects.take(path)
-            self._finish(run, State.SUCCEEDED, report=self.objects.take(ending.report).sha256)
-        else:
-            self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
+            try:
+                report = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+            except BadResultError as error:
+                log.exception("job %s left no results", run.job.id)
+                ending = Broken(type(error).__name__)
+            else:
+                self._finish(run, State.SUCCEEDED, report=report.sha256)
+                return
+        self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
 
     def _finish(
         self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None

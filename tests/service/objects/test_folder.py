@@ -65,18 +65,6 @@ def test_the_same_content_is_stored_once(objects: ObjectFolder) -> None:
     assert len(files(objects)) == 1
 
 
-def test_a_file_is_taken_as_it_is_but_not_through_a_link(objects: ObjectFolder, tmp_path: Path) -> None:
-    content = b"x" * (3 << 20)
-    (tmp_path / "model.onnx").write_bytes(content)
-    blob = objects.take(tmp_path / "model.onnx")
-    assert (blob.size, objects.get(blob.sha256)) == (len(content), content)
-    (tmp_path / "secret").write_bytes(b"of somebody else")
-    (tmp_path / "link.onnx").symlink_to(tmp_path / "secret")
-    with pytest.raises(OSError, match="symbolic"):
-        objects.take(tmp_path / "link.onnx")
-    assert not objects.path(hashlib.sha256(b"of somebody else").hexdigest()).exists()
-
-
 def test_an_aborted_write_leaves_nothing(objects: ObjectFolder) -> None:
     with pytest.raises(BrokenError):
         write_and_break(objects)

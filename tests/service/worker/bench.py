@@ -87,9 +87,11 @@ class Bench:
 MAIN = """
 from multiprocessing.context import ForkServerContext
 import service.worker.children
+import service.worker.results
 from service.worker.__main__ import main
 from tests.service.worker.scripted_child import run_child
 service.worker.children.run_child = run_child
+service.worker.results.named_models = lambda _: {}
 ForkServerContext.set_forkserver_preload = lambda *_: None
 main()
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import service.worker.children
+import service.worker.results
 from service.jobs.store import Store
 from service.settings import Settings
 from tests.service.worker import scripted_child
@@ -18,6 +19,7 @@ from tests.service.worker.bench import Bench
 def scripted_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of children that load torch."""
     monkeypatch.setattr(service.worker.children, "run_child", scripted_child.run_child)
+    monkeypatch.setattr(service.worker.results, "named_models", lambda _: {})  # nor write real reports
     monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", lambda *_: None)
 
 

@@ -1,6 +1,8 @@
 """A job child that does what its job's options say instead of an analysis; light, as every such child imports it."""
 
 import os
+import pickle
+import random
 import signal
 import time
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from analysis.errors import UnsupportedOp
+from service.worker.channel import Sender
 from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import Confinement, confine
 
@@ -20,10 +23,10 @@ REFUSAL = UnsupportedOp("Det has no conversion", where="node 'det'", hint="simpl
 def run_child(assignment: Assignment | None, pipe: Connection) -> None:
     """In the place of `service.worker.launch.run_child`."""
     if assignment is None:
-        pipe.send(Reached("ready", 1.0))
+        Sender(pipe).send(Reached("ready", 1.0))
         return
     confine(assignment.confinement)
-    pipe.send(Reached("probe", 0.25))
+    Sender(pipe).send(Reached("probe", 0.25))
     SCRIPTS[assignment.options](pipe)
 
 
@@ -36,9 +39,8 @@ def busy(limits: Confinement) -> None:
 
 
 def report(pipe: Connection, content: bytes = b"report") -> None:
-    path = Path("report.json").resolve()
-    path.write_bytes(content)
-    pipe.send(Done(path, path.parent / "models"))
+    Path("report.json").write_bytes(content)
+    Sender(pipe).send(Done())
 
 
 def report_when_told(pipe: Connection) -> None:
@@ -49,16 +51,16 @@ def report_when_told(pipe: Connection) -> None:
 
 def report_and_go_on(pipe: Connection) -> None:
     report(pipe)
-    pipe.send(Broken("AfterTheEnd"))
+    Sender(pipe).send(Broken("AfterTheEnd"))
     hang(pipe)
 
 
 def refuse(pipe: Connection) -> None:
-    pipe.send(Refused(REFUSAL))
+    Sender(pipe).send(Refused(REFUSAL))
 
 
 def hit_a_bug(pipe: Connection) -> None:
-    pipe.send(Broken("ZeroDivisionError"))
+    Sender(pipe).send(Broken("ZeroDivisionError"))
 
 
 def hang(_: Connection) -> NoReturn:
@@ -68,13 +70,61 @@ def hang(_: Connection) -> NoReturn:
 
 def hang_for_good(pipe: Connection) -> NoReturn:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    pipe.send(Reached("deaf", 0.5))
+    Sender(pipe).send(Reached("deaf", 0.5))
     hang(pipe)
 
 
 def die_in_mid_message(pipe: Connection) -> None:
     os.write(pipe.fileno(), b"\0\0\1\0the first of 256 bytes")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def send_half_a_frame(pipe: Connection) -> None:
+    os.write(pipe.fileno(), b"\0\0\1\0half")
+    hang(pipe)
+
+
+def send_a_huge_frame(pipe: Connection) -> None:
+    os.write(pipe.fileno(), b"\xff\xff\xff\xff")
+    hang(pipe)
+
+
+def send_a_pickle(pipe: Connection) -> None:
+    content = pickle.dumps(Touches())
+    os.write(pipe.fileno(), len(content).to_bytes(4, "big") + content)
+    hang(pipe)
+
+
+class Touches:
+    """Whoever unpickles it makes a file."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("../../objects/pwned",)
+
+
+def talk_without_end(pipe: Connection) -> None:
+    sender = Sender(pipe)
+    while True:
+        sender.send(Reached("probe", random.random()))
+
+
+def close_and_live_on(pipe: Connection) -> None:
+    pipe.close()
+    hang(pipe)
+
+
+def leave_a_link(pipe: Connection) -> None:
+    Path("report.json").symlink_to(next(Path("../../objects").rglob("?" * 64)).resolve())
+    Sender(pipe).send(Done())
+
+
+def leave_a_pipe(pipe: Connection) -> None:
+    os.mkfifo("report.json")
+    Sender(pipe).send(Done())
+
+
+def leave_nothing(pipe: Connection) -> None:
+    Sender(pipe).send(Done())
 
 
 def exit_silently(_: Connection) -> None:
@@ -85,13 +135,29 @@ def die_of(number: signal.Signals) -> Callable[[Connection], None]:
     return lambda _: os.kill(os.getpid(), number)
 
 
-SCRIPTS: dict[str, Callable[[Connection], None]] = {
-    script.__name__: script
-    for script in (report, report_when_told, report_and_go_on, refuse, hit_a_bug, hang, hang_for_good)
-} | {
-    die_in_mid_message.__name__: die_in_mid_message,
-    exit_silently.__name__: exit_silently,
-    "SIGKILL": die_of(signal.SIGKILL),
-    "SIGSEGV": die_of(signal.SIGSEGV),
-    "SIGXCPU": die_of(signal.SIGXCPU),
-}
+SCRIPTS: dict[str, Callable[[Connection], None]] = (
+    {
+        script.__name__: script
+        for script in (report, report_when_told, report_and_go_on, refuse, hit_a_bug, hang, hang_for_good)
+    }
+    | {
+        script.__name__: script  # of a child that belongs to somebody else
+        for script in (
+            send_half_a_frame,
+            send_a_huge_frame,
+            send_a_pickle,
+            talk_without_end,
+            close_and_live_on,
+            leave_a_link,
+            leave_a_pipe,
+            leave_nothing,
+        )
+    }
+    | {
+        die_in_mid_message.__name__: die_in_mid_message,
+        exit_silently.__name__: exit_silently,
+        "SIGKILL": die_of(signal.SIGKILL),
+        "SIGSEGV": die_of(signal.SIGSEGV),
+        "SIGXCPU": die_of(signal.SIGXCPU),
+    }
+)

@@ -1,5 +1,6 @@
 """The job child on real models, with its confinement left out: a test process has to live on."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +13,7 @@ from analysis.errors import MissingExternalData, NotOnnx
 from analysis.facts import ParityStatus
 from analysis.report import Report
 from service.worker import child
-from service.worker.protocol import Assignment, Broken, Done, OpenFile, Reached, Refused
+from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, OpenFile, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.gallery import mlp, vectors, xavier
 
@@ -56,10 +57,12 @@ def test_a_report_and_models_are_left_in_the_working_folder(say: Say, tmp_path: 
     *before, done = say(mlp(12, "Sigmoid", xavier(), width=16))
     assert all(isinstance(message, Reached) for message in before)
     assert len({message.stage for message in before}) > 2
-    assert done == Done(tmp_path / "work" / "report.json", tmp_path / "work" / "models")
-    report = Report.from_json(done.report.read_bytes())
+    assert done == Done()
+    report = Report.from_json((tmp_path / "work" / REPORT).read_bytes())
     assert (report.model.name, report.engine.sandbox) == ("net.onnx", {"rlimits": "on"})
-    assert {path.name for path in done.models.iterdir()} >= {f"{each.variant}.onnx" for each in report.remedies[:1]}
+    assert {path.name for path in (tmp_path / "work" / MODELS).iterdir()} >= {
+        f"{each.variant}.onnx" for each in report.remedies[:1]
+    }
 
 
 def outside(location: str) -> tuple[bytes, bytes]:
@@ -75,9 +78,11 @@ def outside(location: str) -> tuple[bytes, bytes]:
 def test_weights_are_read_from_the_file_that_was_sent_under_their_name(say: Say, tmp_path: Path) -> None:
     *_, done = say(*outside("weights.bin"))
     assert isinstance(done, Done)
-    report = Report.from_json(done.report.read_bytes())
+    report = Report.from_json((tmp_path / "work" / REPORT).read_bytes())
     assert report.parity.status is ParityStatus.EQUAL
-    whole = say(mlp(3, "Relu", xavier(), width=16))[-1].report.read_bytes()
+    shutil.rmtree(tmp_path / "work" / MODELS)
+    say(mlp(3, "Relu", xavier(), width=16))
+    whole = (tmp_path / "work" / REPORT).read_bytes()
     assert report.layers == Report.from_json(whole).layers
 
 

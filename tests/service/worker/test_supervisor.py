@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import service.worker.children
 import service.worker.supervisor
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
 from service.worker.endings import BUG, LOST, UNREADABLE
-from service.worker.supervisor import LARGEST_REPORT
+from service.worker.results import LARGEST_REPORT
 from tests.service.worker.bench import INPUTS, SECONDS, Bench, child_of, lives, process, wait_until
 from tests.service.worker.scripted_child import GO, REFUSAL
 
@@ -83,6 +82,25 @@ def test_a_refused_model_ends_with_the_problem_of_the_library(bench: Bench) -> N
     assert bench.work() == []
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["send_half_a_frame", "send_a_huge_frame", "send_a_pickle", "talk_without_end", "close_and_live_on",
+     "leave_a_link", "leave_a_pipe", "leave_nothing"],
+)  # fmt: skip
+def test_a_child_that_belongs_to_somebody_else_harms_its_own_job_alone(bench: Bench, script: str) -> None:
+    with bench.serving(job_slots=2, max_job_seconds=3) as supervisor:
+        hostile = bench.submit(script)
+        honest = [bench.until_end(bench.submit("report")) for _ in range(3)]
+        failed = bench.until_end(hostile)
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+        wait_until(lambda: supervisor.running == [])
+    assert [job.state for job in honest] == [State.SUCCEEDED] * 3
+    waits = script in {"send_half_a_frame", "talk_without_end"}
+    assert failed.state is (State.EXPIRED if waits else State.FAILED)
+    assert waits or failed.error == BUG
+    assert bench.stored() == [b"report"]
+
+
 def test_a_job_whose_files_are_gone_fails_and_the_next_one_runs(bench: Bench) -> None:
     job, nothing = bench.submit("report"), Question("f" * 64, "model.onnx", None, "report", "d" * 64)
     gone = Job(id=new_id(), question=nothing, created=job.created - timedelta(seconds=1))
@@ -101,10 +119,7 @@ def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("script", ["hang", "hang_for_good"])
-def test_a_job_over_its_deadline_expires_and_its_child_dies(
-    bench: Bench, script: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service.worker.children, "GRACE_SECONDS", 0.1)
+def test_a_job_over_its_deadline_expires_and_its_child_dies(bench: Bench, script: str) -> None:
     with bench.serving(max_job_seconds=1.5) as supervisor:
         job = bench.submit(script)
         wait_until(lambda: len(supervisor.running) == 1)
