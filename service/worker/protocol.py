@@ -56,6 +56,11 @@ class Assignment:
     models_bytes: int
     confinement: Confinement
 
+    @property
+    def inputs(self) -> tuple[OpenFile, ...]:
+        """All files that it is given."""
+        return (self.model, *([] if self.batch is None else [self.batch]), *self.data_files.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:

@@ -135,6 +135,7 @@ class Supervisor:
                 memory_bytes=settings.max_job_memory_bytes,
                 cpu_seconds=int(settings.max_job_seconds) + 60,
                 file_bytes=LARGEST_REPORT + settings.max_models_bytes,
+                required=settings.require_sandbox,
             ),
         )
 

@@ -25,14 +25,15 @@ def run_child(assignment: Assignment | None, pipe: Connection) -> None:
     if assignment is None:
         Sender(pipe).send(Reached("ready", 1.0))
         return
-    confine(assignment.confinement)
+    kept = [pipe.fileno(), *(file.descriptor for file in assignment.inputs)]
+    confine(assignment.confinement, kept, [file.path for file in assignment.inputs])
     Sender(pipe).send(Reached("probe", 0.25))
     SCRIPTS[assignment.options](pipe)
 
 
 def busy(limits: Confinement) -> None:
     """Computes and never looks around."""
-    confine(limits)
+    confine(limits, [])
     Path("pid").write_text(str(os.getpid()))
     while True:
         sum(range(1000))
@@ -114,7 +115,7 @@ def close_and_live_on(pipe: Connection) -> None:
 
 
 def leave_a_link(pipe: Connection) -> None:
-    Path("report.json").symlink_to(next(Path("../../objects").rglob("?" * 64)).resolve())
+    Path("report.json").symlink_to("../../objects")
     Sender(pipe).send(Done())
 
 

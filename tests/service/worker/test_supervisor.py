@@ -97,7 +97,8 @@ def test_a_child_that_belongs_to_somebody_else_harms_its_own_job_alone(bench: Be
     assert [job.state for job in honest] == [State.SUCCEEDED] * 3
     waits = script in {"send_half_a_frame", "talk_without_end"}
     assert failed.state is (State.EXPIRED if waits else State.FAILED)
-    assert waits or failed.error == BUG
+    dies = script in {"leave_a_link", "leave_a_pipe"}  # where Landlock lets nobody make them
+    assert waits or failed.error == BUG or (dies and failed.error["code"] == "worker-crashed")
     assert bench.stored() == [b"report"]
 
 
