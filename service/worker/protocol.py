@@ -6,6 +6,7 @@ agreed on (`results`). Light on purpose: the supervisor never loads torch.
 """
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
@@ -94,6 +95,11 @@ class Died:
     """It ended without a word; what is left of it is its exit code, negative for a signal."""
 
     exit_code: int
+
+    @property
+    def may_live_again(self) -> bool:
+        """Whether it died of what need not happen twice: a signal, but not the one for too much processor time."""
+        return self.exit_code < 0 and -self.exit_code != signal.SIGXCPU
 
 
 Message = Reached | Done | Refused | Broken
