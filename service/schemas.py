@@ -66,6 +66,6 @@ def view(job: Job) -> JobView:
         started=job.started,
         finished=job.finished,
         labels=job.labels,
-        error=job.error,
+        error=job.error if job.state.is_end else None,
         links={"self": path, "report": f"{path}/report"},
     )

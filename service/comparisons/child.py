@@ -39,7 +39,7 @@ Fetch = Callable[[Side, str], bytes]
 def main() -> None:
     """Compare, and say how it went."""
     descriptor, folder, gate = sys.argv[1:]
-    confine(Confinement(Path(folder), MEMORY_BYTES, CPU_SECONDS, file_bytes=0))
+    confine(Confinement(Path(folder), MEMORY_BYTES, CPU_SECONDS, file_bytes=0), [int(descriptor)])
     with Connection(int(descriptor)) as pipe:
 
         def say(what: BaseModel) -> None:

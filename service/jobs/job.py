@@ -2,6 +2,7 @@
 
     queued --claim--> running --succeed / fail / expire / cancel--> an end
                       running --lose--> queued, or failed after the last attempt
+                      running --retry--> queued, once, where its process died of a signal
 
 The row is the truth. Every claim raises the fence; whoever reports with an older fence is too late and is refused, so
 that an analysis may be computed twice but ends once.
@@ -71,7 +72,7 @@ class Job:
     idempotency_key: str | None = None
     report_sha256: str | None = None
     error: Mapping[str, Any] | None = None
-    """The problem a failed job ended with."""
+    """The problem a failed job ended with; of one that is under way, what its first attempt died of."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -101,6 +101,12 @@ class Store:
             job, state=State.QUEUED, owner=None, lease_until=None, attempt=job.attempt - 1, stage="queued", fraction=0.0
         )
 
+    def retry(self, job: Job, error: dict[str, Any]) -> bool:
+        """Queue a running job once more; the row keeps what its first attempt died of."""
+        return self._change(
+            job, state=State.QUEUED, owner=None, lease_until=None, stage="queued", fraction=0.0, error=json.dumps(error)
+        )
+
     def reap(self, now: datetime, lost: dict[str, Any], owner: str | None = None) -> int:
         """Requeue or fail running jobs whose lease is over (or whose owner was this one); how many."""
         gone = JOBS.c.lease_until < now if owner is None else JOBS.c.owner == owner

@@ -24,6 +24,11 @@ class Sender:
         """Over this pipe."""
         self._pipe = pipe
 
+    @property
+    def descriptor(self) -> int:
+        """Of the pipe."""
+        return self._pipe.fileno()
+
     def send(self, message: Message) -> None:
         """Say it; waits until there is room."""
         content = encode(message)

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 from collections.abc import Mapping
 
+import onnxruntime
 import torch
 
 from analysis.errors import AnalysisError
@@ -19,13 +20,15 @@ from service.worker.channel import Sender
 from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import confine
 
+onnxruntime.disable_telemetry_events()
 log = logging.getLogger(__name__)
 
 
 def run(assignment: Assignment, to: Sender) -> None:
     """Do it, and say how it ended."""
     try:
-        sandbox = confine(assignment.confinement)
+        kept = [to.descriptor, *(file.descriptor for file in assignment.inputs)]
+        sandbox = confine(assignment.confinement, kept, [file.path for file in assignment.inputs])
         to.send(_analyze(assignment, sandbox, to))
     except AnalysisError as error:
         to.send(Refused(error))

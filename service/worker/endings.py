@@ -1,6 +1,7 @@
 """The problems a job can end with, as they are stored."""
 
 import signal
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -14,6 +15,11 @@ LOST: Final[StoredProblem] = problem(
     "the worker vanished during every attempt",
     hint="send it again, with a smaller batch; if it is lost again, tell whoever runs this service",
 ).model_dump()
+HINTS: Final[Mapping[int, str]] = {
+    signal.SIGFPE: "an integer was divided by zero, or the least integer by -1",
+    signal.SIGKILL: "the machine ran out of memory, or somebody killed it: send a smaller batch",
+    signal.SIGXCPU: 'send it with the options {"effort": "quick"}, or with fewer samples',
+}
 UNREADABLE: Final[StoredProblem] = problem(
     "input-unreadable",
     HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -28,15 +34,15 @@ BUG: Final[StoredProblem] = problem(
 ).model_dump()
 
 
-def failure(ending: Refused | Broken | Died, stage: str) -> StoredProblem:
-    """Of a child that ended in this stage without a report."""
+def failure(ending: Refused | Broken | Died, stage: str, before: Mapping[str, Any] | None = None) -> StoredProblem:
+    """Of a child that ended in this stage without a report; `before`: what an earlier one died of."""
     match ending:
         case Refused(error):
             return problem_of(error).model_dump()
         case Broken():
             return BUG
         case Died(exit_code):
-            return _crash(exit_code, stage)
+            return _crash(exit_code, stage, before)
 
 
 def overdue(seconds: float) -> StoredProblem:
@@ -46,8 +52,10 @@ def overdue(seconds: float) -> StoredProblem:
     return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
 
 
-def _crash(exit_code: int, stage: str) -> StoredProblem:
+def _crash(exit_code: int, stage: str, before: Mapping[str, Any] | None) -> StoredProblem:
     cause = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
     detail = f"the analysis died of {cause} in stage {stage!r}"
-    hint = "it may have run out of memory: send a smaller batch"
+    if before is not None:
+        detail += f"; at the first attempt: {before['detail']}"
+    hint = HINTS.get(-exit_code, "it may have run out of memory: send a smaller batch")
     return problem("worker-crashed", HTTPStatus.INTERNAL_SERVER_ERROR, detail, hint=hint).model_dump()

@@ -6,6 +6,7 @@ agreed on here. Light on purpose: the supervisor never loads torch.
 """
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
@@ -17,7 +18,7 @@ from service.worker.sandbox import Confinement
 
 REPORT: Final = "report.json"
 MODELS: Final = "models"
-"""Where results lie in the folder of a child."""
+"""Where a child leaves its results, in its folder."""
 LONGEST_STAGE: Final = 100
 LONGEST_TEXT: Final = 10_000
 """Characters of each part of a refusal; a name of a node may have a megabyte."""
@@ -56,6 +57,11 @@ class Assignment:
     models_bytes: int
     confinement: Confinement
 
+    @property
+    def inputs(self) -> tuple[OpenFile, ...]:
+        """All files that it is given."""
+        return (self.model, *([] if self.batch is None else [self.batch]), *self.data_files.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -89,6 +95,11 @@ class Died:
     """It ended without a word; what is left of it is its exit code, negative for a signal."""
 
     exit_code: int
+
+    @property
+    def may_live_again(self) -> bool:
+        """Whether it died of what need not happen twice: a signal, but not the one for too much processor time."""
+        return self.exit_code < 0 and -self.exit_code != signal.SIGXCPU
 
 
 Message = Reached | Done | Refused | Broken

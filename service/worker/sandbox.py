@@ -1,17 +1,24 @@
 """What a job child gives up before it opens an uploaded file.
 
-Memory, CPU time, file size and core dumps are limited; the environment is cleared, the working folder is private; the
-child dies with its supervisor (its parent is the fork server, so PR_SET_PDEATHSIG would watch the wrong process).
+Memory, CPU time, file size and core dumps are limited; the environment is cleared, the working folder is private and
+empty; `filesystem` (Landlock), `syscalls` (seccomp) and `namespaces` say what else is out of reach. The child dies with
+its supervisor (its parent is the fork server, so PR_SET_PDEATHSIG would watch the wrong process).
 """
 
 import os
 import resource
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Final
+
+from service.worker.filesystem import restrict_files
+from service.worker.namespaces import leave_namespaces
+from service.worker.syscalls import filter_calls
 
 KEPT_ENVIRONMENT: Final = frozenset({"LANG", "LC_ALL", "PATH", "TMPDIR", "MALLOC_MMAP_THRESHOLD_"})
 OPEN_FILES: Final = 256
@@ -26,15 +33,27 @@ class Confinement:
     memory_bytes: int
     cpu_seconds: int
     file_bytes: int
+    required: bool = False
+    """Whether a layer that is not in force is one too few."""
 
 
-def confine(limits: Confinement) -> Mapping[str, str]:
-    """Give up what a job does not need; says what is in force, for the report."""
+class NotConfinedError(Exception):
+    """This machine cannot confine a job as its operator requires."""
+
+
+def confine(limits: Confinement, descriptors: Iterable[int], inputs: Iterable[Path] = ()) -> Mapping[str, str]:
+    """Give up what a job does not need; these descriptors stay open, and `inputs` readable. Says what is in force.
+
+    Raises NotConfinedError where a layer is missing and all are required.
+    """
     os.setsid()
     os.umask(0o077)
     os.chdir(limits.folder)
     for name in set(os.environ) - KEPT_ENVIRONMENT:
         del os.environ[name]
+    _let_go_of_descriptors(descriptors)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(limits.folder)
+    states = {"namespaces": leave_namespaces()}
     for what, limit in (
         (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_seconds),
@@ -43,8 +62,26 @@ def confine(limits: Confinement) -> Mapping[str, str]:
         (resource.RLIMIT_CORE, 0),
     ):
         _lower(what, limit)
+    states |= {"rlimits": "on", "landlock": restrict_files(limits.folder, inputs), "seccomp": filter_calls()}
     threading.Thread(target=_die_with_supervisor, daemon=True).start()
-    return {"rlimits": "on", "orphan_guard": "on", "landlock": "off: not built yet", "seccomp": "off: not built yet"}
+    states["orphan_guard"] = "on"
+    missing = sorted(name for name, state in states.items() if state.startswith("off"))
+    if limits.required and missing:
+        raise NotConfinedError(", ".join(f"{name} {states[name]}" for name in missing))
+    return states
+
+
+def _let_go_of_descriptors(kept: Iterable[int]) -> None:
+    """What the fork server had open leads nowhere from now on: its numbers stay taken, as a library may yet use one."""
+    parent = parent_process()
+    needed = {0, 1, 2, *kept, *([] if parent is None else [parent.sentinel])}
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number not in needed and number != nowhere:
+            with suppress(OSError):  # that of the listing itself is closed
+                os.fstat(number)
+                os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _lower(what: int, limit: int) -> None:

@@ -22,7 +22,7 @@ from service.objects.folder import ObjectFolder
 from service.settings import Settings
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
-from service.worker.protocol import Assignment, Broken, Done, Ending, OpenFile, Reached
+from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached
 from service.worker.results import LARGEST_REPORT, BadResultError, store_results
 from service.worker.sandbox import Confinement
 
@@ -135,6 +135,7 @@ class Supervisor:
                 memory_bytes=settings.max_job_memory_bytes,
                 cpu_seconds=int(settings.max_job_seconds) + 60,
                 file_bytes=LARGEST_REPORT + settings.max_models_bytes,
+                required=settings.require_sandbox,
             ),
         )
 
@@ -174,7 +175,13 @@ class Supervisor:
             else:
                 self._finish(run, State.SUCCEEDED, report=report.sha256)
                 return
-        self._finish(run, State.FAILED, error=failure(ending, run.child.reached.stage))
+        told = failure(ending, run.child.reached.stage, before=run.job.error)
+        if isinstance(ending, Died) and ending.may_live_again and run.job.error is None:
+            log.warning("job %s: %s; it is tried once more", run.job.id, told["detail"])
+            self.store.retry(run.job, told)
+            self._drop(run)
+        else:
+            self._finish(run, State.FAILED, error=told)
 
     def _finish(
         self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None

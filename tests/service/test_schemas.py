@@ -15,6 +15,12 @@ def test_a_view_shows_the_job_and_where_to_go_on() -> None:
     assert seen.links == {"self": job_path(job.id), "report": f"{job_path(job.id)}/report"}
 
 
+def test_what_a_first_attempt_died_of_is_no_error_of_a_job_under_way() -> None:
+    job = dataclasses.replace(small_job(), error={"detail": "it died"})
+    assert view(job).error is None
+    assert view(dataclasses.replace(job, state=State.FAILED)).error == {"detail": "it died"}
+
+
 def test_a_view_shows_nothing_of_tenants_owners_and_keys() -> None:
     job = dataclasses.replace(small_job(), tenant="secret", owner="secret", idempotency_key="secret")
     assert "secret" not in view(job).model_dump_json()

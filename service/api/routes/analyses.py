@@ -48,7 +48,12 @@ UPLOAD_FORM: Final = {
                     },
                 },
             },
-            "example": {"model": "(bytes of model.onnx)", "batch": "(bytes of batch.npz)", "options": '{"seed": 0}'},
+            "example": {
+                "model": "(bytes of model.onnx)",
+                "batch": "(bytes of batch.npz)",
+                "options": '{"seed": 0}',
+                "external_data": ["(bytes of weights.bin)"],
+            },
         }
     },
 }

@@ -294,6 +294,20 @@ def test_two_reapers_count_a_loss_once(stores: list[Store]) -> None:
     assert sum(counts) == 20
 
 
+def test_a_retried_job_waits_with_what_it_died_of_until_it_ends_otherwise(store: Store) -> None:
+    given, cause = small_job(), {"detail": "the first attempt died"}
+    store.submit(given)
+    claim = claimed(store)
+    assert store.retry(claim, cause)
+    waiting = found(store, given)
+    assert (waiting.state, waiting.attempt, waiting.owner, waiting.error) == (State.QUEUED, 1, None, cause)
+    assert not store.retry(claim, cause)
+    again = claimed(store)
+    assert (again.attempt, again.fence, again.error) == (2, 2, cause)
+    assert store.finish(again, State.SUCCEEDED, NOW)
+    assert found(store, given).error is None
+
+
 def test_a_released_job_is_as_if_never_claimed_but_for_the_fence(store: Store) -> None:
     given = small_job()
     store.submit(given)

@@ -25,6 +25,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.descriptor = 0
 
     def send(self, message: Any) -> None:
         self.heard.append(message)
@@ -33,7 +34,7 @@ class Listener:
 @pytest.fixture
 def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
     """All that a child says of a model."""
-    monkeypatch.setattr(child, "confine", lambda _: {"rlimits": "on"})
+    monkeypatch.setattr(child, "confine", lambda *_: {"rlimits": "on"})
     (tmp_path / "work").mkdir()
     limits = Confinement(tmp_path / "work", 1 << 30, 1000, 1 << 30)
     stack = ExitStack()

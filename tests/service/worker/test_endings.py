@@ -18,6 +18,19 @@ def test_a_death_names_its_cause_and_the_stage(exit_code: int, cause: str) -> No
     assert told["detail"] == f"the analysis died of {cause} in stage 'probe'"
 
 
+def test_who_dies_twice_is_told_of_both() -> None:
+    first = failure(Died(-11), "probe")
+    told = failure(Died(-8), "measure", before=first)["detail"]
+    assert told == "the analysis died of signal SIGFPE in stage 'measure'; at the first attempt: " + first["detail"]
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "again"), [(-11, True), (-9, True), (-8, True), (-24, False), (0, False), (3, False)]
+)
+def test_only_death_by_a_signal_may_be_chance(exit_code: int, again: bool) -> None:
+    assert Died(exit_code).may_live_again is again
+
+
 def test_a_refusal_is_told_in_the_words_of_the_library() -> None:
     assert failure(Refused(REFUSAL), "model") == problem_of(REFUSAL).model_dump()
 

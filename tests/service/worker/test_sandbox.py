@@ -6,16 +6,21 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import landlockpy
 import pytest
 
-from service.worker.sandbox import KEPT_ENVIRONMENT, Confinement, confine
+from service.worker import sandbox
+from service.worker.sandbox import KEPT_ENVIRONMENT, Confinement, NotConfinedError, confine
 from tests.service.worker.bench import lives, wait_until
 
 GIB = 1 << 30
@@ -46,7 +51,7 @@ def inside(limits: Confinement, question: Callable[[], Any]) -> Any:
 def answer(limits: Confinement, question: Callable[[], Any], pipe: Connection) -> None:
     os.environ[SECRET] = "postgresql://user:password@host/db"
     os.environ["LANG"] = "C.UTF-8"
-    in_force = confine(limits)
+    in_force = confine(limits, [pipe.fileno()])
     pipe.send((question(), dict(in_force)))
 
 
@@ -120,9 +125,115 @@ def test_every_limit_is_set_softly_and_hard(limits: Confinement) -> None:
     assert in_force["orphan_guard"] == "on"
 
 
-def test_what_is_not_in_force_is_not_claimed(limits: Confinement) -> None:
+def test_every_layer_is_told_of_and_says_so_where_it_is_not_in_force(
+    limits: Confinement, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, in_force = inside(limits, os.getpid)
-    assert {name for name, state in in_force.items() if not state.startswith("off")} == {"rlimits", "orphan_guard"}
+    assert set(in_force) == {"namespaces", "rlimits", "landlock", "seccomp", "orphan_guard"}
+    assert all(state.startswith(("on", "off: ")) for state in in_force.values())
+    if landlockpy.abi_version():
+        assert in_force["landlock"] == f"on: ABI {landlockpy.abi_version()}"
+
+
+def confined_without_seccomp(limits: Confinement, pipe: Connection) -> None:
+    sandbox.filter_calls = lambda: "off: there is no libseccomp"  # type: ignore[assignment]
+    try:
+        pipe.send(dict(confine(limits, [pipe.fileno()])))
+    except NotConfinedError as error:
+        pipe.send(str(error))
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_missing_layer_is_fatal_where_all_are_required(limits: Confinement, required: bool) -> None:
+    context = multiprocessing.get_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    wanted = dataclasses.replace(limits, required=required)
+    process = context.Process(target=confined_without_seccomp, args=(wanted, sender))
+    process.start()
+    told = receiver.recv()
+    process.join()
+    if required:
+        assert "seccomp off: there is no libseccomp" in told
+    else:
+        assert told["seccomp"] == "off: there is no libseccomp"
+
+
+def escapes() -> dict[str, str]:
+    """What a child that belongs to somebody else would try, and what became of it."""
+    outside = Path.cwd().parent
+    tries: dict[str, Callable[[], object]] = {
+        "read an object": (outside / "secret").read_bytes,
+        "list a folder": lambda: list(outside.iterdir()),
+        "read a password file": lambda: Path("/etc/passwd").read_bytes(),
+        "read the environment of its parent": lambda: Path(f"/proc/{os.getppid()}/environ").read_bytes(),
+        "write outside": lambda: (outside / "written").write_bytes(b""),
+        "write beside": lambda: Path("/tmp/written").write_bytes(b""),
+        "link": lambda: os.link(outside / "secret", "secret"),
+        "follow": lambda: Path("link").symlink_to(outside / "secret"),
+        "connect": lambda: socket.create_connection(("127.0.0.1", 1)),
+        "make a socket": lambda: socket.socket(socket.AF_UNIX),
+        "run a program": lambda: os.execv("/bin/true", ["true"]),
+        "start a program": lambda: subprocess.run(["/bin/true"], check=True),
+        "fork": os.fork,
+        "signal its parent": lambda: os.kill(os.getppid(), 0),
+        "limit its parent": lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0)),
+        "share memory": lambda: Path("/dev/shm/written").write_bytes(b""),
+        "look into its parent": lambda: os.open(f"/proc/{os.getppid()}/mem", os.O_RDONLY),
+    }
+    outcomes = {}
+    for name, attempt in tries.items():
+        try:
+            attempt()
+        except OSError as error:
+            outcomes[name] = type(error).__name__
+        else:
+            outcomes[name] = "done"
+    return outcomes
+
+
+def test_a_child_that_belongs_to_somebody_else_gets_nowhere(limits: Confinement) -> None:
+    (limits.folder.parent / "secret").write_bytes(b"of somebody else")
+    outcomes, in_force = inside(limits, escapes)
+    missing = [name for name in ("landlock", "seccomp") if in_force[name].startswith("off")]
+    if missing:
+        pytest.skip(f"not in force on this machine: {missing}")
+    assert [name for name, outcome in outcomes.items() if outcome == "done"] == []
+    assert not (limits.folder.parent / "written").exists()
+
+
+def work() -> list[object]:
+    """What an honest child does."""
+    results: list[object] = []
+    thread = threading.Thread(target=lambda: results.append(Path("own").write_bytes(b"12345")))
+    thread.start()
+    thread.join()
+    Path("own").rename("renamed")
+    with tempfile.TemporaryDirectory() as folder:
+        results.append(Path(folder).parent == Path.cwd())
+    os.kill(os.getpid(), 0)
+    return [*results, Path(os.__file__).read_bytes() != b""]
+
+
+def test_a_child_can_do_its_work(limits: Confinement) -> None:
+    assert inside(limits, work)[0] == [5, True, True]
+
+
+def own_descriptors() -> list[str]:
+    return sorted(str(Path(f"/proc/self/fd/{number}").readlink()) for number in range(3, 100) if _is_open(number))
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
+def test_of_what_the_fork_server_has_open_a_child_has_two_pipes(limits: Confinement) -> None:
+    leads_to = [where for where in inside(limits, own_descriptors)[0] if where != os.devnull]
+    assert len(leads_to) == 2
+    assert all(where.startswith("pipe:") for where in leads_to)
 
 
 def test_a_limit_already_lower_is_not_raised(limits: Confinement) -> None:

@@ -1,0 +1,74 @@
+"""seccomp: what a job child can ask of the kernel, from then on and for good.
+
+It computes, reads and writes files it may open, and starts threads. It makes no socket and no process, runs no program,
+and does nothing to any process but itself. A call that is denied fails with EPERM, as if it lacked the right.
+"""
+
+import errno
+import os
+from typing import Any, Final
+
+try:  # loaded once, in the fork server: looking for a library runs programs
+    import pyseccomp as seccomp
+except (ImportError, RuntimeError, OSError):
+    seccomp = None
+
+DENIED: Final = (
+    # the network
+    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4",
+    # programs and processes; threads are told apart below
+    "execve", "execveat", "fork", "vfork",
+    # other processes
+    "ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp", "pidfd_open",
+    "pidfd_getfd", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "tkill", "setpriority", "ioprio_set",
+    "migrate_pages", "move_pages",
+    # the file system as a whole
+    "mount", "umount2", "move_mount", "open_tree", "fsopen", "fsmount", "fspick", "mount_setattr", "pivot_root",
+    "chroot", "unshare", "setns", "mknod", "mknodat", "name_to_handle_at", "open_by_handle_at", "swapon", "swapoff",
+    "quotactl",
+    # the kernel and the machine
+    "keyctl", "add_key", "request_key", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
+    "io_uring_register", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot",
+    "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "iopl", "ioperm",
+    "acct", "syslog", "vhangup", "personality", "fanotify_init", "lookup_dcookie",
+    # memory that outlives a process
+    "shmget", "shmat", "msgget", "semget", "mq_open",
+)  # fmt: skip
+ON_ITSELF: Final = ("kill", "tgkill")
+"""Those whose first argument has to be this process."""
+CLONE_THREAD: Final = 0x00010000
+
+
+def filter_calls() -> str:
+    """Deny them; whether that is in force, in words."""
+    if not seccomp:
+        return "off: there is no libseccomp"
+    try:
+        _load()
+    except OSError as error:
+        return f"off: {error.strerror or error}"
+    return "on"
+
+
+def _load() -> None:
+    rules = seccomp.SyscallFilter(seccomp.ALLOW)
+    rules.set_attr(seccomp.Attr.CTL_TSYNC, 1)  # threads that a library has started, too
+    denied = seccomp.ERRNO(errno.EPERM)
+    for name in DENIED:
+        _deny(rules, denied, name)
+    for name in ON_ITSELF:
+        _deny(rules, denied, name, seccomp.Arg(0, seccomp.NE, os.getpid()))
+    _deny(rules, denied, "prlimit64", seccomp.Arg(0, seccomp.NE, 0))
+    _deny(rules, denied, "clone", seccomp.Arg(0, seccomp.MASKED_EQ, CLONE_THREAD, 0))
+    _deny(rules, seccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags are in memory: libc falls back on clone
+    rules.load()
+
+
+def _deny(rules: Any, action: Any, name: str, *conditions: Any) -> None:
+    """A rule; a name that this libseccomp does not know is none of this kernel's, or is new to both."""
+    try:
+        number = seccomp.resolve_syscall(seccomp.Arch.NATIVE, name)
+    except (OSError, ValueError):
+        return
+    if number >= 0:
+        rules.add_rule(action, number, *conditions)

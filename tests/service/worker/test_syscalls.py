@@ -1,0 +1,74 @@
+"""What can be asked of the kernel, asked in a child, which can never ask again."""
+
+import multiprocessing
+import os
+import resource
+import socket
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.worker import syscalls
+from service.worker.syscalls import filter_calls
+
+
+def in_child(what: Callable[..., Any], *arguments: Any) -> Any:
+    """What it answers in a process of its own, which it may not leave as it was."""
+    receiver, sender = multiprocessing.get_context("forkserver").Pipe(duplex=False)
+    process = multiprocessing.get_context("forkserver").Process(target=answer, args=(sender, what, arguments))
+    process.start()
+    sender.close()
+    answered = receiver.recv()
+    process.join()
+    return answered
+
+
+def answer(pipe: Connection, what: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    pipe.send(what(*arguments))
+
+
+def outcome(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def calls() -> tuple[str, dict[str, str]]:
+    state = filter_calls()
+    return state, {
+        "socket": outcome(socket.socket),
+        "a pair of sockets": outcome(socket.socketpair),
+        "fork": outcome(os.fork),
+        "exec": outcome(lambda: os.execv("/bin/true", ["true"])),
+        "signal another": outcome(lambda: os.kill(os.getppid(), 0)),
+        "limit another": outcome(lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CORE)),
+        "signal itself": outcome(lambda: os.kill(os.getpid(), 0)),
+        "limit itself": outcome(lambda: resource.prlimit(0, resource.RLIMIT_CORE)),
+        "a pipe": outcome(os.pipe),
+        "a thread": outcome(lambda: threading.Thread(target=int).start()),
+        "read": outcome(Path(os.__file__).read_bytes),
+    }
+
+
+def test_nobody_else_is_reached_and_work_goes_on() -> None:
+    state, outcomes = in_child(calls)
+    if state.startswith("off"):
+        pytest.skip(state)
+    refused = {name for name, said in outcomes.items() if said == "PermissionError"}
+    assert refused == {"socket", "a pair of sockets", "fork", "exec", "signal another", "limit another"}
+    assert set(outcomes.values()) == {"done", "PermissionError"}
+
+
+def without_library() -> str:
+    syscalls.seccomp = None
+    return filter_calls()
+
+
+def test_where_there_is_no_library_that_is_said() -> None:
+    assert in_child(without_library) == "off: there is no libseccomp"
