@@ -55,7 +55,20 @@ class Store:
         with reading(self.engine) as connection:
             return int(connection.execute(waiting).scalar_one())
 
+    def cancel(self, job: Job, now: datetime) -> bool:
+        """End a job that has not ended; False: it has. Its worker, if it has one, sees that it is no longer its own."""
+        going_on = JOBS.c.state.in_([State.QUEUED, State.RUNNING])
+        ended = {"state": State.CANCELLED, "stage": State.CANCELLED.value, "finished": now, "lease_until": None}
+        with writing(self.engine) as connection:
+            return bool(connection.execute(update(JOBS).where(JOBS.c.id == job.id, going_on).values(**ended)).rowcount)
+
     # -------------------------------------------------------------- workers
+
+    def holds(self, job: Job) -> bool:
+        """Whether a running job is still this worker's."""
+        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING)
+        with reading(self.engine) as connection:
+            return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
 
     def claim(self, owner: str, now: datetime) -> Job | None:
         """Take the oldest queued job: fence and attempt raised, lease set."""
