@@ -15,7 +15,7 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
 from service.api.front import Front
-from service.api.routes import analyses, catalogue, comparisons, health, jobs, limits, variants
+from service.api.routes import analyses, catalogue, comparisons, events, health, jobs, limits, variants
 from service.drain import Drain
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
@@ -59,7 +59,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     )
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
-    for routes in (analyses, jobs, variants, comparisons, catalogue, limits, health):
+    for routes in (analyses, jobs, events, variants, comparisons, catalogue, limits, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)

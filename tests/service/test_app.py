@@ -40,6 +40,7 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
         "DELETE /v1/analyses/{job_id}": {"204", "404", "410", "default"},
         "POST /v1/analyses/{job_id}/cancel": {"200", "404", "409", "410", "default"},
+        "GET /v1/analyses/{job_id}/events": {"200", "204", "404", "410", "default"},
         "GET /v1/limits": {"200"},
         "GET /v1/analyses/{job_id}/report": {"200", "304", "400", "404", "406", "409", "422", "503", "default"},
         "GET /v1/analyses/{job_id}/variants/{variant}/model.onnx": {"200", "304", "404", "409", "default"},
