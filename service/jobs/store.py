@@ -37,6 +37,14 @@ class Wanted:
             yield func.replace(JOBS.c.labels, label, "") != JOBS.c.labels  # LIKE would ignore case
 
 
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many jobs are in each state, and since when the one waits that has waited longest."""
+
+    jobs: Mapping[State, int]
+    oldest: datetime | None
+
+
 class Store:
     """The table behind one URL."""
 
@@ -89,6 +97,16 @@ class Store:
         known = select(DELETED.c.id).where(DELETED.c.id == job_id, DELETED.c.tenant == tenant)
         with reading(self.engine) as connection:
             return connection.execute(known).first() is not None
+
+    def census(self) -> Census:
+        """Of all tenants."""
+        counted = select(JOBS.c.state, func.count(), func.min(JOBS.c.id)).group_by(JOBS.c.state)
+        with reading(self.engine) as connection:
+            rows = {State(state): (count, first) for state, count, first in connection.execute(counted)}
+            first = rows.get(State.QUEUED, (0, None))[1]
+            oldest = select(JOBS.c.created).where(JOBS.c.id == first)
+            since = None if first is None else connection.execute(oldest).scalar_one_or_none()
+        return Census({state: count for state, (count, _) in rows.items()}, since)
 
     def queued(self) -> int:
         """How many jobs wait, of all tenants."""

@@ -54,6 +54,7 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/schema/options": {"200"},
         "GET /healthz": {"200"},
         "GET /readyz": {"200", "503"},
+        "GET /metrics": {"200"},
     }
 
 
