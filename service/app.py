@@ -15,7 +15,8 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.context import Parts
 from service.api.front import Front
-from service.api.routes import analyses, catalogue, comparisons, health, reports, variants
+from service.api.metrics import Counted, Metrics
+from service.api.routes import analyses, catalogue, comparisons, events, health, jobs, limits, reports, variants
 from service.drain import Drain
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
@@ -36,12 +37,8 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    parts = Parts(
-        settings,
-        Store(settings.database, BUSY_SECONDS),
-        ObjectFolder(settings.objects_dir),
-        Drain(settings.drain_seconds),
-    )
+    store, objects = Store(settings.database, BUSY_SECONDS), ObjectFolder(settings.objects_dir)
+    parts = Parts(settings, store, objects, Drain(settings.drain_seconds), Metrics(store, settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -54,12 +51,13 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
         version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # these pages would load scripts from elsewhere
         redoc_url=None,
-        docs_url=None,
     )
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
-    for routes in (analyses, reports, variants, comparisons, catalogue, health):
+    app.add_middleware(Counted, metrics=parts.metrics)
+    for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, health):
         app.include_router(routes.router)
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)

@@ -50,6 +50,33 @@ class JobView(BaseModel):
     links: Mapping[str, str]
 
 
+class JobList(BaseModel):
+    """Jobs, newest first."""
+
+    analyses: list[JobView]
+    next: str | None
+    """`cursor` of the next page; null: there is none."""
+
+
+class Limits(BaseModel):
+    """What an installation allows."""
+
+    max_upload_bytes: int
+    """Model and batch together."""
+    max_options_bytes: int
+    max_comparison_bytes: int
+    max_header_bytes: int
+    min_upload_bytes_per_second: float
+    idle_upload_seconds: float
+    max_wait_seconds: float
+    max_queued_jobs: int
+    max_job_seconds: float
+    """Wall clock of one analysis."""
+    max_job_memory_bytes: int
+    max_models_bytes: int
+    """What the repaired models of one analysis may take together."""
+
+
 def job_path(job_id: str) -> str:
     """Where a job is."""
     return f"/v1/analyses/{job_id}"

@@ -6,6 +6,7 @@ from typing import Final
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from service.api.metrics import Metrics
 from service.drain import Drain
 from service.intake.body import Patience
 from service.intake.multipart import UploadLimits
@@ -29,6 +30,7 @@ class Parts:
     objects: Objects
     drain: Drain
     """Begins when the server is told to stop: whoever waits for a report is answered then."""
+    metrics: Metrics
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))
     comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
 

@@ -33,7 +33,13 @@ class Front:
             await self._app(scope, receive, send)
             return
         if scope["method"] == "HEAD":
-            scope, send = {**scope, "method": "GET"}, _without_body(send)
+            inner = {**scope, "method": "GET"}  # a copy: the server goes by the method as well
+            await self._settle(inner, receive, _without_body(send))
+            scope["route"] = inner.get("route")
+        else:
+            await self._settle(scope, receive, send)
+
+    async def _settle(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Headers(scope=scope).get("host", "")
         if ANY_HOST not in self._hosts and _name_of(host) not in self._hosts:
             await _misdirected(scope["path"], host)(scope, receive, send)

@@ -25,8 +25,10 @@ Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the 
 
 
 def find_job(store: Store, tenant: str, job_id: str, where: str = "") -> Job:
-    """A job of this tenant. Raises ProblemError: 404."""
+    """A job of this tenant. Raises ProblemError: 404, 410 where it was deleted."""
     job = store.get(job_id, tenant)
+    if job is None and "\0" not in job_id and store.was_deleted(job_id, tenant):
+        raise refusal("deleted", HTTPStatus.GONE, "the analysis was deleted", where=where or job_id)
     if job is None:
         raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such analysis", where=where or job_id[:100])
     return job

@@ -6,8 +6,9 @@ waiting.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 from sqlalchemy.exc import IntegrityError
 
@@ -33,6 +34,7 @@ def submit(
     key: str | None = None,
     rejoin: bool = False,
     quota: Quota = unlimited,
+    labels: Mapping[str, str] = MappingProxyType({}),
 ) -> Job:
     """The job for this upload; with `rejoin` any that is under way or succeeded will do.
 
@@ -43,11 +45,11 @@ def submit(
     if known is not None:
         return known
     quota(tenant)
-    job = Job(id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key)
+    job = Job(id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels)
     try:
         store.submit(job)
     except IntegrityError:  # a request with the same key was a moment faster: it is known now
-        return submit(upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota)
+        return submit(upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels)
     return job
 
 

@@ -5,18 +5,44 @@ ends carry the fence and change nothing when it is stale.
 """
 
 import json
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 
 from service.database import BUSY_SECONDS, create_tables, open_engine, reading, writing
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss
-from service.jobs.tables import JOBS, WORKERS, job_of, row_of
+from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of
 
 LEASE: Final = timedelta(seconds=30)
 ALIVE: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which jobs a list has: any of the states (none: all of them), with all of the labels."""
+
+    states: Collection[State] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def conditions(self) -> Iterator[ColumnElement[bool]]:
+        """In SQL. Labels are JSON, in which a quoted name before a quoted value is a label and nothing else."""
+        if self.states:
+            yield JOBS.c.state.in_(list(self.states))
+        for name, value in self.labels.items():
+            label = json.dumps({name: value})[1:-1]
+            yield func.replace(JOBS.c.labels, label, "") != JOBS.c.labels  # LIKE would ignore case
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many jobs are in each state, and since when the one waits that has waited longest."""
+
+    jobs: Mapping[State, int]
+    oldest: datetime | None
 
 
 class Store:
@@ -49,13 +75,59 @@ class Store:
         states = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
         return self._find(JOBS.c.digest == digest, JOBS.c.tenant == tenant, JOBS.c.state.in_(states))
 
+    def page(self, tenant: str, wanted: Wanted, limit: int, before: str | None = None) -> list[Job]:
+        """The newest jobs of a tenant that are wanted, newest first; with `before`, those older than that id."""
+        conditions = [JOBS.c.tenant == tenant, *wanted.conditions()]
+        if before is not None:
+            conditions.append(JOBS.c.id < before)  # ids are in the order of time
+        newest = select(JOBS).where(*conditions).order_by(JOBS.c.id.desc()).limit(limit)
+        with reading(self.engine) as connection:
+            return [job_of(row) for row in connection.execute(newest)]
+
+    def delete(self, job: Job, now: datetime) -> bool:
+        """Forget a job in any state but its id; False: somebody has already."""
+        with writing(self.engine) as connection:
+            if not connection.execute(JOBS.delete().where(JOBS.c.id == job.id)).rowcount:
+                return False
+            connection.execute(DELETED.insert().values(id=job.id, tenant=job.tenant, deleted=now))
+            return True
+
+    def was_deleted(self, job_id: str, tenant: str = DEFAULT_TENANT) -> bool:
+        """Whether there was a job of this id."""
+        known = select(DELETED.c.id).where(DELETED.c.id == job_id, DELETED.c.tenant == tenant)
+        with reading(self.engine) as connection:
+            return connection.execute(known).first() is not None
+
+    def census(self) -> Census:
+        """Of all tenants."""
+        counted = select(JOBS.c.state, func.count(), func.min(JOBS.c.id)).group_by(JOBS.c.state)
+        with reading(self.engine) as connection:
+            rows = {State(state): (count, first) for state, count, first in connection.execute(counted)}
+            first = rows.get(State.QUEUED, (0, None))[1]
+            oldest = select(JOBS.c.created).where(JOBS.c.id == first)
+            since = None if first is None else connection.execute(oldest).scalar_one_or_none()
+        return Census({state: count for state, (count, _) in rows.items()}, since)
+
     def queued(self) -> int:
         """How many jobs wait, of all tenants."""
         waiting = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.QUEUED)
         with reading(self.engine) as connection:
             return int(connection.execute(waiting).scalar_one())
 
+    def cancel(self, job: Job, now: datetime) -> bool:
+        """End a job that has not ended; False: it has. Its worker, if it has one, sees that it is no longer its own."""
+        going_on = JOBS.c.state.in_([State.QUEUED, State.RUNNING])
+        ended = {"state": State.CANCELLED, "stage": State.CANCELLED.value, "finished": now, "lease_until": None}
+        with writing(self.engine) as connection:
+            return bool(connection.execute(update(JOBS).where(JOBS.c.id == job.id, going_on).values(**ended)).rowcount)
+
     # -------------------------------------------------------------- workers
+
+    def holds(self, job: Job) -> bool:
+        """Whether a running job is still this worker's."""
+        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING)
+        with reading(self.engine) as connection:
+            return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
 
     def claim(self, owner: str, now: datetime) -> Job | None:
         """Take the oldest queued job: fence and attempt raised, lease set."""

@@ -1,4 +1,4 @@
-"""The tables of jobs and workers: their columns, and a row as a job."""
+"""The tables of jobs, of those deleted, and of workers: their columns, and a row as a job."""
 
 import json
 from typing import Any, Final
@@ -44,6 +44,14 @@ WORKERS: Final = Table(
     Column("seen", Utc, nullable=False),
     Column("ready", Integer, nullable=False),
 )
+DELETED: Final = Table(
+    "deleted_jobs",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("tenant", String(100), nullable=False),
+    Column("deleted", Utc, nullable=False),
+)
+"""What remains of a job that was deleted, so that its id can be answered for."""
 
 
 def row_of(job: Job) -> dict[str, Any]:

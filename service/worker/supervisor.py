@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy.exc import OperationalError
+
 from service.jobs.job import Job, State, now
 from service.jobs.store import Store
 from service.objects.blob import Objects
@@ -31,6 +33,9 @@ TICK_SECONDS: Final = 0.05
 NEWS: Final = timedelta(seconds=0.2)
 """Progress of a job is written no more often, however much its child has to say."""
 HEARTBEAT: Final = timedelta(seconds=5)
+LOOK: Final = timedelta(seconds=1)
+"""A job that was cancelled goes on for no longer than this, and what its child takes to leave."""
+AGAIN_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +48,9 @@ class Running:
     deadline: datetime
     reported: Reached | None = None
     renewed: datetime = field(default_factory=lambda: now() - NEWS)
+    looked: datetime = field(default_factory=now)
+    ending: Ending | None = None
+    """How the child ended, until that is written."""
 
 
 class Supervisor:
@@ -67,14 +75,22 @@ class Supervisor:
         self.fork_server.warm_up()
         self._ready = True
         while not self.stopping.is_set():
-            self._beat()
-            for run in list(self.running):
-                self._watch(run)
-            if not self._claim():
-                self._rest()
+            try:
+                self._turn()
+            except OperationalError as error:  # the row is the truth: without it there is nothing to do but to wait
+                log.warning("the job table does not answer: %s", error.orig)
+                self.stopping.wait(AGAIN_SECONDS)
         for run in list(self.running):
             self._drop(run)
             self.store.release(run.job)
+
+    def _turn(self) -> None:
+        """Running jobs first: where nobody could write for long, their leases are renewed before any is reaped."""
+        for run in list(self.running):
+            self._watch(run)
+        self._beat()
+        if not self._claim():
+            self._rest()
 
     def _clear(self) -> None:
         """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
@@ -147,14 +163,21 @@ class Supervisor:
     # -------------------------------------------------------------- ends
 
     def _watch(self, run: Running) -> None:
-        ending = listen(run.child)
-        if ending is not None:
-            self._conclude(run, ending)
+        run.ending = run.ending or listen(run.child)
+        if run.ending is not None:
+            self._conclude(run, run.ending)
         elif now() > run.deadline:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
-        elif not self._renew(run):
-            log.warning("job %s was taken over", run.job.id)
+        elif not (self._renew(run) and self._holds(run)):
+            log.warning("job %s was cancelled or taken over", run.job.id)
             self._drop(run)
+
+    def _holds(self, run: Running) -> bool:
+        """Whether the job is still ours, asked once in a while."""
+        if now() - run.looked < LOOK:
+            return True
+        run.looked = now()
+        return self.store.holds(run.job)
 
     def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""

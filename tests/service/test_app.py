@@ -36,7 +36,12 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
     documented = {name: set(operation["responses"]) for name, operation in operations(document).items()}
     assert documented == {
         "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "503", "507", "default"},
+        "GET /v1/analyses": {"200", "400", "default"},
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
+        "DELETE /v1/analyses/{job_id}": {"204", "404", "410", "default"},
+        "POST /v1/analyses/{job_id}/cancel": {"200", "404", "409", "410", "default"},
+        "GET /v1/analyses/{job_id}/events": {"200", "204", "404", "410", "default"},
+        "GET /v1/limits": {"200"},
         "GET /v1/analyses/{job_id}/report": {"200", "304", "400", "404", "406", "409", "422", "503", "default"},
         "GET /v1/analyses/{job_id}/report.{suffix}": {"200", "304", "400", "404", "409", "422", "503", "default"},
         "GET /v1/analyses/{job_id}/variants/{variant}/model.onnx": {"200", "304", "404", "409", "default"},
@@ -50,6 +55,7 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/schema/options": {"200"},
         "GET /healthz": {"200"},
         "GET /readyz": {"200", "503"},
+        "GET /metrics": {"200"},
     }
 
 

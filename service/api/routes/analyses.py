@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse, Response
 
 from analysis.render.formats import JSON
@@ -16,6 +16,7 @@ from service.api.admission import admit_body, admit_job
 from service.api.answers import FailOn, Form, answer_end, gate_of
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
+from service.api.labels import labels_of
 from service.api.sending import View, form_of, send_report
 from service.api.waiting import RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
@@ -84,6 +85,7 @@ UPLOAD_FORM: Final = {
 )
 async def analyze(
     request: Request,
+    labels: Annotated[dict[str, str], Depends(labels_of)],
     fail_on: FailOn = None,
     wait: Wait = None,
     view: View = "full",
@@ -94,7 +96,7 @@ async def analyze(
     parts, gate = parts_of(request), gate_of(fail_on)
     admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
-    whose = partial(submit, store=parts.store, tenant=tenant_of(request))
+    whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels)
     room = partial(admit_job, parts)
     job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=lambda _: room()))
     seconds, applied = patience(parts.settings, wait, prefer)

@@ -14,7 +14,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from service.jobs.job import MAX_ATTEMPTS, Job, State, new_id
+from service.jobs.job import MAX_ATTEMPTS, Job, State, new_id, now
 from service.jobs.store import ALIVE, LEASE, Store
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
@@ -478,3 +478,37 @@ Lives.TestCase.settings = settings(
     suppress_health_check=[HealthCheck.too_slow],
 )
 test_a_job_keeps_its_promises_in_any_order_of_events = Lives.TestCase
+
+
+# ------------------------------------------------------------------ cancelled, counted
+
+
+def test_a_job_is_cancelled_once_and_its_worker_holds_it_no_longer(store: Store) -> None:
+    store.submit(small_job())
+    job = store.claim("worker", now())
+    assert job is not None
+    assert store.holds(job)
+    assert store.cancel(job, now())
+    ended = store.get(job.id)
+    assert ended is not None
+    assert (ended.state, ended.stage, ended.finished is None) == (State.CANCELLED, "cancelled", False)
+    assert not store.holds(job)
+    assert not store.finish(job, State.SUCCEEDED, now(), report="a" * 64)
+    assert not store.cancel(job, now())
+
+
+def test_an_end_cannot_be_cancelled(store: Store) -> None:
+    store.submit(small_job())
+    job = store.claim("worker", now())
+    assert job is not None
+    store.finish(job, State.SUCCEEDED, now(), report="a" * 64)
+    assert not store.cancel(job, now())
+    assert store.get(job.id).state is State.SUCCEEDED
+
+
+def test_only_jobs_that_wait_are_counted_as_queued(store: Store) -> None:
+    assert store.queued() == 0
+    for _ in range(3):
+        store.submit(small_job())
+    store.claim("worker", now())
+    assert store.queued() == 2

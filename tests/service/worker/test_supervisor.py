@@ -1,11 +1,14 @@
 """The supervisor, with children that follow a script instead of loading torch; acceptance tests have real ones."""
 
 import signal
-from contextlib import ExitStack
+import sqlite3
+import time
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 import service.worker.supervisor
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
@@ -178,7 +181,7 @@ def test_a_child_whose_job_was_taken_over_is_stopped(
         wait_until(lambda: bench.work() == [] and supervisor.running == [])
         assert not lives(pid)
         assert bench.find(job) == other
-    assert f"job {job.id} was taken over" in caplog.messages
+    assert f"job {job.id} was cancelled or taken over" in caplog.messages
 
 
 def taken_over(bench: Bench) -> Job:
@@ -370,3 +373,47 @@ def test_a_supervisor_that_is_stopped_gives_its_job_back_and_leaves_no_process(b
     released = bench.find(job)
     assert (released.state, released.attempt, released.owner) == (State.QUEUED, 0, None)
     assert bench.work() == []
+
+
+# ------------------------------------------------------------------ cancelled, and a job table that is held
+
+
+def test_a_job_that_is_cancelled_loses_its_child(bench: Bench) -> None:
+    with bench.serving():
+        job = bench.submit("report_when_told")
+        pid = child_of(bench, bench.until_probe(job))
+        assert bench.store.cancel(job, now())
+        wait_until(lambda: not lives(pid), seconds=6.0)
+        wait_until(lambda: bench.work() == [])
+        assert bench.find(job).state is State.CANCELLED
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+
+
+def test_a_job_that_is_cancelled_while_it_waits_is_never_claimed(bench: Bench) -> None:
+    job = bench.submit("report")
+    assert bench.store.cancel(job, now())
+    with bench.serving():
+        assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
+    assert (bench.find(job).state, bench.find(job).attempt) == (State.CANCELLED, 0)
+
+
+def test_a_job_table_that_somebody_holds_is_waited_for_and_nothing_is_lost(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.worker.supervisor, "AGAIN_SECONDS", 0.05)
+    path = bench.folder / "jobs.sqlite"
+    with bench.serving() as supervisor:
+        event.listen(supervisor.store.engine, "checkout", impatient)
+        job = bench.submit("report_when_told")
+        bench.until_probe(job)
+        with closing(sqlite3.connect(path, isolation_level=None)) as holder:
+            holder.execute("BEGIN IMMEDIATE")
+            bench.tell(job)
+            time.sleep(0.5)  # the child ends, and nobody can write that down
+            holder.execute("ROLLBACK")
+        ended = bench.until_end(job)
+    assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
+
+
+def impatient(connection: sqlite3.Connection, *_: object) -> None:
+    connection.execute("PRAGMA busy_timeout=10")
