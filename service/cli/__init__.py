@@ -9,6 +9,7 @@ from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
 from service.cli.interventions import interventions
+from service.cli.mlflow import mlflow
 from service.cli.report import report
 from service.cli.rules import rules
 from service.cli.serve import serve
@@ -38,5 +39,5 @@ def gradient_health(
     """Measure how gradients travel through an ONNX model, and prove which cure helps."""
 
 
-for command in (analyze, compare, interventions, report, rules, serve):
+for command in (analyze, compare, interventions, mlflow, report, rules, serve):
     app.command()(telling_bugs(command))

@@ -1,11 +1,15 @@
 """Files that commands read and write: mistakes are told with the name of the file."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from analysis.comparison.excerpt import Excerpt, read_excerpt
-from analysis.errors import BadOptions
+from analysis.errors import BadOptions, BadReport
+from analysis.report import Report
 
 
 def read_report(path: Path) -> Excerpt:
@@ -15,6 +19,18 @@ def read_report(path: Path) -> Excerpt:
     except OSError as error:
         raise BadOptions(f"cannot be read: {error.strerror}", where=str(path)) from error
     return read_excerpt(content, str(path))
+
+
+def read_whole_report(path: Path) -> Report:
+    """The report in a file, or from standard input for `-`. Raises BadOptions, BadReport."""
+    try:
+        return Report.from_json(sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes())
+    except OSError as error:
+        raise BadOptions(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise BadReport(f"{field}: {first['msg']}".removeprefix(": "), where=str(path)) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -3,18 +3,16 @@
 Exit codes: 0, 1 where --fail-on is given and the report fails it, 2 bad input.
 """
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from analysis.errors import AnalysisError, BadOptions, BadReport
+from analysis.errors import AnalysisError
 from analysis.render.formats import Publication
-from analysis.report import Report
 from analysis.report.gate import Gate
 from service.cli._exits import ExitCode
+from service.cli._files import read_whole_report
 from service.cli._outputs import Formats, Output, outputs_of
 
 
@@ -33,7 +31,7 @@ def report(
     try:
         gate = None if fail_on is None else Gate.parse(fail_on)
         wanted = outputs_of(formats, output)
-        kept = _read(source)
+        kept = read_whole_report(source)
         publication = Publication(gate=gate or Gate(), path=path)
         wanted.write(kept, publication)
     except AnalysisError as error:
@@ -42,16 +40,3 @@ def report(
     if wanted.printed is not None or not wanted.files:
         typer.echo(wanted.text(kept, publication), nl=False)
     raise typer.Exit(ExitCode.FAILED if gate is not None and gate.fails(kept) else ExitCode.PASSED)
-
-
-def _read(source: Path) -> Report:
-    """Raises BadOptions, BadReport."""
-    try:
-        content = sys.stdin.buffer.read() if str(source) == "-" else source.read_bytes()
-        return Report.from_json(content)
-    except OSError as error:
-        raise BadOptions(f"cannot be read: {error.strerror}", where=str(source)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
-        raise BadReport(f"{field}: {first['msg']}".removeprefix(": "), where=str(source)) from error
