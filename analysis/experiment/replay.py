@@ -8,6 +8,7 @@ import torch
 
 from analysis.convert.program import Watcher
 from analysis.interventions.contract import NormalizationSite, Recipe, UnitVariance
+from analysis.measure.flow import STEPWISE
 from analysis.subject.subject import Subject
 
 
@@ -26,15 +27,21 @@ def drawn(subject: Subject, recipe: Recipe, seed: int) -> Iterator[None]:
 
 
 def draw(subject: Subject, recipe: Recipe, seed: int) -> None:
-    """Write a recipe's weights into the module, then the scales and running statistics they lead to."""
+    """Write a recipe's weights into the module, then the scales they lead to, and running statistics that are read."""
     with torch.no_grad():
         for name, each in recipe.draws.items():
             parameter = subject.converted.initializers[name]
             values = each.realize(name, subject.model.weights[name], seed)
             parameter.copy_(torch.from_numpy(values).reshape(parameter.shape))
     scale_to_unit_variance(subject, recipe.unit_variance)
-    for name, value in batch_statistics(subject, recipe.sites).items():
-        subject.converted.set_constant(name, value)
+    if _reads_running_statistics(subject):
+        for name, value in batch_statistics(subject, recipe.sites).items():
+            subject.converted.set_constant(name, value)
+
+
+def _reads_running_statistics(subject: Subject) -> bool:
+    """Not where batches are large enough for their own; gradients through time are taken as in use, though."""
+    return not subject.batch_statistics or any(node.op_type in STEPWISE for node in subject.model.nodes)
 
 
 def scale_to_unit_variance(subject: Subject, wanted: Sequence[UnitVariance]) -> None:

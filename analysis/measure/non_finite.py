@@ -10,8 +10,8 @@ from analysis.model.nodes import label
 from analysis.subject.subject import Subject
 
 
-def locate_non_finite(subject: Subject) -> NonFinite:
-    """Run once more and look at every value and its gradient; the loss where all of them are finite."""
+def locate_non_finite(subject: Subject, *, training: bool = False) -> NonFinite:
+    """Run once more in the same mode, and look at every value and its gradient; the loss where all are finite."""
     found: list[NonFinite] = []
     logits: list[torch.Tensor] = []
     watchers: dict[str, list[Watcher]] = {
@@ -22,11 +22,14 @@ def locate_non_finite(subject: Subject) -> NonFinite:
     }
     watchers.setdefault(subject.objective.head.value, []).append(logits.append)
     inputs, targets = subject.tensors()
-    subject.converted.observe(inputs, watchers)
-    loss = subject.objective.loss(logits[0], targets)
-    if not found:
-        loss.backward()
-        subject.converted.zero_grad(set_to_none=True)
+    subject.converted.train(training)
+    try:
+        subject.converted.observe(inputs, watchers)
+        loss = subject.objective.loss(logits[0], targets)
+        if not found:
+            loss.backward()
+    finally:
+        subject.converted.eval().zero_grad(set_to_none=True)
     head = subject.objective.head
     return found[0] if found else NonFinite(stage="loss", node=head.output, value=head.value)
 

@@ -15,7 +15,7 @@ from analysis.measure.reading import PassReading
 from analysis.measure.taps import Backward, Taps
 from analysis.measure.through_time import measure_through_time
 from analysis.options import AnalysisOptions
-from analysis.subject.subject import Subject, uses_batch_statistics
+from analysis.subject.subject import Subject
 
 
 def cotangent_seeds(options: AnalysisOptions) -> tuple[int, int]:
@@ -39,7 +39,7 @@ def measure(
     without pass B. `clip`: by value or in proportion, before the gradients are looked at.
     """
     inputs, targets = subject.tensors()
-    training = uses_batch_statistics(subject.model, subject.converted, inputs)
+    training = subject.batch_statistics
     subject.converted.train(training)
     taps = Taps(subject, detailed=bool(cotangents), ranked=ranked, clip=clip)
     try:
@@ -49,7 +49,7 @@ def measure(
             by_loss, by_cotangent = taps.backward, []
             logits = taps.forward.logits[0]
             for seed in cotangents:
-                taps.backward = Backward()
+                taps.backward = Backward(brief=True)
                 draw = random_cotangent(logits, subject.batch.size, seed) / output_unit(subject)
                 paired(logits, draw).backward(retain_graph=seed != cotangents[-1])
                 by_cotangent.append(taps.backward)

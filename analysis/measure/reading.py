@@ -102,7 +102,7 @@ class PassReading:
             attention=self.attention(),
             trained=subject.trained,
             learning_rate=self.learning_rate,
-            non_finite=locate_non_finite(subject) if broken else None,
+            non_finite=locate_non_finite(subject, training=training) if broken else None,
             cotangents=len(self.by_cotangent),
             confidence_cap=Confidence.MEDIUM if reasons else Confidence.HIGH,
             cap_reasons=reasons,

@@ -97,6 +97,24 @@ def _summarize_array(array: npt.NDArray[np.floating]) -> Summary:
     return Summary(array.size, total, squares, highest, zeros, non_finite)
 
 
+def sum_of_squares(tensor: torch.Tensor) -> float:
+    """That of a Summary and nothing else, in one pass where float32 can hold the squares."""
+    values = tensor.detach()
+    if values.device.type != "cpu":
+        return _summarize_on_device(values).sum_squares
+    if values.dtype in {torch.bfloat16, torch.float16}:
+        values = values.float()
+    array = values.reshape(-1).numpy()
+    return sum((_squares(array[start : start + CHUNK]) for start in range(0, array.size, CHUNK)), 0.0)
+
+
+def _squares(part: npt.NDArray[np.floating]) -> float:
+    """Of a chunk. Within these bounds its largest magnitude lies between SAFE_LOW and SAFE_HIGH."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        squares = float(np.dot(part, part))
+    return squares if CHUNK * SAFE_LOW**2 < squares < SAFE_HIGH**2 else _summarize_array(part).sum_squares
+
+
 def _summarize_on_device(values: torch.Tensor) -> Summary:
     """The same with torch, in float64 sums; written for CUDA, untested there."""
     flat = values.reshape(-1)
@@ -137,19 +155,19 @@ def dot(a: torch.Tensor, b: torch.Tensor) -> float:
         )
 
 
-def collapse_log10(values: torch.Tensor, sample_axis: int) -> float | None:
+def collapse_log10(values: torch.Tensor, sample_axis: int, known: Summary | None = None) -> float | None:
     """log10 of between-sample variance over mean square; -inf where all samples are equal, None for one sample.
 
     values [.., N, ..] with N samples along `sample_axis`. Centred before squaring: a collapse of seven decades would
-    drown in float32 otherwise.
+    drown in float32 otherwise. `known`: their summary, where there is one.
     """
-    samples = values.shape[sample_axis]
+    samples, small = values.shape[sample_axis], values.numel() < CHUNK
     if samples < 2:
         return None
-    values = values.detach().double() if values.numel() < CHUNK else values.detach()
+    values = values.detach().double() if small else values.detach()
     centre = values.mean(sample_axis, keepdim=True)
-    between = summarize(values - centre).sum_squares
-    overall = summarize(values).sum_squares
+    between = sum_of_squares(values - centre)
+    overall = sum_of_squares(values) if known is None or small else known.sum_squares
     if not overall or not math.isfinite(overall):
         return None
     return math.log10(between / overall) if between else -math.inf
@@ -175,12 +193,13 @@ def near_dead_fraction(pre_activation: torch.Tensor, activation: str, unit_axis:
     return float((shares < NEAR_DEAD_SHARE).float().mean())
 
 
-def underflow_fraction(gradient: torch.Tensor) -> float:
-    """Share of the non-zero elements that half precision flushes to zero: under 2^-24 in magnitude."""
-    magnitudes = gradient.detach().abs()
-    present = int(torch.count_nonzero(magnitudes))
-    small = present - int(torch.count_nonzero(magnitudes >= HALF_PRECISION_FLOOR))
-    return small / present if present else 0.0
+def underflow_fraction(gradient: torch.Tensor, known: Summary) -> float:
+    """Share of the non-zero elements that half precision flushes to zero: under 2^-24 in magnitude.
+
+    `known`: the gradient's summary.
+    """
+    present = known.count - known.zeros
+    return (present - _count_beyond(gradient, HALF_PRECISION_FLOOR, np.greater_equal)) / present if present else 0.0
 
 
 def between_tokens_log10(values: torch.Tensor) -> float | None:
@@ -231,15 +250,17 @@ def saturated_fraction(pre_activation: torch.Tensor, activation: str) -> float |
     """Share of elements of a two-sided activation with less than 5 % of its slope; None for other activations."""
     if activation not in FLAT_BEYOND:
         return None
-    limit = FLAT_BEYOND[activation]
-    values = pre_activation.detach()
-    if values.device.type != "cpu" or values.dtype not in {torch.float32, torch.float64}:
-        return float((values.abs() > limit).float().mean())
+    return _count_beyond(pre_activation, FLAT_BEYOND[activation], np.greater) / max(pre_activation.numel(), 1)
+
+
+def _count_beyond(tensor: torch.Tensor, limit: float, compare: np.ufunc) -> int:
+    """How many elements compare so with a limit in magnitude."""
+    values = tensor.detach().cpu()
+    if values.dtype not in {torch.float32, torch.float64}:
+        values = values.float()
     array = values.reshape(-1).numpy()
-    beyond = sum(
-        int(np.count_nonzero(np.abs(array[start : start + CHUNK]) > limit)) for start in range(0, array.size, CHUNK)
-    )
-    return beyond / max(array.size, 1)
+    chunks = (array[start : start + CHUNK] for start in range(0, array.size, CHUNK))
+    return sum(int(np.count_nonzero(compare(np.abs(chunk), limit))) for chunk in chunks)
 
 
 def log10(value: float) -> float:

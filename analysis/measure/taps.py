@@ -29,6 +29,7 @@ from analysis.measure.statistics import (
     effective_rank,
     near_dead_fraction,
     saturated_fraction,
+    sum_of_squares,
     summarize,
     underflow_fraction,
 )
@@ -49,6 +50,8 @@ CHANNELS_SECOND: Final = frozenset(
 class Backward:
     """What one backward pass leaves behind."""
 
+    brief: bool = False
+    """Of a random cotangent only norms of weight gradients are read, and the gradients at the ends of the trunk."""
     gradients: dict[str, Summary] = field(default_factory=dict)
     """By initialiser."""
     products: dict[str, float] = field(default_factory=dict)
@@ -165,19 +168,27 @@ class Taps:
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:
                 gradient = gradient if self.clip is None else clip_elements(gradient, parameter, self.clip)
+                if self.backward.brief:
+                    self.backward.gradients[name] = _norm_alone(gradient)
+                    return
                 self.backward.gradients[name] = summarize(gradient)
                 self.backward.products[name] = dot(gradient, parameter)
                 if name in self._tables:
                     self.backward.rows[name] = gradient.detach().flatten(1).abs().amax(1) > 0
                 if self.detailed:
-                    self.backward.underflow[name] = underflow_fraction(gradient)
+                    self.backward.underflow[name] = underflow_fraction(gradient, self.backward.gradients[name])
 
         return on_gradient
 
     def _gradient_tap(self, name: str) -> Watcher:
+        trunk = self.subject.trunk
+
         def on_gradient(gradient: torch.Tensor) -> None:
-            self.backward.activations[name] = summarize(gradient)
-            if name == self.subject.trunk.entry:
+            if not self.backward.brief:
+                self.backward.activations[name] = summarize(gradient)
+            elif name in {trunk.start, trunk.end}:
+                self.backward.activations[name] = _norm_alone(gradient)
+            if name == trunk.entry:
                 self.backward.entry.append(gradient.detach())
 
         def on_value(value: torch.Tensor) -> None:
@@ -194,7 +205,7 @@ class Taps:
             units = value.shape[unit_axis(layer, value)] if value.ndim else 1
             forward.observations[name] = value.numel() // max(units, 1)
             axis = None if "embedding" in layer.parameters else sample_axis(value, samples)
-            forward.collapse[name] = None if axis is None else collapse_log10(value, axis)
+            forward.collapse[name] = None if axis is None else collapse_log10(value, axis, forward.outputs[name])
             if self.ranked and value.ndim:
                 forward.ranks[name] = effective_rank(value, unit_axis(layer, value))
 
@@ -226,6 +237,10 @@ class Taps:
                 self.forward.attention[label(site.node)] = (*found, scores.shape[site.axis])
 
         return on_scores
+
+
+def _norm_alone(gradient: torch.Tensor) -> Summary:
+    return Summary(count=gradient.numel(), sum_squares=sum_of_squares(gradient))
 
 
 def watch_scores(site: AttentionSite, opset: int, watch: Callable[[str, Watcher], None], on_scores: Watcher) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -59,6 +60,11 @@ class Subject:
     def attention(self) -> tuple[AttentionSite, ...]:
         """Where the network attends."""
         return self.survey.attention
+
+    @cached_property
+    def batch_statistics(self) -> bool:
+        """Whether BatchNormalization works with the statistics of this batch, as in training; no draw changes that."""
+        return uses_batch_statistics(self.model, self.converted, self.tensors()[0])
 
     @property
     def device(self) -> torch.device:

@@ -158,6 +158,28 @@ def test_another_seed_draws_other_weights() -> None:
     assert not torch.allclose(drawn_weights[0], drawn_weights[1])
 
 
+@pytest.mark.parametrize(("samples", "taken"), [(31, True), (32, False)])
+def test_running_statistics_are_taken_where_the_batch_is_too_small_for_its_own(
+    samples: int, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()), batch=vectors(samples))
+    cells.run_plan(cures=False)
+    recipe = cells.cells["batch_norm"].recipe
+    assert recipe is not None
+    subject, passes = cells.structures.subject_of(recipe), list[int]()
+    first, inputs = recipe.sites[0], subject.tensors()[0]
+    fresh = torch.zeros(len(subject.model.weights[first.mean]))
+    subject.converted.set_constant(first.mean, fresh)
+    observe = subject.converted.observe
+    monkeypatch.setattr(subject.converted, "observe", lambda *given: (passes.append(1), observe(*given))[1])
+    draw(subject, recipe, 0)
+    assert len(passes) == taken
+    seen: dict[str, torch.Tensor] = {}
+    (normal,) = [node.output[0] for node in subject.model.nodes if first.mean in node.input]
+    observe(inputs, {normal: [lambda value: seen.setdefault("eval", value.detach())]})
+    assert bool(seen["eval"].mean(0).abs().max() < 1e-5) is taken
+
+
 def test_inserted_batch_norm_carries_the_statistics_of_the_sample_batch() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()))
     cells.run_plan(cures=False)

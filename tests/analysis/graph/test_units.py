@@ -31,6 +31,7 @@ from tests.gallery import CLASSES, INPUTS, export, npz, seeded, vectors
         (drawn(1, 5), 0.0),
         (np.zeros((0, 5)), 0.0),
         (np.array([[0.0, 1.0], [-0.0, 1.0]]), 1.0),
+        (np.array([[np.nan, 1.0], [np.nan, 1.0], [2.0, 1.0], [2.0, 1.0]]), 2 / 4),
     ],
 )
 def test_duplicates_are_the_rows_that_equal_another(rows: np.ndarray, share: float) -> None:

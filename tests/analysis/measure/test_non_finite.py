@@ -75,6 +75,20 @@ def test_a_loss_that_breaks_on_finite_outputs_is_named_at_the_head() -> None:
     assert locate_non_finite(large).stage in {"loss", "backward"}
 
 
+def test_it_is_looked_for_in_the_mode_in_which_it_was_met() -> None:
+    """Running statistics that float32 cannot divide by break where they are used, and only there."""
+    nodes = """
+        h = MatMul(x, A)
+        o = Constant<value: tensor = float[4] {1, 1, 1, 1}>() b = Constant<value: tensor = float[4] {0, 0, 0, 0}>()
+        m = Constant<value: tensor = float[4] {3e38, 3e38, 3e38, 3e38}>()
+        [norm] n = BatchNormalization(h, o, b, m, b) y = MatMul(n, A)
+    """
+    subject = subject_of(nodes, A=1.0)
+    assert locate_non_finite(subject, training=False).node == "norm"
+    assert locate_non_finite(subject, training=True).node != "norm"
+    assert not subject.converted.training
+
+
 def test_weights_hold_no_gradient_afterwards() -> None:
     subject = subject_of("h = MatMul(x, A) r = Tanh(h) y = MatMul(r, B)", A=0.5, B=0.5)
     found = locate_non_finite(subject)

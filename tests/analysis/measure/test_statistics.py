@@ -20,6 +20,7 @@ from analysis.measure.statistics import (
     effective_rank,
     near_dead_fraction,
     saturated_fraction,
+    sum_of_squares,
     summarize,
     underflow_fraction,
 )
@@ -158,9 +159,11 @@ def test_a_unit_is_nearly_dead_when_it_seldom_has_a_slope() -> None:
 
 def test_half_precision_flushes_what_is_under_its_smallest_number() -> None:
     gradient = torch.tensor([0.0, 1e-8, -5e-8, 1e-7, 1.0])
-    assert underflow_fraction(gradient) == pytest.approx(2 / 4)
+    assert underflow_fraction(gradient, summarize(gradient)) == pytest.approx(2 / 4)
     assert float(torch.tensor(2.9e-8).half()) == 0
-    assert underflow_fraction(torch.zeros(3)) == 0
+    assert underflow_fraction(torch.zeros(3), summarize(torch.zeros(3))) == 0
+    many = gradient.repeat(CHUNK)
+    assert underflow_fraction(many, summarize(many)) == pytest.approx(2 / 4)
 
 
 def test_uniform_attention_has_full_entropy_and_attention_to_one_key_none() -> None:
@@ -296,7 +299,38 @@ def test_saturation_is_counted_over_all_chunks() -> None:
 
 def test_the_smallest_half_is_not_flushed() -> None:
     floor = 2.0**-24
-    assert underflow_fraction(torch.tensor([floor, -floor, 0.99 * floor, 0.0])) == pytest.approx(1 / 3)
+    gradient = torch.tensor([floor, -floor, 0.99 * floor, 0.0])
+    assert underflow_fraction(gradient, summarize(gradient)) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e-15, 1e-5, 1.0, 1e15, 1e30, math.inf, math.nan])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_the_sum_of_squares_alone_is_that_of_the_summary_at_any_scale(scale: float, dtype: torch.dtype) -> None:
+    values = torch.randn(2 * CHUNK + 7, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values[: CHUNK // 2] = 0
+    values[CHUNK + 3] = scale
+    exact = math.fsum(float(value) ** 2 for value in values)
+    found = sum_of_squares(values)
+    assert found == pytest.approx(exact, rel=1e-5, nan_ok=True)
+    assert repr(found) == repr(summarize(values).sum_squares)
+    scaled = values * scale
+    assert repr(sum_of_squares(scaled)) == repr(summarize(scaled).sum_squares)
+
+
+def test_the_squares_of_what_float32_cannot_square_are_summed_in_float64() -> None:
+    small = torch.full((CHUNK + 1,), 1e-30)
+    assert sum_of_squares(small) == pytest.approx((CHUNK + 1) * 1e-60, rel=1e-6)
+    assert sum_of_squares(torch.zeros(5)) == 0
+    assert sum_of_squares(torch.zeros(0)) == 0
+
+
+@pytest.mark.parametrize("features", [3, CHUNK])
+def test_a_collapse_is_the_same_whether_the_summary_is_known(features: int) -> None:
+    values = 1 + 1e-3 * torch.randn(4, features, generator=torch.Generator().manual_seed(0))
+    wide = values.double()
+    exact = math.log10(float((wide - wide.mean(0)).square().sum() / wide.square().sum()))
+    assert collapse_log10(values, 0, summarize(values)) == pytest.approx(exact, abs=1e-3)
+    assert collapse_log10(values, 0, summarize(values)) == collapse_log10(values, 0)
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy_of_the_spectrum() -> None:

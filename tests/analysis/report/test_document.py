@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,20 @@ def test_nulls_of_a_variant_say_that_there_is_no_twin_no_probe_no_file_no_seed_a
     assert unchanged["parameters"]["seed"] is None
     assert "clip" in unchanged["gradient_step"]
     assert unchanged["gradient_step"]["clip"] is None
+
+
+@pytest.mark.parametrize("variants", [0, 1, None])
+def test_what_is_written_apart_is_what_pydantic_writes(report: Report, variants: int | None) -> None:
+    """Numbers that are none among them, layers that were not measured, and no variants at all."""
+    broken = report.variants[0].layers
+    assert broken is not None
+    odd = replace(broken[0], leverage_log10=-math.inf, update_ratio=math.nan)
+    first = report.variants[0].model_copy(update={"layers": (odd, *broken[1:])})
+    last = report.variants[-1].model_copy(update={"layers": None})
+    told = report.model_copy(update={"variants": (first, *report.variants[1:], last)[:variants]})
+    assert json.loads(told.to_json()) == json.loads(told.model_dump_json(exclude_none=True))
+    assert json.loads(told.to_json()) == json.loads(told.to_json(indent=1))
+    assert b'"-Infinity"' in told.to_json() or variants == 0
 
 
 def test_a_published_report_is_one_line_unless_it_is_to_be_read() -> None:
