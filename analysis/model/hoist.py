@@ -25,6 +25,8 @@ class Hoist:
         self.entries: dict[str, Stored | Array] = {}
         self.constants: set[str] = set()
         """Those that were Constant nodes."""
+        self.numbers: dict[str, int] = {}
+        """Where to look for the next free number of a name."""
         self.taken = set(_names(proto.graph))
         self.written = set(_written(proto.graph))
 
@@ -81,10 +83,11 @@ class Hoist:
         """The name itself where nothing else has it, or with a number."""
         if name not in self.entries and name not in self.written:
             return name
-        number = 2
+        number = self.numbers.get(name, 2)  # those below are taken: a name of 20,000 bodies is not counted up each time
         while f"{name}_{number}" in self.taken:
             number += 1
         self.taken.add(f"{name}_{number}")
+        self.numbers[name] = number + 1
         return f"{name}_{number}"
 
     def _keep_outputs(self, body: GraphProto, names: Mapping[str, str]) -> None:

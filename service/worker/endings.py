@@ -58,4 +58,6 @@ def _crash(exit_code: int, stage: str, before: Mapping[str, Any] | None) -> Stor
     if before is not None:
         detail += f"; at the first attempt: {before['detail']}"
     hint = HINTS.get(-exit_code, "it may have run out of memory: send a smaller batch")
-    return problem("worker-crashed", HTTPStatus.INTERNAL_SERVER_ERROR, detail, hint=hint).model_dump()
+    provoked = exit_code < 0  # twice, for it was tried again: sending it once more would be in vain
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if provoked else HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem("worker-crashed", status, detail, hint=hint).model_dump()

@@ -8,6 +8,7 @@ from onnx import GraphProto, NodeProto, helper, numpy_helper
 from analysis.convert import convert
 from analysis.errors import InvalidModel, LimitExceeded
 from analysis.model import check_model
+from analysis.model.hoist import Hoist
 from analysis.options import Limits
 from tests.analysis.model.models import (
     BOOL,
@@ -205,3 +206,19 @@ def test_an_inner_body_may_return_the_renamed_constant_of_the_outer_one() -> Non
     proto = model([before, branch(outer, constant_branch(2.0, "f", "z"))], b=True)
     (output,) = convert(check_model(proto.SerializeToString()))(torch.zeros(3, 4))
     assert output.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_bodies_that_all_have_the_same_name_are_numbered_without_counting_up_again() -> None:
+    """20,000 bodies of one name took minutes; here the names that are looked up are counted."""
+
+    class Counting(set[str]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            self.asked += 1
+            return super().__contains__(name)
+
+    hoist = Hoist.__new__(Hoist)
+    hoist.entries, hoist.written, hoist.numbers, hoist.taken = {"w": None}, set(), {}, Counting({"w", "w_3"})
+    assert [hoist._free("w") for _ in range(1000)] == ["w_2", *(f"w_{number}" for number in range(4, 1003))]
+    assert hoist.taken.asked == 1001

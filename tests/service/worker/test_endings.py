@@ -14,7 +14,7 @@ from tests.service.worker.scripted_child import REFUSAL
 )
 def test_a_death_names_its_cause_and_the_stage(exit_code: int, cause: str) -> None:
     told = failure(Died(exit_code), "probe")
-    assert (told["code"], told["status"]) == ("worker-crashed", 500)
+    assert (told["code"], told["status"]) == ("worker-crashed", 422 if exit_code < 0 else 500)
     assert told["detail"] == f"the analysis died of {cause} in stage 'probe'"
 
 

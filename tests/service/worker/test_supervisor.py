@@ -71,7 +71,8 @@ def test_a_child_that_dies_fails_its_job_with_the_cause_named_and_no_other(
         assert bench.until_end(bench.submit("report")).state is State.SUCCEEDED
     assert failed.state is State.FAILED
     assert failed.error is not None
-    assert (failed.error["code"], failed.error["status"]) == ("worker-crashed", 500)
+    status = 500 if script == "exit_silently" else 422
+    assert (failed.error["code"], failed.error["status"]) == ("worker-crashed", status)
     assert cause in failed.error["detail"]
     assert "stage 'probe'" in failed.error["detail"]
     assert failed.error["hint"]
