@@ -13,7 +13,7 @@ from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, captures
 from analysis.model.onnx_tools import leave_the_standard, one_line, put_stand_ins, with_declared_tensors
 from analysis.model.quantized import Quantized, quantized_values, quantized_weights
-from analysis.model.weights import Weights
+from analysis.model.weights import MAX_RANK, Weights
 
 Dimension = int | str | None
 """A fixed size, a named one, or one nothing is known of."""
@@ -148,6 +148,8 @@ def spec_of(value: ValueInfoProto) -> ValueSpec:
     dtype = "str" if tensor.elem_type == TensorProto.STRING else _dtype_name(tensor.elem_type)
     if not tensor.HasField("shape"):
         return ValueSpec(value.name, dtype, None)
+    if len(tensor.shape.dim) > MAX_RANK:
+        raise InvalidModel(f"{len(tensor.shape.dim)} dimensions, {MAX_RANK} are allowed", where=value.name)
     shape: list[Dimension] = []
     for dimension in tensor.shape.dim:
         fixed = dimension.HasField("dim_value") and dimension.dim_value > 0

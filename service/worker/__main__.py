@@ -18,12 +18,19 @@ def main() -> None:
     """Serve until standard input closes or a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings().prepare()
+    _forget_settings()
     with Lock(settings.data_dir):
         supervisor = Supervisor(settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
         threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
         supervisor.serve()
+
+
+def _forget_settings() -> None:
+    """Children are started with what is left of the environment and could read it for ever, passwords among it."""
+    for name in [name for name in os.environ if name.upper().startswith(Settings.model_config["env_prefix"])]:
+        del os.environ[name]
 
 
 def _stop_with_parent(supervisor: Supervisor) -> None:

@@ -3,10 +3,11 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from analysis.errors import InvalidModel
 from analysis.model import check_model
-from analysis.model.checked import ValueSpec
+from analysis.model.checked import ValueSpec, spec_of
 from tests.analysis.model.models import FLOAT, HEAD, RELU, body, branch, checked, model, node, value
 
 
@@ -93,3 +94,9 @@ def test_an_edit_keeps_the_interface_and_forgets_the_source() -> None:
     assert "w" not in found.weights
     with pytest.raises(FrozenInstanceError):
         found.name = "other"  # type: ignore[misc]
+
+
+def test_an_input_of_more_dimensions_than_arrays_can_have_is_refused() -> None:
+    assert spec_of(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1] * 64)).shape == (1,) * 64
+    with pytest.raises(InvalidModel, match="65 dimensions"):
+        spec_of(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1] * 65))

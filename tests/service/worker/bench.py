@@ -20,6 +20,7 @@ from tests.service.worker.scripted_child import GO
 
 SECONDS = 60.0
 """Patience with a busy machine."""
+SECRET = {"GRADIENT_HEALTH_DEMO": "postgresql://user:password@host/db"}
 INPUTS = (b"a model", b"a batch", b"its weights")
 
 
@@ -101,7 +102,11 @@ main()
 def process(bench: Bench) -> Iterator["subprocess.Popen[bytes]"]:
     """`python -m service.worker` with scripted children, killed at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
-    environment |= {"GRADIENT_HEALTH_DATA_DIR": str(bench.folder), "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment |= {
+        "GRADIENT_HEALTH_DATA_DIR": str(bench.folder),
+        **SECRET,
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
     with subprocess.Popen([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, env=environment) as started:
         try:
             yield started

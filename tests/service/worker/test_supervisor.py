@@ -337,6 +337,16 @@ def test_kill_9_loses_nothing_and_the_next_supervisor_of_the_folder_waits_its_tu
     assert bench.stored() == [f"report of {job.id}.2".encode()]
 
 
+@pytest.mark.server
+def test_no_child_is_started_with_the_settings_in_its_environment(bench: Bench) -> None:
+    """/proc/self/environ is what a process was started with, whatever it deletes."""
+    with process(bench):
+        running = bench.until_probe(bench.submit("hang"))
+        started_with = Path(f"/proc/{child_of(bench, running)}/environ").read_bytes()
+    assert b"PYTHONPATH" in started_with
+    assert b"GRADIENT_HEALTH" not in started_with
+
+
 def waits_for_lock(pid: int) -> bool:
     """Whether a process is blocked in flock (man 5 proc_locks)."""
     waiting = (line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
