@@ -287,7 +287,9 @@ def assert_one_result(service: Service, job_id: str, attempt: int) -> None:
     assert row.attempt == attempt
     answer = service.get(f"/v1/analyses/{job_id}/report")
     assert Report.from_json(answer.content).verdict is Verdict.UNHEALTHY
-    assert hashlib.sha256(answer.content).hexdigest() == row.report_sha256
+    stored = service.objects()[row.report_sha256]
+    assert hashlib.sha256(stored).hexdigest() == row.report_sha256
+    assert answer.content == Report.from_json(stored).model_copy(update={"id": job_id}).to_json()
     assert service.get(f"/v1/analyses/{job_id}/report").content == answer.content
     assert_nothing_half_written(service)
 
