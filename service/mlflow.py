@@ -83,7 +83,7 @@ class Mlflow:
         if not root.startswith(ARTIFACTS):
             raise MlflowError(f"artifacts are kept at {root}: start the server with --serve-artifacts")
         place = f"{root.removeprefix(ARTIFACTS).lstrip('/')}/{quote(name)}"
-        _read(self._http.put(f"/api/2.0/mlflow-artifacts/artifacts/{place}", content=content))
+        _succeeded(self._http.put(f"/api/2.0/mlflow-artifacts/artifacts/{place}", content=content))
 
 
 def metrics_of(report: Report, timestamp: int) -> Iterator[Metric]:
@@ -113,13 +113,18 @@ def _key(number: Number) -> str:
     return "/".join([number.name, *(REFUSED.sub(".", each).replace("/", ".") for each in labels)])[:LONGEST_KEY]
 
 
-def _read(response: httpx.Response) -> Mapping[str, Any]:
+def _succeeded(response: httpx.Response) -> httpx.Response:
+    """What is stored is answered without a body."""
     if not response.is_success:
         raise MlflowError(
             f"{response.request.method} {response.url.path}: {response.status_code} {response.text[:300]}"
         )
+    return response
+
+
+def _read(response: httpx.Response) -> Mapping[str, Any]:
     try:
-        body = response.json()
+        body = _succeeded(response).json()
     except ValueError as error:
         raise MlflowError(f"{response.url} does not answer as MLflow does") from error
     return body if isinstance(body, dict) else {}

@@ -123,11 +123,14 @@ def real() -> Iterator[httpx.Client]:
 
 
 @pytest.mark.server
-def test_a_real_server_takes_everything_and_gives_it_back(real: httpx.Client, tmp_path: Path) -> None:
+def test_a_real_server_takes_everything_and_gives_it_back(
+    real: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report, name, api = by_hand(), f"net-{uuid.uuid4().hex}", "/api/2.0/mlflow"
     model = tmp_path / "relu+he.onnx"
     model.write_bytes(b"model")
     server = Mlflow(URL)
+    monkeypatch.setattr(server, "_http", real)
     run_id = server.log(report, "gradient-health-tests", [model])
     assert server.log(report, "gradient-health-tests") != run_id, "the experiment is there already"
     run = real.get(f"{api}/runs/get", params={"run_id": run_id}).raise_for_status().json()["run"]
