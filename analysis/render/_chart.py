@@ -141,6 +141,7 @@ def layout(
     low, high = _range((value for each in series for value in (*each.decades, *each.through.values())), band)
     scale = _Scale(len(places), low, high)
     core_top = None if core is None else scale.y(core[1])
+    core_height = 0.0 if core is None or core_top is None else round(scale.y(core[0]) - core_top, 1)
     top, height = scale.y(band[1]), round(scale.y(band[0]) - scale.y(band[1]), 1)
     return Chart(
         name=name,
@@ -151,14 +152,19 @@ def layout(
         band_label=band_label,
         band_top=top,
         band_height=height,
-        band_label_at=top + LINE if height > 1.5 * LINE else top - LINE / 3,
+        band_label_at=_label_at(top, height) if core_top is None else _label_at(core_top, core_height),
         core_top=core_top,
-        core_height=0.0 if core is None or core_top is None else round(scale.y(core[0]) - core_top, 1),
+        core_height=core_height,
         names=_names(series, scale),
         curves=tuple(_curve(each, places, scale) for each in series),
         x_ticks=tuple(_x_ticks(labels, scale)),
         y_ticks=tuple(_y_ticks(low, high, scale)),
     )
+
+
+def _label_at(top: float, height: float) -> float:
+    """In the band where there is room for a line, else over it."""
+    return top + LINE if height > 1.5 * LINE else top - LINE / 3
 
 
 def signed(decades: float) -> str:

@@ -1,8 +1,10 @@
-"""Report -> one self-contained page: the recipe in words, gradient flow by depth, and the tables behind it.
+"""Report -> one self-contained page: three tiles, the cause, the one change; then drawings; tables folded behind them.
 
 Nothing is loaded and nothing is run: one style sheet that the policy names by its hash, drawings as inline SVG, no
-script. Every name in a report may come from a stranger, so the template escapes all of them and `visible` writes out
-what would turn text around. A number is shown to three digits and carries all of them in its `value`.
+script. Folding, links into what is folded, and the words under a pointer are the browser's own, so the page is the same
+in an artifact viewer, in a mail and on paper; a library for zooming would cost 51 kB a page and the strict policy.
+Every name in a report may come from a stranger, so the template escapes all of them and `visible` writes out what would
+turn text around. Numbers become text in `_numbers` alone, and each carries all of its digits in its `value`.
 """
 
 import base64

@@ -16,12 +16,13 @@ from analysis.pipeline import analyze
 from analysis.render.html import render_html
 from tests.acceptance.conftest import Service
 from tests.analysis.diagnosis.reports import report_of
-from tests.analysis.render.pages import RECURRENT, poisoned
+from tests.analysis.render.pages import RECURRENT, deep, poisoned
 from tests.gallery import mlp, vectors, xavier
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 MISSING = (
     "chromium is not installed" if CHROMIUM is None
+    else "axe-playwright-python is not installed" if importlib.util.find_spec("axe_playwright_python") is None
     else "playwright is not installed" if importlib.util.find_spec("playwright") is None
     else ""
 )  # fmt: skip
@@ -107,6 +108,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "sick": analyze(mlp(12, "Sigmoid", xavier()), vectors()),
         "recurrent": report_of(RECURRENT),
         "long names": poisoned(NAME),
+        "deep": deep(),
         "hostile": poisoned("</style></svg><script>document.title = 'obeyed'</script>\u202e"),
     }
     written = {name: folder / f"{name.replace(' ', '-')}.html" for name in reports}
@@ -138,6 +140,37 @@ def test_every_word_can_be_read_by_day_and_by_night(
         assert seen.page.evaluate(CONTRAST) == []
         back = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, re.findall(r"\d+", back))) < 64) is (scheme == "dark")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["sick", "recurrent"])
+def test_axe_finds_no_barrier(browser: Any, pages: dict[str, str], name: str, width: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where it is installed
+
+    for scheme in SCHEMES:
+        with visit(browser, pages[name], width=width, scheme=scheme) as seen:
+            seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+            found = Axe().run(seen.page)
+            assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_layer_of_a_finding_leads_to_the_map_and_from_there_to_its_row(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["sick"]) as seen:
+        seen.page.locator("#findings article a", has_text="layer-01").first.click()
+        stop = seen.page.locator(".map .stop:target")
+        assert stop.is_visible()
+        row = seen.page.locator("#layers-table tr").nth(1)
+        assert not row.is_visible()
+        stop.click()
+        assert row.is_visible()
+
+
+def test_a_thousand_layers_in_two_dozen_variants_are_open_at_once(browser: Any, pages: dict[str, str]) -> None:
+    with visit(browser, pages["deep"], width=1280) as seen:
+        assert not seen.page.locator(".map .stop").first.is_visible()
+        loaded = seen.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        assert loaded < 5_000  # half a second here, on a machine that is busy
+        seen.assert_quiet(pages["deep"])
 
 
 def test_words_in_a_drawing_are_as_large_as_small_print_on_a_telephone(browser: Any, pages: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
-from analysis.facts import ActivationGradient, LayerStats, Range, SampleGradients, TimeProfile
+from analysis.facts import ActivationGradient, LayerStats, Measurement, Probe, Range, SampleGradients, TimeProfile
 from analysis.render.html import render_html
 from analysis.report import Advice, Report
 from analysis.report.parts import AdviceKind, Decades
@@ -205,6 +205,19 @@ def by_hand() -> Report:
             "timings_seconds": {"total": 1.5, "factorial": 1.25},
         }
     )
+
+
+def deep(count: int = 1000, variants: int = 24) -> Report:
+    """A network of so many layers in so many variants, all of which have gradients of their own."""
+    layers = tuple(replace(layer(each), id=f"layer-{each:04d}") for each in range(1, count + 1))
+
+    def fading(decades: float, probed: Probe) -> Measurement:
+        gradients = profiled(*(10 ** (decades * (1 - place / count)) for place in range(count)))
+        named = tuple(replace(each, id=own.id) for each, own in zip(gradients, layers, strict=True))
+        return measurement(layers=layers, stats=named, flow=flow(decades), probe=probed)
+
+    tried = [trial(f"v{each}", fading(-each / 8, trained(0.2)), destructive=True) for each in range(variants)]
+    return report_of(fading(-12.0, FAILS), tried)
 
 
 SHAPES = {

@@ -235,6 +235,7 @@ def test_the_core_of_the_band_is_where_its_limits_are() -> None:
     assert made.core_top is not None
     edges = [made.core_top, made.core_top + made.core_height]
     assert [decades_at(made, edge) for edge in edges] == pytest.approx([1.5, -1.5], abs=0.03)
+    assert made.band_label_at == made.core_top + 18.0
     assert chart(Series("a", (0.0,))).core_top is None
 
 
