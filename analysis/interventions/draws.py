@@ -5,10 +5,12 @@ orthogonal, so that two initialisations can be compared in pairs.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from math import erf
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,8 @@ import numpy.typing as npt
 from analysis.model.weights import Array
 
 Floats = npt.NDArray[np.float32]
+LARGEST_KEPT: Final = 1 << 16  # elements
+MOST_KEPT: Final = 1 << 10
 
 
 class Draw(Protocol):
@@ -30,9 +34,21 @@ class Draw(Protocol):
 
 
 def noise(name: str, shape: tuple[int, ...], seed: int) -> Floats:
-    """N(0, 1), the same for every draw of this initialiser and seed."""
+    """N(0, 1), the same for every draw of this initialiser and seed; read-only.
+
+    Every initialisation asks for it again, in every structure: that of small weights is kept, at most 256 MiB in all.
+    """
+    return (_kept_noise if math.prod(shape) <= LARGEST_KEPT else _noise)(name, shape, seed)
+
+
+def _noise(name: str, shape: tuple[int, ...], seed: int) -> Floats:
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    return np.random.default_rng((seed, key)).standard_normal(shape, dtype=np.float32)
+    values = np.random.default_rng((seed, key)).standard_normal(shape, dtype=np.float32)
+    values.flags.writeable = False
+    return values
+
+
+_kept_noise = lru_cache(MOST_KEPT)(_noise)
 
 
 @dataclass(frozen=True, slots=True)

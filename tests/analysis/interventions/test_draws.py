@@ -41,6 +41,18 @@ def test_noise_follows_name_and_seed_and_is_shared_by_all_draws() -> None:
     assert np.all(np.diff(uniform.ravel()[order]) >= 0)
 
 
+@pytest.mark.parametrize("shape", [(8, 4), (300, 300)])
+def test_noise_is_asked_for_again_and_nobody_can_spoil_it(shape: tuple[int, ...]) -> None:
+    first = noise("w", shape, 1)
+    before = first.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        first[0, 0] = 5.0
+    Normal(2.0).realize("w", np.zeros(shape, np.float32), 1)[:] = 7.0
+    Normal(1.0).realize("w", np.zeros(shape, np.float32), 1)[:] = 7.0
+    assert np.array_equal(noise("w", shape, 1), before)
+    assert abs(before.mean()) < 4 / np.sqrt(before.size)
+
+
 @pytest.mark.parametrize("layout", list(Layout)[:2])
 @pytest.mark.parametrize("shape", [(64, 32), (32, 64), (32, 32)])
 def test_orthogonal_has_orthonormal_rows_or_columns_times_its_gain(shape: tuple[int, ...], layout: Layout) -> None:
