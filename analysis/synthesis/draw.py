@@ -55,7 +55,7 @@ def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Arr
 
 def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], random: np.random.Generator) -> Array:
     """Of mean 0 and deviation 1, then at the scale of the input; integers are rounded into their range."""
-    whole, scale = dtype.kind in "iu", feed.scale
+    whole, scale = dtype.kind in "iu", feed.scale if _spreads(feed.scale, shape) else UNIT
     if whole and scale is UNIT and not (feed.kind is Kind.PICTURE or dtype == np.uint8):
         return random.integers(0, SMALL_INTEGERS, shape).astype(dtype)
     if whole and scale is UNIT:
@@ -70,6 +70,14 @@ def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], ra
         limits = np.iinfo(dtype.name)
         values = np.rint(np.clip(values, limits.min, limits.max))
     return values.astype(dtype)
+
+
+def _spreads(scale: Scale, shape: tuple[int, ...]) -> bool:
+    """Whether a scale spreads over a shape: one for each element does not fit another number of them."""
+    try:
+        return np.broadcast_shapes(scale.mean.shape, scale.deviation.shape, shape) == shape
+    except ValueError:
+        return False
 
 
 def _pictures(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:

@@ -124,6 +124,11 @@ def as_told(report: Report, response: httpx.Response) -> bytes:
     return report.model_copy(update={"id": response.json()["id"]}).to_json()
 
 
+def named(report: Report, job_id: str) -> Report:
+    """A report as a service has it: with the id of its analysis."""
+    return report.model_copy(update={"id": job_id})
+
+
 def job_of(response: httpx.Response) -> str:
     return response.headers["location"].removeprefix("/v1/analyses/")
 

@@ -69,3 +69,11 @@ def test_integers_that_are_numbers_differ_and_are_rounded_at_a_scale() -> None:
     assert set(np.unique(drawn(Kind.NUMBERS, "int64", 500))) == set(range(10))
     rounded = drawn(Kind.NUMBERS, "int32", 500, scale=Scale(np.array(40.0), np.array(3.0)))
     assert float(rounded.mean()) == pytest.approx(40, abs=0.5)
+
+
+def test_a_scale_for_each_element_is_none_for_another_number_of_samples() -> None:
+    scale = Scale(np.full((3, 2), 100.0), np.full((3, 2), 0.1))
+    assert drawn(Kind.NUMBERS, "float32", 3, 2, scale=scale).min() > 99
+    assert np.abs(drawn(Kind.NUMBERS, "float32", 5, 2, scale=scale)).max() < 9
+    each_column = Scale(np.full(2, 100.0), np.full(2, 0.1))
+    assert drawn(Kind.NUMBERS, "float32", 5, 2, scale=each_column).min() > 99

@@ -7,7 +7,7 @@ from junitparser import JUnitXml
 
 from analysis.render.formats import FORMATS, JSON, Format, Publication
 from analysis.report import Report
-from tests.service.application import Service, problem_in
+from tests.service.application import Service, named, problem_in
 
 
 def finished(service: Service, report: Report) -> str:
@@ -17,11 +17,13 @@ def finished(service: Service, report: Report) -> str:
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda each: each.name)
 def test_every_format_has_its_suffix_whatever_is_accepted(service: Service, sick: Report, form: Format) -> None:
-    told = service.ask("GET", f"{finished(service, sick)}.{form.suffix}", headers={"Accept": "image/png"})
+    path = finished(service, sick)
+    told = service.ask("GET", f"{path}.{form.suffix}", headers={"Accept": "image/png"})
     assert told.status_code == HTTPStatus.OK
     assert told.headers["content-type"] == form.media_type
     assert told.headers["gradient-health-verdict"] == "unhealthy"
-    expected = sick.to_json().decode() if form is JSON else form.render(sick, Publication(served=True))
+    report = named(sick, path.split("/")[3])
+    expected = report.to_json().decode() if form is JSON else form.render(report, Publication(served=True))
     assert told.text == expected
 
 
