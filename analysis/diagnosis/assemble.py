@@ -56,6 +56,7 @@ def assemble(
         attention=baseline.attention,
         through_time=baseline.through_time,
         sample_gradients=baseline.sample_gradients,
+        own_loss=baseline.own_loss,
         dropout=baseline.dropout,
         target_reading=baseline.target_reading,
         absent=baseline.absent,

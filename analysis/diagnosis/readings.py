@@ -8,10 +8,27 @@ from analysis.facts import Flow, Layer, LayerStats, Measurement
 from analysis.report import Evidence, Severity
 
 
+def was_trained(measurement: Measurement) -> bool:
+    """Whether a training can decide what statistics leave open."""
+    return measurement.probe is not None or measurement.own_loss is not None
+
+
+COMES_DOWN: Final = 0.1
+"""Of where a graph's own loss starts: what it has to come down by to count as learnt."""
+
+
 def learns(measurement: Measurement) -> bool:
-    """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
-    probe = measurement.probe
+    """Whether some optimiser learnt in a training probe, whatever the seed, or brought the graph's own loss down."""
+    probe, own = measurement.probe, measurement.own_loss
+    if own is not None:
+        return own.fall() > COMES_DOWN
     return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+
+
+def learns_by_descent(measurement: Measurement) -> bool:
+    """Whether plain gradient descent did."""
+    probe, own = measurement.probe, measurement.own_loss
+    return own.fall("sgd") > COMES_DOWN if own is not None else probe is not None and probe.learns("sgd")
 
 
 REFERENCE_SHARE: Final = 0.05
@@ -31,8 +48,7 @@ def amber(measurement: Measurement) -> Severity:
 
     A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
     """
-    probe = measurement.probe
-    harmless = (probe is not None and probe.learns("sgd")) or targets_do_not_follow(measurement)
+    harmless = learns_by_descent(measurement) or targets_do_not_follow(measurement)
     return Severity.INFO if harmless else Severity.WARNING
 
 
@@ -41,7 +57,7 @@ def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
 
     Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
     """
-    undecided = measurement.probe is None or measurement.probe.unfinished
+    undecided = not was_trained(measurement) or (measurement.probe is not None and measurement.probe.unfinished)
     bereft = measurement.idle_normalization or is_folded(measurement)
     return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
 

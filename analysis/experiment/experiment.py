@@ -15,6 +15,7 @@ from analysis.interventions.variants import BASELINE, asked_for, variant_id
 from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
+from analysis.training.own_loss import train_by_own_loss
 from analysis.training.trainer import Trainer, labels_are_readable
 from analysis.training.with_dropout import try_dropout
 
@@ -43,6 +44,10 @@ class Experiment:
             self.cells.put_probe(BASELINE, proof)
             self._read_targets(proof)
             self._try_dropout()
+        else:
+            own = train_by_own_loss(self.trainer, self.cells.baseline)
+            cell = self.cells[BASELINE]
+            self.cells.put(replace(cell, measurement=replace(self.cells.baseline, own_loss=own)))
         return self.cells.baseline
 
     def _try_dropout(self) -> None:

@@ -33,7 +33,17 @@ from analysis.facts.network import (
 )
 from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, DropoutTrial, LargerRate, Probe, Run, StartEnd, TargetReading
+from analysis.facts.training import (
+    CARRIED_OVER,
+    LATE,
+    DropoutTrial,
+    LargerRate,
+    OwnLoss,
+    Probe,
+    Run,
+    StartEnd,
+    TargetReading,
+)
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
@@ -71,6 +81,7 @@ __all__ = [
     "NonFinite",
     "Outcome",
     "OutputFacts",
+    "OwnLoss",
     "ParameterCount",
     "ParameterInfo",
     "Parity",

@@ -8,7 +8,7 @@ from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
 from analysis.facts.outputs import OutputFacts, TargetFacts
-from analysis.facts.training import DropoutTrial, Probe, TargetReading
+from analysis.facts.training import DropoutTrial, OwnLoss, Probe, TargetReading
 
 
 @fact
@@ -200,6 +200,8 @@ class Measurement:
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None
     probe: Probe | None = None
+    own_loss: OwnLoss | None = None
+    """Where the graph ends in its own loss, and was trained by it."""
     dropout: DropoutTrial | None = None
     """Where the graph has Dropout, and some run learnt without it."""
     target_reading: TargetReading | None = None

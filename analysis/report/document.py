@@ -26,6 +26,7 @@ from analysis.facts import (
     ModelFile,
     NonFinite,
     OutputFacts,
+    OwnLoss,
     Parity,
     Probe,
     SampleGradients,
@@ -147,6 +148,8 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    own_loss: OwnLoss | None = None
+    """Where the graph ends in its own loss: trainings by it."""
     dropout: DropoutTrial | None = None
     """A training with the graph's Dropout on, where it has any and some run learnt without."""
     target_reading: TargetReading | None = None
