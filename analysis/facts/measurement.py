@@ -178,6 +178,8 @@ class Measurement:
     idle_normalization: bool = False
     """BatchNorm used running statistics that no training has collected: it lets everything through as it comes."""
     recurrent: bool
+    unrolled: bool = False
+    """Recurrent by a cell that an exporter wrote out step by step: treatments see its layers, not a cell."""
     normalized: bool
     convolutional: bool
     attentive: bool

@@ -80,7 +80,7 @@ def _of_its_kind(measurement: Measurement) -> Sequence[str]:
         kind += RECURRENT
     if measurement.attentive:
         kind += ATTENTIVE
-    if not measurement.recurrent and not measurement.attentive:
+    if (not measurement.recurrent and not measurement.attentive) or measurement.unrolled:
         kind += FEED_FORWARD
     if measurement.convolutional:
         kind += IMAGES
