@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from analysis.diagnosis.made_up import FOLDED
 from analysis.diagnosis.policy import find_rule
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
 from analysis.options import LossName
@@ -141,6 +142,9 @@ def _cause(report: Report, root: Finding | None) -> str:
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
     shown = f"{_first_broken(report)}{_own_loss(report)}{_flow_words(flow)}"
+    if root.rule == FOLDED and report.unfolded is not None:
+        learnt = f"{report.unfolded.best_loss_over_chance:.2f}"
+        shown = f" With it put back the network learns ({learnt} of chance), as it stands it does not."
     return f"{root.message}{shown}{_others(report.findings, root)}"
 
 

@@ -55,21 +55,12 @@ def amber(measurement: Measurement) -> Severity:
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
-    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
+    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that. It
+    stays one where the network does not learn with BatchNormalization put back, either.
     """
     undecided = not was_trained(measurement) or (measurement.probe is not None and measurement.probe.unfinished)
-    bereft = measurement.idle_normalization or is_folded(measurement)
+    bereft = measurement.idle_normalization or (measurement.looks_folded and measurement.unfolded is None)
     return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
-
-
-FOLDED_SHARE: Final = 0.5
-"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
-
-
-def is_folded(measurement: Measurement) -> bool:
-    """Whether the convolutions once had a normalisation behind them and none is left."""
-    share = measurement.anatomy.folded_share
-    return share is not None and share >= FOLDED_SHARE and not measurement.normalized
 
 
 BORDERLINE_DECADES: Final = 1.5

@@ -9,6 +9,7 @@ from analysis.experiment.cells import Cells, Measured, describe_cell
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.proving import Proving, Ranked
 from analysis.experiment.structures import Structures
+from analysis.experiment.unfolding import probe_unfolded
 from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, variant_id
@@ -44,6 +45,9 @@ class Experiment:
             self.cells.put_probe(BASELINE, proof)
             self._read_targets(proof)
             self._try_dropout()
+            unfolded = probe_unfolded(self.measuring, self.trainer)
+            cell = self.cells[BASELINE]
+            self.cells.put(replace(cell, measurement=replace(self.cells.baseline, unfolded=unfolded)))
         else:
             own = train_by_own_loss(self.trainer, self.cells.baseline)
             cell = self.cells[BASELINE]

@@ -10,6 +10,7 @@ from analysis.facts.flow import Flow, Range
 from analysis.facts.kinds import Confidence, Effect, Outcome, ParityStatus, ProbeKind, Provenance, Status, Zone
 from analysis.facts.layers import ActivationGradient, ActivationStats, GradientStats, LayerStats, WeightStats
 from analysis.facts.measurement import (
+    FOLDED_SHARE,
     Anatomy,
     AttentionStats,
     BatchFacts,
@@ -48,6 +49,7 @@ from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFi
 
 __all__ = [
     "CARRIED_OVER",
+    "FOLDED_SHARE",
     "KEPT",
     "LATE",
     "LEAST_UNIT_NORM",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Final
 
 from analysis.facts.flow import Flow
 from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
@@ -158,6 +159,10 @@ class Parity:
     detail: str = ""
 
 
+FOLDED_SHARE: Final = 0.5
+"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
+
+
 @fact
 class Measurement:
     """Everything one variant showed on one batch: what the rules read."""
@@ -202,6 +207,8 @@ class Measurement:
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None
     probe: Probe | None = None
+    unfolded: Probe | None = None
+    """The same network with BatchNormalization put back, trained where the graph looks folded and does not learn."""
     own_loss: OwnLoss | None = None
     """Where the graph ends in its own loss, and was trained by it."""
     dropout: DropoutTrial | None = None
@@ -210,3 +217,14 @@ class Measurement:
     """Asked for where plain gradient descent did not learn promptly from minibatches."""
     confidence_cap: Confidence = Confidence.HIGH
     cap_reasons: tuple[str, ...] = ()
+
+    @property
+    def looks_folded(self) -> bool:
+        """Whether the convolutions once had a normalisation behind them and none is left."""
+        share = self.anatomy.folded_share
+        return share is not None and share >= FOLDED_SHARE and not self.normalized
+
+    @property
+    def trains_unfolded(self) -> bool:
+        """Whether plain gradient descent learns with BatchNormalization put back, and not as the graph is."""
+        return self.unfolded is not None and self.unfolded.learns("sgd")

@@ -148,6 +148,8 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    unfolded: Probe | None = None
+    """The network with BatchNormalization put back, where an exporter folded it and the graph does not learn."""
     own_loss: OwnLoss | None = None
     """Where the graph ends in its own loss: trainings by it."""
     dropout: DropoutTrial | None = None
