@@ -19,6 +19,8 @@ _HAPPENED: Final = {Outcome.DIVERGED: "diverged", Outcome.OSCILLATING: "went up 
 
 def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float) -> tuple[Advice, ...]:
     """What costs nothing, first what was proven by a training."""
+    if baseline.trains_unfolded:
+        return ()  # it would be advice for a network that nobody trains
     cards = (_adam(baseline.probe), _larger_rate(baseline, larger), _decay(baseline, weight_decay))
     return tuple(card for card in cards if card is not None)
 

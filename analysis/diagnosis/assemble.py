@@ -53,6 +53,8 @@ def assemble(
         attention=baseline.attention,
         through_time=baseline.through_time,
         sample_gradients=baseline.sample_gradients,
+        unfolded=baseline.unfolded,
+        own_loss=baseline.own_loss,
         dropout=baseline.dropout,
         target_reading=baseline.target_reading,
         absent=baseline.absent,

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from analysis.diagnosis.made_up import FOLDED
 from analysis.diagnosis.policy import find_rule
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
+from analysis.options import LossName
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
 
@@ -138,15 +140,31 @@ def _verdict(report: Report) -> str:
 def _cause(report: Report, root: Finding | None) -> str:
     flow = report.gradient_flow
     if report.verdict is Verdict.HEALTHY:
-        return f"No gradient-flow problem found.{_excused(report)}"
+        return f"No gradient-flow problem found.{_excused(report)}{_own_loss(report)}"
     if report.verdict is Verdict.INCONCLUSIVE:
         if flow.decades_rms is None:
             why = "; ".join(filter(None, (flow.absent.get("decades_rms"), _why_untrained(report))))
             return f"Neither gradient flow nor a training probe could be measured{': ' * bool(why)}{why}."
+        if report.loss.name == LossName.GRAPH:
+            return f"Gradients flow; the graph ends in its own loss, and it was not trained: {_why_untrained(report)}."
         return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
-    return f"{root.message}{_first_broken(report)}{_flow_words(flow)}{_others(report.findings, root)}"
+    shown = f"{_first_broken(report)}{_own_loss(report)}{_flow_words(flow)}"
+    if root.rule == FOLDED and report.unfolded is not None:
+        learnt = f"{report.unfolded.best_loss_over_chance:.2f}"
+        shown = f" With it put back the network learns ({learnt} of chance), as it stands it does not."
+    return f"{root.message}{shown}{_others(report.findings, root)}"
+
+
+def _own_loss(report: Report) -> str:
+    """From where to where the graph's own loss came, with the best run of each optimiser."""
+    own = report.own_loss
+    if own is None:
+        return ""
+    best = filter(None, (own.best(name) for name in dict.fromkeys(run.optimizer for run in own.runs)))
+    ends = ", ".join(f"{run.end * own.unit:.3g} with {run.optimizer} {run.learning_rate:g}" for run in best)
+    return f" The graph's own loss went from {own.start:.3g} to {ends or 'no number'} in {own.steps} steps."
 
 
 def _first_broken(report: Report) -> str:
@@ -277,6 +295,8 @@ def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
 
 def _unchanged(report: Report) -> str:
     probe = report.variants[0].probe
+    if probe is None and report.own_loss is not None:
+        return "Its own loss came down in a short training; how far it can come down is unknown."
     if probe is None:
         return "By its gradient flow alone: it was not trained."
     learnt = "learnt" if any(run.outcome is Outcome.LEARNT for run in probe.runs) else "did not learn"

@@ -105,7 +105,8 @@ class Rule:
     factors: tuple[Factor, ...] = ()
     """Those that a treatment has to choose to mend the illness itself: such treatments are trained first."""
     treatable: bool = True
-    """Whether a treatment of the network may mend it; where it is the cause and none may, none is trained."""
+    """Whether any treatment of the network may mend it; where it is the cause and none may, only those are trained that
+    choose one of `factors`."""
 
     @property
     def sections(self) -> Mapping[str, tuple[str, ...]]:

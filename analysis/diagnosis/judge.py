@@ -48,16 +48,16 @@ class Judge:
     def hopeful(self) -> tuple[str, ...]:
         """Variants worth a training, best first, those that go to the cause before all others.
 
-        None where the cause is no matter of the network.
+        Those alone where nothing else can mend it; none where the cause is no matter of the network.
         """
         root = root_cause(self.known.findings)
-        if root is not None and not BY_ID[root.rule].treatable:
-            return ()
-        factors = set[Factor]() if root is None else set(BY_ID[root.rule].factors)
+        cause = None if root is None else BY_ID[root.rule]
+        factors = set[Factor]() if cause is None else set(cause.factors)
         trials = shortlist(self.known.verdict, self._trials(None))
-        return tuple(
-            trial.info.id for trial in sorted(trials, key=lambda trial: factors.isdisjoint(trial.info.choices))
-        )
+        to_the_cause = [trial.info.id for trial in trials if not factors.isdisjoint(trial.info.choices)]
+        if cause is not None and not cause.treatable:
+            return tuple(to_the_cause)
+        return (*to_the_cause, *(trial.info.id for trial in trials if factors.isdisjoint(trial.info.choices)))
 
     def proven(self, names: Iterable[str]) -> tuple[str, ...]:
         """Those of these variants that are a remedy, best first."""

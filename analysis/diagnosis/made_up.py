@@ -7,7 +7,9 @@ fresh. Made-up targets ask trained weights to unlearn what they know: what a rul
 network (`of_targets`) is a remark then, whoever sent the inputs. Weights that look fresh expect no data in particular,
 and what is found on made-up numbers holds.
 
-A loss that was guessed (`OutputFacts.guessed`) accuses nobody either: no error rests on it.
+What is found of a graph whose BatchNormalization an exporter folded is no error before the network was trained with it
+put back, and a remark where it learns then. A loss that was guessed (`OutputFacts.guessed`) accuses nobody either: no
+error rests on it.
 """
 
 from typing import Final
@@ -15,6 +17,8 @@ from typing import Final
 from analysis.facts import Measurement, Provenance
 from analysis.report import Finding, Severity
 
+FOLDED: Final = "GH905"
+"""The rule that says so."""
 ONE_STEP_LESS: Final = {
     Severity.ERROR: Severity.WARNING,
     Severity.WARNING: Severity.INFO,
@@ -30,6 +34,11 @@ def is_out_of_place(measurement: Measurement) -> bool:
 def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool, of_targets: bool) -> Finding:
     """The finding, as serious as such a batch allows."""
     if measurement.outputs is not None and measurement.outputs.guessed and finding.severity is Severity.ERROR:
+        finding = finding.model_copy(update={"severity": Severity.WARNING})
+    if measurement.trains_unfolded and finding.rule != FOLDED:
+        return finding.model_copy(update={"severity": Severity.INFO})
+    untried = measurement.looks_folded and measurement.unfolded is None
+    if untried and finding.severity is Severity.ERROR:
         finding = finding.model_copy(update={"severity": Severity.WARNING})
     relearning = measurement.trained and measurement.loss.targets is Provenance.SYNTHETIC
     if is_out_of_place(measurement):

@@ -8,10 +8,27 @@ from analysis.facts import Flow, Layer, LayerStats, Measurement
 from analysis.report import Evidence, Severity
 
 
+def was_trained(measurement: Measurement) -> bool:
+    """Whether a training can decide what statistics leave open."""
+    return measurement.probe is not None or measurement.own_loss is not None
+
+
+COMES_DOWN: Final = 0.1
+"""Of where a graph's own loss starts: what it has to come down by to count as learnt."""
+
+
 def learns(measurement: Measurement) -> bool:
-    """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
-    probe = measurement.probe
+    """Whether some optimiser learnt in a training probe, whatever the seed, or brought the graph's own loss down."""
+    probe, own = measurement.probe, measurement.own_loss
+    if own is not None:
+        return own.fall() > COMES_DOWN
     return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+
+
+def learns_by_descent(measurement: Measurement) -> bool:
+    """Whether plain gradient descent did."""
+    probe, own = measurement.probe, measurement.own_loss
+    return own.fall("sgd") > COMES_DOWN if own is not None else probe is not None and probe.learns("sgd")
 
 
 REFERENCE_SHARE: Final = 0.05
@@ -31,29 +48,19 @@ def amber(measurement: Measurement) -> Severity:
 
     A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
     """
-    probe = measurement.probe
-    harmless = (probe is not None and probe.learns("sgd")) or targets_do_not_follow(measurement)
+    harmless = learns_by_descent(measurement) or targets_do_not_follow(measurement)
     return Severity.INFO if harmless else Severity.WARNING
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
-    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
+    Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that. It
+    stays one where the network does not learn with BatchNormalization put back, either.
     """
-    undecided = measurement.probe is None or measurement.probe.unfinished
-    bereft = measurement.idle_normalization or is_folded(measurement)
+    undecided = not was_trained(measurement) or (measurement.probe is not None and measurement.probe.unfinished)
+    bereft = measurement.idle_normalization or (measurement.looks_folded and measurement.unfolded is None)
     return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
-
-
-FOLDED_SHARE: Final = 0.5
-"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
-
-
-def is_folded(measurement: Measurement) -> bool:
-    """Whether the convolutions once had a normalisation behind them and none is left."""
-    share = measurement.anatomy.folded_share
-    return share is not None and share >= FOLDED_SHARE and not measurement.normalized
 
 
 BORDERLINE_DECADES: Final = 1.5

@@ -9,12 +9,14 @@ from analysis.experiment.cells import Cells, Measured, describe_cell
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.proving import Proving, Ranked
 from analysis.experiment.structures import Structures
+from analysis.experiment.unfolding import probe_unfolded
 from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, variant_id
 from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
+from analysis.training.own_loss import train_by_own_loss
 from analysis.training.trainer import Trainer, labels_are_readable
 from analysis.training.with_dropout import try_dropout
 
@@ -43,6 +45,13 @@ class Experiment:
             self.cells.put_probe(BASELINE, proof)
             self._read_targets(proof)
             self._try_dropout()
+            unfolded = probe_unfolded(self.measuring, self.trainer)
+            cell = self.cells[BASELINE]
+            self.cells.put(replace(cell, measurement=replace(self.cells.baseline, unfolded=unfolded)))
+        else:
+            own = train_by_own_loss(self.trainer, self.cells.baseline)
+            cell = self.cells[BASELINE]
+            self.cells.put(replace(cell, measurement=replace(self.cells.baseline, own_loss=own)))
         return self.cells.baseline
 
     def _try_dropout(self) -> None:

@@ -10,6 +10,7 @@ from analysis.facts.flow import Flow, Range
 from analysis.facts.kinds import Confidence, Effect, Outcome, ParityStatus, ProbeKind, Provenance, Status, Zone
 from analysis.facts.layers import ActivationGradient, ActivationStats, GradientStats, LayerStats, WeightStats
 from analysis.facts.measurement import (
+    FOLDED_SHARE,
     Anatomy,
     AttentionStats,
     BatchFacts,
@@ -33,11 +34,22 @@ from analysis.facts.network import (
 )
 from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, DropoutTrial, LargerRate, Probe, Run, StartEnd, TargetReading
+from analysis.facts.training import (
+    CARRIED_OVER,
+    LATE,
+    DropoutTrial,
+    LargerRate,
+    OwnLoss,
+    Probe,
+    Run,
+    StartEnd,
+    TargetReading,
+)
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
     "CARRIED_OVER",
+    "FOLDED_SHARE",
     "KEPT",
     "LATE",
     "LEAST_UNIT_NORM",
@@ -71,6 +83,7 @@ __all__ = [
     "NonFinite",
     "Outcome",
     "OutputFacts",
+    "OwnLoss",
     "ParameterCount",
     "ParameterInfo",
     "Parity",

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Final
 
 from analysis.facts.flow import Flow
 from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
 from analysis.facts.outputs import OutputFacts, TargetFacts
-from analysis.facts.training import DropoutTrial, Probe, TargetReading
+from analysis.facts.training import DropoutTrial, OwnLoss, Probe, TargetReading
 
 
 @fact
@@ -158,6 +159,10 @@ class Parity:
     detail: str = ""
 
 
+FOLDED_SHARE: Final = 0.5
+"""Of convolutions; those around which a network had normalisation have no bias, or a weight the exporter named."""
+
+
 @fact
 class Measurement:
     """Everything one variant showed on one batch: what the rules read."""
@@ -178,6 +183,8 @@ class Measurement:
     idle_normalization: bool = False
     """BatchNorm used running statistics that no training has collected: it lets everything through as it comes."""
     recurrent: bool
+    unrolled: bool = False
+    """Recurrent by a cell that an exporter wrote out step by step: treatments see its layers, not a cell."""
     normalized: bool
     convolutional: bool
     attentive: bool
@@ -200,9 +207,24 @@ class Measurement:
     """Backward passes with a random cotangent; 0: pass B was not run."""
     parity: Parity | None = None
     probe: Probe | None = None
+    unfolded: Probe | None = None
+    """The same network with BatchNormalization put back, trained where the graph looks folded and does not learn."""
+    own_loss: OwnLoss | None = None
+    """Where the graph ends in its own loss, and was trained by it."""
     dropout: DropoutTrial | None = None
     """Where the graph has Dropout, and some run learnt without it."""
     target_reading: TargetReading | None = None
     """Asked for where plain gradient descent did not learn promptly from minibatches."""
     confidence_cap: Confidence = Confidence.HIGH
     cap_reasons: tuple[str, ...] = ()
+
+    @property
+    def looks_folded(self) -> bool:
+        """Whether the convolutions once had a normalisation behind them and none is left."""
+        share = self.anatomy.folded_share
+        return share is not None and share >= FOLDED_SHARE and not self.normalized
+
+    @property
+    def trains_unfolded(self) -> bool:
+        """Whether plain gradient descent learns with BatchNormalization put back, and not as the graph is."""
+        return self.unfolded is not None and self.unfolded.learns("sgd")

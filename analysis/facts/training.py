@@ -64,6 +64,32 @@ class DropoutTrial:
 
 
 @fact
+class OwnLoss:
+    """Trainings of a graph by its own loss."""
+
+    steps: int
+    samples: int
+    unit: float
+    """In parts of which curves are: the loss at the start; where that is not over 0, its size or 1."""
+    runs: tuple[Run, ...]
+
+    @property
+    def start(self) -> float:
+        """The loss before all runs."""
+        return self.runs[0].curve[0] * self.unit
+
+    def best(self, optimizer: str | None = None) -> Run | None:
+        """The run that ends lowest, of all or with this optimiser; None where none ends in a number."""
+        runs = [run for run in self.runs if optimizer in {None, run.optimizer} and math.isfinite(run.end)]
+        return min(runs, key=lambda run: run.end, default=None)
+
+    def fall(self, optimizer: str | None = None) -> float:
+        """How far the best run comes down, in units; nothing where none ends in a number."""
+        best = self.best(optimizer)
+        return 0.0 if best is None else best.curve[0] - best.end
+
+
+@fact
 class TargetReading:
     """Whether targets follow from the inputs: explained shares of variance on samples not seen, 0 as by a constant."""
 

@@ -15,6 +15,7 @@ class Factor(StrEnum):
     """What a treatment chooses; a variant's id names its choices in this order."""
 
     INPUT = "input"
+    TIME = "time"
     ACTIVATION = "activation"
     NORMALIZATION = "normalization"
     RESIDUAL = "residual"

@@ -9,6 +9,7 @@ from analysis.graph.biases import find_biases
 from analysis.graph.layers import find_layers
 from analysis.graph.roles import Roles, assign_roles
 from analysis.graph.sources import Sources, find_sources
+from analysis.graph.unrolled import Unrolled, find_unrolled
 from analysis.model import CheckedModel
 
 
@@ -22,6 +23,8 @@ class Survey:
     layers: tuple[Layer, ...]
     """In topological order; which of them lie on the trunk is not known before the loss is."""
     attention: tuple[AttentionSite, ...]
+    unrolled: Unrolled | None = None
+    """A recurrent cell that was written out step by step."""
 
 
 def survey(
@@ -39,4 +42,5 @@ def survey(
     biases = find_biases(model, sources)
     roles = assign_roles(model, sources, biases, train, freeze, is_operator=is_operator)
     layers = find_layers(model, sources, biases, frozenset(roles.trainable))
-    return Survey(model, sources, roles, layers, find_attention(model, sources))
+    attention = find_attention(model, sources)
+    return Survey(model, sources, roles, layers, attention, find_unrolled(model, sources))

@@ -64,6 +64,10 @@ def _factorial() -> list[str]:
 
 def _beside(measurement: Measurement) -> Iterator[str]:
     """What helps networks of this kind."""
+    if len(measurement.anatomy.linear_layers) > 1:
+        yield from ("inserted_relu", "inserted_relu+he")
+    if measurement.batch.along_samples and measurement.recurrent:
+        yield "batch_first"
     if measurement.dropout is not None and not measurement.dropout.learns:
         yield "weak_dropout"
     yield from _of_the_output(measurement)
@@ -80,7 +84,7 @@ def _of_its_kind(measurement: Measurement) -> Sequence[str]:
         kind += RECURRENT
     if measurement.attentive:
         kind += ATTENTIVE
-    if not measurement.recurrent and not measurement.attentive:
+    if (not measurement.recurrent and not measurement.attentive) or measurement.unrolled:
         kind += FEED_FORWARD
     if measurement.convolutional:
         kind += IMAGES

@@ -1,14 +1,15 @@
 """The gradient at every step of a recurrence: how far the loss reaches back, and whether it grows on the way.
 
 dL/dh_t is the total derivative: through the output of step t and through all later states. Torch's fused loops hide the
-states, so this pass runs them unrolled. Losing gradient over time is no illness by itself; what counts is the gradient
-where the information is. The informative step is found in the batch: where some feature of the input separates the
-classes better than it does for any of 40 permutations of the labels. Where several steps tell about as much (a
-majority, a sum), reaching one of them is enough to begin to learn.
+states, so this pass runs them unrolled; a cell that an exporter wrote out is met at the values between its steps.
+Losing gradient over time is no illness by itself; what counts is the gradient where the information is. The
+informative step is found in the batch: where some feature of the input separates the classes better than it does for
+any of 40 permutations of the labels. Where several steps tell about as much (a majority, a sum), reaching one of them
+is enough to begin to learn.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -20,6 +21,7 @@ from onnx import NodeProto
 from analysis.convert.program import Watcher
 from analysis.facts import Provenance, TimeProfile
 from analysis.graph.slots import RECURRENT
+from analysis.graph.unrolled import Unrolled
 from analysis.measure.cotangent import paired
 from analysis.measure.readable import readable_share
 from analysis.measure.statistics import log10, summarize
@@ -36,7 +38,7 @@ FEWEST_SAMPLES: Final = 16
 MOST_SAMPLES: Final = 2048
 """Samples in which the informative steps are looked for, drawn at random: they show what tells classes apart, and
 a linear reader costs the cube of their number."""
-NO_LABELS: Final = "needs uploaded class labels, one a sample"
+NO_LABELS: Final = "needs uploaded targets, a class or a number a sample"
 FEW: Final = f"needs at least {FEWEST_SAMPLES} samples"
 NOT_INFORMATIVE: Final = "no step of the input tells the classes apart better than it does for permuted labels"
 UNKNOWN_INPUT: Final = "what enters the loop step by step is not known"
@@ -87,10 +89,33 @@ def _run(subject: Subject) -> tuple[dict[tuple[str, int], _Chain], dict[str, Arr
     watchers: dict[str, list[Watcher]] = {subject.objective.head.value: [logits.append]}
     for node, value in _inputs(subject):
         watchers.setdefault(value, []).append(partial(_keep, entering, node))
+    if subject.survey.unrolled is not None:
+        for value, watch in _watch_unrolled(subject.survey.unrolled, on_states, entering):
+            watchers.setdefault(value, []).append(watch)
     inputs, targets = subject.tensors()
     with subject.converted.watching_states(on_states):
         subject.converted.observe(inputs, watchers)
     return chains, entering, subject.objective.loss(logits[0], targets)
+
+
+def _watch_unrolled(
+    cell: Unrolled, on_states: Callable[[str, int, int, Sequence[torch.Tensor]], None], entering: dict[str, Array]
+) -> Iterator[tuple[str, Watcher]]:
+    """States of a cell that was written out, and what enters it, step by step."""
+
+    def keep_state(step: int, value: torch.Tensor) -> None:
+        on_states(cell.node, 0, step, [value])
+
+    inputs: dict[int, Array] = {}
+
+    def keep_input(step: int, value: torch.Tensor) -> None:
+        if value.ndim == 2:
+            inputs[step] = value.detach().cpu().double().numpy()
+        if len(inputs) == len(cell.entering) and len({each.shape for each in inputs.values()}) == 1:
+            entering[cell.node] = np.stack([inputs[place] for place in sorted(inputs)])
+
+    yield from ((name, partial(keep_state, step)) for step, name in enumerate(cell.states))
+    yield from ((name, partial(keep_input, step)) for step, name in enumerate(cell.entering))
 
 
 def _inputs(subject: Subject) -> Iterator[tuple[NodeProto, str]]:
@@ -230,10 +255,18 @@ def _between_class_share(x: Array, labels: Array) -> Array:
 
 
 def _labels(subject: Subject) -> Array | None:
+    """One for each sample: its class, or of numbers the quarter they lie in."""
     objective = subject.objective
     targets = objective.targets
     if targets is None or objective.provenance is not Provenance.UPLOADED:
         return None
     flat = targets.reshape(len(targets), -1) if targets.ndim else targets
-    discrete = objective.name in {LossName.CROSS_ENTROPY, LossName.NLL, LossName.BCE}
-    return flat[:, 0] if discrete and flat.ndim == 2 and flat.shape[1] == 1 else None
+    if flat.ndim != 2 or flat.shape[1] != 1 or objective.name is LossName.GRAPH:
+        return None
+    return _quarters(flat[:, 0]) if objective.name is LossName.MSE else flat[:, 0]
+
+
+def _quarters(numbers: Array) -> Array | None:
+    """Which quarter of the batch a number lies in; None where there are not four."""
+    limits = np.quantile(numbers, (0.25, 0.5, 0.75))
+    return np.searchsorted(limits, numbers) if len(np.unique(limits)) == len(limits) else None

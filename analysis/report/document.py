@@ -26,6 +26,7 @@ from analysis.facts import (
     ModelFile,
     NonFinite,
     OutputFacts,
+    OwnLoss,
     Parity,
     Probe,
     SampleGradients,
@@ -157,6 +158,10 @@ class Report(Part):
     attention: tuple[AttentionStats, ...]
     through_time: tuple[TimeProfile, ...]
     sample_gradients: SampleGradients | None = None
+    unfolded: Probe | None = None
+    """The network with BatchNormalization put back, where an exporter folded it and the graph does not learn."""
+    own_loss: OwnLoss | None = None
+    """Where the graph ends in its own loss: trainings by it."""
     dropout: DropoutTrial | None = None
     """A training with the graph's Dropout on, where it has any and some run learnt without."""
     target_reading: TargetReading | None = None

@@ -44,7 +44,7 @@ class Objective:
     """Along axis 0: samples. Class ids [N, ..], or numbers shaped like the logits; None: the graph's own loss."""
     class_axis: int
     scale: float
-    """What mean squared error is divided by."""
+    """What mean squared error, or the graph's own loss, is divided by."""
     chance: float | None
     provenance: Provenance
     absent_chance: str = ""
@@ -78,7 +78,7 @@ class Objective:
     def loss(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
         """Scalar, mean over samples and positions."""
         if targets is None or self.name is LossName.GRAPH:
-            return logits.reshape(())
+            return logits.reshape(()) / self.scale
         if self.name is LossName.CROSS_ENTROPY:
             return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
         if self.name is LossName.NLL:

@@ -82,7 +82,10 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     converted = translate(read).to(baseline.device)
     converted.interrupt = baseline.converted.interrupt
     objective = _as_written(baseline, model, converted)
-    return _subject(read, converted, objective, baseline.batch, baseline.rows, trained=baseline.trained)
+    rows = baseline.rows
+    if rows.along:  # which an edit may have mended
+        rows, _ = find_rows(read, converted, baseline.batch, objective.head.value)
+    return _subject(read, converted, objective, baseline.batch, rows, trained=baseline.trained)
 
 
 def _as_written(baseline: Subject, model: CheckedModel, converted: DifferentiableModel) -> Objective:

@@ -30,6 +30,7 @@ from analysis.diagnosis.rules.no_gradient import no_gradient
 from analysis.diagnosis.rules.no_nonlinearity import no_nonlinearity
 from analysis.diagnosis.rules.non_finite import non_finite
 from analysis.diagnosis.rules.output_range import output_range
+from analysis.diagnosis.rules.own_loss import own_loss
 from analysis.diagnosis.rules.poor_initialization import poor_initialization
 from analysis.diagnosis.rules.rank_collapse import rank_collapse
 from analysis.diagnosis.rules.saturated_attention import saturated_attention
@@ -83,6 +84,7 @@ RULES: Final[tuple[Rule, ...]] = (
     no_gradient,
     dropout_strength,
     batch_axis,
+    own_loss,
     converged,
     zero_initialized_branch,
     layer_scale,

@@ -21,7 +21,7 @@ Attention between samples that is meant, as in set networks and contrastive loss
 sequence.
 
 ## Remedies
-batch_first=True, or a Transpose of the first two axes before the layer and after it; no change of weights or layers
+batch_first=True, or a Transpose of the first two axes before the layer and after it; no change of weights
 mends it.
 
 ## References
@@ -32,7 +32,7 @@ from collections.abc import Iterator
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import settled
-from analysis.facts import Measurement
+from analysis.facts import Factor, Measurement
 from analysis.report import Evidence
 
 
@@ -41,6 +41,7 @@ from analysis.report import Evidence
     "batch-axis",
     "The samples of the batch are taken for the steps of one sequence (batch_first?).",
     place=Place.INPUT,
+    factors=(Factor.TIME,),
     treatable=False,
 )
 def batch_axis(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -10,12 +10,13 @@ before.
 
 ## How it is measured
 In the bottom recurrent layer: the total derivative of the loss by the state at each time step. In a batch with class
-labels and at least 16 samples, the most informative step is the one whose best input feature separates the classes
-better than it does for 40 permutations of the labels; of several that tell about as much, the one that is reached
-best. Gradient there against its peak between that step and the loss: under -3 decades: error, or a warning where the
-network learns in the probe (35 of 37 such networks failed under both optimisers); -3 to -2: warning, or a remark where
-plain gradient descent learns. A peak further back is an explosion (GH402). With `options.required_horizon` the loss has
-to reach that many steps back (1 % of the peak): error if it does not. Otherwise a remark, how far it reaches.
+labels, or with one number a sample, which counts by its quarter, and at least 16 samples, the most informative step is
+the one whose best input feature separates the classes better than it does for 40 permutations of the labels; of several
+that tell about as much, the one that is reached best. Gradient there against its peak between that step and the loss:
+under -3 decades: error, or a warning where the network learns in the probe (35 of 37 such networks failed under both
+optimisers); -3 to -2: warning, or a remark where plain gradient descent learns. A peak further back is an explosion
+(GH402). With `options.required_horizon` the loss has to reach that many steps back (1 % of the peak): error if it does
+not. Otherwise a remark, how far it reaches.
 
 ## Example
 An Elman network of spectral radius 0.5, told the class at the first of 30 steps: -9 decades.

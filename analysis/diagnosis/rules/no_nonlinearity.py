@@ -32,7 +32,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import learns
-from analysis.facts import Measurement
+from analysis.facts import Factor, Measurement
 from analysis.report import Evidence, Severity
 
 ONE: Final = 1
@@ -44,6 +44,7 @@ ONE: Final = 1
     "no-nonlinearity",
     "Nothing bends between the layers: together they are one linear map.",
     place=Place.MAKING,
+    factors=(Factor.ACTIVATION,),
     treatable=False,
 )
 def no_nonlinearity(measurement: Measurement, limits: Limits) -> Iterator[Draft]:

@@ -1,8 +1,8 @@
 """Weaken Dropout: at most a tenth of the values is set to zero.
 
 Dropout of .8 leaves a fifth of the units to each step; behind each of several narrow layers it leaves next to none of
-them, and what a step learns is noise. Every stronger Dropout of the graph is set to .1. What the network computes in
-use stays the same, and so do its weights. Source: Srivastava et al. 2014 (section 7.3: what a unit's survival does).
+them, and what a step learns is noise. Every stronger Dropout of the graph is set to .1. Preserves the output in use,
+where Dropout is off, and the weights. Source: Srivastava et al. 2014 (section 7.3: what a unit's survival does).
 """
 
 from collections.abc import Mapping

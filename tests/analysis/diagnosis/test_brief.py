@@ -5,7 +5,18 @@ import pytest
 
 from analysis.diagnosis.brief import Brief, brief_of, cause_of, loss_words, root_cause
 from analysis.diagnosis.rules import RULES
-from analysis.facts import Flow, NonFinite, Parity, ParityStatus, Probe, ProbeKind, Provenance, Range, ValueFacts
+from analysis.facts import (
+    Flow,
+    NonFinite,
+    OwnLoss,
+    Parity,
+    ParityStatus,
+    Probe,
+    ProbeKind,
+    Provenance,
+    Range,
+    ValueFacts,
+)
 from analysis.report import Advice, Finding, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
@@ -57,6 +68,17 @@ def test_the_summary_of_a_report_is_made_of_the_same_words() -> None:
     report = report_of(SICK, [CURED])
     brief = brief_of(report)
     assert report.summary == f"{brief.cause} {brief.change} {brief.moved}"
+
+
+def test_the_graph_s_own_loss_is_told_from_start_to_end_in_its_own_unit() -> None:
+    own = OwnLoss(steps=200, samples=64, unit=40.0, runs=(run("sgd", 0.25), run("adam", 0.5), run("adam", math.nan)))
+    loss = replace(measurement().loss, name="graph", chance=None)
+    brief = brief_of(report_of(measurement(loss=loss, own_loss=own)))
+    assert "from 40 to 10 with sgd 0.1, 20 with adam 0.1 in 200 steps" in brief.cause
+    assert brief.certainty.startswith("Its own loss came down in a short training")
+    untrained = brief_of(report_of(measurement(loss=loss)))
+    assert untrained.verdict.startswith("inconclusive")
+    assert "the graph ends in its own loss, and it was not trained" in untrained.cause
 
 
 def test_what_the_root_does_not_explain_is_named_beside_it() -> None:

@@ -52,7 +52,7 @@ def test_causes_come_before_consequences_and_the_worst_finding_first() -> None:
 
 def test_a_warning_does_not_cause_an_error() -> None:
     patient = measurement(
-        flow=flow(-6.0, leverage_log10=LOW_LEVERAGE), stats=(stats(1), with_activation(2, dead_fraction=0.3), stats(3))
+        flow=flow(-6.0, leverage_log10=LOW_LEVERAGE), stats=(stats(1), with_activation(2, dead_fraction=0.6), stats(3))
     )
     found = {finding.rule: finding for finding in diagnose(patient)}
     assert found["GH201"].severity is Severity.WARNING

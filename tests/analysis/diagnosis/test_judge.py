@@ -61,6 +61,8 @@ def test_of_all_that_was_measured_the_hopeful_come_most_promising_first() -> Non
 def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -> None:
     drawn, stuck = error("GH301"), error("GH105").model_copy(update={"caused_by": ("GH603",)})
     assert judge(BEST, known=diagnosis((error("GH603"), stuck))).hopeful() == ()
+    turned = replace(at("turned"), info=replace(at("turned").info, choices={Factor.TIME: "batch_first"}))
+    assert judge(BEST, turned, known=diagnosis((error("GH603"), stuck))).hopeful() == ("turned",)
     assert judge(BEST, known=diagnosis((drawn, stuck))).hopeful() == ("best",)
 
 

@@ -74,7 +74,7 @@ def test_an_error_is_settled_unless_it_learns_is_in_doubt_or_was_bereft_of_its_n
 def test_normalisation_was_folded_where_half_of_the_convolutions_say_so_and_none_is_left(
     share: float | None, normalized: bool, expected: bool
 ) -> None:
-    assert readings.is_folded(measurement(anatomy=Anatomy(folded_share=share), normalized=normalized)) is expected
+    assert measurement(anatomy=Anatomy(folded_share=share), normalized=normalized).looks_folded is expected
 
 
 @pytest.mark.parametrize(

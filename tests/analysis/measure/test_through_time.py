@@ -129,6 +129,20 @@ def test_the_informative_step_is_where_the_class_is_shown(told_at: int) -> None:
     assert found.memory_decades == pytest.approx(curve[told_at] - max(curve))
 
 
+@pytest.mark.parametrize("told_at", [1, 7])
+def test_of_numbers_the_quarters_are_told_apart(told_at: int) -> None:
+    random = np.random.default_rng(4)
+    x, target = random.standard_normal((SAMPLES, STEPS, 5)), random.uniform(-1, 1, (SAMPLES, 1))
+    x[:, told_at, 2] = 3 * target[:, 0]
+    module = Reader(nn.RNN)
+    module.head = nn.Linear(8, 1)
+    (profile,) = profiles(module, npz(x=x.astype(np.float32), target=target.astype(np.float32)))
+    assert profile.informative_step == told_at
+    constant = np.arange(SAMPLES)[:, None] % 8 == 0  # no quarters
+    (profile,) = profiles(module, npz(x=x.astype(np.float32), target=constant * np.float32(0.5)))
+    assert profile.absent["memory_decades"] == NO_LABELS
+
+
 def test_without_information_in_any_single_step_there_is_no_memory_to_judge() -> None:
     (found,) = profiles(Reader(nn.GRU), batch())
     assert found.memory_decades is None
@@ -154,6 +168,34 @@ def test_stacked_layers_have_a_profile_each_bottom_first() -> None:
     found = profiles(Reader(nn.LSTM, num_layers=2), batch(5))
     assert [len(each.gradient_log10) for each in found] == [STEPS, STEPS]
     assert found[0].informative_step == 5
+
+
+class WrittenOut(nn.Module):
+    """The cells of a Reader, step by step, as an exporter unrolls them."""
+
+    def __init__(self, reader: Reader, kind: type[nn.RNNCellBase]) -> None:
+        super().__init__()
+        self.cell, self.head = kind(5, 8), reader.head
+        self.cell.load_state_dict({name.removesuffix("_l0"): each for name, each in reader.cells.state_dict().items()})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.zeros_like(x[:, 0, :1]).expand(-1, 8)
+        for step in range(STEPS):
+            h = self.cell(x[:, step], h)
+        return self.head(h)
+
+
+@pytest.mark.parametrize(("kind", "cell"), [(nn.RNN, nn.RNNCell), (nn.GRU, nn.GRUCell)])
+def test_a_cell_that_was_written_out_has_the_profile_of_the_operator(
+    kind: type[nn.RNNBase], cell: type[nn.RNNCellBase]
+) -> None:
+    torch.manual_seed(0)
+    module, content = Reader(kind), batch(told_at=3)
+    expected = stepwise(module, content)[:-1]  # what the last step writes is no state that a step reads
+    (profile,) = profiles(WrittenOut(module, cell), content)
+    assert [10**each for each in profile.gradient_log10] == pytest.approx(expected, rel=1e-3)
+    assert profile.informative_step == 3
+    assert profile.memory_decades == pytest.approx(math.log10(expected[3] / max(expected)), abs=1e-3)
 
 
 def test_a_feed_forward_network_has_no_profile() -> None:

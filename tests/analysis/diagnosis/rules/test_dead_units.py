@@ -16,6 +16,9 @@ from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, 
         (0.6, None, Severity.WARNING),
         (1.0, None, Severity.ERROR),
         (0.3, FAILS, Severity.WARNING),
+        (0.3, None, Severity.INFO),  # nothing was trained
+        (0.38, None, Severity.INFO),
+        (0.39, None, Severity.WARNING),
         (0.3, LEARNS, Severity.INFO),
         (0.5, LEARNS, Severity.INFO),  # most are dead from more than a half on
         (0.51, LEARNS, Severity.WARNING),

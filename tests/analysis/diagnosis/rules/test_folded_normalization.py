@@ -1,7 +1,10 @@
 import pytest
 
-from analysis.report import Severity
-from tests.analysis.diagnosis.builders import measurement
+from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.verdict import verdict_of
+from analysis.facts import Probe
+from analysis.report import Severity, Verdict
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import Numbers, anatomy, changed, evidence, found, severity
 
 INFO = Severity.INFO
@@ -49,3 +52,29 @@ def test_every_sign_stands_beside_its_limit_and_the_convolutions_are_named(
     assert evidence(finding) == shown
     assert finding.layers == ("layer-02",)
     assert finding.affects == ()
+
+
+FOLDED = {**anatomy(folded_share=1.0), "convolutional": True, "probe": FAILS}
+
+
+def test_where_the_network_learns_with_normalisation_put_back_that_is_the_cause_and_all_else_a_remark() -> None:
+    patient = measurement(**FOLDED, unfolded=LEARNS, flow=flow(-6.0))
+    found_of = {each.rule: each.severity for each in diagnose(patient)}
+    assert found_of.pop("GH905") is Severity.WARNING
+    assert "GH105" in found_of
+    assert set(found_of.values()) == {INFO}
+    assert verdict_of(patient, diagnose(patient)) is Verdict.AT_RISK
+
+
+@pytest.mark.parametrize(("unfolded", "expected"), [(None, Severity.WARNING), (FAILS, Severity.ERROR)])
+def test_an_error_stays_only_if_it_fails_with_normalisation_put_back_too(
+    unfolded: Probe | None, expected: Severity
+) -> None:
+    found_of = {each.rule: each.severity for each in diagnose(measurement(**FOLDED, unfolded=unfolded))}
+    assert found_of["GH105"] is expected
+    assert found_of["GH905"] is INFO
+
+
+def test_what_plain_descent_does_not_learn_either_way_is_not_excused() -> None:
+    adam_alone = probe(run("sgd", 1.0), run("adam", 0.3))
+    assert severity("GH905", measurement(**FOLDED, unfolded=adam_alone)) is INFO

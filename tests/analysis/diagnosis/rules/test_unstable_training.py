@@ -22,7 +22,9 @@ GENTLE = replace(run("sgd", 0.4), learning_rate=0.01)
         ({"probe": probe(replace(UNSTABLE, learning_rate=0.5), GENTLE), "learning_rate": 0.5}, WARNING),
         ({"probe": probe(replace(UNSTABLE, outcome=Outcome.OSCILLATING))}, WARNING),
         ({"probe": probe(UNSTABLE, GENTLE)}, INFO),
-        ({"probe": probe(UNSTABLE, run("adam", 0.4))}, INFO),  # all that shake, but Adam learns
+        ({"probe": probe(UNSTABLE, run("adam", 0.4))}, WARNING),  # why Adam alone learns
+        ({"probe": probe(UNSTABLE, UNSTABLE, replace(GENTLE, outcome=Outcome.STALLED))}, WARNING),
+        ({"probe": probe(UNSTABLE, UNSTABLE, GENTLE)}, INFO),
         ({"probe": probe(UNSTABLE, replace(GENTLE, outcome=Outcome.STALLED))}, INFO),
         ({"probe": probe(run("adam", 9.0, outcome=Outcome.DIVERGED), GENTLE)}, None),
         ({"probe": probe(run("adam", 9.0, outcome=Outcome.DIVERGED), GENTLE), "learning_rate": 0.1}, WARNING),
