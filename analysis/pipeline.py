@@ -54,7 +54,7 @@ def analyze(
     experiment = Experiment(subject, unprobed, options, clock)
     with clock.stage("probe", 0.35):
         baseline = experiment.probe_baseline()
-        advice = advise(baseline, experiment.probe_larger_rate(), options.weight_decay)
+        advice = advise(baseline, experiment.larger_rate, options.weight_decay)
     findings = diagnose(baseline, rules)
     verdict, judge = verdict_of(baseline, findings, rules), Judge(experiment, rules, findings)
     with clock.stage("experiment", 0.6):

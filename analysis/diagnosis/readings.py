@@ -9,9 +9,11 @@ from analysis.report import Evidence, Severity
 
 
 def learns(measurement: Measurement) -> bool:
-    """Whether a training probe was run and some optimiser learnt in it, whatever the seed."""
+    """Whether the network learnt in a training probe: with some optimiser, clipped, or as its owner trains."""
     probe = measurement.probe
-    return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+    return probe is not None and (
+        probe.clipped_at is not None or probe.own_learns or any(map(probe.learns, ("sgd", "adam")))
+    )
 
 
 REFERENCE_SHARE: Final = 0.05
@@ -32,18 +34,22 @@ def amber(measurement: Measurement) -> Severity:
     A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
     """
     probe = measurement.probe
-    harmless = (probe is not None and probe.learns("sgd")) or targets_do_not_follow(measurement)
-    return Severity.INFO if harmless else Severity.WARNING
+    trains = probe is not None and (probe.learns("sgd") or probe.own_learns)
+    return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
+    One batch that is learnt by heart with patience may say nothing, see `Probe.crams`.
+
     Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that.
     """
-    undecided = measurement.probe is None or measurement.probe.unfinished
+    probe = measurement.probe
+    undecided = probe is None or probe.unfinished
     bereft = measurement.idle_normalization or is_folded(measurement)
-    return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
+    withstands = learns(measurement) and probe is not None and not probe.crams
+    return Severity.WARNING if withstands or bereft or (doubtful and undecided) else Severity.ERROR
 
 
 FOLDED_SHARE: Final = 0.5

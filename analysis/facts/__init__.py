@@ -33,13 +33,24 @@ from analysis.facts.network import (
 )
 from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
-from analysis.facts.training import CARRIED_OVER, LATE, LargerRate, Probe, Run, StartEnd, TargetReading
+from analysis.facts.training import (
+    CARRIED_OVER,
+    LATE,
+    LATE_BY_HEART,
+    LargerRate,
+    Probe,
+    Run,
+    StartEnd,
+    TargetReading,
+    promises,
+)
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
 __all__ = [
     "CARRIED_OVER",
     "KEPT",
     "LATE",
+    "LATE_BY_HEART",
     "LEAST_UNIT_NORM",
     "LOOKS_TRAINED",
     "MATRIX_ROLES",
@@ -90,4 +101,5 @@ __all__ = [
     "WeightStats",
     "Zone",
     "is_matrix",
+    "promises",
 ]

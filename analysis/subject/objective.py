@@ -51,6 +51,11 @@ class Objective:
     link: Link = Link.IDENTITY
     """A softmax or sigmoid of the graph that the loss is taken behind."""
 
+    def over_chance(self, loss: float) -> float:
+        """A loss as it is read: 1 at chance. There has to be a chance level."""
+        assert self.chance is not None
+        return loss / self.chance
+
     @property
     def unit(self) -> float:
         """What one step of the outputs is worth; 1 for logits.

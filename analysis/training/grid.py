@@ -13,8 +13,10 @@ ENOUGH_TO_LEARN: Final = 192  # samples
 STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
 MINIBATCH: Final = 64
 SMALL_MINIBATCH: Final = 32
-PATIENCE: Final = 4
-"""Times as many steps for an optimiser that has not learnt from minibatches; it has to come under LATE then."""
+PATIENCE: Final = {ProbeKind.LEARNING: 4, ProbeKind.MEMORIZING: 10}
+"""Times as many steps for an optimiser that has not learnt; it has to come further then, see `limit_of`."""
+LONGEST: Final = 800
+"""Steps of a run that was granted as many again because its loss fell fast enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Training:
 
     optimizer: OptimizerName
     learning_rate: float
+    own: bool = False
+    """Whether the user trains with it."""
 
 
 GRID: Final = (
@@ -31,6 +35,10 @@ GRID: Final = (
     Training(OptimizerName.ADAM, 3e-3),
 )
 THOROUGH_GRID: Final = (*GRID, Training(OptimizerName.SGD, 0.001), Training(OptimizerName.ADAM, 3e-4))
+LOWER: Final = {OptimizerName.SGD: (1e-3,), OptimizerName.ADAM: (1e-3, 3e-4)}
+"""Rates that are tried, in this order, where those of the grid have not learnt."""
+LOWEST: Final = (1e-4, 1e-5, 1e-6, 1e-7)
+"""Of SGD, where even the rate before blew up."""
 NO_STEP: Final = GradientStep()
 
 

@@ -33,11 +33,11 @@ def test_the_best_training_with_each_optimiser_is_told_and_what_it_was_made_of()
     (card, _) = advise(measurement(probe=probe(*runs, kind=ProbeKind.MEMORIZING)), None, 0.01)
     assert card.values == {"loss_over_chance": 0.2, "unchanged": 0.9, "learning_rate": 0.01}
     assert card.words == (
-        "Adam learns where SGD does not: try it before changing the network. In 50 steps on one batch the loss fell to "
+        "Adam learns where SGD does not: try it before changing the network. In 1 step on one batch the loss fell to "
         "0.20 of chance, with SGD to 0.90."
     )
     proof, optimizer, *_ = (card.snippet or "").splitlines()
-    assert proof == "# proven by 50 steps on one batch, seed 0: loss 0.20 of chance"
+    assert proof == "# proven by 1 step on one batch, seed 0: loss 0.20 of chance"
     assert optimizer == "optimizer = torch.optim.Adam(model.parameters(), lr=0.01)"
 
 
@@ -45,7 +45,7 @@ def test_the_lines_for_a_larger_rate_keep_the_momentum_of_the_training() -> None
     moving = replace(larger(), clipped=replace(larger().clipped, momentum=0.9))
     (card, _) = advise(measurement(probe=LEARNS), moving, 0.01)
     proof, optimizer, *_ = (card.snippet or "").splitlines()
-    assert proof == "# proven by 50 steps on minibatches, seed 0: loss 0.30 of chance"
+    assert proof == "# proven by 1 step on minibatches, seed 0: loss 0.30 of chance"
     assert optimizer == "optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)"
 
 
@@ -61,7 +61,7 @@ def test_a_larger_rate_names_the_threshold_and_what_happens_without() -> None:
         "loss_over_chance": 0.3, "unchanged": math.inf, "learning_rate": 0.1, "max_norm": 0.1, "gradient_norm": 1.0,
     }  # fmt: skip
     assert card.words == (
-        "Clipping the gradient to norm 0.1 permits a learning rate of 0.1: in 50 steps on minibatches the loss fell to "
+        "Clipping the gradient to norm 0.1 permits a learning rate of 0.1: in 1 step on minibatches the loss fell to "
         "0.30 of chance, without clipping it diverged."
     )
     assert "clip_grad_norm_(model.parameters(), max_norm=0.1)" in (card.snippet or "")

@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.facts import ProbeKind
-from analysis.training.grid import GRID, PATIENCE, THOROUGH_GRID, kind_for, minibatches_of, passes
+from analysis.training.grid import GRID, PATIENCE, STEPS, THOROUGH_GRID, kind_for, minibatches_of, passes
 
 
 def test_192_samples_test_learning_and_fewer_memorising() -> None:
@@ -57,8 +57,8 @@ def test_fifty_steps_test_learning_and_twenty_memorising_for_every_run_and_seed(
     assert passes(ProbeKind.MEMORIZING, GRID[:1], (0, 1, 2)) == 20 * 3
 
 
-def test_patience_is_four_times_as_long() -> None:
-    assert PATIENCE == 4
+def test_patience_is_two_hundred_steps() -> None:
+    assert {kind: STEPS[kind] * PATIENCE[kind] for kind in ProbeKind} == dict.fromkeys(ProbeKind, 200)
 
 
 def test_the_grid_is_sgd_at_two_rates_and_adam_and_thorough_one_more_of_each() -> None:
