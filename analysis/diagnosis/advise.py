@@ -14,12 +14,19 @@ from analysis.facts.after_step import decayed
 from analysis.report import Advice
 from analysis.report.parts import AdviceKind
 
-_HAPPENED: Final = {Outcome.DIVERGED: "diverged", Outcome.OSCILLATING: "went up and down"}
+_HAPPENED: Final = {
+    Outcome.DIVERGED: "diverged",
+    Outcome.OSCILLATING: "went up and down",
+    Outcome.STALLED: "stalled",
+    Outcome.SLOW: "is slow",
+}
+_NAMES: Final = {"sgd": "SGD", "adam": "Adam"}
 
 
 def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float) -> tuple[Advice, ...]:
     """What costs nothing, first what was proven by a training."""
     cards = (
+        _own_rate(baseline.probe),
         _adam(baseline.probe),
         _larger_rate(baseline, larger),
         _decay(baseline, weight_decay),
@@ -27,8 +34,31 @@ def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float
     return tuple(card for card in cards if card is not None)
 
 
+def _own_rate(probe: Probe | None) -> Advice | None:
+    """What learns in place of the user's own optimiser and rate."""
+    if probe is None or not probe.own or probe.own_learns:
+        return None
+    own = max(probe.own, key=lambda run: run.end)
+    learns = probe.working(own.optimizer)
+    if learns is None:
+        return None
+    return Advice(
+        kind=AdviceKind.LEARNING_RATE,
+        words=f"{_NAMES[own.optimizer]} at {own.learning_rate:g}, as you train, {_HAPPENED[own.outcome]} "
+        f"({own.end:.2f} of chance after {_training(own, probe)}). {_NAMES[learns.optimizer]} at "
+        f"{learns.learning_rate:g} learns: in {_training(learns, probe)} the loss fell to {learns.end:.2f} of chance.",
+        values={
+            "loss_over_chance": learns.end,
+            "unchanged": own.end,
+            "learning_rate": learns.learning_rate,
+            "own_learning_rate": own.learning_rate,
+        },
+        snippet=_snippet(learns, GradientStep(), probe),
+    )
+
+
 def _adam(probe: Probe | None) -> Advice | None:
-    if probe is None or probe.own_learns or probe.crams or not probe.fails_sgd_alone:
+    if probe is None or probe.own or probe.crams or not probe.fails_sgd_alone:
         return None
     adam, sgd = _best(probe, "adam"), _best(probe, "sgd")
     return Advice(

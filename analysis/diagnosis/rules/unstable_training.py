@@ -8,9 +8,9 @@ It is the consequence of an exploding gradient that the user feels (seed documen
 longer than the region in which the gradient means anything.
 
 ## How it is measured
-In the training probe. Your own optimiser and rate, where you give them, oscillate or diverge: warning. All runs of
-plain gradient descent do, also with the small rate: warning, or a remark where Adam learns. Only with the large rate
-of 0.1: a remark, that rate is too large here. A run diverges when its loss ends over twice chance and twice its
+In the training probe. All runs of plain gradient descent oscillate or diverge, also with the small rates: warning, or
+a remark where some training learns. Only with a large rate: a remark, that rate is too large here. Of your own
+optimiser and rate GH109 speaks. A run diverges when its loss ends over twice chance and twice its
 start, or is not finite; it oscillates when it rises by a fifth in two of five steps. Weights that end ten times as
 long as they began count as unstable, too.
 
@@ -52,27 +52,18 @@ UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
     weight_growth=GROWTH,
 )
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """The user's own rate, or all rates, or the large one only."""
+    """All rates, or the large one only."""
     runs = () if measurement.probe is None else measurement.probe.runs
     descent = [run for run in runs if run.optimizer == "sgd"]
     unstable = [run for run in descent if _is_unstable(run, limits["weight_growth"])]
-    own = [run for run in runs if run.learning_rate == measurement.learning_rate]
-    if any(_is_unstable(run, limits["weight_growth"]) for run in own):
-        severity = Severity.WARNING
-    elif not unstable:
+    if not unstable:
         return
-    elif len(unstable) == len(descent) and not learns(measurement):
-        severity = Severity.WARNING
-    else:
-        severity = Severity.INFO
-    yield Draft(
-        severity=severity,
-        evidence={
-            "unstable_share_of_runs": Evidence(value=len(unstable) / max(len(descent), 1), threshold=0),
-            "weight_growth": Evidence(value=max(map(_growth, descent), default=1.0), threshold=limits["weight_growth"]),
-        },
-        affects=("sgd",),
-    )
+    every = len(unstable) == len(descent)
+    severity = Severity.WARNING if every and not learns(measurement) else Severity.INFO
+    evidence = {"unstable_share_of_runs": Evidence(value=len(unstable) / len(descent), threshold=0)}
+    if (growth := max(map(_growth, descent))) > limits["weight_growth"]:
+        evidence["weight_growth"] = Evidence(value=growth, threshold=limits["weight_growth"])
+    yield Draft(severity=severity, evidence=evidence, affects=("sgd",))
 
 
 def _is_unstable(run: Run, most: float) -> bool:
