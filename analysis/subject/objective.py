@@ -1,8 +1,10 @@
 """The loss that pass A differentiates, and why this one.
 
 Losses are read off the logits (`analysis.graph.heads`) where nothing speaks against it (`analysis.subject.link`), and
-reduced by the mean over samples and positions. Mean squared error is divided by the variance of the targets, so that 1
-is chance everywhere but in classification, where chance is the entropy of the label frequencies.
+reduced by the mean over samples and positions. Read they are from 0 on, over chance: mean squared error is divided by
+the variance of the targets, so that 1 is chance everywhere but in classification, where chance is the entropy of the
+label frequencies; from binary cross-entropy the entropy of soft targets is taken off, which no output gets rid of.
+Training undoes the division (`Objective.scale`), so that rates are those of the user's own loss.
 """
 
 import math
@@ -24,6 +26,8 @@ from analysis.subject.link import read_by, values_behind
 
 SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
+LEAST_SPREAD: Final = 1e-6
+"""Share of chance that soft targets which are not all equal leave to learn."""
 COLOURS: Final = 3
 IMAGE_RANK: Final = 4
 IGNORED_LABEL: Final = -100
@@ -85,10 +89,11 @@ class Objective:
             return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
         if self.name is LossName.NLL:
             return F.nll_loss(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
-        if self.name is LossName.BCE and self.link is Link.SOFTMAX:  # over one unit
-            return F.binary_cross_entropy(logits.clamp(0, 1), targets.to(logits.dtype))
         if self.name is LossName.BCE:
-            return F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+            shares = targets.to(logits.dtype)
+            if self.link is Link.SOFTMAX:  # over one unit
+                return F.binary_cross_entropy(logits.clamp(0, 1), shares) - _own_entropy(shares)
+            return F.binary_cross_entropy_with_logits(logits, shares) - _own_entropy(shares)
         return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
 
 
@@ -276,10 +281,16 @@ def _label_entropy(labels: Array, classes: int) -> float:
 
 
 def _binary_entropy(numbers: Array) -> float:
-    means = numbers.reshape(len(numbers), -1).astype(np.float64).mean(0)
-    means = means[(means > 0) & (means < 1)]
-    total = -(means * np.log(means) + (1 - means) * np.log(1 - means)).sum()
-    return float(total / max(math.prod(numbers.shape[1:]), 1))
+    """Of the best constant, one for each output, over that of the targets themselves."""
+    shares = torch.from_numpy(numbers.reshape(len(numbers), -1).astype(np.float64))
+    constant, own = float(_own_entropy(shares.mean(0))), float(_own_entropy(shares))
+    return constant - own if constant - own > LEAST_SPREAD * constant else 0.0
+
+
+def _own_entropy(shares: torch.Tensor) -> torch.Tensor:
+    """Mean entropy of bits with these shares; none of targets that are 0 or 1."""
+    entropies: torch.Tensor = torch.special.entr(shares) + torch.special.entr(1 - shares)
+    return entropies.mean()
 
 
 # ------------------------------------------------------------------ synthetic targets

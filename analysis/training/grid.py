@@ -1,5 +1,6 @@
 """Which trainings a probe consists of: optimisers, rates, steps, minibatches."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -40,6 +41,16 @@ LOWER: Final = {OptimizerName.SGD: (1e-3,), OptimizerName.ADAM: (1e-3, 3e-4)}
 LOWEST: Final = (1e-4, 1e-5, 1e-6, 1e-7)
 """Of SGD, where even the rate before blew up."""
 NO_STEP: Final = GradientStep()
+
+
+def in_units(rate: float, optimizer: OptimizerName, scale: float) -> float:
+    """The rate for a loss that is about `scale` at chance, to the next power of ten.
+
+    SGD's steps are proportional to the loss: what trains one of about 1 is as many times too large. Adam's are not.
+    """
+    if optimizer is not OptimizerName.SGD or not 0 < scale < math.inf:
+        return rate
+    return float(f"{rate * 10.0 ** -round(math.log10(scale)):g}")
 
 
 def kind_for(samples: int) -> ProbeKind:

@@ -7,7 +7,8 @@ optimiser that has not learnt by then is given four times as many, and has to co
 the samples is held out, and a run has learnt when the loss falls on those. Weights are restored afterwards; running
 statistics are never touched.
 
-Chance is the loss of the best constant prediction; all losses here are over chance.
+What is trained is the user's own loss, so rates and clipping are in its units. Chance is the loss of the best constant
+prediction; all losses here are read over chance.
 """
 
 import math
@@ -202,7 +203,7 @@ def _train(
             held_out.append(_loss(session, session.held_out))
         if session.is_over(curve, held_out, limit):
             break
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = torch.autograd.grad(subject.objective.scale * loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
         if pairs:
             held = [weight for weight, _ in pairs]

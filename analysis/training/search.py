@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from analysis.clock import Clock
 from analysis.facts import Outcome, Probe, Run
 from analysis.options import OptimizerName
-from analysis.training.grid import LOWER, LOWEST, PATIENCE, STEPS, Training
+from analysis.training.grid import LOWER, LOWEST, PATIENCE, STEPS, Training, in_units
 from analysis.training.probe import joined
 
 WITHIN_REACH: Final = 2.0
@@ -43,6 +43,8 @@ class Search:
     """Of the grid."""
     patient: bool = field(kw_only=True)
     """Whether many steps show more than what is learnt by heart."""
+    scale: float = field(default=1.0, kw_only=True)
+    """What the user's loss is at chance, see `in_units`."""
 
     def run(self) -> Probe:
         """The probe with all that was tried."""
@@ -68,8 +70,9 @@ class Search:
         """Short runs at smaller rates, until one learns; False where the budget ended."""
         rates = (*LOWER[optimizer], *(LOWEST if optimizer is OptimizerName.SGD else ()))
         blew_up = False
-        for rate in rates:
-            if self.proof.learns(optimizer.value) or (rate in LOWEST and not blew_up):
+        for usual in rates:
+            rate = in_units(usual, optimizer, self.scale)
+            if self.proof.learns(optimizer.value) or (usual in LOWEST and not blew_up):
                 break
             known = self._runs(optimizer, rate)
             if not known and not self._train(Training(optimizer, rate), 1, late=False):

@@ -15,7 +15,7 @@ from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID, NO_STEP, PATIENCE, THOROUGH_GRID, Training, kind_for, passes
+from analysis.training.grid import GRID, NO_STEP, PATIENCE, THOROUGH_GRID, Training, in_units, kind_for, passes
 from analysis.training.probe import probe
 from analysis.training.search import Search
 
@@ -57,11 +57,19 @@ class Trainer:
     @property
     def grid(self) -> tuple[Training, ...]:
         """Optimisers and rates, the user's own last."""
-        grid = THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID
         if self.options.learning_rate is None:
-            return grid
+            return self.usual
         own = Training(self.options.optimizer or OptimizerName.SGD, self.options.learning_rate, own=True)
-        return (*(each for each in grid if replace(each, own=True) != own), own)
+        return (*(each for each in self.usual if replace(each, own=True) != own), own)
+
+    @property
+    def usual(self) -> tuple[Training, ...]:
+        """Optimisers and rates of anybody, in units of the user's loss; SGD's largest first."""
+        scale = self.baseline.objective.scale
+        return tuple(
+            replace(each, learning_rate=in_units(each.learning_rate, each.optimizer, scale))
+            for each in (THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID)
+        )
 
     @property
     def kind(self) -> ProbeKind:
@@ -180,14 +188,15 @@ class Trainer:
         numbers = self.baseline.objective.name is LossName.MSE
         patient = numbers or not measured.recurrent or proof.held_out > 0
         further = partial(self.train, self.baseline, self.kind, seeds, measured, tell=True)
-        return Search(further, self.clock, seeds, proof, patient=patient).run()
+        scale = self.baseline.objective.scale
+        return Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
 
     def probe_larger_rate(self, measured: Measurement) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
 
         None where there is nothing to mend, or where clipping does not mend it.
         """
-        proof, large = measured.probe, GRID[0]
+        proof, large = measured.probe, self.usual[0]
         if proof is None or zone(measured.flow) is Zone.RED or measured.non_finite is not None:
             return None
         without = next(run for run in proof.runs if (run.optimizer, run.learning_rate) == (SGD, large.learning_rate))

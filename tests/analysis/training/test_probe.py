@@ -19,7 +19,7 @@ from analysis.training.probe import _Session, joined, probe
 from tests.analysis.experiment.small_cells import probe_of, run
 from tests.analysis.fixed_exports import FEATURES, OwnFactor, fixed
 from tests.analysis.text_models import drawn, written
-from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, export, he, mlp, npz, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
@@ -376,3 +376,28 @@ def test_a_fixed_number_of_samples_is_trained_on_in_minibatches_all_the_same() -
     np.testing.assert_allclose(ours.runs[0].curve, theirs.runs[0].curve, rtol=1e-3)
     np.testing.assert_allclose(ours.runs[0].held_out, theirs.runs[0].held_out, rtol=1e-3)
     assert ours.minibatch == theirs.minibatch < 256
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_steps_are_those_of_the_users_own_loss(max_norm: float | None) -> None:
+    """Plain squared error, though it is read over the variance of the targets; by torch's own SGD and clipping."""
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((64, 3)).astype(np.float32), 7 * random.standard_normal((64, 1)).astype(np.float32)
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 1)
+    subject = prepare(check_model(export(layer, torch.zeros(2, 3))), npz(x=x, target=y), AnalysisOptions())
+    clip = None if max_norm is None else Clip(kind=ClipKind.GLOBAL_NORM, max_norm=max_norm)
+    proof = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=[Training(OptimizerName.SGD, 0.01)], seeds=(0,), training=False,
+        to_the_end=True, step=GradientStep(clip=clip),
+    )  # fmt: skip
+    optimizer, curve = torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9), list[float]()
+    for _ in range(21):
+        loss = nn.functional.mse_loss(layer(torch.from_numpy(x)), torch.from_numpy(y))
+        curve.append(loss.item() / y.var())
+        optimizer.zero_grad()
+        loss.backward()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(layer.parameters(), max_norm)
+        optimizer.step()
+    assert proof.runs[0].curve == pytest.approx(curve, rel=1e-4)

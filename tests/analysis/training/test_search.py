@@ -155,6 +155,12 @@ def test_a_budget_that_ends_in_the_search_leaves_what_was_found(ticks: int) -> N
     assert [why for _, why in clock.left_out] == [BUDGET_REACHED]
 
 
+def test_smaller_rates_are_in_units_of_the_loss() -> None:
+    proof, trainings = probe_of(diverged(1e-4), diverged(1e-5), run(0.3, 0, "adam", 0.003)), Trainings()
+    Search(trainings, Clock(1000.0, None), (0,), proof, patient=False, scale=1000.0).run()
+    assert trainings.asked == [("sgd", 1e-6, False)]
+
+
 # ------------------------------------------------------------------ the user's own
 
 
