@@ -13,7 +13,7 @@ LATE_STEPS: Final = 200
 LATE_BY_HEART: Final = 0.5
 """The same for SGD on one batch."""
 FAR_OVER_CHANCE: Final = 10.0
-"""A start from which one batch is learnt by heart also by networks that train on no other samples."""
+"""A start from which the samples are learnt by heart also by networks that train on no others."""
 CARRIED_OVER: Final = 0.7
 """Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
 FEWEST_POINTS: Final = 3
@@ -171,14 +171,15 @@ class Probe:
 
     @property
     def crams(self) -> bool:
-        """Whether one batch is learnt by heart, and with patience: by Adam alone, or from a start far over chance.
+        """Whether nothing learns but with patience, from a start far over chance, or Adam alone one batch by heart.
 
-        So are networks that train on no other samples.
+        So do networks that train on no other samples.
         """
         learnt = [run for run in self.runs if run.outcome is Outcome.LEARNT]
-        if self.kind is ProbeKind.LEARNING or any(run.limit > LATE_BY_HEART for run in learnt):
+        if any(run.limit > LATE_BY_HEART for run in learnt):
             return False
-        return self.starts_far or all(run.optimizer == "adam" and not run.own for run in learnt)
+        by_heart = self.kind is ProbeKind.MEMORIZING and all(run.optimizer == "adam" for run in learnt)
+        return (self.starts_far or by_heart) and not self.own_learns
 
     @property
     def starts_far(self) -> bool:

@@ -127,13 +127,19 @@ def test_a_loss_that_still_falls_fast_enough_is_no_error(curve: tuple[float, ...
     assert (finding.confidence is Confidence.MEDIUM) is falling
 
 
+def limited(optimizer: str, end: float, limit: float, seed: int = 0) -> Run:
+    return replace(run(optimizer, end, seed, Outcome.LEARNT if end < limit else Outcome.SLOW), limit=limit)
+
+
+@pytest.mark.parametrize(("end", "expected"), [(0.61, Severity.ERROR), (0.59, Severity.WARNING)])
+def test_a_run_that_came_far_is_slow_though_it_falls_no_more(end: float, expected: Severity) -> None:
+    runs = (limited("sgd", end, 0.2), limited("adam", 1.0, 0.2))
+    assert fired("GH105", measurement(probe=replace(probe(*runs), late=True))).severity is expected
+
+
 def test_it_has_to_fall_with_every_seed() -> None:
     slow, stuck = replace(run("sgd", 1.0, 0), curve=line(6.0, 2.0)), run("sgd", 1.0, 1)
     assert fired("GH105", measurement(probe=replace(FAILS, runs=(slow, stuck)))).severity is Severity.ERROR
-
-
-def limited(optimizer: str, end: float, limit: float, seed: int = 0) -> Run:
-    return replace(run(optimizer, end, seed, Outcome.LEARNT if end < limit else Outcome.SLOW), limit=limit)
 
 
 @pytest.mark.parametrize(
@@ -185,5 +191,5 @@ def test_a_network_that_learns_clipped_or_as_its_owner_trains_it_is_not_condemne
     assert (clipped.severity, clipped.affects) == (Severity.WARNING, ("sgd", "adam"))
     own = replace(run("adam", 0.3), own=True)
     assert fired("GH105", measurement(probe=replace(FAILS, runs=(run("sgd", 1.0), own)))) is None
-    stuck = replace(own, outcome=Outcome.STALLED)
+    stuck = replace(run("adam", 1.0, outcome=Outcome.STALLED), own=True)
     assert fired("GH105", measurement(probe=replace(FAILS, runs=(run("sgd", 1.0), stuck)))).severity is Severity.ERROR
