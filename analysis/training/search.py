@@ -100,10 +100,10 @@ class Search:
         if not going:
             return []
         largest = max(going, key=lambda run: run.learning_rate)
-        best = min(going, key=lambda run: run.end)
+        best = min(going, key=_trained)
         own = [run for run in going if run.own and not _learnt(run)]
         chosen = [*own, best, *([largest] if largest.end < WITHIN_REACH * largest.curve[0] else [])]
-        coming = sorted((run for run in going if run.outcome is Outcome.SLOW), key=lambda run: run.end)
+        coming = sorted((run for run in going if run.outcome is Outcome.SLOW), key=_trained)
         chosen += coming[:SIDE_BY_SIDE]
         entries = (Training(optimizer, run.learning_rate, own=run.own) for run in chosen if not _learnt(run))
         return list(dict.fromkeys(entries))
@@ -124,6 +124,11 @@ class Search:
         if longer is not None:
             self.proof = joined(self.proof, longer)
         return longer is not None
+
+
+def _trained(run: Run) -> float:
+    """The loss on what it was trained on: what that is good for on samples held out shows later."""
+    return run.curve[-1]
 
 
 def _learnt(run: Run) -> bool:

@@ -128,6 +128,16 @@ def test_what_knows_its_samples_by_heart_gets_no_more_time() -> None:
     assert ("sgd", 0.01, True) in asked
 
 
+def test_where_samples_are_held_out_the_rate_that_gets_on_with_the_others_gets_time() -> None:
+    stuck = [
+        run(end, rate=rate, curve=(1.0,) * 50 + (end,), held_out=(1.0, held_out), outcome=Outcome.STALLED)
+        for rate, end, held_out in ((0.1, 1.0, 1.4), (0.01, 0.8, 1.07), (0.001, 0.95, 0.995))
+    ]
+    proof = probe_of(*stuck, run(0.3, 0, "adam", 0.003), held_out=64)
+    _, asked = searched(proof, Trainings({("sgd", 0.01, True): 0.1}))
+    assert asked == [("sgd", 0.01, True)]
+
+
 def test_without_patience_rates_are_tried_all_the_same() -> None:
     found, asked = searched(gridded(0.9, 0.9, 0.9), Trainings(), patient=False)
     assert asked == [*LOWER_SGD, *LOWER_ADAM]
