@@ -48,7 +48,7 @@ def analyze(
         subject, unprobed = examine(subject, parity, options, clock)
     experiment = Experiment(subject, unprobed, options, clock)
     with clock.stage("probe", 0.35):
-        known = Diagnosis.of(experiment.probe_baseline(), experiment.probe_larger_rate(), rules, options)
+        known = Diagnosis.of(experiment.probe_baseline(), experiment.larger_rate, rules, options)
     with clock.stage("experiment", 0.6):
         experiment.run_plan(cures=known.calls_for_cures(options.effort))
     with clock.stage("prove", 0.95):

@@ -14,25 +14,59 @@ from analysis.facts.after_step import decayed
 from analysis.report import Advice
 from analysis.report.parts import AdviceKind
 
-_HAPPENED: Final = {Outcome.DIVERGED: "diverged", Outcome.OSCILLATING: "went up and down"}
+_HAPPENED: Final = {
+    Outcome.DIVERGED: "diverged",
+    Outcome.OSCILLATING: "went up and down",
+    Outcome.STALLED: "stalled",
+    Outcome.SLOW: "is slow",
+}
+_NAMES: Final = {"sgd": "SGD", "adam": "Adam"}
 
 
 def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float) -> tuple[Advice, ...]:
     """What costs nothing, first what was proven by a training."""
     if baseline.trains_unfolded:
         return ()  # it would be advice for a network that nobody trains
-    cards = (_adam(baseline.probe), _larger_rate(baseline, larger), _decay(baseline, weight_decay))
+    cards = (
+        _own_rate(baseline.probe),
+        _adam(baseline.probe),
+        _larger_rate(baseline, larger),
+        _decay(baseline, weight_decay),
+    )
     return tuple(card for card in cards if card is not None)
 
 
+def _own_rate(probe: Probe | None) -> Advice | None:
+    """What learns in place of the user's own optimiser and rate."""
+    if probe is None or not probe.own or probe.own_learns:
+        return None
+    own = max(probe.own, key=lambda run: run.end)
+    learns = probe.working(own.optimizer)
+    if learns is None:
+        return None
+    return Advice(
+        kind=AdviceKind.LEARNING_RATE,
+        words=f"{_NAMES[own.optimizer]} at {own.learning_rate:g}, as you train, {_HAPPENED[own.outcome]} "
+        f"({own.end:.2f} of chance after {_training(own, probe)}). {_NAMES[learns.optimizer]} at "
+        f"{learns.learning_rate:g} learns: in {_training(learns, probe)} the loss fell to {learns.end:.2f} of chance.",
+        values={
+            "loss_over_chance": learns.end,
+            "unchanged": own.end,
+            "learning_rate": learns.learning_rate,
+            "own_learning_rate": own.learning_rate,
+        },
+        snippet=_snippet(learns, GradientStep(), probe),
+    )
+
+
 def _adam(probe: Probe | None) -> Advice | None:
-    if probe is None or not probe.learns("adam") or probe.learns("sgd"):
+    if probe is None or probe.own or probe.crams or not probe.fails_sgd_alone:
         return None
     adam, sgd = _best(probe, "adam"), _best(probe, "sgd")
     return Advice(
         kind=AdviceKind.ADAM,
-        words=f"Adam learns where SGD does not: try it before changing the network. In {_training(probe)} the loss "
-        f"fell to {adam.end:.2f} of chance, with SGD to {sgd.end:.2f}.",
+        words=f"Adam learns where SGD does not: try it before changing the network. In {_training(adam, probe)} the "
+        f"loss fell to {adam.end:.2f} of chance, with SGD to {sgd.end:.2f}.",
         values={"loss_over_chance": adam.end, "unchanged": sgd.end, "learning_rate": adam.learning_rate},
         snippet=_snippet(adam, GradientStep(), probe),
     )
@@ -57,7 +91,7 @@ def _larger_rate(baseline: Measurement, larger: LargerRate | None) -> Advice | N
     return Advice(
         kind=AdviceKind.LARGER_LEARNING_RATE,
         words=f"Clipping the gradient to norm {norm:g} permits a learning rate of {run.learning_rate:g}: in "
-        f"{_training(baseline.probe)} the loss fell to {run.end:.2f} of chance, without clipping it "
+        f"{_training(run, baseline.probe)} the loss fell to {run.end:.2f} of chance, without clipping it "
         f"{_HAPPENED[larger.without.outcome]}.{usual}",
         values=values,
         snippet=_snippet(run, step, baseline.probe),
@@ -84,11 +118,11 @@ def _best(probe: Probe, optimizer: str) -> Run:
     return min(runs, key=lambda run: run.end)
 
 
-def _training(probe: Probe) -> str:
+def _training(run: Run, probe: Probe) -> str:
     samples = "minibatches" if probe.kind is ProbeKind.LEARNING else "one batch"
-    return f"{probe.steps} steps on {samples}"
+    return f"{run.steps} step{'s' * (run.steps != 1)} on {samples}"
 
 
 def _snippet(run: Run, step: GradientStep, probe: Probe) -> str:
-    proof = f"proven by {_training(probe)}, seed {run.seed}: loss {run.end:.2f} of chance"
+    proof = f"proven by {_training(run, probe)}, seed {run.seed}: loss {run.end:.2f} of chance"
     return training_snippet(run.optimizer, run.learning_rate, run.momentum, step, proof)

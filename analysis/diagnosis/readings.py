@@ -18,11 +18,16 @@ COMES_DOWN: Final = 0.1
 
 
 def learns(measurement: Measurement) -> bool:
-    """Whether some optimiser learnt in a training probe, whatever the seed, or brought the graph's own loss down."""
+    """Whether the network learnt in a training probe: with some optimiser, clipped, or as its owner trains.
+
+    Of a graph that ends in its own loss: whether that was brought down.
+    """
     probe, own = measurement.probe, measurement.own_loss
     if own is not None:
         return own.fall() > COMES_DOWN
-    return probe is not None and any(probe.learns(optimizer) for optimizer in ("sgd", "adam"))
+    return probe is not None and (
+        probe.clipped_at is not None or probe.own_learns or any(map(probe.learns, ("sgd", "adam")))
+    )
 
 
 def learns_by_descent(measurement: Measurement) -> bool:
@@ -48,19 +53,24 @@ def amber(measurement: Measurement) -> Severity:
 
     A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
     """
-    harmless = learns_by_descent(measurement) or targets_do_not_follow(measurement)
-    return Severity.INFO if harmless else Severity.WARNING
+    probe = measurement.probe
+    trains = learns_by_descent(measurement) or (probe is not None and probe.own_learns)
+    return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 
 def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
+    One batch that is learnt by heart with patience may say nothing, see `Probe.crams`.
+
     Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that. It
     stays one where the network does not learn with BatchNormalization put back, either.
     """
-    undecided = not was_trained(measurement) or (measurement.probe is not None and measurement.probe.unfinished)
+    probe = measurement.probe
+    undecided = not was_trained(measurement) or (probe is not None and probe.unfinished)
     bereft = measurement.idle_normalization or (measurement.looks_folded and measurement.unfolded is None)
-    return Severity.WARNING if learns(measurement) or bereft or (doubtful and undecided) else Severity.ERROR
+    withstands = learns(measurement) and not (probe is not None and probe.crams)
+    return Severity.WARNING if withstands or bereft or (doubtful and undecided) else Severity.ERROR
 
 
 BORDERLINE_DECADES: Final = 1.5

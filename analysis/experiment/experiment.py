@@ -35,15 +35,18 @@ class Experiment:
         self.measuring = Measuring(self.cells, self.structures, options)
         self.trainer = Trainer(subject, options, clock, holds_out=labels_are_readable(measurement))
         self.proving = Proving(self.measuring, self.trainer, clock)
+        self.larger_rate: LargerRate | None = None
+        """The unchanged model at a rate that blows it up, and with clipping, where clipping mends it."""
         make_plan(measurement, options)  # what it refuses is refused before the probe, which it may ask for more
         subject.converted.interrupt = clock.look  # and that of every variant made from it
 
     def probe_baseline(self) -> Measurement:
-        """Train the unchanged model, as far as effort, budget and targets allow."""
+        """Train the unchanged model, as far as effort, budget and targets allow, and clipped where that may mend it."""
         proof = self.trainer.probe_unchanged(self.cells.baseline)
         if proof is not None:
             self.cells.put_probe(BASELINE, proof)
             self._read_targets(proof)
+            self._try_clipping(proof)
             self._try_dropout()
             unfolded = probe_unfolded(self.measuring, self.trainer)
             cell = self.cells[BASELINE]
@@ -53,6 +56,12 @@ class Experiment:
             cell = self.cells[BASELINE]
             self.cells.put(replace(cell, measurement=replace(self.cells.baseline, own_loss=own)))
         return self.cells.baseline
+
+    def _try_clipping(self, proof: Probe) -> None:
+        """Train clipped at the largest rate, where that blows up."""
+        self.larger_rate = self.trainer.probe_larger_rate(self.cells.baseline)
+        if self.larger_rate is not None:
+            self.cells.put_probe(BASELINE, replace(proof, clipped_at=self.larger_rate.max_norm))
 
     def _try_dropout(self) -> None:
         """Train with the Dropout of the graph on; where that fails, treatments are trained with Dropout on, too."""
@@ -70,10 +79,6 @@ class Experiment:
         reading = self.clock.finished("reading of the targets", read)
         cell = self.cells[BASELINE]
         self.cells.put(replace(cell, measurement=replace(self.cells.baseline, target_reading=reading)))
-
-    def probe_larger_rate(self) -> LargerRate | None:
-        """The unchanged model at a rate that blows it up, and with clipping, where clipping mends it."""
-        return self.trainer.probe_larger_rate(self.cells.baseline)
 
     def run_plan(self, *, cures: bool) -> None:
         """Measure the factorial and what the user asked for with pass A, and with `cures` the rest of the plan."""

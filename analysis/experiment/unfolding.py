@@ -30,4 +30,4 @@ def probe_unfolded(measuring: Measuring, trainer: Trainer) -> Probe | None:
     proof = trainer.clock.finished(WHAT, train)
     if proof is None or proof.learns("sgd"):
         return proof
-    return trainer.clock.finished(WHAT, partial(train, lengthen=PATIENCE)) or proof
+    return trainer.clock.finished(WHAT, partial(train, lengthen=PATIENCE[kind])) or proof

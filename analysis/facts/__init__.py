@@ -37,6 +37,7 @@ from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, Gra
 from analysis.facts.training import (
     CARRIED_OVER,
     LATE,
+    LATE_BY_HEART,
     DropoutTrial,
     LargerRate,
     OwnLoss,
@@ -44,6 +45,7 @@ from analysis.facts.training import (
     Run,
     StartEnd,
     TargetReading,
+    promises,
 )
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
 
@@ -52,6 +54,7 @@ __all__ = [
     "FOLDED_SHARE",
     "KEPT",
     "LATE",
+    "LATE_BY_HEART",
     "LEAST_UNIT_NORM",
     "LOOKS_TRAINED",
     "MATRIX_ROLES",
@@ -104,4 +107,5 @@ __all__ = [
     "WeightStats",
     "Zone",
     "is_matrix",
+    "promises",
 ]

@@ -122,7 +122,7 @@ class LossFacts:
     chosen: str
     """Why this one."""
     value: float
-    """Mean over samples; mean squared error is divided by the variance of the targets."""
+    """Mean over samples; squared error is divided by the variance of the targets, their own entropy is taken off."""
     chance: float | None = None
     """Loss of the best constant prediction on this batch."""
     targets: Provenance

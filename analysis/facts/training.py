@@ -1,16 +1,37 @@
 """Short real trainings: a run, and the probe that it belongs to."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from analysis.facts.kinds import Outcome, ProbeKind, fact
 
 LATE: Final = 0.2
-"""Of chance: what a run has to come under that was given four times as many steps. Of 11 networks that train in 200
-steps and had not learnt in 50, all do; of those that do not train hardly any, though the samples repeat."""
+"""Of chance: what a run has to come under that was given more steps. Of 11 networks that train in 200 steps and had not
+learnt in 50, all do; of those that do not train hardly any, though the samples repeat."""
+LATE_STEPS: Final = 200
+LATE_BY_HEART: Final = 0.5
+"""The same for SGD on one batch."""
+FAR_OVER_CHANCE: Final = 10.0
+"""A start from which the samples are learnt by heart also by networks that train on no others."""
 CARRIED_OVER: Final = 0.7
 """Of chance, on samples held out: of 82 recurrent networks those that train come under it, but for three."""
+FEWEST_POINTS: Final = 3
+"""In a quarter of a curve, to say at what pace it falls."""
+AS_LONG_AGAIN: Final = 4.0
+"""In quarters of a run."""
+
+
+def promises(curve: Sequence[float], limit: float) -> bool:
+    """Whether a curve comes under the limit in as many points again, at the pace of its last half.
+
+    The pace is the difference between the means of its last two quarters. What rose over its start does not fall.
+    """
+    quarter = len(curve) // 4
+    if quarter < FEWEST_POINTS or not all(map(math.isfinite, curve)) or max(curve[-quarter:]) > curve[0]:
+        return False
+    before, after = (sum(part) / quarter for part in (curve[-2 * quarter : -quarter], curve[-quarter:]))
+    return after < before and after - AS_LONG_AGAIN * (before - after) < limit
 
 
 @fact
@@ -37,12 +58,26 @@ class Run:
     weight_norm: StartEnd
     moved: Mapping[str, float]
     """Layer id to |W_K - W_0| / |W_0|."""
+    limit: float
+    """Of chance: what the loss that counts had to come under."""
+    own: bool = False
+    """Whether optimiser and rate are those that the user trains with."""
 
     @property
     def end(self) -> float:
         """The loss that counts: the best on samples held out, or else the last; infinite where it is no number."""
         end = min(filter(math.isfinite, self.held_out), default=math.inf) if self.held_out else self.curve[-1]
         return end if math.isfinite(end) else math.inf
+
+    @property
+    def steps(self) -> int:
+        """Updates that it took."""
+        return len(self.curve) - 1
+
+    @property
+    def promises(self) -> bool:
+        """Whether the loss that counts comes under the limit in as many steps again, see `promises`."""
+        return promises(self.held_out or self.curve, self.limit)
 
 
 @fact
@@ -126,10 +161,37 @@ class Probe:
     best_loss_over_chance: float
     """Best run of the worst seed."""
     late: bool = False
-    """Runs that had not learnt were given four times as many steps, and had learnt only under 0.2 of chance."""
+    """Runs that had not learnt were given more steps, and had to come further: see `Run.limit`."""
     unfinished: bool = False
     """They were to be given more steps, and the budget ended before."""
+    clipped_at: float | None = None
+    """Norm of the gradient with which SGD learns at its largest rate, where that blows up without clipping."""
     runs: tuple[Run, ...]
+
+    @property
+    def own(self) -> tuple[Run, ...]:
+        """With the user's own optimiser and rate, for each seed."""
+        return tuple(run for run in self.runs if run.own)
+
+    @property
+    def own_learns(self) -> bool:
+        """Whether the user's own training does, where it is known, for every seed."""
+        return bool(self.own) and all(run.outcome is Outcome.LEARNT for run in self.own)
+
+    def working(self, optimizer: str) -> Run | None:
+        """The run that learnt best, of this optimiser before others; None where none did."""
+        learnt = [run for run in self.runs if run.outcome is Outcome.LEARNT]
+        return min(learnt, key=lambda run: (run.optimizer != optimizer, run.end), default=None)
+
+    @property
+    def falls(self) -> bool:
+        """Whether some run of every seed comes under the limit if it goes on for as long again.
+
+        Where runs were given more steps, of those: a short one that comes down from far over chance may end there.
+        """
+        seeds = {run.seed for run in self.runs}
+        asked = [run for run in self.runs if not self.late or run.steps >= LATE_STEPS]
+        return all(any(run.promises for run in asked if run.seed == seed) for seed in seeds)
 
     def learns(self, optimizer: str) -> bool:
         """Whether some run with this optimiser learnt, for every seed that was run."""
@@ -138,6 +200,35 @@ class Probe:
             any(run.outcome is Outcome.LEARNT for run in self.runs if run.seed == seed and run.optimizer == optimizer)
             for seed in seeds
         )
+
+    @property
+    def closest(self) -> Run:
+        """Where SGD does not learn: of the worst seed the run that came furthest without having learnt."""
+        learnt = {(run.optimizer, run.seed) for run in self.runs if run.outcome is Outcome.LEARNT}
+        failing = [run for run in self.runs if (run.optimizer, run.seed) not in learnt]
+        best = (
+            min((run for run in failing if run.seed == seed), key=lambda run: run.end)
+            for seed in dict.fromkeys(run.seed for run in failing)
+            if ("sgd", seed) not in learnt
+        )
+        return max(best, key=lambda run: run.end)
+
+    @property
+    def crams(self) -> bool:
+        """Whether nothing learns but with patience, from a start far over chance, or Adam alone one batch by heart.
+
+        So do networks that train on no other samples.
+        """
+        learnt = [run for run in self.runs if run.outcome is Outcome.LEARNT]
+        if any(run.limit > LATE_BY_HEART for run in learnt):
+            return False
+        by_heart = self.kind is ProbeKind.MEMORIZING and all(run.optimizer == "adam" for run in learnt)
+        return (self.starts_far or by_heart) and not self.own_learns
+
+    @property
+    def starts_far(self) -> bool:
+        """Whether the loss begins far over chance."""
+        return any(run.curve[0] > FAR_OVER_CHANCE for run in self.runs)
 
     @property
     def fails_sgd_alone(self) -> bool:

@@ -143,6 +143,7 @@ class Remedy(Part):
 class AdviceKind(StrEnum):
     """What is advised."""
 
+    LEARNING_RATE = "learning_rate"
     ADAM = "adam"
     LARGER_LEARNING_RATE = "larger_learning_rate"
     WEIGHT_DECAY = "weight_decay"

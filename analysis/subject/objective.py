@@ -1,9 +1,10 @@
 """The loss that pass A differentiates, and why this one.
 
 Losses are read off the logits (`analysis.graph.heads`) where nothing speaks against it (`analysis.subject.link`), and
-reduced by the mean over samples and positions. Mean squared error is divided by the variance of the targets, so that 1
-is chance everywhere but in classification, where chance is the entropy of the label frequencies. Binary cross-entropy
-cannot come under the entropy of targets between 0 and 1: it counts from there, loss and chance alike.
+reduced by the mean over samples and positions. Read they are from 0 on, over chance: mean squared error is divided by
+the variance of the targets, so that 1 is chance everywhere but in classification, where chance is the entropy of the
+label frequencies; from binary cross-entropy the entropy of soft targets is taken off, which no output gets rid of.
+Training undoes the division (`Objective.scale`), so that rates are those of the user's own loss.
 """
 
 import math
@@ -53,6 +54,11 @@ class Objective:
     """Standard deviation over samples of outputs that are numbers, root mean square over them."""
     link: Link = Link.IDENTITY
     """A softmax or sigmoid of the graph that the loss is taken behind."""
+
+    def over_chance(self, loss: float) -> float:
+        """A loss as it is read: 1 at chance. There has to be a chance level."""
+        assert self.chance is not None
+        return loss / self.chance
 
     @property
     def unit(self) -> float:

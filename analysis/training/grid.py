@@ -1,5 +1,6 @@
 """Which trainings a probe consists of: optimisers, rates, steps, minibatches."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,8 +14,10 @@ ENOUGH_TO_LEARN: Final = 192  # samples
 STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
 MINIBATCH: Final = 64
 SMALL_MINIBATCH: Final = 32
-PATIENCE: Final = 4
-"""Times as many steps for an optimiser that has not learnt from minibatches; it has to come under LATE then."""
+PATIENCE: Final = {ProbeKind.LEARNING: 4, ProbeKind.MEMORIZING: 10}
+"""Times as many steps for an optimiser that has not learnt; it has to come further then, see `limit_of`."""
+LONGEST: Final = 800
+"""Steps of a run that was granted as many again because its loss fell fast enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Training:
 
     optimizer: OptimizerName
     learning_rate: float
+    own: bool = False
+    """Whether the user trains with it."""
 
 
 GRID: Final = (
@@ -31,7 +36,21 @@ GRID: Final = (
     Training(OptimizerName.ADAM, 3e-3),
 )
 THOROUGH_GRID: Final = (*GRID, Training(OptimizerName.SGD, 0.001), Training(OptimizerName.ADAM, 3e-4))
+LOWER: Final = {OptimizerName.SGD: (1e-3,), OptimizerName.ADAM: (1e-3, 3e-4)}
+"""Rates that are tried, in this order, where those of the grid have not learnt."""
+LOWEST: Final = (1e-4, 1e-5, 1e-6, 1e-7)
+"""Of SGD, where even the rate before blew up."""
 NO_STEP: Final = GradientStep()
+
+
+def in_units(rate: float, optimizer: OptimizerName, scale: float) -> float:
+    """The rate for a loss that is about `scale` at chance, to the next power of ten.
+
+    SGD's steps are proportional to the loss: what trains one of about 1 is as many times too large. Adam's are not.
+    """
+    if optimizer is not OptimizerName.SGD or not 0 < scale < math.inf:
+        return rate
+    return float(f"{rate * 10.0 ** -round(math.log10(scale)):g}")
 
 
 def kind_for(samples: int) -> ProbeKind:

@@ -30,9 +30,16 @@ def train_by_own_loss(trainer: Trainer, measured: Measurement) -> OwnLoss | None
     kind = trainer.kind
     unit = measured.loss.value if measured.loss.value > 0 else max(-measured.loss.value, 1.0)
     in_its_unit = replace(subject, objective=replace(subject.objective, chance=1.0, scale=unit))
-    steps = PATIENCE * STEPS[ProbeKind.LEARNING]
+    steps = PATIENCE[ProbeKind.LEARNING] * STEPS[ProbeKind.LEARNING]
+    in_its_rates = replace(trainer, baseline=in_its_unit)
     train = partial(
-        trainer.train, in_its_unit, kind, trainer.seeds[:1], measured, to_the_end=True, lengthen=steps // STEPS[kind]
+        in_its_rates.train,
+        in_its_unit,
+        kind,
+        trainer.seeds[:1],
+        measured,
+        to_the_end=True,
+        lengthen=steps // STEPS[kind],
     )
     proof = trainer.clock.finished(WHAT, train)
     return None if proof is None else OwnLoss(steps=proof.steps, samples=proof.samples, unit=unit, runs=proof.runs)

@@ -7,7 +7,8 @@ optimiser that has not learnt by then is given four times as many, and has to co
 the samples is held out, and a run has learnt when the loss falls on those. Weights are restored afterwards; running
 statistics are never touched.
 
-Chance is the loss of the best constant prediction; all losses here are over chance.
+What is trained is the user's own loss, so rates and clipping are in its units. Chance is the loss of the best constant
+prediction; all losses here are read over chance.
 """
 
 import math
@@ -17,20 +18,22 @@ from typing import Final
 
 import torch
 
-from analysis.facts import LATE, GradientStep, Probe, ProbeKind, Run, StartEnd
+from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd, promises
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
 from analysis.measure.statistics import combine, summarize
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
-from analysis.training.grid import NO_STEP, STEPS, Training, minibatches_of
-from analysis.training.outcome import LEARNT, outcome_of
+from analysis.training.grid import LONGEST, NO_STEP, STEPS, Training, minibatches_of
+from analysis.training.outcome import limit_of, outcome_of
 from analysis.training.updates import MOMENTUM, Update, update_of
 
 EARLY: Final = 0.5
 """Over chance: proven, no need to go on."""
 EARLY_LATE: Final = 0.15
 """In a run that has to come under LATE, as far under that: the last minibatches may be easier than the rest."""
+BLOWN_UP: Final = 1e3
+"""Over chance and over the start: no need to go on either."""
 EVERY: Final = 10
 """Steps between two looks at the samples held out."""
 SMOOTHED: Final = 5
@@ -48,6 +51,7 @@ def probe(
     to_the_end: bool = False,
     lengthen: int = 1,
     late: bool = False,
+    go_on: bool = False,
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     tick: Callable[[], object] = int,
@@ -56,27 +60,27 @@ def probe(
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
     not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
-    `late`: so long that a run has learnt only when it comes under LATE. `hold_out`: it has learnt when the loss of a
-    quarter of the samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before
-    each update. `tick` is called before each step; what it raises ends the probe, weights restored.
+    `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
+    up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
+    samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update. `tick`
+    is called before each step; what it raises ends the probe, weights restored.
     """
-    chance = subject.objective.chance
-    assert chance is not None
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
+    most = max(steps, LONGEST) if go_on else steps
     for seed in seeds:
         if prepare is not None:
             prepare(seed)
         trained, held_out = split(subject.batch.size, seed) if hold_out else (list(range(subject.batch.size)), [])
         session = _Session(
-            subject, trained, held_out, list(minibatches_of(trained, kind, seed, steps)), chance,
+            subject, kind, trained, held_out, list(minibatches_of(trained, kind, seed, most)), steps,
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
         )  # fmt: skip
-        runs += [_run(session, entry, kind, seed) for entry in grid]
+        runs += [_run(session, entry, seed) for entry in grid]
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
-        steps=steps,
+        steps=max(steps, *(run.steps for run in runs)),
         samples=subject.batch.size,
         minibatch=len(session.minibatches[0]),
         held_out=len(session.held_out),
@@ -86,13 +90,19 @@ def probe(
     )
 
 
-def with_patience(proof: Probe, longer: Probe) -> Probe:
-    """The same probe, with runs that went on in the place of those that had not learnt."""
+def joined(proof: Probe, longer: Probe) -> Probe:
+    """The same probe with further runs; those that went on take the place of what they were."""
     went_on = {(run.optimizer, run.learning_rate, run.seed): run for run in longer.runs}
     runs = [went_on.pop((run.optimizer, run.learning_rate, run.seed), run) for run in proof.runs]
     runs += went_on.values()
     best = [min(run.end for run in runs if run.seed == seed) for seed in {run.seed for run in runs}]
-    return replace(proof, steps=longer.steps, late=True, runs=tuple(runs), best_loss_over_chance=max(best))
+    return replace(
+        proof,
+        steps=max(proof.steps, longer.steps),
+        late=proof.late or longer.late,
+        runs=tuple(runs),
+        best_loss_over_chance=max(best),
+    )
 
 
 @dataclass(frozen=True)
@@ -100,10 +110,12 @@ class _Session:
     """What the runs of one seed share."""
 
     subject: Subject
+    kind: ProbeKind
     trained: Sequence[int]
     held_out: Sequence[int]
     minibatches: Sequence[Sequence[int]]
-    chance: float
+    """More than `steps` where a run may go on."""
+    steps: int
     training: bool
     to_the_end: bool
     late: bool
@@ -115,30 +127,37 @@ class _Session:
         """Whether every step sees the same samples."""
         return all(rows is self.minibatches[0] for rows in self.minibatches)
 
-    def is_over(self, curve: Sequence[float], held_out: Sequence[float]) -> bool:
-        """Far enough under chance; where minibatches differ, a few of them have to agree.
+    def is_over(self, curve: Sequence[float], held_out: Sequence[float], limit: float) -> bool:
+        """Far enough under chance; where minibatches differ, a few of them have to agree. Or blown up.
 
         Where samples are held out: on those, or else on the others, which are known by heart then.
         """
+        if not self.to_the_end and curve[-1] > BLOWN_UP * max(curve[0], 1.0):
+            return True
         if held_out and not self.to_the_end and held_out[-1] < EARLY:
             return True
         recent = curve[-1:] if self.repeated else curve[-SMOOTHED:]
         complete = len(recent) == (1 if self.repeated else SMOOTHED)
-        return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough
+        return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough(limit)
 
-    @property
-    def _enough(self) -> float:
-        return EARLY_LATE if self.late or self.held_out else EARLY
+    def limit(self, optimizer: OptimizerName) -> float:
+        """Of chance: what a run has to come under."""
+        return limit_of(self.kind, optimizer, late=self.late, hold_out=bool(self.held_out))
+
+    def _enough(self, limit: float) -> float:
+        if self.repeated and self.late:
+            return limit
+        return EARLY_LATE if self.held_out or self.late else EARLY
 
 
-def _run(session: _Session, entry: Training, kind: ProbeKind, seed: int) -> Run:
+def _run(session: _Session, entry: Training, seed: int) -> Run:
     """Train, read the curve, put the weights back."""
-    subject = session.subject
+    subject, limit = session.subject, session.limit(entry.optimizer)
     weights = list(subject.converted.initializers.values())
     start = [weight.detach().clone() for weight in weights]
     subject.converted.train(session.training)
     try:
-        curve, held_out = _train(session, weights, update_of(entry))
+        curve, held_out = _train(session, weights, update_of(entry), limit)
         moved = _moved(subject, start)
         norms = StartEnd(start=_norm(start), end=_norm(weights))
     finally:
@@ -150,30 +169,41 @@ def _run(session: _Session, entry: Training, kind: ProbeKind, seed: int) -> Run:
         momentum=MOMENTUM if entry.optimizer is OptimizerName.SGD else None,
         learning_rate=entry.learning_rate,
         seed=seed,
-        outcome=outcome_of(curve, held_out, LATE if session.late else LEARNT[kind, entry.optimizer]),
+        outcome=outcome_of(curve, held_out, limit),
         curve=tuple(curve),
         held_out=tuple(held_out),
         weight_norm=norms,
         moved=moved,
+        limit=limit,
+        own=entry.own,
     )
 
 
-def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -> tuple[list[float], list[float]]:
-    """Loss over chance before each step, and after the last on what it was trained on; now and then on the others."""
+def _train(
+    session: _Session, weights: Sequence[torch.Tensor], update: Update, limit: float
+) -> tuple[list[float], list[float]]:
+    """Loss over chance before each step, and after the last on what it was trained on; now and then on the others.
+
+    Where there are minibatches for it, a run gets as many steps again while it promises to come under the limit.
+    """
     subject, repeated, curve, held_out = session.subject, session.repeated, list[float](), list[float]()
-    tensors = subject.tensors(session.minibatches[0])
+    tensors, enough = subject.tensors(session.minibatches[0]), session.steps
     for rows in session.minibatches:
+        if len(curve) == enough:
+            if not promises(held_out or curve, limit):
+                break
+            enough *= 2
         session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
         loss = subject.training_loss(inputs, targets, rows)
-        curve.append(float(loss.detach()) / session.chance)
+        curve.append(subject.objective.over_chance(float(loss.detach())))
         if not math.isfinite(curve[-1]):
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
             held_out.append(_loss(session, session.held_out))
-        if session.is_over(curve, held_out):
+        if session.is_over(curve, held_out, limit):
             break
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = torch.autograd.grad(subject.objective.scale * loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
         if pairs:
             held = [weight for weight, _ in pairs]
@@ -188,7 +218,8 @@ def _train(session: _Session, weights: Sequence[torch.Tensor], update: Update) -
 def _loss(session: _Session, rows: Sequence[int]) -> float:
     """Over chance, of these samples."""
     with torch.no_grad():
-        return float(session.subject.loss(*session.subject.tensors(rows), rows)) / session.chance
+        loss = float(session.subject.loss(*session.subject.tensors(rows), rows))
+    return session.subject.objective.over_chance(loss)
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:

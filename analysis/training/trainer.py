@@ -13,11 +13,12 @@ from typing import Final
 from analysis.clock import Clock
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
 from analysis.facts.zones import zone
-from analysis.options import AnalysisOptions, Effort, OptimizerName
+from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName
 from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID, NO_STEP, PATIENCE, STEPS, THOROUGH_GRID, Training, kind_for, passes
-from analysis.training.probe import probe, with_patience
+from analysis.training.grid import GRID, NO_STEP, PATIENCE, THOROUGH_GRID, Training, in_units, kind_for, passes
+from analysis.training.probe import probe
+from analysis.training.search import Search
 
 Prepare = Callable[[int], None]
 """(seed): set the weights that a training with this seed starts from."""
@@ -63,10 +64,19 @@ class Trainer:
     @property
     def grid(self) -> tuple[Training, ...]:
         """Optimisers and rates, the user's own last."""
-        grid = THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID
         if self.options.learning_rate is None:
-            return grid
-        return (*grid, Training(self.options.optimizer or OptimizerName.SGD, self.options.learning_rate))
+            return self.usual
+        own = Training(self.options.optimizer or OptimizerName.SGD, self.options.learning_rate, own=True)
+        return (*(each for each in self.usual if replace(each, own=True) != own), own)
+
+    @property
+    def usual(self) -> tuple[Training, ...]:
+        """Optimisers and rates of anybody, in units of the user's loss; SGD's largest first."""
+        scale = self.baseline.objective.scale
+        return tuple(
+            replace(each, learning_rate=in_units(each.learning_rate, each.optimizer, scale))
+            for each in (THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID)
+        )
 
     @property
     def kind(self) -> ProbeKind:
@@ -95,6 +105,7 @@ class Trainer:
         to_the_end: bool = False,
         lengthen: int = 1,
         late: bool = False,
+        go_on: bool = False,
         grid: Sequence[Training] | None = None,
         tell: bool = False,
     ) -> Probe:
@@ -122,6 +133,7 @@ class Trainer:
             to_the_end=to_the_end,
             lengthen=lengthen,
             late=late,
+            go_on=go_on,
             hold_out=self.holds_out and kind is ProbeKind.LEARNING,
             step=step,
             tick=tick,
@@ -161,7 +173,7 @@ class Trainer:
         return any(
             self.train(
                 subject, ProbeKind.LEARNING, self.seeds[:1], measured,
-                prepare=prepare, step=step, lengthen=PATIENCE, late=True, grid=(each,),
+                prepare=prepare, step=step, lengthen=PATIENCE[ProbeKind.LEARNING], late=True, grid=(each,),
             ).learns(each.optimizer.value)
             for each in grid
         )  # fmt: skip
@@ -169,59 +181,45 @@ class Trainer:
     # -------------------------------------------------------------- the unchanged model
 
     def probe_unchanged(self, measured: Measurement) -> Probe | None:
-        """Does it learn? None where it could not be trained."""
+        """Does it learn, and at which rate? None where it could not be trained.
+
+        Recurrent networks learn labels by heart in 200 steps, whether they would learn the task or not: they get so
+        many only where samples are held out, or where they predict numbers.
+        """
         if not self.may_train(UNCHANGED):
             return None
         thorough = self.options.effort is Effort.THOROUGH
         seeds, lengthen = (self.seeds, LENGTHENED) if thorough else (self.seeds[:1], 1)
         train = partial(self.train, self.baseline, self.kind, seeds, measured, lengthen=lengthen, tell=True)
         proof = self.clock.finished(UNCHANGED, train)
-        return None if proof is None else self._be_patient(proof, measured)
-
-    def _be_patient(self, proof: Probe, measured: Measurement) -> Probe:
-        """An optimiser that has not learnt from minibatches goes on, but for rates that blew up or know all by heart.
-
-        Where SGD blew up at all of its rates, a tenth of the smallest is tried. Recurrent networks get more time only
-        where samples are held out: in 200 steps they learn the others by heart, whether they would learn the task or
-        not.
-        """
-        if proof.kind is not ProbeKind.LEARNING or (measured.recurrent and not proof.held_out):
-            return proof
-        lost = {(run.optimizer, run.learning_rate) for run in proof.runs if run.outcome is Outcome.DIVERGED}
-        waiting = [each for each in self.grid if not proof.learns(each.optimizer.value)]
-        by_heart = {
-            (run.optimizer, run.learning_rate) for run in proof.runs if run.held_out and len(run.curve) <= proof.steps
-        }
-        going_on = [each for each in waiting if (each.optimizer.value, each.learning_rate) not in lost | by_heart]
-        rates = [each.learning_rate for each in waiting if each.optimizer is OptimizerName.SGD]
-        if rates and all((SGD, rate) in lost for rate in rates):
-            going_on.append(Training(OptimizerName.SGD, min(rates) / 10))
-        if not going_on:
-            return proof
-        seeds = tuple(dict.fromkeys(run.seed for run in proof.runs))
-        train = partial(
-            self.train, self.baseline, proof.kind, seeds, measured,
-            lengthen=PATIENCE, late=True, grid=going_on, tell=True,
-        )  # fmt: skip
-        longer = self.clock.finished(f"training for more than {proof.steps} steps", train)
-        return replace(proof, unfinished=True) if longer is None else with_patience(proof, longer)
+        if proof is None:
+            return None
+        numbers = self.baseline.objective.name is LossName.MSE
+        patient = numbers or not measured.recurrent or proof.held_out > 0
+        further = partial(self.train, self.baseline, self.kind, seeds, measured, tell=True)
+        scale = self.baseline.objective.scale
+        return Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
 
     def probe_larger_rate(self, measured: Measurement) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.
 
         None where there is nothing to mend, or where clipping does not mend it.
         """
-        proof, large = measured.probe, GRID[0]
+        proof, large = measured.probe, self.usual[0]
         if proof is None or zone(measured.flow) is Zone.RED or measured.non_finite is not None:
             return None
         without = next(run for run in proof.runs if (run.optimizer, run.learning_rate) == (SGD, large.learning_rate))
         if without.outcome not in {Outcome.DIVERGED, Outcome.OSCILLATING}:
             return None
+        if proof.kind is ProbeKind.MEMORIZING and proof.starts_far:
+            return None
+        waits = proof.late and not proof.learns(SGD)
+        lengthen = PATIENCE[proof.kind] if waits else LENGTHENED if self.options.effort is Effort.THOROUGH else 1
         found: list[LargerRate] = []
         for norm in CLIP_NORMS:
             train = partial(
                 self.train, self.baseline, proof.kind, (without.seed,), measured,
-                lengthen=proof.steps // STEPS[proof.kind], grid=(large,),
+                lengthen=lengthen, late=waits, grid=(large,),
                 step=GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=norm)),
             )  # fmt: skip
             clipped = self.clock.finished(f"learning rate {large.learning_rate:g} with clipping at {norm:g}", train)

@@ -40,7 +40,8 @@ def _again(trainer: Trainer, measured: Measurement, without: Run) -> Run:
     """The same run with Dropout on, for longer."""
     assert measured.probe is not None
     entry = Training(OptimizerName(without.optimizer), without.learning_rate)
+    kind = measured.probe.kind
     probe = trainer.dropping().train(
-        trainer.baseline, measured.probe.kind, (without.seed,), measured, lengthen=PATIENCE, grid=(entry,)
+        trainer.baseline, kind, (without.seed,), measured, lengthen=PATIENCE[kind], grid=(entry,)
     )
     return probe.runs[0]

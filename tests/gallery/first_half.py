@@ -121,6 +121,8 @@ SICK: tuple[Exhibit, ...] = (
          NOT_TRANSPORT),
     sick("relu 4 at a rate of 10^-7", "relu", lambda _: drawn(stack(4), HE), VECTORS, "304", NOT_TRANSPORT,
          options={"learning_rate": 1e-7}),
+    sick("relu 4, trained at a rate of 5", "relu", lambda _: drawn(stack(4), HE), VECTORS, "109", NOT_TRANSPORT,
+         effort=Effort.STANDARD, options={"learning_rate": 5.0}),
     sick("convolutions 4, inputs of 255", "convolutions", lambda _: drawn(convolutions(4), HE), tasks.images(scale=255),
          "305", NOT_TRANSPORT),
     sick("relu 40 of width 6", "relu", lambda _: drawn(stack(40, width=6), HE), VECTORS, "306"),

@@ -141,6 +141,8 @@ SICK: tuple[Exhibit, ...] = (
          NOT_TRANSPORT, options={"learning_rate": 100.0}),
     sick("transformer at a rate of 10^-7", "transformer", lambda _: net.Reader(net.blocks(2, 32, net.PreNorm)),
          SENTENCES, "304", NOT_TRANSPORT, options={"learning_rate": 1e-7}),
+    sick("tanh 4, trained by Adam at 10^-6", "tanh", lambda _: drawn(vectors(4, nn.Tanh), 1.0), VECTORS, "109",
+         NOT_TRANSPORT, effort=Effort.STANDARD, options={"optimizer": "adam", "learning_rate": 1e-6}),
     sick("tanh 4, inputs of 10^-3", "tanh", lambda _: drawn(vectors(4, nn.Tanh), 1.0), tasks.vectors(24, 8, scale=1e-3),
          "305", NOT_EXPLODING),
     sick("relu 4, inputs around 10", "relu", lambda _: drawn(vectors(4), HE), tasks.vectors(24, 8, shift=10.0), "305",

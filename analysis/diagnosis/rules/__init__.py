@@ -30,6 +30,7 @@ from analysis.diagnosis.rules.no_gradient import no_gradient
 from analysis.diagnosis.rules.no_nonlinearity import no_nonlinearity
 from analysis.diagnosis.rules.non_finite import non_finite
 from analysis.diagnosis.rules.output_range import output_range
+from analysis.diagnosis.rules.own_learning_rate import own_learning_rate
 from analysis.diagnosis.rules.own_loss import own_loss
 from analysis.diagnosis.rules.poor_initialization import poor_initialization
 from analysis.diagnosis.rules.rank_collapse import rank_collapse
@@ -58,6 +59,7 @@ RULES: Final[tuple[Rule, ...]] = (
     non_finite,
     stalled_early_layers,
     unstable_training,
+    own_learning_rate,
     dead_units,
     saturated_units,
     input_blind,

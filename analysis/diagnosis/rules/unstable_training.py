@@ -8,9 +8,9 @@ It is the consequence of an exploding gradient that the user feels (seed documen
 longer than the region in which the gradient means anything.
 
 ## How it is measured
-In the training probe. Your own optimiser and rate, where you give them, oscillate or diverge: warning. All runs of
-plain gradient descent do, or more than half of them and none learns: warning, which is the cause where Adam alone
-learns. Only with the large rate of 0.1: a remark, that rate is too large here. A run diverges when its loss ends over
+In the training probe. More than half of the runs of plain gradient descent oscillate or diverge, and none learns:
+warning, which is the cause where Adam alone learns. Only with large rates, or where your own training learns: a remark,
+those rates are too large here. Of your own optimiser and rate GH109 speaks. A run diverges when its loss ends over
 twice chance and twice its start, or is not finite; it oscillates when it rises by a fifth in two of five steps. Weights
 that end ten times as long as they began count as unstable, too.
 
@@ -54,29 +54,18 @@ UNSTABLE: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
     weight_growth=GROWTH,
 )
 def unstable_training(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """The user's own rate, or all rates, or the large one only."""
-    runs = () if measurement.probe is None else measurement.probe.runs
+    """All rates, or the large one only."""
+    probe = measurement.probe
+    runs, own_learns = ((), False) if probe is None else (probe.runs, probe.own_learns)
     descent = [run for run in runs if run.optimizer == "sgd"]
     unstable = [run for run in descent if _is_unstable(run, limits["weight_growth"])]
-    own = [run for run in runs if run.learning_rate == measurement.learning_rate]
-    if any(_is_unstable(run, limits["weight_growth"]) for run in own):
-        severity = Severity.WARNING
-    elif not unstable:
+    if not unstable:
         return
-    elif len(unstable) > SHARE * len(descent) and not learns_by_descent(measurement):
-        severity = Severity.WARNING
-    else:
-        severity = Severity.INFO
-    yield Draft(
-        severity=severity,
-        evidence={
-            "unstable_share_of_runs": Evidence(value=len(unstable) / max(len(descent), 1), threshold=0),
-            "weight_growth": Evidence(
-                value=max(map(_growth, descent), default=1.0), threshold=limits["weight_growth"], bound=Bound.MOST
-            ),
-        },
-        affects=("sgd",),
-    )
+    shaken = len(unstable) > SHARE * len(descent) and not (learns_by_descent(measurement) or own_learns)
+    evidence = {"unstable_share_of_runs": Evidence(value=len(unstable) / len(descent), threshold=0)}
+    if (growth := max(map(_growth, descent))) > limits["weight_growth"]:
+        evidence["weight_growth"] = Evidence(value=growth, threshold=limits["weight_growth"], bound=Bound.MOST)
+    yield Draft(severity=Severity.WARNING if shaken else Severity.INFO, evidence=evidence, affects=("sgd",))
 
 
 def _is_unstable(run: Run, most: float) -> bool:

@@ -81,6 +81,7 @@ def run(optimizer: str = "sgd", end: float = 0.4, seed: int = 0, outcome: Outcom
         curve=(1.0, end),
         weight_norm=StartEnd(start=1.0, end=1.1),
         moved={},
+        limit=0.7,
     )
 
 

@@ -33,11 +33,11 @@ def test_the_best_training_with_each_optimiser_is_told_and_what_it_was_made_of()
     (card, _) = advise(measurement(probe=probe(*runs, kind=ProbeKind.MEMORIZING)), None, 0.01)
     assert card.values == {"loss_over_chance": 0.2, "unchanged": 0.9, "learning_rate": 0.01}
     assert card.words == (
-        "Adam learns where SGD does not: try it before changing the network. In 50 steps on one batch the loss fell to "
+        "Adam learns where SGD does not: try it before changing the network. In 1 step on one batch the loss fell to "
         "0.20 of chance, with SGD to 0.90."
     )
     proof, optimizer, *_ = (card.snippet or "").splitlines()
-    assert proof == "# proven by 50 steps on one batch, seed 0: loss 0.20 of chance"
+    assert proof == "# proven by 1 step on one batch, seed 0: loss 0.20 of chance"
     assert optimizer == "optimizer = torch.optim.Adam(model.parameters(), lr=0.01)"
 
 
@@ -45,7 +45,7 @@ def test_the_lines_for_a_larger_rate_keep_the_momentum_of_the_training() -> None
     moving = replace(larger(), clipped=replace(larger().clipped, momentum=0.9))
     (card, _) = advise(measurement(probe=LEARNS), moving, 0.01)
     proof, optimizer, *_ = (card.snippet or "").splitlines()
-    assert proof == "# proven by 50 steps on minibatches, seed 0: loss 0.30 of chance"
+    assert proof == "# proven by 1 step on minibatches, seed 0: loss 0.30 of chance"
     assert optimizer == "optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)"
 
 
@@ -61,7 +61,7 @@ def test_a_larger_rate_names_the_threshold_and_what_happens_without() -> None:
         "loss_over_chance": 0.3, "unchanged": math.inf, "learning_rate": 0.1, "max_norm": 0.1, "gradient_norm": 1.0,
     }  # fmt: skip
     assert card.words == (
-        "Clipping the gradient to norm 0.1 permits a learning rate of 0.1: in 50 steps on minibatches the loss fell to "
+        "Clipping the gradient to norm 0.1 permits a learning rate of 0.1: in 1 step on minibatches the loss fell to "
         "0.30 of chance, without clipping it diverged."
     )
     assert "clip_grad_norm_(model.parameters(), max_norm=0.1)" in (card.snippet or "")
@@ -93,3 +93,38 @@ def test_decay_says_what_it_adds_and_that_it_cures_nothing() -> None:
 def test_decay_is_silent_where_there_is_nothing_to_compare(changed: dict[str, float]) -> None:
     assert advise(replace(measurement(), **changed), None, 0.1) == ()
     assert advise(measurement(), None, 0.0) == ()
+
+
+# ------------------------------------------------------------------ the user's own rate
+
+
+@pytest.mark.parametrize(
+    ("outcome", "happened"), [(Outcome.DIVERGED, "diverged"), (Outcome.STALLED, "stalled"), (Outcome.SLOW, "is slow")]
+)
+def test_a_rate_that_learns_is_told_beside_the_own_one_that_does_not(outcome: Outcome, happened: str) -> None:
+    own = replace(run("sgd", 3.0, outcome=outcome), learning_rate=1.5, own=True)
+    slower = replace(run("sgd", 0.5), learning_rate=0.01)
+    card = advise(measurement(probe=probe(own, run("adam", 0.1), slower)), None, 0.0)[0]
+    assert card.kind is AdviceKind.LEARNING_RATE
+    assert card.words == (
+        f"SGD at 1.5, as you train, {happened} (3.00 of chance after 1 step on minibatches). SGD at 0.01 learns: in 1 "
+        "step on minibatches the loss fell to 0.50 of chance."
+    )
+    assert card.values == {
+        "loss_over_chance": 0.5, "unchanged": 3.0, "learning_rate": 0.01, "own_learning_rate": 1.5,
+    }  # fmt: skip
+    assert "torch.optim.SGD(model.parameters(), lr=0.01" in (card.snippet or "")
+
+
+def test_nothing_is_advised_to_who_trains_well_or_where_nothing_learns() -> None:
+    own = replace(run("adam", 0.2), own=True)
+    assert kinds(measurement(probe=probe(run("sgd", 1.0), own)), None, 0.0) == []
+    stuck = replace(run("adam", 1.0), own=True)
+    assert kinds(measurement(probe=probe(run("sgd", 1.0), stuck)), None, 0.0) == []
+
+
+def test_another_optimiser_is_named_where_the_own_one_learns_at_no_rate() -> None:
+    own = replace(run("sgd", 1.0), own=True)
+    (card,) = advise(measurement(probe=probe(own, run("adam", 0.1))), None, 0.0)
+    assert card.kind is AdviceKind.LEARNING_RATE
+    assert "Adam at 0.1 learns" in card.words

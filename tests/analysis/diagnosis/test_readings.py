@@ -6,13 +6,14 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis import readings
-from analysis.facts import Anatomy, Flow, LossFacts, Measurement, Probe, Range, TimeProfile
+from analysis.facts import Anatomy, Flow, LossFacts, Measurement, Probe, ProbeKind, Range, TimeProfile
 from analysis.report import Evidence, Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run, stats
 
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 ADAM_LEARNS = probe(run("sgd", 1.0), run("adam", 0.2))
 UNFINISHED = replace(FAILS, unfinished=True)
+CRAMS = probe(run("sgd", 1.0), replace(run("adam", 0.1), limit=0.2), kind=ProbeKind.MEMORIZING)
 FOLDED = Anatomy(folded_share=0.5)
 
 
@@ -54,6 +55,8 @@ def test_a_network_learns_by_either_optimiser_and_amber_pales_by_plain_descent_o
         ({"probe": UNFINISHED}, False, ERROR),
         ({"probe": LEARNS}, False, WARNING),
         ({"probe": ADAM_LEARNS}, False, WARNING),
+        ({"probe": CRAMS}, False, ERROR),
+        ({"probe": CRAMS}, True, ERROR),
         ({"idle_normalization": True, "probe": FAILS}, False, WARNING),
         ({"anatomy": FOLDED, "probe": FAILS}, False, WARNING),
         ({"anatomy": FOLDED, "normalized": True, "probe": FAILS}, False, ERROR),

@@ -18,7 +18,7 @@ def run(end: float, seed: int = 0, optimizer: str = "sgd", rate: float = 0.1, **
     """A run that has learnt from 0.7 of chance on, unless told otherwise."""
     return Run(
         **{
-            "optimizer": optimizer, "learning_rate": rate, "seed": seed, "curve": (1.0, end), "moved": {},
+            "optimizer": optimizer, "learning_rate": rate, "seed": seed, "curve": (1.0, end), "moved": {}, "limit": 0.7,
             "outcome": Outcome.LEARNT if end < 0.7 else Outcome.STALLED, "weight_norm": StartEnd(start=1.0, end=1.0),
             **facts,
         }

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Outcome, Probe, Run
+from analysis.facts import Outcome, Probe, ProbeKind, Run
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, probe, run
 
 YES, NO = 0.4, 1.0
@@ -62,3 +62,53 @@ def test_a_probe_is_neither_late_nor_unfinished_nor_held_out_unless_said() -> No
     for each in (LEARNS, FAILS):
         assert isinstance(each, Probe)
         assert (each.late, each.unfinished, each.held_out) == (False, False, 0)
+
+
+# ------------------------------------------------------------------ slow, and the user's own
+
+
+def line(start: float, end: float, steps: int = 200) -> tuple[float, ...]:
+    return tuple(start + (end - start) * step / steps for step in range(steps + 1))
+
+
+def test_of_runs_with_more_steps_only_those_say_whether_the_loss_still_falls() -> None:
+    short, stuck, slow = (replace(run("sgd", 1.0), curve=curve) for curve in (line(9, 2, 50), line(1, 1), line(1, 0.4)))
+    assert probe(short, stuck).falls
+    late = replace(probe(short, stuck), late=True, steps=200)
+    assert not late.falls
+    assert replace(late, runs=(short, stuck, slow)).falls
+
+
+ADAM_BY_HEART, SGD_BY_HEART = replace(run("adam", 0.1), limit=0.2), replace(run("sgd", 0.4), limit=0.5)
+FAR = (10.1, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("runs", "crams"),
+    [
+        ([run("sgd", NO), ADAM_BY_HEART], True),
+        ([run("sgd", NO), replace(run("adam", 0.9, outcome=Outcome.LEARNT), limit=0.92)], False),  # promptly
+        ([SGD_BY_HEART, run("adam", NO)], False),
+        ([replace(SGD_BY_HEART, curve=FAR), run("adam", NO)], True),
+        ([replace(SGD_BY_HEART, curve=(10.0, 0.4)), run("adam", NO)], False),
+        ([run("sgd", NO), replace(ADAM_BY_HEART, own=True)], False),
+    ],
+)
+def test_samples_are_crammed_from_far_over_chance_and_one_batch_by_adam_alone(runs: list[Run], *, crams: bool) -> None:
+    assert probe(*runs, kind=ProbeKind.MEMORIZING).crams is crams
+    assert probe(*runs).crams is (crams and runs[0].curve == FAR)  # minibatches, by Adam: no cramming
+
+
+def test_the_training_of_the_user_learns_where_every_seed_of_it_does() -> None:
+    own = replace(run("sgd", YES), own=True)
+    assert not LEARNS.own_learns
+    assert probe(own, run("sgd", NO)).own_learns
+    assert not probe(own, replace(own, outcome=Outcome.DIVERGED, seed=1)).own_learns
+
+
+def test_the_run_that_works_is_of_the_optimiser_asked_for_where_one_does() -> None:
+    trained = probe(run("adam", 0.1), run("sgd", 0.5), run("sgd", 0.4), run("sgd", NO))
+    assert trained.working("sgd") == run("sgd", 0.4)
+    assert trained.working("adam") == run("adam", 0.1)
+    assert probe(run("adam", 0.1), run("sgd", NO)).working("sgd") == run("adam", 0.1)
+    assert FAILS.working("sgd") is None

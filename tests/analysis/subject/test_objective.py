@@ -581,3 +581,19 @@ def test_two_classes_are_enough(shape: tuple[int, ...]) -> None:
         LossName.CROSS_ENTROPY
     )
     assert choose(floats(8, 2), (np.arange(8) % 2)[:, None]).name is LossName.CROSS_ENTROPY
+
+
+def test_soft_bits_are_read_from_their_own_entropy_on_and_chance_is_per_output() -> None:
+    """By hand: outputs of logit 0 cost log 2 a bit; targets .25 and .75 in turn for one output, .5 for the other."""
+    shares = np.array([[0.25, 0.5], [0.75, 0.5]] * 4, np.float32)
+    own = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    objective = choose(np.zeros((8, 2), np.float32), shares, wanted=LossName.BCE)
+    assert objective.chance == pytest.approx((math.log(2) - own) / 2)
+    assert loss_of(objective, np.zeros((8, 2), np.float32)) == pytest.approx((math.log(2) - own) / 2, rel=1e-5)
+    assert loss_of(objective, np.log(shares / (1 - shares))) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_soft_bits_that_are_all_equal_leave_nothing_to_learn() -> None:
+    objective = choose(floats(8, 2), np.full((8, 2), 0.3, np.float32), wanted=LossName.BCE)
+    assert objective.chance is None
+    assert "all targets of the batch are equal" in objective.absent_chance

@@ -3,7 +3,8 @@
 import pytest
 
 from analysis.facts import ProbeKind
-from analysis.training.grid import GRID, PATIENCE, THOROUGH_GRID, kind_for, minibatches_of, passes
+from analysis.options import OptimizerName
+from analysis.training.grid import GRID, PATIENCE, STEPS, THOROUGH_GRID, in_units, kind_for, minibatches_of, passes
 
 
 def test_192_samples_test_learning_and_fewer_memorising() -> None:
@@ -57,11 +58,20 @@ def test_fifty_steps_test_learning_and_twenty_memorising_for_every_run_and_seed(
     assert passes(ProbeKind.MEMORIZING, GRID[:1], (0, 1, 2)) == 20 * 3
 
 
-def test_patience_is_four_times_as_long() -> None:
-    assert PATIENCE == 4
+def test_patience_is_two_hundred_steps() -> None:
+    assert {kind: STEPS[kind] * PATIENCE[kind] for kind in ProbeKind} == dict.fromkeys(ProbeKind, 200)
 
 
 def test_the_grid_is_sgd_at_two_rates_and_adam_and_thorough_one_more_of_each() -> None:
     rates = [(each.optimizer.value, each.learning_rate) for each in THOROUGH_GRID]
     assert rates == [("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003), ("sgd", 0.001), ("adam", 0.0003)]
     assert THOROUGH_GRID[:3] == GRID
+
+
+@pytest.mark.parametrize(
+    ("scale", "rate"),
+    [(1.0, 0.1), (3.0, 0.1), (0.4, 0.1), (0.16, 1.0), (900.0, 1e-4), (1e6, 1e-7), (0.0, 0.1), (float("inf"), 0.1)],
+)
+def test_a_loss_of_a_thousand_at_chance_wants_rates_of_sgd_a_thousand_times_smaller(scale: float, rate: float) -> None:
+    assert in_units(0.1, OptimizerName.SGD, scale) == rate
+    assert in_units(0.003, OptimizerName.ADAM, scale) == 0.003

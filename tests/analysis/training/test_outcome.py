@@ -7,7 +7,7 @@ import pytest
 from analysis.facts import LATE, Outcome
 from analysis.facts import ProbeKind as Kind
 from analysis.options import OptimizerName as Optimizer
-from analysis.training.outcome import LEARNT, outcome_of
+from analysis.training.outcome import LEARNT, limit_of, outcome_of
 
 
 @pytest.mark.parametrize(
@@ -119,3 +119,23 @@ def test_limits_are_those_that_were_fitted() -> None:
         (Kind.MEMORIZING, Optimizer.ADAM): 0.92,
     }
     assert LATE == 0.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "late", "hold_out", "limit"),
+    [
+        (Kind.LEARNING, Optimizer.SGD, False, False, 0.7),
+        (Kind.LEARNING, Optimizer.ADAM, False, False, 0.8),
+        (Kind.LEARNING, Optimizer.SGD, True, False, 0.2),
+        (Kind.LEARNING, Optimizer.ADAM, True, False, 0.2),
+        (Kind.MEMORIZING, Optimizer.SGD, False, False, 0.92),
+        (Kind.MEMORIZING, Optimizer.SGD, True, False, 0.5),
+        (Kind.MEMORIZING, Optimizer.ADAM, True, False, 0.2),
+        (Kind.LEARNING, Optimizer.ADAM, False, True, 0.7),
+        (Kind.LEARNING, Optimizer.SGD, True, True, 0.7),
+    ],
+)
+def test_what_a_run_has_to_come_under(
+    kind: Kind, optimizer: Optimizer, *, late: bool, hold_out: bool, limit: float
+) -> None:
+    assert limit_of(kind, optimizer, late=late, hold_out=hold_out) == limit

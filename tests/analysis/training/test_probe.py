@@ -15,11 +15,11 @@ from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
 from analysis.training.grid import GRID, NO_STEP, Training, minibatches_of
 from analysis.training.outcome import outcome_of
-from analysis.training.probe import _Session, probe, with_patience
+from analysis.training.probe import _Session, joined, probe
 from tests.analysis.experiment.small_cells import probe_of, run
 from tests.analysis.fixed_exports import FEATURES, OwnFactor, fixed
 from tests.analysis.text_models import drawn, written
-from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, export, he, mlp, npz, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
@@ -82,12 +82,8 @@ def test_the_same_seed_gives_the_same_probe() -> None:
 def test_a_run_that_stops_early_has_learnt_though_the_other_samples_are_a_third_harder(
     late: bool, learnt: float
 ) -> None:
-    minibatches = [[0], [1]]
-    session = _Session(
-        subject_of(mlp(2, "Relu", he())), [0, 1], [], minibatches, 1.0,
-        training=False, to_the_end=False, late=late, step=NO_STEP, tick=int,
-    )  # fmt: skip
-    stops_at = next(loss / 100 for loss in range(100, 0, -1) if session.is_over([loss / 100] * 5, []))
+    which = session(TWO, late=late)
+    stops_at = next(loss / 100 for loss in range(100, 0, -1) if which.is_over([loss / 100] * 5, [], learnt))
     assert outcome_of([1.0, stops_at * 4 / 3], [], learnt) is Outcome.LEARNT
 
 
@@ -197,7 +193,7 @@ def session(
     minibatches: Sequence[Sequence[int]], *, held_out: Sequence[int] = (), to_the_end: bool = False, late: bool = False
 ) -> _Session:
     return _Session(
-        subject_of(mlp(2, "Relu", he())), [0, 1], held_out, minibatches, 1.0,
+        subject_of(mlp(2, "Relu", he())), ProbeKind.LEARNING, [0, 1], held_out, minibatches, len(minibatches),
         training=False, to_the_end=to_the_end, late=late, step=NO_STEP, tick=int,
     )  # fmt: skip
 
@@ -221,20 +217,34 @@ ONE, TWO = ([[0, 1]] * 2, [[0], [1]])
 def test_a_run_is_over_under_half_of_chance(
     minibatches: Sequence[Sequence[int]], curve: list[float], over: bool
 ) -> None:
-    assert session(minibatches).is_over(curve, []) is over
-    assert not session(minibatches, to_the_end=True).is_over(curve, [])
+    assert session(minibatches).is_over(curve, [], 0.7) is over
+    assert not session(minibatches, to_the_end=True).is_over(curve, [], 0.7)
 
 
 @pytest.mark.parametrize("which", [{"late": True}, {"held_out": [2]}])
 def test_a_late_run_or_one_that_is_asked_about_other_samples_goes_on_to_015(which: dict[str, object]) -> None:
     for end, over in ((0.15, False), (0.149, True)):
-        assert session(TWO, **which).is_over([end] * 5, []) is over  # type: ignore[arg-type]
+        assert session(TWO, **which).is_over([end] * 5, [], 0.2) is over  # type: ignore[arg-type]
+
+
+def test_a_late_run_on_one_batch_stops_under_its_limit_to_the_letter() -> None:
+    for end, over in ((0.2, False), (0.199, True)):
+        assert session(ONE, late=True).is_over([end], [], 0.2) is over
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "over"),
+    [(1.0, 1000.0, False), (1.0, 1001.0, True), (5.0, 5000.0, False), (5.0, 5001.0, True), (0.1, 999.0, False)],
+)
+def test_a_run_is_over_a_thousand_times_over_its_start_and_over_chance(start: float, end: float, over: bool) -> None:
+    assert session(TWO).is_over([start, end], [], 0.7) is over
+    assert not session(TWO, to_the_end=True).is_over([start, end], [], 0.7)
 
 
 @pytest.mark.parametrize(("held_out", "over"), [([1.0, 0.5], False), ([1.0, 0.49], True), ([1.0, 0.4, 0.6], False)])
 def test_a_run_is_over_when_the_last_look_at_samples_held_out_says_so(held_out: list[float], over: bool) -> None:
-    assert session(TWO, held_out=[2]).is_over([1.0], held_out) is over
-    assert not session(TWO, held_out=[2], to_the_end=True).is_over([1.0], held_out)
+    assert session(TWO, held_out=[2]).is_over([1.0], held_out, 0.7) is over
+    assert not session(TWO, held_out=[2], to_the_end=True).is_over([1.0], held_out, 0.7)
 
 
 def test_a_loss_that_is_no_number_ends_a_run_at_once() -> None:
@@ -252,10 +262,10 @@ def test_a_loss_that_is_no_number_ends_a_run_at_once() -> None:
 def test_what_is_given_more_time_has_to_come_further(late: bool, outcome: Outcome) -> None:
     subject = subject_of(mlp(3, "Tanh", xavier()))
     proof = probe(
-        subject, kind=ProbeKind.MEMORIZING, grid=[Training(OptimizerName.SGD, 0.003)], seeds=(0,), training=False,
+        subject, kind=ProbeKind.MEMORIZING, grid=[Training(OptimizerName.SGD, 0.002)], seeds=(0,), training=False,
         to_the_end=True, late=late,
     )  # fmt: skip
-    assert 0.2 < proof.runs[0].end < 0.92
+    assert 0.5 < proof.runs[0].end < 0.92
     assert (proof.runs[0].outcome, proof.late) == (outcome, late)
 
 
@@ -331,7 +341,7 @@ def test_a_weight_that_the_loss_does_not_depend_on_stays() -> None:
 def test_runs_that_went_on_take_the_place_of_those_that_had_not_learnt() -> None:
     runs = [run(0.3, seed, "adam") for seed in (0, 1, 2)] + [run(0.9, seed, rate=0.01) for seed in (0, 1)]
     longer = [run(0.1, 0, rate=0.01), run(0.8, 1, rate=0.01), run(0.7, 0, rate=0.001), run(0.2, 1, rate=0.001)]
-    whole = with_patience(probe_of(*runs), probe_of(*longer, steps=200))
+    whole = joined(probe_of(*runs), probe_of(*longer, steps=200, late=True))
     assert whole.runs == (*runs[:3], *longer)
     assert (whole.steps, whole.late) == (200, True)
     assert whole.best_loss_over_chance == 0.3  # of the seeds in turn 0.1, 0.2 and 0.3
@@ -366,3 +376,28 @@ def test_a_fixed_number_of_samples_is_trained_on_in_minibatches_all_the_same() -
     np.testing.assert_allclose(ours.runs[0].curve, theirs.runs[0].curve, rtol=1e-3)
     np.testing.assert_allclose(ours.runs[0].held_out, theirs.runs[0].held_out, rtol=1e-3)
     assert ours.minibatch == theirs.minibatch < 256
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.5])
+def test_steps_are_those_of_the_users_own_loss(max_norm: float | None) -> None:
+    """Plain squared error, though it is read over the variance of the targets; by torch's own SGD and clipping."""
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((64, 3)).astype(np.float32), 7 * random.standard_normal((64, 1)).astype(np.float32)
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 1)
+    subject = prepare(check_model(export(layer, torch.zeros(2, 3))), npz(x=x, target=y), AnalysisOptions())
+    clip = None if max_norm is None else Clip(kind=ClipKind.GLOBAL_NORM, max_norm=max_norm)
+    proof = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=[Training(OptimizerName.SGD, 0.01)], seeds=(0,), training=False,
+        to_the_end=True, step=GradientStep(clip=clip),
+    )  # fmt: skip
+    optimizer, curve = torch.optim.SGD(layer.parameters(), lr=0.01, momentum=0.9), list[float]()
+    for _ in range(21):
+        loss = nn.functional.mse_loss(layer(torch.from_numpy(x)), torch.from_numpy(y))
+        curve.append(loss.item() / y.var())
+        optimizer.zero_grad()
+        loss.backward()
+        if max_norm is not None:
+            nn.utils.clip_grad_norm_(layer.parameters(), max_norm)
+        optimizer.step()
+    assert proof.runs[0].curve == pytest.approx(curve, rel=1e-4)

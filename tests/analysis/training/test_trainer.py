@@ -24,7 +24,7 @@ from analysis.facts import (
     TimeProfile,
 )  # fmt: skip
 from analysis.model import check_model
-from analysis.options import AnalysisOptions, OptimizerName
+from analysis.options import AnalysisOptions, LossName, OptimizerName
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
 from analysis.training.grid import GRID, NO_STEP, THOROUGH_GRID, Training
@@ -51,7 +51,7 @@ def test_a_network_that_blows_up_at_a_large_rate_gets_it_with_clipping() -> None
     proof = cells.probe_baseline().probe
     assert proof is not None
     assert proof.runs[0].outcome in {Outcome.DIVERGED, Outcome.OSCILLATING}
-    larger = cells.probe_larger_rate()
+    larger = cells.larger_rate
     assert larger is not None
     assert larger.without == proof.runs[0]
     assert (larger.clipped.optimizer, larger.clipped.learning_rate, larger.clipped.outcome) == ("sgd", 0.1, "learnt")
@@ -62,23 +62,27 @@ def test_a_network_that_blows_up_at_a_large_rate_gets_it_with_clipping() -> None
 def test_clipping_is_no_advice_where_steps_are_sound_or_the_start_is_not(model: bytes) -> None:
     cells = experiment(model, vectors(256))
     cells.probe_baseline()
-    assert cells.probe_larger_rate() is None
+    assert cells.larger_rate is None
 
 
 def test_a_slow_network_is_given_time_and_learns() -> None:
     slow = mlp(4, "Sigmoid", xavier(), width=16)
     proof = experiment(slow, vectors(256)).probe_baseline().probe
     assert proof is not None
-    assert (proof.late, proof.steps) == (True, 200)
+    assert proof.late
+    assert 200 <= proof.steps <= 800
     assert proof.learns("sgd")
-    assert max(len(run.curve) for run in proof.runs) > 52
+    assert max(run.steps for run in proof.runs) > 50
 
 
 def test_a_network_that_does_not_learn_does_not_in_four_times_as_many_steps() -> None:
     proof = experiment(mlp(20, "Sigmoid", xavier()), vectors(256)).probe_baseline().probe
     assert proof is not None
-    assert [(run.optimizer, run.learning_rate) for run in proof.runs] == [("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003)]
-    assert {len(run.curve) for run in proof.runs} == {201}
+    assert {(run.optimizer, run.learning_rate) for run in proof.runs} == {
+        ("sgd", 0.1), ("sgd", 0.01), ("sgd", 0.001), ("adam", 0.003), ("adam", 0.001), ("adam", 0.0003),
+    }  # fmt: skip
+    assert {run.steps for run in proof.runs} == {50, 200}
+    assert {run.steps for run in proof.runs if (run.optimizer, run.learning_rate) == ("sgd", 0.1)} == {200}
     assert not proof.learns("sgd")
     assert not proof.learns("adam")
 
@@ -153,7 +157,7 @@ def test_labels_that_do_not_follow_from_the_input_are_no_fault_of_a_recurrent_ne
 @pytest.mark.parametrize(
     ("ticks", "what", "steps"),
     [(0, "training probe of the unchanged model", None), (149, "training probe of the unchanged model", None),
-     (150, "training for more than 50 steps", 50), (400, "training for more than 50 steps", 50)],
+     (150, "training with sgd at 0.001 for 50 steps", 50), (250, "for 200 steps", 50)],
 )  # fmt: skip
 def test_a_budget_that_ends_in_the_middle_of_the_probe_ends_it_and_is_said(
     ticks: int, what: str, steps: int | None, monkeypatch: pytest.MonkeyPatch
@@ -163,8 +167,10 @@ def test_a_budget_that_ends_in_the_middle_of_the_probe_ends_it_and_is_said(
     out_of_time_after(cells, ticks, monkeypatch)
     proof = cells.probe_baseline().probe
     assert (None if proof is None else (proof.steps, proof.unfinished)) == (None if steps is None else (steps, True))
-    left_out = [what] if steps is None else [what, "reading of the targets"]
-    assert cells.clock.left_out == [(each, BUDGET_REACHED) for each in left_out]
+    left_out = [left for left, _ in cells.clock.left_out]
+    assert left_out[0].endswith(what)
+    assert left_out[1:] == ([] if steps is None else ["reading of the targets"])
+    assert {why for _, why in cells.clock.left_out} == {BUDGET_REACHED}
     for weight, own in zip(cells.structures.unchanged.converted.initializers.values(), before, strict=True):
         torch.testing.assert_close(weight.detach(), own, rtol=0, atol=0)
 
@@ -237,14 +243,20 @@ def test_three_seeds_follow_the_one_of_the_options() -> None:
     ("options", "more"),
     [
         ({}, []),
-        ({"learning_rate": 0.5}, [Training(OptimizerName.SGD, 0.5)]),
-        ({"learning_rate": 0.5, "optimizer": "adam"}, [Training(OptimizerName.ADAM, 0.5)]),
+        ({"learning_rate": 0.5}, [Training(OptimizerName.SGD, 0.5, own=True)]),
+        ({"learning_rate": 0.5, "optimizer": "adam"}, [Training(OptimizerName.ADAM, 0.5, own=True)]),
         ({"optimizer": "adam"}, []),
     ],
 )
 def test_ones_own_rate_comes_last_and_is_one_of_sgd_unless_said(options: dict[str, Any], more: list[Training]) -> None:
     assert [*trainer_of(**options).grid] == [*GRID, *more]
     assert [*trainer_of(effort="thorough", **options).grid] == [*THOROUGH_GRID, *more]
+
+
+def test_ones_own_rate_is_not_run_twice() -> None:
+    (first, *others) = GRID
+    grid = trainer_of(learning_rate=first.learning_rate).grid
+    assert [*grid] == [*others, replace(first, own=True)]
 
 
 def test_nothing_trains_at_effort_quick_without_chance_or_budget_and_the_reason_is_noted() -> None:
@@ -355,87 +367,27 @@ def diverged(rate: float, optimizer: str = "sgd", seed: int = 0) -> Run:
     return run(9.0, seed, optimizer, rate, outcome=Outcome.DIVERGED)
 
 
-def going_on(
-    proof: Probe, rehearse: Rehearse, patient: Measurement | None = None
-) -> tuple[Probe, list[tuple[str, float]] | None]:
-    """What the unchanged model's probe comes to, and the rates that were given more time."""
+@pytest.mark.parametrize(
+    ("recurrent", "held_out", "numbers", "waits"),
+    [(False, 0, False, True), (True, 0, False, False), (True, 64, False, True), (True, 0, True, True)],
+)
+def test_recurrent_networks_get_more_steps_where_samples_are_held_out_or_numbers_predicted(
+    recurrent: bool, held_out: int, numbers: bool, waits: bool, rehearse: Rehearse
+) -> None:
     trainer = trainer_of()
-    rehearsal = rehearse(proof, gridded(0.1, 0.1, 0.1, steps=200))
-    found = trainer.probe_unchanged(patient or measurement())
-    assert found is not None
-    if len(rehearsal.asked) == 1:
-        return found, None
-    first, more = rehearsal.asked
-    assert (first["lengthen"], first["late"], first["seeds"]) == (1, False, (0,))
-    assert (more["lengthen"], more["late"], more["kind"]) == (4, True, ProbeKind.LEARNING)
-    assert more["seeds"] == (0,)
-    return found, [(each.optimizer.value, each.learning_rate) for each in more["grid"]]
-
-
-SGD_LARGE, SGD_SMALL, ADAM = (("sgd", 0.1), ("sgd", 0.01), ("adam", 0.003))
-
-
-@pytest.mark.parametrize(
-    ("ends", "more"),
-    [
-        ((0.9, 0.9, 0.9), [SGD_LARGE, SGD_SMALL, ADAM]),
-        ((0.9, 0.3, 0.9), [ADAM]),  # one rate that learns is enough
-        ((0.3, 0.9, 0.9), [ADAM]),
-        ((0.9, 0.9, 0.3), [SGD_LARGE, SGD_SMALL]),
-        ((0.9, 0.3, 0.3), None),
-    ],
-)
-def test_an_optimiser_that_has_not_learnt_goes_on_at_all_of_its_rates(
-    ends: tuple[float, ...], more: list[tuple[str, float]] | None, rehearse: Rehearse
-) -> None:
-    found, rates = going_on(gridded(*ends), rehearse)
-    assert rates == more
-    assert (found.late, found.steps) == (more is not None, 50 if more is None else 200)
-
-
-@pytest.mark.parametrize(
-    ("runs", "more"),
-    [
-        ([diverged(0.1), run(0.9, rate=0.01)], [SGD_SMALL]),
-        ([run(0.9), diverged(0.01)], [SGD_LARGE]),
-        ([diverged(0.1), diverged(0.01)], [("sgd", 0.001)]),
-        ([diverged(0.1), run(0.3, rate=0.01)], None),
-    ],
-)
-def test_what_blew_up_does_not_go_on_but_at_a_tenth_where_all_did(
-    runs: list[Run], more: list[tuple[str, float]] | None, rehearse: Rehearse
-) -> None:
-    _, rates = going_on(probe_of(*runs, run(0.3, 0, "adam", 0.003)), rehearse)
-    assert rates == more
-
-
-def test_adam_that_blew_up_is_not_tried_at_a_tenth(rehearse: Rehearse) -> None:
-    _, rates = going_on(probe_of(run(0.3), run(0.3, rate=0.01), diverged(0.003, "adam")), rehearse)
-    assert rates is None
-
-
-def test_what_knows_its_samples_by_heart_does_not_go_on(rehearse: Rehearse) -> None:
-    """It stopped early on what it was trained on, and not for what it was asked."""
-    stopped = run(0.0, 0, "sgd", 0.1, curve=(0.1,) * 50, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
-    whole = run(0.0, 0, "sgd", 0.01, curve=(1.0,) * 51, held_out=(1.0, 0.95), outcome=Outcome.STALLED)
-    proof = probe_of(stopped, whole, run(0.3, 0, "adam", 0.003), held_out=64)
-    _, rates = going_on(proof, rehearse, measurement(recurrent=True))
-    assert rates == [SGD_SMALL]
-
-
-@pytest.mark.parametrize(
-    ("recurrent", "held_out", "waits"), [(False, 0, True), (True, 0, False), (True, 64, True), (False, 64, True)]
-)
-def test_recurrent_networks_go_on_only_where_samples_are_held_out(
-    recurrent: bool, held_out: int, waits: bool, rehearse: Rehearse
-) -> None:
-    proof = gridded(0.9, 0.9, 0.9, held_out=held_out)
-    _, rates = going_on(proof, rehearse, measurement(recurrent=recurrent))
-    assert (rates is not None) is waits
-
-
-def test_what_is_memorised_is_not_waited_for(rehearse: Rehearse) -> None:
-    assert going_on(gridded(1.0, 1.0, 1.0, kind=ProbeKind.MEMORIZING), rehearse)[1] is None
+    if numbers:
+        objective = replace(trainer.baseline.objective, name=LossName.MSE)
+        trainer = replace(trainer, baseline=replace(trainer.baseline, objective=objective))
+    smaller = probe_of(run(0.9, rate=0.001))
+    rehearsal = rehearse(
+        gridded(0.95, 0.95, 0.3, held_out=held_out), smaller, *[gridded(0.1, steps=200, late=True)] * 2
+    )
+    assert trainer.probe_unchanged(measurement(recurrent=recurrent)) is not None
+    assert [(one["lengthen"], one["late"], one["go_on"]) for one in rehearsal.asked[:2]] == [(1, False, False)] * 2
+    assert [(one["lengthen"], one["late"], one["go_on"]) for one in rehearsal.asked[2:]] == (
+        [(4, True, True)] * (len(rehearsal.asked) - 2)
+    )
+    assert (len(rehearsal.asked) > 2) is waits
 
 
 def test_thorough_effort_takes_three_seeds_and_twice_as_long(rehearse: Rehearse) -> None:
@@ -481,11 +433,20 @@ def test_of_two_norms_with_which_it_learns_the_one_that_ends_lower_is_advised(
         assert (asked["seeds"], asked["kind"], asked["lengthen"]) == ((3,), ProbeKind.LEARNING, 1)
 
 
-def test_clipping_gets_as_many_steps_as_the_run_without(rehearse: Rehearse) -> None:
-    for kind, steps, lengthen in ((ProbeKind.LEARNING, 200, 4), (ProbeKind.MEMORIZING, 40, 2)):
-        rehearsal = rehearse(gridded(0.3), gridded(0.3))
-        trainer_of().probe_larger_rate(measurement(probe=replace(LOST, kind=kind, steps=steps)))
-        assert [(asked["kind"], asked["lengthen"]) for asked in rehearsal.asked] == [(kind, lengthen)] * 2
+@pytest.mark.parametrize(
+    ("kind", "late", "learns", "lengthen"),
+    [
+        (ProbeKind.LEARNING, True, False, 4), (ProbeKind.MEMORIZING, True, False, 10),
+        (ProbeKind.LEARNING, True, True, 1), (ProbeKind.LEARNING, False, False, 1),
+    ],
+)  # fmt: skip
+def test_clipping_gets_more_steps_where_descent_got_them_in_vain(
+    kind: ProbeKind, late: bool, learns: bool, lengthen: int, rehearse: Rehearse
+) -> None:
+    rehearsal = rehearse(gridded(0.1), gridded(0.1))
+    proof = replace(LOST, runs=(*LOST.runs, run(0.3 if learns else 0.9, 3, rate=0.001)), kind=kind, late=late)
+    trainer_of().probe_larger_rate(measurement(probe=proof))
+    assert [(asked["lengthen"], asked["late"]) for asked in rehearsal.asked] == [(lengthen, lengthen > 1)] * 2
 
 
 @pytest.mark.parametrize(
@@ -530,7 +491,7 @@ def test_a_budget_that_ends_in_one_of_the_clipped_runs_leaves_the_other(rehearse
 def test_the_advised_norm_is_the_one_with_which_the_loss_really_ends_lower(gain: float, depth: int) -> None:
     cells = experiment(mlp(depth, "Relu", he(gain)), vectors(256))
     measured = cells.probe_baseline()
-    larger = cells.probe_larger_rate()
+    larger = cells.larger_rate
     assert larger is not None
     assert measured.probe is not None
     ends = {}

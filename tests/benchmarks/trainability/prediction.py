@@ -30,7 +30,7 @@ from tests.benchmarks.trainability.networks import build
 from tests.benchmarks.trainability.tasks import make_task
 
 SAMPLES: Final = 192
-"""Uploaded: enough for the probe to test learning."""
+"""Uploaded unless asked otherwise: enough for the probe to test learning."""
 UPLOAD_SEED: Final = 1_000_000_007
 BUDGET_SECONDS: Final = 600.0
 PATIENCE_SECONDS: Final = 900.0
@@ -121,6 +121,8 @@ class Inquiry:
     """Try treatments, too."""
     reuse: Path | None = None
     """Folder of earlier answers, by model, batch and options; None: always ask again."""
+    samples: int = SAMPLES
+    """Uploaded with the model."""
 
 
 def predict(child: Isolation, configuration: Configuration, inquiry: Inquiry) -> Prediction:
@@ -142,7 +144,7 @@ def _predict(fields: dict[str, Any], inquiry: Inquiry) -> dict[str, Any]:
     task = make_task(configuration)
     example, _ = task.sample(2, torch.Generator().manual_seed(0))
     model = to_onnx(build(configuration), example)
-    batch = to_npz(task, SAMPLES, UPLOAD_SEED + configuration.seed)
+    batch = to_npz(task, inquiry.samples, UPLOAD_SEED + configuration.seed)
     options = AnalysisOptions(effort=inquiry.effort, budget_seconds=BUDGET_SECONDS)
     question = model + batch + options.model_dump_json().encode() + bytes([inquiry.treatments])
     if inquiry.reuse is None:

@@ -1,7 +1,7 @@
 """How well the product's verdict says what training does, beside the targets; and every network it gets wrong.
 
     python -m tests.benchmarks.trainability.score --labels FILE [FILE ...] [--effort standard|quick] [--limit N]
-        [--treatments] [--out scores.json] [--reuse FOLDER]
+        [--treatments] [--samples N] [--out scores.json] [--reuse FOLDER]
 
 (a) fails SGD: unhealthy, or a finding GH105. (b) fails SGD and Adam: unhealthy. (c) fails SGD: an error that
 statistics alone found, without a training (effort quick). No answer, and inconclusive, count as wrong.
@@ -20,7 +20,7 @@ from analysis.options import Effort
 from tests.benchmarks.trainability.configurations import SEQUENCE, Family
 from tests.benchmarks.trainability.confusion import Confusion, count
 from tests.benchmarks.trainability.label import Labelled, read_labels
-from tests.benchmarks.trainability.prediction import Inquiry, Prediction, isolation, predict
+from tests.benchmarks.trainability.prediction import SAMPLES, Inquiry, Prediction, isolation, predict
 from tests.benchmarks.trainability.training import Run
 
 COLUMNS: Final = ("balanced accuracy", "precision", "recall", "specificity")
@@ -211,11 +211,12 @@ def main() -> None:
     parser.add_argument("--effort", type=Effort, choices=list(Effort), default=Effort.STANDARD)
     parser.add_argument("--treatments", action="store_true", help="whole analyses; changes no verdict, takes long")
     parser.add_argument("--limit", type=int, help="only the first so many networks")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="uploaded with each network")
     parser.add_argument("--out", type=Path, help="JSON with everything")
     parser.add_argument("--reuse", type=Path, help="folder of answers: ask only what it does not have")
     arguments = parser.parse_args()
     labelled = [each for file in arguments.labels for each in read_labels(file)][: arguments.limit]
-    scored = score_all(labelled, Inquiry(arguments.effort, arguments.treatments, arguments.reuse))
+    scored = score_all(labelled, Inquiry(arguments.effort, arguments.treatments, arguments.reuse, arguments.samples))
     if arguments.out is not None:
         arguments.out.write_text(json.dumps(to_json(scored), indent=1) + "\n")
     sys.stdout.write(f"{tabulate(scored)}\n{list_wrong(scored)}\n")

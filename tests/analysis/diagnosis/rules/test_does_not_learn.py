@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Confidence, Flow, ProbeKind, Provenance
+from analysis.facts import Confidence, Flow, Outcome, ProbeKind, Provenance, Run
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, flow, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import evidence, fired, found
@@ -127,28 +127,36 @@ def test_a_loss_that_still_falls_fast_enough_is_no_error(curve: tuple[float, ...
     assert (finding.confidence is Confidence.MEDIUM) is falling
 
 
+def limited(optimizer: str, end: float, limit: float, seed: int = 0) -> Run:
+    return replace(run(optimizer, end, seed, Outcome.LEARNT if end < limit else Outcome.SLOW), limit=limit)
+
+
+@pytest.mark.parametrize(("end", "expected"), [(0.61, Severity.ERROR), (0.59, Severity.WARNING)])
+def test_a_run_that_came_far_is_slow_though_it_falls_no_more(end: float, expected: Severity) -> None:
+    runs = (limited("sgd", end, 0.2), limited("adam", 1.0, 0.2))
+    assert fired("GH105", measurement(probe=replace(probe(*runs), late=True))).severity is expected
+
+
 def test_it_has_to_fall_with_every_seed() -> None:
     slow, stuck = replace(run("sgd", 1.0, 0), curve=line(6.0, 2.0)), run("sgd", 1.0, 1)
     assert fired("GH105", measurement(probe=replace(FAILS, runs=(slow, stuck)))).severity is Severity.ERROR
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "limit"),
+    ("runs", "loss", "limit"),
     [
-        (ProbeKind.LEARNING, {}, 0.7),
-        (ProbeKind.MEMORIZING, {}, 0.92),
-        (ProbeKind.LEARNING, {"late": True}, 0.2),
-        (ProbeKind.MEMORIZING, {"late": True}, 0.2),
-        (ProbeKind.LEARNING, {"late": True, "held_out": 64}, 0.7),
-        (ProbeKind.MEMORIZING, {"held_out": 1}, 0.7),
+        ([limited("sgd", 0.95, 0.7), limited("adam", 1.0, 0.8)], 0.95, 0.7),
+        ([limited("sgd", 0.95, 0.7), limited("sgd", 0.3, 0.2), limited("adam", 0.9, 0.8)], 0.3, 0.2),
+        ([limited("sgd", 0.97, 0.92), limited("adam", 0.25, 0.2)], 0.25, 0.2),
+        ([limited("sgd", 0.97, 0.92), limited("adam", 0.474, 0.92)], 0.97, 0.92),  # Adam learns, of SGD it is told
+        ([limited("sgd", 0.3, 0.7), limited("adam", 0.85, 0.8), limited("sgd", 0.75, 0.7, 1)], 0.75, 0.7),
+        ([limited("sgd", 0.75, 0.7), limited("sgd", 0.8, 0.7, 1), limited("adam", 0.9, 0.8, 1)], 0.8, 0.7),
     ],
 )
-def test_the_loss_stands_beside_what_it_had_to_come_under(
-    kind: ProbeKind, changes: dict[str, object], limit: float
-) -> None:
-    trained = replace(probe(run("sgd", 0.95), run("adam", 1.0), kind=kind), **changes)
-    finding = found("GH105", measurement(probe=trained))
-    assert evidence(finding) == {"best_loss_over_chance": (0.95, limit, None)}
+def test_the_loss_stands_beside_the_limit_that_it_breaks(runs: list[Run], loss: float, limit: float) -> None:
+    finding = found("GH105", measurement(probe=probe(*runs)))
+    assert evidence(finding) == {"best_loss_over_chance": (loss, limit, None)}
+    assert loss > limit
 
 
 @pytest.mark.parametrize(
@@ -176,3 +184,12 @@ def test_a_training_that_was_cut_short_on_held_out_samples_is_less_sure(
     finding = found("GH105", measurement(probe=replace(FAILS, unfinished=unfinished, held_out=held_out)))
     assert finding.confidence is expected
     assert (finding.severity is Severity.WARNING) is (expected is Confidence.MEDIUM)
+
+
+def test_a_network_that_learns_clipped_or_as_its_owner_trains_it_is_not_condemned() -> None:
+    clipped = fired("GH105", measurement(probe=replace(FAILS, clipped_at=0.1)))
+    assert (clipped.severity, clipped.affects) == (Severity.WARNING, ("sgd", "adam"))
+    own = replace(run("adam", 0.3), own=True)
+    assert fired("GH105", measurement(probe=replace(FAILS, runs=(run("sgd", 1.0), own)))) is None
+    stuck = replace(run("adam", 1.0, outcome=Outcome.STALLED), own=True)
+    assert fired("GH105", measurement(probe=replace(FAILS, runs=(run("sgd", 1.0), stuck)))).severity is Severity.ERROR

@@ -19,7 +19,7 @@ GENTLE = replace(run("sgd", 0.4), learning_rate=0.01)
         ({"probe": probe(UNSTABLE, run("adam", 1.0))}, WARNING),
         ({"probe": probe(UNSTABLE, GENTLE, run("adam", 0.4))}, INFO),
         ({"probe": probe(run("sgd", 0.4))}, None),
-        ({"probe": probe(replace(UNSTABLE, learning_rate=0.5), GENTLE), "learning_rate": 0.5}, WARNING),
+        ({"probe": probe(replace(UNSTABLE, learning_rate=0.5, own=True), GENTLE), "learning_rate": 0.5}, INFO),
         ({"probe": probe(replace(UNSTABLE, outcome=Outcome.OSCILLATING))}, WARNING),
         ({"probe": probe(UNSTABLE, GENTLE)}, INFO),
         ({"probe": probe(UNSTABLE, run("adam", 0.4))}, WARNING),  # why Adam alone learns
@@ -27,7 +27,6 @@ GENTLE = replace(run("sgd", 0.4), learning_rate=0.01)
         ({"probe": probe(UNSTABLE, UNSTABLE, GENTLE)}, INFO),
         ({"probe": probe(UNSTABLE, replace(GENTLE, outcome=Outcome.STALLED))}, INFO),
         ({"probe": probe(run("adam", 9.0, outcome=Outcome.DIVERGED), GENTLE)}, None),
-        ({"probe": probe(run("adam", 9.0, outcome=Outcome.DIVERGED), GENTLE), "learning_rate": 0.1}, WARNING),
         ({"probe": probe(UNSTABLE, GENTLE), "learning_rate": 0.01}, INFO),
         ({}, None),
     ],
@@ -62,7 +61,7 @@ def test_weights_that_end_ten_times_as_long_are_unstable(trained: Run, expected:
     [
         (
             probe(UNSTABLE, grown(2.0, 6.0), run("adam", 1.0)),
-            {"unstable_share_of_runs": (0.5, 0, None), "weight_growth": (3, 10, None)},
+            {"unstable_share_of_runs": (0.5, 0, None)},
         ),
         (
             probe(grown(2.0, math.nan)),
@@ -70,18 +69,11 @@ def test_weights_that_end_ten_times_as_long_are_unstable(trained: Run, expected:
         ),
         (
             probe(replace(UNSTABLE, weight_norm=StartEnd(start=0.0, end=5.0))),
-            {"unstable_share_of_runs": (1, 0, None), "weight_growth": (1, 10, None)},
+            {"unstable_share_of_runs": (1, 0, None)},
         ),
     ],
 )
-def test_the_share_of_unstable_runs_and_the_largest_growth_are_shown(trained: Probe, shown: Numbers) -> None:
+def test_the_share_of_unstable_runs_is_shown_and_a_growth_over_its_limit(trained: Probe, shown: Numbers) -> None:
     finding = found("GH108", measurement(probe=trained))
     assert evidence(finding) == shown
     assert finding.affects == ("sgd",)
-
-
-def test_where_the_own_rate_shakes_another_optimiser_plain_descent_may_not_have_run() -> None:
-    own = replace(run("adam", 9.0, outcome=Outcome.DIVERGED), learning_rate=0.5)
-    finding = found("GH108", measurement(probe=probe(own), learning_rate=0.5))
-    assert finding.severity is WARNING
-    assert evidence(finding) == {"unstable_share_of_runs": (0, 0, None), "weight_growth": (1, 10, None)}

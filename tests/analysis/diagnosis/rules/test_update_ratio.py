@@ -3,10 +3,11 @@ from dataclasses import replace
 import pytest
 
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, stats
+from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, probe, run, stats
 from tests.analysis.diagnosis.rules.patients import ENDING, evidence, found, ratios, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
+OWN_LEARNS = probe(replace(run("adam", 0.3), own=True), run("sgd", 1.0))
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,8 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
         (ratios(1e-4, 1e-4, 1e-4), WARNING),
         (ratios(1e-2, 1e-2, 1e-2), None),
         ({**ratios(0.5, 0.5, 0.5), "learning_rate": 0.1}, WARNING),
+        ({**ratios(0.5, 0.5, 0.5), "learning_rate": 0.1, "probe": LEARNS}, WARNING),  # at rates of others
+        ({**ratios(0.5, 0.5, 0.5), "learning_rate": 0.1, "probe": OWN_LEARNS}, INFO),
         ({**ratios(0.05, 0.05, 0.05), "learning_rate": 0.1}, INFO),
         ({**ratios(1e-3, 1e-3, 1e-3), "learning_rate": 0.1}, None),
         ({**ratios(1e-4, 1e-4, 1e-4), "probe": LEARNS}, INFO),

@@ -1,0 +1,66 @@
+"""# GH109 own-learning-rate
+
+## What it detects
+Your own optimiser at your own learning rate stalls, oscillates or diverges, while the same network learns at another.
+
+## Why it matters
+The network is sound and its training is not: a rate is far easier to change than a network.
+
+## How it is measured
+Where `options.learning_rate` is given (with `options.optimizer`, or SGD), the training probe runs it beside its grid,
+on the same minibatches, and gives it four times as many steps (ten times as many on one batch) before it says so. It
+diverges when its loss ends over twice chance and twice its start, or is not finite; it oscillates when it rises by a
+fifth in two of five steps; it stalls when it ends within a hundredth of where it began. Then, with a run that learns
+beside it, or where it shakes without one: a warning. Where it comes down, but too slowly to learn in those steps while
+another run learns: a remark.
+
+## Example
+Adam at 0.000001 on a network of three layers: 1.00 of chance after 200 steps; at 0.003 it learns in ten.
+
+## When it is wrong
+Warm-up, schedules and clipping are not part of the short training: a rate that they lead to may be too large from the
+first step on.
+
+## Remedies
+The rate that learnt in the probe; the advice has the lines for it.
+
+## References
+Bengio 2012 (Practical recommendations: the learning rate is the first thing to search for, by powers of ten); Smith
+2017 (range test).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from analysis.diagnosis.contract import Draft, Limits, Place, rule
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import learns
+from analysis.facts import Measurement, Outcome
+from analysis.report import Evidence, Severity
+
+SHAKES: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
+
+
+@rule(
+    "GH109",
+    "own-learning-rate",
+    "Your own optimiser does not train this network at your learning rate.",
+    place=Place.MOTION,
+    of_inputs=True,
+)
+def own_learning_rate(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
+    """The worst seed of the user's own runs, beside what else learns."""
+    probe = measurement.probe
+    if probe is None or not probe.own or probe.own_learns:
+        return
+    worst = max(probe.own, key=lambda run: run.end)
+    shakes, other = any(run.outcome in SHAKES for run in probe.own), learns(measurement)
+    if not shakes and not other:
+        return
+    slow = not shakes and worst.outcome is Outcome.SLOW
+    working = probe.working(worst.optimizer)
+    evidence = {"own_loss_over_chance": Evidence(value=worst.end, threshold=worst.limit, margin_decades=None)}
+    if working is not None and working.optimizer == worst.optimizer:
+        beyond = over if worst.learning_rate > working.learning_rate else under
+        evidence["own_learning_rate"] = beyond(worst.learning_rate, working.learning_rate)
+    yield Draft(severity=Severity.INFO if slow else Severity.WARNING, evidence=evidence, affects=(worst.optimizer,))

@@ -1,0 +1,135 @@
+"""The search for a rate: which trainings the unchanged model gets before it is said that it does not learn.
+
+    the grid, and the user's own          20 or 50 steps each
+    smaller rates of SGD, then of Adam    as short, until one learns; SGD's go on falling while the smallest blows up
+    more steps                            200, for the user's own, the best and the largest rate that does not blow up;
+                                          as many again, up to 800, while the loss falls fast enough to get there
+
+Each line only for an optimiser that has not learnt by then, Adam only where SGD has not learnt after all of them: one
+that learns at any rate is a network that learns. Where the user's own training learns, nothing is searched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Protocol
+
+from analysis.clock import Clock
+from analysis.facts import Outcome, Probe, Run
+from analysis.options import OptimizerName
+from analysis.training.grid import LOWER, LOWEST, PATIENCE, STEPS, Training, in_units
+from analysis.training.probe import joined
+
+WITHIN_REACH: Final = 2.0
+"""Over the start: a run that ends higher has no use for more steps."""
+SIDE_BY_SIDE: Final = 2
+"""Runs of an optimiser that came down, to be given more steps."""
+
+
+class Train(Protocol):
+    """Trains the unchanged model. Raises OutOfTime."""
+
+    def __call__(self, *, lengthen: int, late: bool, go_on: bool, grid: Sequence[Training]) -> Probe:
+        """See `Trainer.train`."""
+
+
+@dataclass(eq=False)
+class Search:
+    """Further trainings of the unchanged model, joined to its probe as they end."""
+
+    train: Train
+    clock: Clock
+    seeds: Sequence[int]
+    proof: Probe
+    """Of the grid."""
+    patient: bool = field(kw_only=True)
+    """Whether many steps show more than what is learnt by heart."""
+    scale: float = field(default=1.0, kw_only=True)
+    """What the user's loss is at chance, see `in_units`."""
+
+    def run(self) -> Probe:
+        """The probe with all that was tried."""
+        if self.proof.own_learns:
+            return self.proof
+        for optimizer in (OptimizerName.SGD, OptimizerName.ADAM):
+            if self._is_wanted(optimizer) and not (self._go_lower(optimizer) and self._be_patient(optimizer)):
+                return replace(self.proof, unfinished=True)
+        return self.proof
+
+    def _is_wanted(self, optimizer: OptimizerName) -> bool:
+        """Adam, too, where it is what the user trains with."""
+        if self.proof.learns(optimizer.value):
+            return self._waiting(optimizer)
+        own = any(run.optimizer == optimizer.value for run in self.proof.own)
+        return optimizer is OptimizerName.SGD or own or not self.proof.learns("sgd")
+
+    def _waiting(self, optimizer: OptimizerName) -> bool:
+        """Whether the user's own training with it has not learnt."""
+        return any(run.optimizer == optimizer.value for run in self.proof.own) and not self.proof.own_learns
+
+    def _go_lower(self, optimizer: OptimizerName) -> bool:
+        """Short runs at smaller rates, until one learns; False where the budget ended."""
+        rates = (*LOWER[optimizer], *(LOWEST if optimizer is OptimizerName.SGD else ()))
+        blew_up = False
+        for usual in rates:
+            rate = in_units(usual, optimizer, self.scale)
+            if self.proof.learns(optimizer.value) or (usual in LOWEST and not blew_up):
+                break
+            known = self._runs(optimizer, rate)
+            if not known and not self._train(Training(optimizer, rate), 1, late=False):
+                return False
+            blew_up = any(run.outcome is Outcome.DIVERGED for run in self._runs(optimizer, rate))
+        return True
+
+    def _be_patient(self, optimizer: OptimizerName) -> bool:
+        """More steps for what may only be slow, until a run learns; False where the budget ended."""
+        if not self.patient:
+            return True
+        for each in self._slow(optimizer):
+            wanted = each.own or not self.proof.learns(optimizer.value)
+            if wanted and not self._train(each, PATIENCE[self.proof.kind], late=True):
+                return False
+        return True
+
+    def _slow(self, optimizer: OptimizerName) -> list[Training]:
+        """The user's own, the one that came furthest, the largest rate that does not blow up, the next that came down.
+
+        At a rate that is too large the loss may come down first and stand still then.
+        """
+        runs = [run for run in self.proof.runs if run.optimizer == optimizer.value and run.seed == self.seeds[0]]
+        going = [run for run in runs if run.outcome is not Outcome.DIVERGED and not self._by_heart(run)]
+        if not going:
+            return []
+        largest = max(going, key=lambda run: run.learning_rate)
+        best = min(going, key=_trained)
+        own = [run for run in going if run.own and not _learnt(run)]
+        chosen = [*own, best, *([largest] if largest.end < WITHIN_REACH * largest.curve[0] else [])]
+        coming = sorted((run for run in going if run.outcome is Outcome.SLOW), key=_trained)
+        chosen += coming[:SIDE_BY_SIDE]
+        entries = (Training(optimizer, run.learning_rate, own=run.own) for run in chosen if not _learnt(run))
+        return list(dict.fromkeys(entries))
+
+    def _by_heart(self, run: Run) -> bool:
+        """Whether a run that is asked about other samples knows its own already."""
+        return bool(run.held_out) and run.steps < STEPS[self.proof.kind]
+
+    def _runs(self, optimizer: OptimizerName, rate: float) -> list[Run]:
+        return [run for run in self.proof.runs if (run.optimizer, run.learning_rate) == (optimizer.value, rate)]
+
+    def _train(self, entry: Training, lengthen: int, *, late: bool) -> bool:
+        what = f"training with {entry.optimizer.value} at {entry.learning_rate:g}"
+        longer = self.clock.finished(
+            f"{what} for {lengthen * STEPS[self.proof.kind]} steps",
+            lambda: self.train(lengthen=lengthen, late=late, go_on=late, grid=(entry,)),
+        )
+        if longer is not None:
+            self.proof = joined(self.proof, longer)
+        return longer is not None
+
+
+def _trained(run: Run) -> float:
+    """The loss on what it was trained on: what that is good for on samples held out shows later."""
+    return run.curve[-1]
+
+
+def _learnt(run: Run) -> bool:
+    return run.outcome is Outcome.LEARNT

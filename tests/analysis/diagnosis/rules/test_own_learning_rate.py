@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import pytest
+
+from analysis.facts import Outcome, Run
+from analysis.report import Severity
+from tests.analysis.diagnosis.builders import measurement, probe, run
+from tests.analysis.diagnosis.rules.patients import found, severity
+
+WARNING, INFO = Severity.WARNING, Severity.INFO
+LEARNS, STUCK = replace(run("sgd", 0.3), learning_rate=0.01), replace(run("sgd", 1.0), learning_rate=0.01)
+
+
+def own(end: float, outcome: Outcome, optimizer: str = "sgd") -> Run:
+    return replace(run(optimizer, end, outcome=outcome), learning_rate=1.0, own=True)
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "expected"),
+    [
+        (own(9.0, Outcome.DIVERGED), LEARNS, WARNING),
+        (own(1.2, Outcome.OSCILLATING), LEARNS, WARNING),
+        (own(1.0, Outcome.STALLED), LEARNS, WARNING),
+        (own(0.9, Outcome.SLOW), LEARNS, INFO),
+        (own(0.3, Outcome.LEARNT), STUCK, None),
+        (own(9.0, Outcome.DIVERGED), STUCK, WARNING),
+        (own(1.0, Outcome.STALLED), STUCK, None),  # GH105 speaks
+        (run("sgd", 9.0, outcome=Outcome.DIVERGED), LEARNS, None),  # nobody trains with it
+    ],
+)
+def test_the_own_rate_is_judged_beside_what_learns(mine: Run, other: Run, expected: Severity | None) -> None:
+    assert severity("GH109", measurement(probe=probe(mine, other))) is expected
+
+
+@pytest.mark.parametrize(("working", "decades"), [(0.01, 2.0), (1000.0, 3.0)])
+def test_it_says_how_far_the_rate_is_from_one_that_learns_on_either_side(working: float, decades: float) -> None:
+    trained = probe(own(9.0, Outcome.DIVERGED), replace(LEARNS, learning_rate=working))
+    finding = found("GH109", measurement(probe=trained))
+    assert finding.affects == ("sgd",)
+    loss = finding.evidence["own_loss_over_chance"]
+    assert (loss.value, loss.threshold) == (9.0, 0.7)
+    rate = finding.evidence["own_learning_rate"]
+    assert (rate.value, rate.threshold, rate.margin_decades) == (1.0, working, pytest.approx(decades))
+
+
+def test_rates_of_two_optimisers_are_not_compared() -> None:
+    finding = found("GH109", measurement(probe=probe(own(9.0, Outcome.DIVERGED, "adam"), LEARNS)))
+    assert (finding.affects, [*finding.evidence]) == (("adam",), ["own_loss_over_chance"])
+
+
+def test_with_several_seeds_the_worst_counts() -> None:
+    mine = (own(0.3, Outcome.LEARNT), replace(own(9.0, Outcome.DIVERGED), seed=1))
+    assert severity("GH109", measurement(probe=probe(*mine, LEARNS, replace(LEARNS, seed=1)))) is WARNING
+    assert severity("GH109", measurement()) is None
