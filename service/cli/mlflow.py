@@ -7,13 +7,11 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from analysis.errors import AnalysisError
 from service.cli._exits import ExitCode
 from service.cli._files import read_whole_report
-from service.mlflow import Mlflow, MlflowError
 
 
 def mlflow(
@@ -30,6 +28,10 @@ def mlflow(
     ] = "",
 ) -> None:
     """Log the report REPORT to MLflow and print the id of the run."""
+    import httpx  # noqa: PLC0415 - what speaks HTTP, only where it is spoken
+
+    from service.mlflow import Mlflow, MlflowError  # noqa: PLC0415 - the same
+
     name, _, number = version.rpartition("/")
     if version and not (name and number):
         raise typer.BadParameter("must be NAME/VERSION, for example net/3", param_hint="--version")

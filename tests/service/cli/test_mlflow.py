@@ -1,6 +1,5 @@
 """The command that logs a report to MLflow."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_id_of_the_run_is_printed_and_the_version_is_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["service.cli.mlflow"], "Mlflow", Recorder)
+    monkeypatch.setattr("service.mlflow.Mlflow", Recorder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     outcome = run("report.json", "he.onnx", "--experiment", "nets", "--version", "team/net/3")
