@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from analysis.options import AnalysisOptions, Effort
-from tests.gallery import export, npz
+from tests.gallery import export, export_for_training, npz
 from tests.gallery.tasks import SAMPLES, Sampler, Task
 
 LABELS = Path(__file__).parent / "labels.json"
@@ -37,6 +37,10 @@ class Exhibit:
     options: Mapping[str, Any] = field(default_factory=dict)
     edit: Callable[[onnx.ModelProto], None] | None = None
     """A change to the exported graph."""
+    training: bool = False
+    """Exported for training, and trained with its Dropout on."""
+    own_loss: bool = False
+    """The graph ends in its own loss: no target is uploaded."""
     note: str = ""
 
     @property
@@ -53,8 +57,10 @@ class Exhibit:
         torch.manual_seed(1000 + seed)
         built = self.build(seed)
         if not isinstance(built, bytes):
-            example, _ = self.sampler(seed)(np.random.default_rng(0), 2)
-            built = export(built, torch.from_numpy(example), keep_batch_norm=True)
+            example = torch.from_numpy(self.sampler(seed)(np.random.default_rng(0), 2)[0])
+            built = (
+                export_for_training(built, example) if self.training else export(built, example, keep_batch_norm=True)
+            )
         if self.edit is None:
             return built
         proto = onnx.load_from_string(built)
@@ -64,7 +70,7 @@ class Exhibit:
     def batch(self, seed: int) -> bytes:
         """What is uploaded with the model."""
         x, target = self.sampler(seed)(np.random.default_rng((seed, 1)), SAMPLES)
-        return npz(x=x, target=target)
+        return npz(x=x) if self.own_loss else npz(x=x, target=target)
 
     def request(self, seed: int, effort: Effort) -> AnalysisOptions:
         """What is asked for; a rule that is measured at effort thorough only is asked for at that."""

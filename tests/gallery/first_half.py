@@ -1,4 +1,4 @@
-"""The first half of the gallery, which thresholds may be looked at with: 43 sick networks, 17 healthy ones."""
+"""The first half of the gallery, which thresholds may be looked at with: 50 sick networks, 17 healthy ones."""
 
 import numpy as np
 import onnx
@@ -146,6 +146,12 @@ SICK: tuple[Exhibit, ...] = (
          NOT_VANISHING),
     sick("lstm along the samples, told first of 12", "recurrent", lambda _: net.TimeFirst(nn.LSTM(8, 32)),
          tasks.sequences(12, 0), "603", NOT_EXPLODING, effort=Effort.STANDARD),
+    sick("dropout of 0.8 behind three narrow layers", "dropout",
+         lambda _: net.dropped(drawn(stack(4, width=24), HE), 0.8), VECTORS, "602", NOT_TRANSPORT,
+         effort=Effort.STANDARD, training=True),
+    sick("a loss of its own over silent units", "own loss",
+         lambda _: net.Reconstruction(drawn(stack(3, outputs=32), HE, bias=-20.0)), tasks.numbers(), "605",
+         NOT_EXPLODING, effort=Effort.STANDARD, own_loss=True),
     # ---- head, graph, numbers, data
     sick("log of a relu", "relu", lambda _: net.Between(drawn(stack(3, outputs=32), HE), lambda x: x.relu().log(),
          nn.Linear(32, 10)), VECTORS, "106"),

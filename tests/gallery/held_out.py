@@ -168,6 +168,12 @@ SICK: tuple[Exhibit, ...] = (
          lambda _: sharp(net.VisionTransformer(net.blocks(3, 32, net.PreNorm)), 15.0), IMAGES, "207", NOT_VANISHING),
     sick("gru along the samples, told first of 9", "recurrent", lambda _: net.TimeFirst(nn.GRU(8, 24)),
          tasks.sequences(9, 0), "603", NOT_EXPLODING, effort=Effort.STANDARD),
+    sick("dropout of 0.85 behind four narrow tanh layers", "dropout",
+         lambda _: net.dropped(drawn(vectors(5, nn.Tanh, width=16), 1.0), 0.85), VECTORS, "602", NOT_TRANSPORT,
+         effort=Effort.STANDARD, training=True),
+    sick("a loss of its own under a sigmoid that is shut", "own loss",
+         lambda _: net.Reconstruction(net.Then(drawn(stack(3, outputs=32), HE), lambda z: torch.sigmoid(z - 30.0))),
+         tasks.numbers(), "605", NOT_EXPLODING, effort=Effort.STANDARD, own_loss=True),
     # ---- head, graph, numbers, data
     sick("pictures and labels of nothing", "convolutions", lambda _: drawn(convolutions(4), HE),
          tasks.noise(3, 10, 12, 12), "505", NOT_TRANSPORT, effort=Effort.STANDARD),

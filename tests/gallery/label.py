@@ -3,7 +3,8 @@
 The exported graph as converted here (its gradients are tested against other implementations), fresh minibatches of 64,
 200 steps of SGD with momentum 0.9 at 0.1, 0.01 and 0.001, then of Adam at 0.003 and 0.0003. A run trains if the mean
 loss of its last 10 steps is under half of chance. `trains`: some run of SGD does. `adam`: Adam alone. `fails`: none.
-Once a run of an optimiser trained, its others are not needed.
+Once a run of an optimiser trained, its others are not needed. Where an exhibit is exported for training, its Dropout is
+on; where it ends in its own loss, losses are as they are, which begin near 1 there.
 """
 
 import importlib
@@ -11,6 +12,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
+from analysis.subject.dropout import dropping_of
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject, uses_batch_statistics
 from tests.gallery.exhibit import LABELS, Exhibit
@@ -31,6 +34,8 @@ ADAM = (3e-3, 3e-4)
 def label(exhibit: Exhibit, seed: int) -> dict[str, Any]:
     """What training says, and the losses over chance it ended with."""
     subject = prepare(check_model(exhibit.model(seed)), exhibit.batch(seed), AnalysisOptions(**exhibit.options))
+    if exhibit.training:
+        subject = replace(subject, dropping=dropping_of(subject.model, seed))
     finals: dict[str, float] = {}
     verdict = "fails"
     for optimizer, rates, says in (("sgd", SGD, "trains"), ("adam", ADAM, "adam")):
@@ -83,7 +88,7 @@ def _losses(exhibit: Exhibit, subject: Subject, seed: int) -> Iterator[torch.Ten
     random, sampler = np.random.default_rng((seed, 2)), exhibit.sampler(seed)
     for _ in range(STEPS):
         x, target = sampler(random, MINIBATCH)
-        yield subject.loss([torch.from_numpy(x)], torch.from_numpy(target))
+        yield subject.training_loss([torch.from_numpy(x)], None if exhibit.own_loss else torch.from_numpy(target))
 
 
 def main(half: str, *names: str) -> None:

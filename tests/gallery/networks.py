@@ -71,6 +71,23 @@ class Then(nn.Module):
         return self.function(self.module(x))
 
 
+class Reconstruction(nn.Module):
+    """A network whose output is its own loss: how far it is from its inputs."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.body(x) - x).square().mean()
+
+
+def dropped(module: nn.Sequential, share: float) -> nn.Module:
+    """With Dropout behind every activation."""
+    parts = [[part] if isinstance(part, WEIGHTED) else [part, nn.Dropout(share)] for part in module]
+    return nn.Sequential(*(each for group in parts for each in group))
+
+
 class Between(nn.Module):
     """A function between two modules."""
 
