@@ -16,8 +16,7 @@ from analysis.report import Report
 from service.mlflow import Mlflow, MlflowError, metrics_of, tags_of
 from tests.analysis.render.pages import SHAPES, by_hand
 
-URL = os.environ.get("GRADIENT_HEALTH_TEST_MLFLOW", "http://127.0.0.1:5000")
-REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
+URL = os.environ.get("GRADIENT_HEALTH_TEST_MLFLOW", "")
 TAKEN = re.compile(r"[\w\-. :/]+", re.ASCII)
 """mlflow/utils/validation.py of 3.17."""
 
@@ -112,13 +111,10 @@ def test_a_server_that_refuses_or_is_another_is_told(transport: Callable[[], htt
 
 @pytest.fixture
 def real() -> Iterator[httpx.Client]:
+    if not URL:
+        pytest.skip("GRADIENT_HEALTH_TEST_MLFLOW names no server")
     with httpx.Client(base_url=URL, timeout=60) as http:
-        try:
-            http.get("/health").raise_for_status()
-        except httpx.HTTPError as error:
-            if REQUIRED:
-                pytest.fail(f"no MLflow at {URL}: {error}")
-            pytest.skip(f"no MLflow at {URL}, see GRADIENT_HEALTH_TEST_MLFLOW")
+        http.get("/health").raise_for_status()
         yield http
 
 
