@@ -58,8 +58,8 @@ class Run:
     weight_norm: StartEnd
     moved: Mapping[str, float]
     """Layer id to |W_K - W_0| / |W_0|."""
-    limit: float
-    """Of chance: what the loss that counts had to come under."""
+    limit: float = LATE
+    """Of chance: what the loss that counts had to come under; not told by versions before this field."""
     own: bool = False
     """Whether optimiser and rate are those that the user trains with."""
 

@@ -10,6 +10,7 @@ import pytest
 from analysis.experiment.export import Destination
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
+from analysis.render.html import render_html
 from analysis.report import Report
 from analysis.report.schema import report_schema
 from tests.analysis.diagnosis.builders import measurement
@@ -154,3 +155,20 @@ def test_a_published_report_is_one_line_unless_it_is_to_be_read() -> None:
 
 def test_a_report_is_short_where_it_is_shown_by_itself(report: Report) -> None:
     assert repr(report) == f"<Report {report.id} of {report.model.name}: {report.verdict.value}>"
+
+
+ADDED = {"limit", "own", "clipped_at", "dropout", "own_loss", "unfolded", "block_gradient", "score", "bound", "cause"}
+"""Fields of this version that earlier reports of the same major version do not have."""
+
+
+def without_added(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {name: without_added(value) for name, value in part.items() if name not in ADDED}
+    return [without_added(each) for each in part] if isinstance(part, list) else part
+
+
+def test_a_report_of_before_a_field_was_added_can_be_read(report: Report) -> None:
+    """Stored reports outlive an upgrade of the service."""
+    older = Report.from_json(json.dumps(without_added(json.loads(report.to_json()))).encode())
+    assert (older.id, older.verdict, len(older.variants)) == (report.id, report.verdict, len(report.variants))
+    assert render_html(older)
