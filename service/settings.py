@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     """Of the disk that data_dir is on: no upload may leave less, and `/readyz` says so below it."""
     max_queued_jobs: int = Field(default=1000, ge=1)
     """Further jobs are refused until some have started."""
+    max_queued_jobs_per_tenant: int = Field(default=0, ge=0)
+    """The same for the jobs of one tenant; 0: no limit of its own."""
+    max_running_jobs_per_tenant: int = Field(default=0, ge=0)
+    """The others of its jobs wait, and let those of other tenants pass; 0: no limit of its own."""
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""
     min_upload_bytes_per_second: float = Field(default=1024.0, gt=0)

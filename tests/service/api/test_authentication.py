@@ -251,6 +251,25 @@ def test_the_same_bytes_and_the_same_idempotency_key_are_two_jobs_of_two_tenants
     assert rejoining.headers["location"] != first.headers["location"]
 
 
+def test_a_tenant_that_fills_its_queue_leaves_the_others_theirs(tmp_path: Path, sick: Report) -> None:
+    settings = Settings(
+        data_dir=tmp_path, default_wait_seconds=0.0, auth="keys", max_queued_jobs=3, max_queued_jobs_per_tenant=2
+    )
+    guarded = Service(create_app(settings))
+    alice, bob = key_for(guarded, "alice"), key_for(guarded, "bob")
+    first = submitted(guarded, alice, **{"Idempotency-Key": "k"})
+    assert submitted(guarded, alice).status_code == HTTPStatus.ACCEPTED
+    response = submitted(guarded, alice)
+    problem_in(response, HTTPStatus.TOO_MANY_REQUESTS, "quota-exceeded")
+    assert int(response.headers["retry-after"]) > 0
+    assert submitted(guarded, alice, **{"Idempotency-Key": "k"}).headers["location"] == first.headers["location"]
+    assert submitted(guarded, bob).status_code == HTTPStatus.ACCEPTED
+    problem_in(submitted(guarded, bob), HTTPStatus.SERVICE_UNAVAILABLE, "busy")
+    guarded.succeed(sick)
+    assert submitted(guarded, alice).status_code == HTTPStatus.ACCEPTED
+    guarded.parts.store.close()
+
+
 def test_two_keys_of_a_tenant_see_the_same_jobs(guarded: Service) -> None:
     job = job_of(submitted(guarded, key_for(guarded, "alice")))
     found: Job | None = guarded.parts.store.get(job, "alice")
