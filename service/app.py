@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
@@ -13,10 +13,22 @@ from starlette.requests import ClientDisconnect
 from analysis.errors import AnalysisError
 from analysis.version import VERSION
 from service.api import handlers
+from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
-from service.api.routes import analyses, catalogue, comparisons, events, health, jobs, limits, reports, variants
+from service.api.routes import (
+    analyses,
+    catalogue,
+    comparisons,
+    events,
+    figures,
+    health,
+    jobs,
+    limits,
+    reports,
+    variants,
+)
 from service.drain import Drain
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
@@ -57,8 +69,10 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
-    for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, health):
-        app.include_router(routes.router)
+    dependencies, refusals = ([Depends(authenticate)], REFUSALS) if settings.needs_keys else ([], {})
+    for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
+        app.include_router(routes.router, dependencies=dependencies, responses=refusals)
+    app.include_router(health.router)  # probes have no key
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)

@@ -1,5 +1,6 @@
 """A client of the HTTP API: submit, follow, fetch the report."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from typing import Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from analysis.errors import BadOptions
 from analysis.options import AnalysisOptions
 from analysis.report import Report
 from service.problems import Problem, ProblemError, refusal
@@ -18,6 +20,7 @@ from service.schemas import JobView
 
 ASK_SECONDS: Final = 0.1
 """How often a client that follows its job asks how far it is."""
+API_KEY: Final = "GRADIENT_HEALTH_API_KEY"
 TIMEOUT: Final = httpx.Timeout(30.0, write=300.0)
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -25,9 +28,13 @@ Answer = TypeVar("Answer", bound=BaseModel)
 class Client:
     """Talks to one service."""
 
-    def __init__(self, url: str) -> None:
-        """Where the service is."""
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT)
+    def __init__(self, url: str, key: str | None = None) -> None:
+        """Where the service is, and an API key for it; by default the one in GRADIENT_HEALTH_API_KEY, if any.
+
+        Raises BadOptions where that is no key.
+        """
+        headers = _authorization(os.environ.get(API_KEY, "") if key is None else key)
+        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=TIMEOUT, headers=headers)
 
     def analyze(
         self,
@@ -102,6 +109,14 @@ class Client:
             return self._http.get("/readyz").is_success
         except httpx.TransportError:
             return False
+
+
+def _authorization(key: str) -> dict[str, str]:
+    """The header for a key. What no header may hold is refused here: httpx would quote it in its error."""
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise BadOptions("the API key has characters that no key has", where=API_KEY)
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _read(kind: type[Answer], response: httpx.Response) -> Answer:

@@ -70,6 +70,10 @@ class Limits(BaseModel):
     idle_upload_seconds: float
     max_wait_seconds: float
     max_queued_jobs: int
+    max_queued_jobs_per_tenant: int
+    """0: no limit of its own."""
+    max_running_jobs_per_tenant: int
+    """0: no limit of its own."""
     max_job_seconds: float
     """Wall clock of one analysis."""
     max_job_memory_bytes: int

@@ -1,7 +1,8 @@
 """What an operator may set, from the environment (prefix GRADIENT_HEALTH_), read once at start and passed down."""
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,6 +18,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free port; the server prints which."""
+    auth: Literal["none", "keys"] = "none"
+    """`keys`: every request but `/healthz`, `/readyz` and `/openapi.json` needs an API key (`gradient-health keys`)."""
+    allow_unprotected: bool = False
+    """Serve without keys on an address that is no loopback, too: whoever reaches it may then do everything."""
     allowed_hosts: str = ""
     """Names that requests may be for, separated by commas, `*` for any; by default those of the loopback address, and
     any where `host` is another one."""
@@ -33,6 +38,10 @@ class Settings(BaseSettings):
     """Of the disk that data_dir is on: no upload may leave less, and `/readyz` says so below it."""
     max_queued_jobs: int = Field(default=1000, ge=1)
     """Further jobs are refused until some have started."""
+    max_queued_jobs_per_tenant: int = Field(default=0, ge=0)
+    """The same for the jobs of one tenant; 0: no limit of its own."""
+    max_running_jobs_per_tenant: int = Field(default=0, ge=0)
+    """The others of its jobs wait, and let those of other tenants pass; 0: no limit of its own."""
     idle_upload_seconds: float = Field(default=30.0, gt=0)
     """A client that sends nothing for so long is cut off."""
     min_upload_bytes_per_second: float = Field(default=1024.0, gt=0)
@@ -60,13 +69,26 @@ class Settings(BaseSettings):
     @property
     def is_local(self) -> bool:
         """Whether nobody but this machine can connect."""
-        return self.host in LOOPBACK
+        try:
+            return self.host in LOOPBACK or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def needs_keys(self) -> bool:
+        """Whether requests need an API key."""
+        return self.auth == "keys"
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others can connect without a key, and nobody has said that they may."""
+        return not (self.is_local or self.needs_keys or self.allow_unprotected)
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """Names that requests may be for, or `*`."""
         named = tuple(name.strip() for name in self.allowed_hosts.split(",") if name.strip())
-        return named or (LOOPBACK if self.is_local else ("*",))
+        return named or ((*LOOPBACK, self.host) if self.is_local else ("*",))
 
     @property
     def database(self) -> str:

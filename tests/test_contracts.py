@@ -260,6 +260,13 @@ def test_compose_and_dockerfile_agree_with_the_settings() -> None:
     dockerfile = (ROOT / service["build"]["dockerfile"]).read_text()
     names = set(re.findall(r"GRADIENT_HEALTH_(\w+)=", dockerfile))
     assert names <= {name.upper() for name in Settings.model_fields}
+    image = {name.lower(): value for name, value in re.findall(r"GRADIENT_HEALTH_(\w+)=(\S+)", dockerfile)}
+    assert not Settings(**image).is_exposed
+    assert not Settings(**image).allow_unprotected
+    composed = {name.removeprefix("GRADIENT_HEALTH_").lower(): value for name, value in service["environment"].items()}
+    settings = Settings(**(image | composed))
+    assert not settings.is_exposed, "or the container would not start"
+    assert settings.needs_keys or all(port.startswith("127.0.0.1:") for port in service["ports"])
     user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
     assert user is not None, "by number, so that a cluster can see that it is not root"
     assert f"--uid {user[1]} --gid {user[2]}" in dockerfile

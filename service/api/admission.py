@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from service.api.context import Parts
-from service.api.waiting import busy
-from service.problems import ProblemError, refusal
+from service.api.waiting import RETRY_SECONDS, busy
+from service.problems import ProblemError, problem, refusal
 from service.settings import Settings
 
 
@@ -21,8 +21,16 @@ def admit_body(settings: Settings, headers: Mapping[str, str]) -> None:
         raise disk_full()
 
 
-def admit_job(parts: Parts) -> None:
-    """Raises ProblemError: 503 where too many jobs wait already; asking again for one of them is no new job."""
+def admit_job(parts: Parts, tenant: str) -> None:
+    """Raises ProblemError: 429 where too many jobs of this tenant wait already, 503 where too many of all do.
+
+    Asking again for one of them is no new job.
+    """
+    own = parts.settings.max_queued_jobs_per_tenant
+    if own and parts.store.queued(tenant) >= own:
+        detail, hint = f"{own} of your analyses are waiting already", "ask again after Retry-After seconds"
+        told = problem("quota-exceeded", HTTPStatus.TOO_MANY_REQUESTS, detail, hint=hint)
+        raise ProblemError(told, {"Retry-After": str(RETRY_SECONDS)})
     if parts.store.queued() >= parts.settings.max_queued_jobs:
         raise busy(f"{parts.settings.max_queued_jobs} analyses are waiting already")
 

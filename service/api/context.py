@@ -6,6 +6,8 @@ from typing import Final
 from anyio import CapacityLimiter
 from fastapi import Request
 
+from service.access.key import Key
+from service.access.keys import KeyTable
 from service.api.metrics import Metrics
 from service.drain import Drain
 from service.intake.body import Patience
@@ -35,6 +37,11 @@ class Parts:
     comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
 
     @property
+    def keys(self) -> KeyTable:
+        """API keys, beside the jobs."""
+        return KeyTable(self.store.engine)
+
+    @property
     def patience(self) -> Patience:
         """How long the body of a request is waited for."""
         return Patience(self.settings.idle_upload_seconds, self.settings.min_upload_bytes_per_second, self.drain)
@@ -54,5 +61,9 @@ def parts_of(request: Request) -> Parts:
 
 
 def tenant_of(request: Request) -> str:
-    """Whose jobs a request may see: as long as there are no keys, everybody's are the same."""
-    return DEFAULT_TENANT
+    """Whose jobs a request may see: those of the tenant of its key; without keys, everybody's are the same."""
+    if not parts_of(request).settings.needs_keys:
+        return DEFAULT_TENANT
+    key = request.state.key  # a route that nobody guards fails here, and shows nothing
+    assert isinstance(key, Key)
+    return key.tenant

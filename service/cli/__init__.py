@@ -9,6 +9,7 @@ from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
 from service.cli.interventions import interventions
+from service.cli.keys import KEYS
 from service.cli.mlflow import mlflow
 from service.cli.report import report
 from service.cli.rules import rules
@@ -41,3 +42,7 @@ def gradient_health(
 
 for command in (analyze, compare, interventions, mlflow, report, rules, serve):
     app.command()(telling_bugs(command))
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="API keys: make, list, rotate and revoke them.")
+for name, of_keys in KEYS.items():
+    keys.command(name)(telling_bugs(of_keys))
+app.add_typer(keys, name="keys")

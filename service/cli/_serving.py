@@ -2,7 +2,7 @@
 
 import logging
 import socket
-from typing import Any
+from typing import Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -12,6 +12,12 @@ from service.runners.embedded import embedded_supervisor
 from service.server.server import make_server
 from service.settings import Settings
 
+EXPOSED: Final = (
+    "{host} can be reached from elsewhere, and GRADIENT_HEALTH_AUTH is none: set GRADIENT_HEALTH_AUTH=keys and make "
+    "keys with `gradient-health keys create`, serve on 127.0.0.1, or, where something else keeps strangers out, set "
+    "GRADIENT_HEALTH_ALLOW_UNPROTECTED=1"
+)
+
 
 def serve_until_interrupted(**given: Any) -> None:
     """`given`: settings of the command line, None where nothing is said. Raises typer's errors."""
@@ -20,6 +26,8 @@ def serve_until_interrupted(**given: Any) -> None:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg'].lower()}" for each in error.errors())
         raise typer.BadParameter(wrong) from error
+    if settings.is_exposed:
+        raise typer.BadParameter(EXPOSED.format(host=settings.host or "every address"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         app = create_app(settings, embedded_supervisor)

@@ -7,6 +7,7 @@ error, 4 a bug of this program.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,7 +85,7 @@ def analyze(
     except AnalysisError as error:
         raise _failure(problem_of(error), ExitCode.BAD_INPUT) from error
     except ProblemError as error:
-        bad_input = 400 <= error.problem.status < 500
+        bad_input = 400 <= error.problem.status < 500 and error.problem.status != HTTPStatus.TOO_MANY_REQUESTS
         raise _failure(error.problem, ExitCode.BAD_INPUT if bad_input else ExitCode.SERVICE_ERROR) from error
     if save_repaired is not None:
         _tell_models(report, save_repaired)

@@ -108,9 +108,11 @@ class Store:
             since = None if first is None else connection.execute(oldest).scalar_one_or_none()
         return Census({state: count for state, (count, _) in rows.items()}, since)
 
-    def queued(self) -> int:
-        """How many jobs wait, of all tenants."""
+    def queued(self, tenant: str | None = None) -> int:
+        """How many jobs wait, of one tenant or of all."""
         waiting = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.QUEUED)
+        if tenant is not None:
+            waiting = waiting.where(JOBS.c.tenant == tenant)
         with reading(self.engine) as connection:
             return int(connection.execute(waiting).scalar_one())
 
@@ -129,9 +131,16 @@ class Store:
         with reading(self.engine) as connection:
             return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
 
-    def claim(self, owner: str, now: datetime) -> Job | None:
-        """Take the oldest queued job: fence and attempt raised, lease set."""
+    def claim(self, owner: str, now: datetime, most_of_a_tenant: int = 0) -> Job | None:
+        """Take the oldest queued job: fence and attempt raised, lease set.
+
+        Jobs of tenants of whom `most_of_a_tenant` are running are passed over (0: none are); on PostgreSQL nodes that
+        claim at the same moment may take one more each.
+        """
         oldest = select(JOBS).where(JOBS.c.state == State.QUEUED).order_by(JOBS.c.created, JOBS.c.id).limit(1)
+        if most_of_a_tenant:
+            running = select(JOBS.c.tenant).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.tenant)
+            oldest = oldest.where(JOBS.c.tenant.not_in(running.having(func.count() >= most_of_a_tenant)))
         with writing(self.engine) as connection:
             row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
             if row is None:

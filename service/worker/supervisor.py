@@ -118,7 +118,7 @@ class Supervisor:
         """Start the next job if there is one and a slot for it."""
         if len(self.running) >= self.settings.job_slots:
             return False
-        job = self.store.claim(self.owner, now())
+        job = self.store.claim(self.owner, now(), self.settings.max_running_jobs_per_tenant)
         if job is None:
             return False
         try:

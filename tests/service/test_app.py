@@ -35,7 +35,7 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) -> None:
     documented = {name: set(operation["responses"]) for name, operation in operations(document).items()}
     assert documented == {
-        "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "503", "507", "default"},
+        "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "429", "503", "507", "default"},
         "GET /v1/analyses": {"200", "400", "default"},
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
         "DELETE /v1/analyses/{job_id}": {"204", "404", "410", "default"},

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from analysis.errors import BadOptions
 from analysis.experiment.export import Destination
 from analysis.options import AnalysisOptions, Effort, parse_options
 from analysis.pipeline import analyze
@@ -224,6 +225,33 @@ def test_an_answer_of_somebody_else_is_a_problem_of_the_service(
         with pytest.raises(ProblemError, match=f"http://localhost.* answered {answer.status_code}") as failed:
             question()
         assert failed.value.problem.status == HTTPStatus.BAD_GATEWAY
+
+
+@pytest.mark.parametrize(
+    ("of_the_environment", "given", "sent"),
+    [
+        (None, None, None),
+        ("", None, None),
+        ("gh_environment\n", None, "Bearer gh_environment"),
+        ("gh_environment", "gh_given", "Bearer gh_given"),
+        ("gh_environment", "", None),
+    ],
+)
+def test_a_client_sends_the_key_that_it_is_given_or_finds(
+    monkeypatch: pytest.MonkeyPatch, of_the_environment: str | None, given: str | None, sent: str | None
+) -> None:
+    monkeypatch.delenv("GRADIENT_HEALTH_API_KEY", raising=False)
+    if of_the_environment is not None:
+        monkeypatch.setenv("GRADIENT_HEALTH_API_KEY", of_the_environment)
+    assert Client(NOWHERE, given)._http.headers.get("authorization") == sent
+
+
+@pytest.mark.parametrize("key", ["gh_secret\nX-Other: 1", "gh_\u00e4secret"])
+def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(BadOptions, match="the API key has characters that no key has") as raised:
+        Client(NOWHERE, key)
+    assert raised.value.where == "GRADIENT_HEALTH_API_KEY"
+    assert "secret" not in str(raised.value)
 
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter() -> None:

@@ -69,12 +69,31 @@ def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPa
         {"idle_upload_seconds": 0}, {"min_upload_bytes_per_second": 0}, {"max_header_bytes": 0}, {"header_seconds": 0},
         {"drain_seconds": -1}, {"max_job_seconds": 0}, {"max_job_seconds": -1}, {"max_job_memory_bytes": 1 << 29},
         {"job_slots": 0}, {"job_slots": 65}, {"default_wait_seconds": -1}, {"max_wait_seconds": -1},
+        {"auth": "key"}, {"auth": ""},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_and_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         Settings(**wrong)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.0.0.2", "::1", "0:0:0:0:0:0:0:1"])
+def test_nobody_else_reaches_a_loopback_address(host: str) -> None:
+    settings = Settings(host=host)
+    assert settings.is_local
+    assert not settings.is_exposed
+    assert host in settings.hosts
+
+
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "", "192.0.2.1", "127.0.0.1.example", "localhost.example", "128.0.0.1"]
+)
+def test_any_other_address_is_exposed_unless_there_are_keys_or_somebody_says_so(host: str) -> None:
+    assert Settings(host=host).is_exposed
+    assert Settings(host=host, auth="none").is_exposed, "the default, said once more, is no consent"
+    assert not Settings(host=host, auth="keys").is_exposed
+    assert not Settings(host=host, allow_unprotected=True).is_exposed
 
 
 def test_settings_do_not_change() -> None:

@@ -77,6 +77,7 @@ UPLOAD_FORM: Final = {
             "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
             "Idempotency-Key used for another request",
         },
+        429: PROBLEM | {"description": "Too many of your own analyses wait"},
         503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
         507: PROBLEM | {"description": "The disk has no room for it"},
         "default": ANY_OTHER,
@@ -98,7 +99,7 @@ async def analyze(
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
     whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels)
     room = partial(admit_job, parts)
-    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=lambda _: room()))
+    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room))
     seconds, applied = patience(parts.settings, wait, prefer)
     job = await wait_for(parts, job, seconds)
     return await run_sync(_answer_submission, parts, job, gate, applied, form_of(request, view=view))

@@ -1,17 +1,16 @@
-"""Whether the process lives, whether it can do its work, and what it has done."""
+"""Whether the process lives, and whether it can do its work."""
 
 import os
 from http import HTTPStatus
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
 from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
-from service.api.metrics import CONTENT_TYPE
 from service.jobs.job import now
 
 router = APIRouter(tags=["health"])
@@ -30,17 +29,6 @@ async def readyz(request: Request) -> JSONResponse:
     ready = all(state == "ok" for state in checks.values())
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status)
-
-
-@router.get(
-    "/metrics",
-    operation_id="metrics",
-    summary="Figures for Prometheus",
-    response_class=PlainTextResponse,
-)
-async def get_metrics(request: Request) -> Response:
-    """Requests of this process; jobs, workers and the disk at this moment."""
-    return Response(await run_sync(parts_of(request).metrics.text), media_type=CONTENT_TYPE)
 
 
 def _checks(parts: Parts) -> dict[str, str]:

@@ -413,7 +413,13 @@ def test_an_address_that_is_none_exits_with_2(address: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "state", "code"),
-    [(422, State.FAILED, 2), (400, State.FAILED, 2), (500, State.FAILED, 3), (422, State.EXPIRED, 2)],
+    [
+        (422, State.FAILED, 2),
+        (400, State.FAILED, 2),
+        (429, State.FAILED, 3),
+        (500, State.FAILED, 3),
+        (422, State.EXPIRED, 2),
+    ],
 )
 def test_a_job_that_fails_on_the_server_exits_by_its_status(
     server: Server, status: int, state: State, code: int

@@ -512,3 +512,28 @@ def test_only_jobs_that_wait_are_counted_as_queued(store: Store) -> None:
         store.submit(small_job())
     store.claim("worker", now())
     assert store.queued() == 2
+
+
+def test_jobs_that_wait_are_counted_by_tenant(store: Store) -> None:
+    for tenant in ("alice", "alice", "bob"):
+        store.submit(small_job(tenant=tenant))
+    assert (store.queued("alice"), store.queued("bob"), store.queued("carol"), store.queued()) == (2, 1, 0, 3)
+
+
+def test_a_tenant_with_enough_running_jobs_lets_the_others_pass(store: Store) -> None:
+    alice = [small_job(number, tenant="alice") for number in range(3)]
+    bob = small_job(3, tenant="bob")
+    for each in (*alice, bob):
+        store.submit(each)
+
+    def claim() -> Job | None:
+        return store.claim("worker", NOW, 2)
+
+    first, second, third = claim(), claim(), claim()
+    assert [each and each.id for each in (first, second, third)] == [alice[0].id, alice[1].id, bob.id]
+    assert claim() is None
+    assert first is not None
+    store.finish(first, State.SUCCEEDED, NOW, report="a" * 64)
+    fourth = claim()
+    assert fourth is not None
+    assert fourth.id == alice[2].id

@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -255,6 +256,23 @@ def test_two_slots_run_the_two_oldest_jobs_side_by_side(bench: Bench) -> None:
         for job in (first, third):
             bench.tell(job)
             assert bench.until_end(job).state is State.SUCCEEDED
+
+
+def test_the_jobs_of_a_tenant_with_enough_running_wait_for_a_slot_that_is_free(bench: Bench) -> None:
+    first, second = (bench.submit("report_when_told") for _ in range(2))
+    other = replace(second, id=new_id(), tenant="other", created=now())
+    bench.store.submit(other)
+    with bench.serving(job_slots=2, max_running_jobs_per_tenant=1):
+        bench.until_probe(first)
+        wait_until(lambda: running(bench, other))
+        assert bench.find(second).state is State.QUEUED
+        bench.tell(first)
+        bench.until_probe(second)
+
+
+def running(bench: Bench, job: Job) -> bool:
+    row = bench.store.get(job.id, job.tenant)
+    return row is not None and row.state is State.RUNNING
 
 
 def test_one_crash_leaves_the_neighbour_alone(bench: Bench) -> None:
