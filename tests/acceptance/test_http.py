@@ -8,12 +8,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -49,11 +50,20 @@ def long_job(service: Service, seed: int) -> str:
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
-def curl_lines() -> list[str]:
-    """The curl commands of README.md."""
+class CurlLines(NamedTuple):
+    """The curl commands of README.md, in their order."""
+
+    plain: str
+    gate: str
+    keyed: str
+    comparison: str
+
+
+def curl_lines() -> CurlLines:
+    """As they stand."""
     blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     commands = [command for block in blocks for command in re.split(r"^\$ ", block, flags=re.MULTILINE)]
-    return [command.replace("\\\n", " ").strip() for command in commands if command.startswith("curl ")]
+    return CurlLines(*(each.replace("\\\n", " ").strip() for each in commands if each.startswith("curl ")))
 
 
 def curl(service: Service, command: str, folder: Path, *more: str) -> "subprocess.CompletedProcess[bytes]":
@@ -64,16 +74,14 @@ def curl(service: Service, command: str, folder: Path, *more: str) -> "subproces
 
 @needs_curl
 def test_the_first_curl_line_answers_with_the_report(service: Service, tmp_path: Path) -> None:
-    plain, _, _ = curl_lines()
-    done = curl(service, plain, tmp_path)
+    done = curl(service, curl_lines().plain, tmp_path)
     assert done.returncode == 0
     assert Report.from_json(done.stdout).verdict is Verdict.UNHEALTHY
 
 
 @needs_curl
 def test_the_gate_of_the_readme_fails_a_build_with_22_and_leaves_the_report(service: Service, tmp_path: Path) -> None:
-    _, gate, _ = curl_lines()
-    done = curl(service, gate, tmp_path)
+    done = curl(service, curl_lines().gate, tmp_path)
     assert done.returncode == 22, done.stderr
     assert b"422" in done.stderr
     assert b"Will retry" not in done.stderr  # a verdict is final
@@ -100,7 +108,7 @@ def test_the_gate_retries_until_there_is_a_verdict(service: Service, tmp_path: P
 def test_the_comparison_of_the_readme_fails_a_build_with_22_and_says_what_was_gained(
     service: Service, tmp_path: Path
 ) -> None:
-    _, _, line = curl_lines()
+    line = curl_lines().comparison
     old, new = re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", line)
     quick = '{"effort": "quick"}'
     healthy = service.submit(model=HEALTHY, batch=BATCH, options=quick)
@@ -116,18 +124,33 @@ def test_the_comparison_of_the_readme_fails_a_build_with_22_and_says_what_was_ga
     assert not Comparison.model_validate_json(back.stdout).regression
 
 
+@needs_curl
+def test_with_keys_the_line_of_the_readme_is_answered_to_its_holder_alone(tmp_path: Path) -> None:
+    with serving(tmp_path, auth="keys") as service:
+        command = [sys.executable, "-m", "service", "keys", "create", "--tenant", "me", "--data-dir", str(service.data)]
+        key = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        line = curl_lines().keyed
+        mine, none = (
+            curl(service, line.replace("$GRADIENT_HEALTH_API_KEY", each), tmp_path) for each in (key, "gh_no_key")
+        )
+    assert json.loads(mine.stdout)["analyses"] == []
+    assert Problem.model_validate_json(none.stdout).status == HTTPStatus.UNAUTHORIZED
+
+
 def gate_for(model: bytes, folder: Path) -> str:
     """The gate of README.md for another model."""
     (folder / "model.onnx").write_bytes(model)
     (folder / "batch.npz").write_bytes(BATCH)
-    _, gate, _ = curl_lines()
-    return gate.replace("@deploy/demo/deep_sigmoid.onnx", "@model.onnx").replace("@deploy/demo/batch.npz", "@batch.npz")
+    return (
+        curl_lines()
+        .gate.replace("@deploy/demo/deep_sigmoid.onnx", "@model.onnx")
+        .replace("@deploy/demo/batch.npz", "@batch.npz")
+    )
 
 
 @needs_curl
 def test_a_preference_for_202_and_the_way_to_the_report(service: Service, tmp_path: Path) -> None:
-    plain, _, _ = curl_lines()
-    done = curl(service, plain, tmp_path, "--include", "--header", "Prefer: respond-async")
+    done = curl(service, curl_lines().plain, tmp_path, "--include", "--header", "Prefer: respond-async")
     head, _, body = done.stdout.decode().rpartition("\r\n\r\n")
     headers = dict(line.lower().split(": ", 1) for line in head.splitlines() if ": " in line)
     assert "202 accepted" in head.lower()
