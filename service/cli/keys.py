@@ -1,7 +1,7 @@
 """`gradient-health keys`: who may ask a service that is served with GRADIENT_HEALTH_AUTH=keys."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -71,17 +71,23 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
 def _table(data_dir: Path | None) -> "Iterator[KeyTable]":
     """The keys beside the jobs of a service."""
     # what speaks to databases, only where one is asked
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415
+
     from service.access.keys import KeyTable  # noqa: PLC0415
     from service.database import create_tables, open_engine  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
 
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
-    engine = open_engine(settings.prepare().database)
     try:
-        create_tables(engine)
-        yield KeyTable(engine)
-    finally:
-        engine.dispose()
+        with ExitStack() as closing:
+            engine = open_engine(settings.prepare().database)
+            closing.callback(engine.dispose)
+            create_tables(engine)
+            yield KeyTable(engine)
+    except (OSError, OperationalError) as error:
+        reason = error.orig if isinstance(error, OperationalError) else error.strerror
+        typer.echo(f"error: the keys in {settings.data_dir} cannot be read or written: {reason}", err=True)
+        raise typer.Exit(ExitCode.SERVICE_ERROR) from error
 
 
 def _columns(key: Key) -> tuple[str, ...]:

@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from junitparser import JUnitXml
 
-from tests.acceptance.conftest import Service
+from tests.acceptance.conftest import Service, serving
 from tests.gallery import he, mlp, vectors, xavier
 
 pytestmark = pytest.mark.server
@@ -32,6 +33,20 @@ def test_curl_prints_the_summary_writes_test_cases_and_fails_as_the_gate_does(
     assert len(done.stdout) < 20_000
     (suite,) = JUnitXml.fromfile(str(tmp_path / "junit.xml"))
     assert bool(suite.failures) is (code == 22)
+
+
+def test_a_service_with_keys_is_asked_with_the_one_of_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(mlp(3, "Relu", he(), width=16))
+    with serving(tmp_path, auth="keys") as guarded:
+        create = [sys.executable, "-m", "service", "keys", "create", "--tenant", "alice", "--data-dir", guarded.data]
+        token = subprocess.run(create, capture_output=True, text=True, check=True).stdout.strip()
+        for key, code in (("", 22), (token, 0)):
+            environment = {**os.environ, "OPTIONS": '{"effort":"quick"}', "GRADIENT_HEALTH_API_KEY": key}
+            command = ["bash", str(GATE), guarded.url, "net.onnx"]
+            done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
+            assert done.returncode == code, done.stderr
+            assert (tmp_path / "junit.xml").exists() is (code == 0)
+        assert token.split("_", 2)[2] not in guarded.log
 
 
 def test_what_is_refused_is_told_and_leaves_no_test_cases(service: Service, tmp_path: Path) -> None:

@@ -103,3 +103,17 @@ def test_rotation_prints_a_successor_and_ends_the_old_key_after_the_overlap(guar
 )  # fmt: skip
 def test_what_makes_no_key_is_wrong_usage(wrong: list[str]) -> None:
     assert keys("create", *wrong).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "inside", [False, True], ids=["a file in place of the folder", "a folder in place of the database"]
+)
+def test_where_no_keys_can_be_kept_the_place_and_the_reason_are_told(tmp_path: Path, inside: bool) -> None:
+    folder = tmp_path / "data"
+    if inside:
+        (folder / "jobs.sqlite").mkdir(parents=True)
+    else:
+        folder.write_text("no folder")
+    outcome = keys("create", "--tenant", "alice")
+    assert (outcome.exit_code, outcome.stdout) == (3, "")
+    assert outcome.stderr.startswith(f"error: the keys in {folder} cannot be read or written: ")
