@@ -21,8 +21,8 @@ from service.settings import Settings
 
 SECONDS = 60.0
 """Patience with a busy machine."""
-FOLDER = "GRADIENT_HEALTH_DATA_DIR"
-"""Also how the processes of one service are told from all others."""
+MARK = "SERVICE_UNDER_TEST"
+"""How the processes of one service are told from all others: in the environment of all of them, as no setting is."""
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
@@ -64,7 +64,8 @@ class Service:
     def start(self) -> None:
         """Returns when analyses can run."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
-        environment |= {FOLDER: str(self.data), "GRADIENT_HEALTH_PORT": str(self.port)}
+        environment |= {MARK: str(self.data), "GRADIENT_HEALTH_DATA_DIR": str(self.data)}
+        environment |= {"GRADIENT_HEALTH_PORT": str(self.port)}
         environment |= {f"GRADIENT_HEALTH_{name.upper()}": str(value) for name, value in self.settings.items()}
         command = [sys.executable, "-m", "service", "serve"]
         with (self.folder / "log").open("ab") as log:
@@ -98,8 +99,8 @@ class Service:
                 self.api = None
 
     def processes(self, word: str = "") -> list[int]:
-        """Living processes of this service whose command line has the word: their environment names its folder."""
-        marked = f"{FOLDER}={self.data}\0".encode()
+        """Living processes of this service whose command line has the word."""
+        marked = f"{MARK}={self.data}\0".encode()
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             try:
