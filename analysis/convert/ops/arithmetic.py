@@ -7,12 +7,21 @@ from typing import Any, Final, TypeVar
 import torch
 
 from analysis.convert.registry import Tensor, op
+from analysis.errors import LimitExceeded
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 UNSIGNED: Final = frozenset({torch.uint16, torch.uint32, torch.uint64})
 """Types torch can store and move, but hardly compute with."""
 TRAPPING: Final = frozenset({torch.int32, torch.int64})
 """Types that the processor divides as they are; narrower ones are widened first."""
+LARGEST_ELEMENTS: Final = 1 << 30
+"""Of what an operator makes of little: more is refused before it is computed."""
+
+
+def check_elements(made: Tensor) -> None:
+    """Raises LimitExceeded; a view or a tensor without storage tells what is to be computed."""
+    if made.numel() > LARGEST_ELEMENTS:
+        raise LimitExceeded(f"{made.numel()} elements would be made, {LARGEST_ELEMENTS} are allowed")
 
 
 def also_unsigned(function: F) -> F:
