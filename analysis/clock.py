@@ -59,14 +59,14 @@ class Clock:
 
     def allows(self, what: str) -> bool:
         """Whether there is budget left to start this; otherwise it is noted as left out."""
-        if not self._is_over:
+        if not self.is_over:
             return True
         self.leave_out(what, BUDGET_REACHED)
         return False
 
     def check(self) -> None:
         """Raises OutOfTime; for those who compute for long and can stop at any step."""
-        if self._is_over:
+        if self.is_over:
             raise OutOfTime
 
     def look(self) -> bool:
@@ -74,7 +74,7 @@ class Clock:
         now = time.monotonic()
         if now < self._next_look:
             return False
-        if self._is_over:
+        if self.is_over:
             raise OutOfTime
         self._next_look = now + LOOK_EVERY
         return True
@@ -92,7 +92,8 @@ class Clock:
         self.left_out.append((what, why))
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the budget is used up."""
         return time.process_time() >= self._deadline
 
     @property
@@ -103,3 +104,15 @@ class Clock:
     def total(self) -> dict[str, float]:
         """Seconds by stage, and in all."""
         return {**self.seconds, "total": time.monotonic() - self._start}
+
+
+def both(first: Callable[[], bool], second: Callable[[], bool] | None) -> Callable[[], bool]:
+    """Two budgets in force at once, each asked as `Clock.look` is."""
+    if second is None:
+        return first
+    other = second
+
+    def look() -> bool:
+        return first() and (other() or True)
+
+    return look

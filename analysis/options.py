@@ -147,6 +147,8 @@ class Limits:
     tensors: int = 200_000
     nodes: int = 100_000
     """After the model's own functions are expanded."""
+    nodes_by_bodies: int = 40_000_000
+    """Nodes times If, Loop and Scan bodies: onnx hands every body the types of all values around it."""
     nesting: int = 16
     """Depth of If, Loop and Scan bodies."""
     sparse_bytes: int = 256 << 20

@@ -138,6 +138,7 @@ class DifferentiableModel(nn.Module):
     def _start(self, inputs: Sequence[Any]) -> Slots:
         if len(inputs) != len(self._input_slots):
             raise TypeError(f"the graph has {len(self._input_slots)} inputs, got {len(inputs)}")
+        self._mode.trips = 0
         slots = self._template.copy()
         for slot, value, width in zip(self._input_slots, inputs, self._widths, strict=True):
             slots[slot] = widened_to(value, width)

@@ -73,7 +73,8 @@ class Program:
         except NodeFailed as error:
             error.path = (at, *error.path)
             raise
-        except (AnalysisError, OutOfTime):
+        except (AnalysisError, OutOfTime) as error:
+            self._name(at, error)
             raise
         except Exception as error:
             raise self._explain(at, error) from error
@@ -103,14 +104,22 @@ class Program:
         except NodeFailed as error:
             error.path = (at, *error.path)
             raise
-        except (AnalysisError, OutOfTime):
+        except (AnalysisError, OutOfTime) as error:
+            self._name(at, error)
             raise
         except Exception as error:
             raise self._explain(at, error) from error
 
+    def _name(self, at: int, error: Exception) -> None:
+        """Say where a limit was exceeded, if the operator could not."""
+        if isinstance(error, LimitExceeded):
+            error.where = error.where or self._place(at)
+
+    def _place(self, at: int) -> str:
+        return f"{self.steps[at].node} ({self.steps[at].operator})"
+
     def _explain(self, at: int, error: Exception) -> AnalysisError:
-        step = self.steps[at]
-        where = f"{step.node} ({step.operator})"
+        where = self._place(at)
         reason = " ".join(str(error).split())[:300]
         if ran_out_of_memory(error):
             return LimitExceeded(MEMORY_RAN_OUT, where=where, hint="send a smaller batch")

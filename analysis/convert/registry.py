@@ -70,6 +70,8 @@ class RunMode:
         """Told which way every If goes, each time."""
         self.interrupt: Interrupt | None = None
         """Asked after every operator, and between gradients where operators take long."""
+        self.trips = 0
+        """Of all Loops since this pass began."""
 
 
 @dataclass(frozen=True, slots=True)

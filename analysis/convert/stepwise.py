@@ -17,7 +17,7 @@ from onnx import NodeProto
 from analysis.convert.builder import Builder
 from analysis.convert.definitions import Scope
 from analysis.convert.program import Program, Step
-from analysis.convert.registry import RunMode
+from analysis.convert.registry import Interrupt, RunMode
 from analysis.convert.scopes import type_in
 from analysis.convert.tensors import TrainableWeights, to_tensor
 from analysis.convert.unsupported import refuse_unsupported
@@ -60,15 +60,22 @@ class Stepwise:
         return [name for name in (*node.input, *sorted(captures(node))) if name]
 
 
-def step_through(read: Survey, precision: torch.dtype) -> Stepwise:
-    """Prepare the nodes of a graph. Raises as `analysis.convert.convert` does."""
+def step_through(read: Survey, precision: torch.dtype, interrupt: Interrupt | None = None) -> Stepwise:
+    """Prepare the nodes of a graph; `interrupt` is asked after every operator.
+
+    Raises as `analysis.convert.convert` does, and what interrupts.
+    """
     model = read.model
     weights = TrainableWeights(model, read.roles.trainable, precision)
     scope = Scope({entry.domain: entry.version for entry in model.proto.opset_import}, partial(type_in, model))
-    builder = Builder(model, weights, precision, RunMode(), scope)
+    mode = RunMode()
+    mode.interrupt = interrupt
+    builder = Builder(model, weights, precision, mode, scope)
     refuse_unsupported(model, scope)
     drafts = builder.separate()
     template = tuple(builder.template)
     known = {name: template[slot] for name, slot in builder.slots.items() if template[slot] is not None}
-    programs = {id(node): Program.of([Step(action, label(node), node.op_type, (), ())]) for node, action in drafts}
+    programs = {
+        id(node): Program.of([Step(action, label(node), node.op_type, (), ())], mode) for node, action in drafts
+    }
     return Stepwise(tuple(node for node, _ in drafts), known, precision, programs, dict(builder.slots), template)

@@ -27,7 +27,7 @@ from analysis.model.data_files import DataFiles, MappedFile
 from analysis.model.domains import check_attributes
 from analysis.model.hoist import Hoist
 from analysis.model.mend import drop_redundant, name_graph, separate_equal
-from analysis.model.nodes import STANDARD_DOMAINS, bodies
+from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
 from analysis.model.traditional import rewrite_traditional
@@ -53,6 +53,7 @@ def check_model(
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
+    _check_bodies(proto.graph, limits)
     name_graph(proto)
     sort_nodes(proto.graph)
     rewritten = rewrite_traditional(proto)
@@ -176,6 +177,17 @@ def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
 def _check_count(nodes: int, limits: Limits) -> None:
     if nodes > limits.nodes:
         raise LimitExceeded(f"the graph has {nodes} nodes, {limits.nodes} are allowed", where="graph")
+
+
+def _check_bodies(graph: GraphProto, limits: Limits) -> None:
+    """Before anything is inferred, which takes time for each body by all that is around it."""
+    held = [sum(1 for _ in bodies(node)) for node in all_nodes(graph.node)]
+    if len(held) * sum(held) > limits.nodes_by_bodies:
+        raise LimitExceeded(
+            f"the graph has {sum(held)} bodies of If, Loop and Scan among {len(held)} nodes, the product may be "
+            f"{limits.nodes_by_bodies}",
+            where="graph",
+        )
 
 
 def _check_nesting(graph: GraphProto, allowed: int) -> None:

@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from analysis.batch.samples import BATCH_NAMES
+from analysis.clock import Clock, OutOfTime, both
 from analysis.convert import DifferentiableModel
+from analysis.convert.registry import Interrupt
 from analysis.convert.stepwise import step_through
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
@@ -36,6 +38,8 @@ SMALL: Final = 5_000_000
 """Elements of weights up to which the proof for few samples is led in float64, where no chaos drowns it in rounding."""
 MOST_ASSIGNMENTS: Final = 4
 """Ways to tell which axis of which input counts samples, that are tried."""
+MOST_SECONDS: Final = 30.0
+"""Of processor time that the proof may take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,7 @@ class _Attempt:
 
     model: CheckedModel
     program: DifferentiableModel
+    interrupt: Interrupt
     precision: torch.dtype
     size: int
     axes: Mapping[str, int]
@@ -64,22 +69,27 @@ class _Attempt:
     """The random numbers of the first run, on the whole batch."""
 
 
-def open_samples(model: CheckedModel, seed: int) -> Opening:
+def open_samples(model: CheckedModel, seed: int, interrupt: Interrupt | None = None) -> Opening:
     """The model with an open sample axis, where it was fixed and that can be proven; itself otherwise.
 
-    What the model is refused for is left to those who convert it.
+    What the model is refused for is left to those who convert it. `interrupt` is asked after every operator; where it
+    raises OutOfTime, or the proof takes longer than it is worth, the model stays as it is.
     """
     against: list[str] = []
+    asked = both(Clock(MOST_SECONDS, None).look, interrupt)
     try:
         assignments = list(_assignments(model))
     except AnalysisError:
         return Opening(model)
     for size, axes in assignments:
         try:
-            attempt = _attempt(model, size, axes, seed)
+            attempt = _attempt(model, size, axes, seed, asked)
             opened, found = _opened(attempt)
         except AnalysisError:
             continue
+        except OutOfTime:
+            against.append("the proof takes too long")
+            break
         if opened is model:
             return Opening(model)
         if opened is not None:
@@ -148,14 +158,15 @@ def _axes_of(spec: ValueSpec, size: int) -> Sequence[int | None]:
     return [axis for axis, length in enumerate(spec.shape or ()) if length == size] or [None]
 
 
-def _attempt(model: CheckedModel, size: int, axes: Mapping[str, int], seed: int) -> _Attempt:
+def _attempt(model: CheckedModel, size: int, axes: Mapping[str, int], seed: int, interrupt: Interrupt) -> _Attempt:
     """A pool of samples, and the model as exported."""
     samples = 2 * size + 1 if size <= MOST_DOUBLED else size + 1
     specs = [_resized(spec, axes.get(spec.name), samples) for spec in model.inputs]
     small = size <= MOST_DOUBLED and sum(model.weights[name].size for name in model.weights) <= SMALL
     precision = torch.float64 if small else torch.float32
     program = translate(read_graph(model), precision)
-    return _Attempt(model, program, precision, size, axes, synthesize_inputs(model, program, specs, seed))
+    program.interrupt = interrupt
+    return _Attempt(model, program, interrupt, precision, size, axes, synthesize_inputs(model, program, specs, seed))
 
 
 def _resized(spec: ValueSpec, axis: int | None, samples: int) -> ValueSpec:
@@ -183,9 +194,9 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
     if trace.stuck is not None:
         return None, standing_against(trace.stuck)
     opened = open_axis(model, attempt.size, axes, trace.where, trace.changes)
-    if _proven(attempt, translate(read_graph(opened), attempt.precision)) is None or not _runs_elsewhere(
-        attempt, opened
-    ):
+    program = translate(read_graph(opened), attempt.precision)
+    program.interrupt = attempt.interrupt
+    if _proven(attempt, program) is None or not _runs_elsewhere(attempt, opened):
         return None, "on other numbers of samples it does not give the same"
     count = len(trace.changes)
     return opened, f"{count} constant{'s' if count > 1 else ''} rewritten"
@@ -195,7 +206,7 @@ def _trace(attempt: _Attempt) -> Trace:
     size = attempt.size
     sizes = Sizes(size, 2 * size + 1 if size < 4 else size // 2)
     static = all(isinstance(each, int) for spec in attempt.model.inputs for each in spec.shape or (None,))
-    return Tracer(step_through(read_graph(attempt.model), attempt.precision), sizes, static).run(
+    return Tracer(step_through(read_graph(attempt.model), attempt.precision, attempt.interrupt), sizes, static).run(
         attempt.pool, attempt.axes
     )
 

@@ -47,7 +47,7 @@ def prepare(
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
-    opening = open_samples(model, options.seed)
+    opening = open_samples(model, options.seed, interrupt)
     model = opening.model
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
     read = read_graph(model, train=options.train, freeze=options.freeze)

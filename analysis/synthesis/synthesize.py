@@ -11,7 +11,7 @@ import numpy as np
 from analysis.batch.samples import Batch, sample_axes
 from analysis.convert import DifferentiableModel
 from analysis.convert.program import CHECK_INPUTS
-from analysis.errors import NodeFailed
+from analysis.errors import AnalysisError, LimitExceeded, NodeFailed
 from analysis.facts import Provenance
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
@@ -39,7 +39,8 @@ def synthesize_batch(
     """A batch of `size` samples (of fewer, where the graph runs with no more), seeded and marked as made up.
 
     `fit` takes the part of a batch that can be measured, and only that is run. Raises NodeFailed where no sizes and
-    ids were found with which the graph runs, BadBatch for an input that holds no numbers, and what `fit` raises.
+    ids were found with which the graph runs, LimitExceeded where it asks for too much, OutOfTime where that takes too
+    long, BadBatch for an input that holds no numbers, and what `fit` raises.
     """
     return _Search(model, converted, seed).batch(size, fit)
 
@@ -177,12 +178,13 @@ class _Search:
         told = "inputs were made up: " + "; ".join(_told(self._feeds[name], array) for name, array in inputs.items())
         return Batch(inputs, {}, count, axes, digest.hexdigest(), Provenance.SYNTHETIC, (told, *filter(None, [note])))
 
-    def _refused(self, outcome: Outcome) -> NodeFailed:
+    def _refused(self, outcome: Outcome) -> AnalysisError:
         error = outcome.error
         assert error is not None
         axes = ", ".join(open_axes(list(self._feeds.values())))
         tried = f"no batch could be made up for which the graph runs{f' (open axes: {axes})' if axes else ''}"
-        return NodeFailed(f"{tried}: {error.detail}", where=error.where, hint=error.hint or CHECK_INPUTS)
+        kind = LimitExceeded if isinstance(error, LimitExceeded) else NodeFailed
+        return kind(f"{tried}: {error.detail}", where=error.where, hint=error.hint or CHECK_INPUTS)
 
 
 def _told(feed: Feed, array: Array) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from analysis.clock import Clock, both
 from analysis.convert import DifferentiableModel
 from analysis.convert.program import Watcher
 from analysis.convert.tensors import to_tensor
@@ -18,7 +19,9 @@ LARGEST_ELEMENTS: Final = 1 << 26
 """Of one input in a trial."""
 MOST_TRIALS: Final = 1500
 MOST_SECONDS: Final = 30.0
-"""Of processor time that all trials of one graph may take."""
+"""Of processor time that all trials of one graph may take, and any of them."""
+MOST_SECONDS_REFUSED: Final = 3.0
+"""The same of trials that ended at a limit: it is the graph that asks for too much, not the sizes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +50,18 @@ class Trials:
         self._converted = converted
         self._device = next((each.device for each in converted.parameters()), torch.device("cpu"))
         self._left = MOST_TRIALS
-        self._deadline = time.process_time() + MOST_SECONDS
+        self._clock = Clock(MOST_SECONDS, None)
+        self._refused_seconds = 0.0
 
     @property
     def exhausted(self) -> bool:
         """Whether as much was tried as is worth it."""
-        return self._left <= 0 or time.process_time() > self._deadline
+        return self._left <= 0 or self._clock.is_over or self._refused_seconds > MOST_SECONDS_REFUSED
 
     def run(self, inputs: Mapping[str, Array], watched: Sequence[str] = ()) -> Outcome:
-        """Run in eval mode and without gradients."""
+        """Run in eval mode and without gradients. Raises OutOfTime where no more trials would be worth it."""
         self._left -= 1
+        begin = time.process_time()
         largest: dict[str, int] = {}
 
         def watching(name: str) -> Watcher:
@@ -69,11 +74,12 @@ class Trials:
             return Outcome((), LimitExceeded("the batch that was tried is too large"), largest)
         tensors = [to_tensor(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._converted.interrupted_by(both(self._clock.look, self._converted.interrupt)):
                 outputs = self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})
         except NodeFailed as error:
             return Outcome(error.path, error, largest)
         except LimitExceeded as error:
+            self._refused_seconds += time.process_time() - begin
             return Outcome((), error, largest)
         return Outcome((len(self._converted.steps),), None, largest, finite=all(map(_is_finite, outputs)))
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from analysis.clock import LOOK_EVERY, Clock, OutOfTime
+from analysis.clock import LOOK_EVERY, Clock, OutOfTime, both
 
 
 def test_stages_are_timed_and_reported_and_never_go_back() -> None:
@@ -72,3 +72,11 @@ def test_who_asks_all_the_time_is_told_when_time_has_passed_and_when_it_is_over(
     for _ in range(2):
         with pytest.raises(OutOfTime):
             clock.look()
+
+
+def test_of_two_budgets_each_ends_what_runs() -> None:
+    plenty, none = Clock(60.0, None), Clock(0.0, None)
+    for first, second in ((none.look, plenty.look), (plenty.look, none.look), (none.look, None)):
+        with pytest.raises(OutOfTime):
+            both(first, second)()
+    assert both(plenty.look, None) == plenty.look

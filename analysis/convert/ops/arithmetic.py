@@ -7,10 +7,21 @@ from typing import Any, Final, TypeVar
 import torch
 
 from analysis.convert.registry import Tensor, op
+from analysis.errors import LimitExceeded
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 UNSIGNED: Final = frozenset({torch.uint16, torch.uint32, torch.uint64})
 """Types torch can store and move, but hardly compute with."""
+TRAPPING: Final = frozenset({torch.int32, torch.int64})
+"""Types that the processor divides as they are; narrower ones are widened first."""
+LARGEST_ELEMENTS: Final = 1 << 30
+"""Of what an operator makes of little: more is refused before it is computed."""
+
+
+def check_elements(made: Tensor) -> None:
+    """Raises LimitExceeded; a view or a tensor without storage tells what is to be computed."""
+    if made.numel() > LARGEST_ELEMENTS:
+        raise LimitExceeded(f"{made.numel()} elements would be made, {LARGEST_ELEMENTS} are allowed")
 
 
 def also_unsigned(function: F) -> F:
@@ -115,7 +126,16 @@ def div_1(a: Tensor, b: Tensor, *, axis: int | None = None, broadcast: int = 0) 
 @also_unsigned_pairs
 def div(a: Tensor, b: Tensor) -> Tensor:
     """A / b; integers are cut towards zero."""
-    return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
+    if a.is_floating_point():
+        return a / b
+    _refuse_overflow(a, b)
+    return torch.div(a, b, rounding_mode="trunc")
+
+
+def _refuse_overflow(a: Tensor, b: Tensor) -> None:
+    """The least integer by -1 has no quotient: the processor's division ends the process, onnxruntime's too."""
+    if b.dtype in TRAPPING and bool(((b == -1) & (a == torch.iinfo(b.dtype).min)).any()):
+        raise OverflowError(f"the least {str(b.dtype).removeprefix('torch.')} divided by -1")
 
 
 @op("Pow")
@@ -146,6 +166,7 @@ def _integer_power(a: Tensor, b: Tensor) -> Tensor:
 @also_unsigned
 def mod(a: Tensor, b: Tensor, *, fmod: int = 0) -> Tensor:
     """Remainder with the sign of the divisor, or of the dividend where fmod is 1."""
+    _refuse_overflow(a, b)
     return torch.fmod(a, b) if fmod else torch.remainder(a, b)
 
 

@@ -9,7 +9,10 @@ import torch
 from analysis.convert.registry import Body, Ints, Mode, NodeName, OutputCount, RunMode, Tensor, op
 from analysis.errors import LimitExceeded
 
-MAX_TRIPS: Final = 1_000_000
+MAX_TRIPS: Final = 200_000
+"""Of all Loops in one pass, those inside of others included."""
+MAX_BYTES: Final = 1 << 29
+"""From which what a Loop carries and collects is refused."""
 
 
 @op("If")
@@ -36,23 +39,45 @@ def loop(
     trips = math.inf if trip_count is None else int(trip_count)
     running = condition is None or bool(condition)
     rows: list[tuple[Tensor, ...]] = []
-    trip = 0
+    trip = collected = 0
     while running and trip < trips:
-        if trip >= MAX_TRIPS:
-            raise LimitExceeded(
-                f"a Loop runs more than {MAX_TRIPS} trips", hint="check its condition and the data that lead to it"
-            )
+        _count_trip(mode, node)
         values = body(torch.tensor(trip), torch.tensor(running), *carried)
         running = bool(values[0])
         carried = values[1 : len(carried) + 1]
         _show(mode, node, 0, trip, carried)
         rows.append(values[len(carried) + 1 :])
+        collected += _bytes_of(rows[-1])
+        _check_bytes(_bytes_of(carried) + collected, node)
         trip += 1
     if not rows and outputs > len(carried):
         start = torch.tensor(0), torch.tensor(True)  # noqa: FBT003 - torch's signature
         axes = [0] * (outputs - len(carried))
         return (*carried, *_no_rows(body, (*start, *carried), len(carried) + 1, axes))
     return (*carried, *map(torch.stack, zip(*rows, strict=True)))
+
+
+def _count_trip(mode: RunMode, node: str) -> None:
+    mode.trips += 1
+    if mode.trips > MAX_TRIPS:
+        raise LimitExceeded(
+            f"the Loops of one pass run more than {MAX_TRIPS} trips",
+            where=node,
+            hint="check the condition of this Loop and the data that lead to it",
+        )
+
+
+def _bytes_of(values: Sequence[Any]) -> int:
+    return sum(value.nbytes for value in values if isinstance(value, Tensor))
+
+
+def _check_bytes(size: int, node: str) -> None:
+    if size >= MAX_BYTES:
+        raise LimitExceeded(
+            f"a Loop carries and collects {size} bytes, fewer than {MAX_BYTES} are allowed",
+            where=node,
+            hint="send a smaller batch, or check what this Loop carries from trip to trip",
+        )
 
 
 def _show(mode: RunMode, node: str, chain: int, step: int, carried: Sequence[Any]) -> None:

@@ -1,9 +1,14 @@
 """Matrix products."""
 
+from typing import Final
+
 import torch
 
-from analysis.convert.ops.arithmetic import also_unsigned
+from analysis.convert.ops.arithmetic import also_unsigned, check_elements
 from analysis.convert.registry import Tensor, op
+
+ORDINARY: Final = 2
+"""Factors of an Einsum; the product of many may be larger than anything."""
 
 
 @op("MatMul")
@@ -44,4 +49,7 @@ def gemm(
 @also_unsigned
 def einsum(*tensors: Tensor, equation: str) -> Tensor:
     """Einstein summation."""
-    return torch.einsum(equation.replace(" ", ""), *tensors)
+    equation = equation.replace(" ", "")
+    if len(tensors) > ORDINARY:
+        check_elements(torch.einsum(equation, *(tensor.to("meta") for tensor in tensors)))
+    return torch.einsum(equation, *tensors)

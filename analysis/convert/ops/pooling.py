@@ -9,10 +9,12 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.convert.ops.convolution import CONVOLUTIONS, Pads, pad_spatial, pads_of, same_pads
 from analysis.convert.registry import Ints, ReadCount, Tensor, op
-from analysis.errors import UnsupportedOp
+from analysis.errors import LimitExceeded, UnsupportedOp
 
 MAX_POOLS: Final[dict[int, Callable[..., Tensor]]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 AVERAGE_POOLS: Final[dict[int, Callable[..., Tensor]]] = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+LARGEST_WINDOW: Final = 1 << 20
+"""Along one axis: torch walks through it, padding included, for every element of the output."""
 
 
 def _window(
@@ -24,6 +26,8 @@ def _window(
         raise UnsupportedOp(f"pooling over {rank} spatial axes of a tensor with {x.ndim}")
     sizes = tuple(x.shape[2:])
     extents = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    if max(extents) > LARGEST_WINDOW:
+        raise LimitExceeded(f"a window of {max(extents)} elements along an axis, {LARGEST_WINDOW} are allowed")
     if auto_pad.startswith("SAME"):
         return same_pads(auto_pad, sizes, extents, strides), [(0, 0)] * rank
     pairs = [(0, 0)] * rank if auto_pad == "VALID" else pads_of(pads, rank)

@@ -1,13 +1,16 @@
 """Sequences as Python's own, optionals as the value or None: gradients flow through because tensors stay themselves."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from analysis.convert.registry import Ints, Tensor, op
+from analysis.errors import LimitExceeded
 
 Tensors = Sequence[Tensor]
+MAX_LENGTH: Final = 20_000
+"""Of a sequence that grows: each insertion copies what is there."""
 
 
 @op("SequenceEmpty", 11)
@@ -26,6 +29,8 @@ def sequence_construct(*tensors: Tensor) -> Tensors:
 def sequence_insert(sequence: Tensors, tensor: Tensor, position: Ints | None = None) -> Tensors:
     """One more tensor, before the position; by default at the end."""
     size = len(sequence)
+    if size >= MAX_LENGTH:
+        raise LimitExceeded(f"a sequence grows to more than {MAX_LENGTH} tensors")
     at = size if position is None else _place(position[0], size, size + 1)
     return (*sequence[:at], tensor, *sequence[at:])
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from analysis.convert.ops.arithmetic import also_unsigned
+from analysis.convert.ops.arithmetic import also_unsigned, check_elements
 from analysis.convert.registry import DType, Ints, OutputCount, OutputElement, Tensor, op
 
 
@@ -86,6 +86,7 @@ def transpose(x: Tensor, *, perm: Ints | None = None) -> Tensor:
 def expand(x: Tensor, shape: Ints) -> Tensor:
     """Broadcast both ways."""
     expanded: Tensor = torch.broadcast_tensors(x, x.new_empty(()).expand(shape))[0]
+    check_elements(expanded)
     return expanded
 
 

@@ -152,6 +152,15 @@ def test_nodes_of_bodies_count_too() -> None:
         check_model(content, Limits(nodes=31))
 
 
+def test_bodies_by_nodes_have_a_limit_that_holds_exactly() -> None:
+    """Two bodies; an If and 31 nodes in them."""
+    then, otherwise = body(chain(30, "t", end="o1"), "o1"), body([node("Neg", "x", "o2")], "o2")
+    content = model([branch(then, otherwise)], b=True).SerializeToString()
+    check_model(content, Limits(nodes_by_bodies=64))
+    with pytest.raises(LimitExceeded, match="2 bodies of If, Loop and Scan among 32 nodes"):
+        check_model(content, Limits(nodes_by_bodies=63))
+
+
 def test_nodes_count_after_functions_are_expanded() -> None:
     functions = [function("f", chain(10, start="a", end="b"))]
     content = model([call("f", "x", "m"), call("f", "m", "y")], functions).SerializeToString()

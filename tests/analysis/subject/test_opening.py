@@ -9,6 +9,7 @@ from torch import nn
 
 from analysis.model import check_model
 from analysis.model.onnx_tools import assemble_proto
+from analysis.subject import opening as opening_module
 from analysis.subject.opening import open_samples
 from tests.analysis.fixed_exports import (
     FEATURES,
@@ -181,3 +182,12 @@ def test_a_mean_over_the_batch_is_not_taken_for_a_sample() -> None:
     )  # fmt: skip
     checked = check_model(model)
     assert open_samples(checked, seed=0).model is checked
+
+
+def test_a_proof_that_takes_too_long_leaves_the_graph_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = check_model(fixed(Flattened(), images(2)))
+    assert open_samples(model, seed=0).done
+    monkeypatch.setattr(opening_module, "MOST_SECONDS", 0.0)
+    left = open_samples(model, seed=0)
+    assert left.model is model
+    assert "takes too long" in left.refused

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.clock import OutOfTime
 from analysis.convert import convert
 from analysis.errors import LimitExceeded, NodeFailed
 from analysis.synthesis import trial
@@ -69,3 +70,25 @@ def test_trials_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
         trials.run(numbers(3, 4))
         seen.append(trials.exhausted)
     assert seen == [False, False, True]
+
+
+def test_one_run_ends_with_the_time_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
+    trials = Trials(convert(CHAIN))
+    assert trials.exhausted
+    with pytest.raises(OutOfTime):
+        trials.run(numbers(3, 4))
+
+
+def test_a_graph_that_asks_for_too_much_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS_REFUSED", 0.0)
+    trials = Trials(convert(CHAIN))
+    trials.run(numbers(3, 5))
+    assert not trials.exhausted  # it failed, at no limit
+    endless = model(
+        "y = Loop<body = b (int64 i, bool go, float[] v) => (bool on, float[] w) { on = Identity(go) w = Mul(v, W) }>"
+        "(n, , x)", "float[N,4] x", W=floats(4), n=np.array(10**9),
+    )  # fmt: skip
+    trials = Trials(convert(endless))
+    assert isinstance(trials.run(numbers(1, 4)).error, LimitExceeded)
+    assert trials.exhausted

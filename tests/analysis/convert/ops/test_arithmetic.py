@@ -1,9 +1,13 @@
 """Cases of the arithmetic family."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
+import pytest
+import torch
 
+from analysis.convert.ops.arithmetic import div, mod
 from tests.analysis.convert.ops.cases import Case, floats, ints, scalar
 
 X, Y = floats(3, 4, 5), floats(3, 4, 5)
@@ -130,3 +134,21 @@ CASES = [
     Case("Acosh", [POSITIVE + 1]),
     Case("Atanh", [SMALL]),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64])
+def test_the_least_integer_by_minus_one_is_refused_and_does_not_end_the_process(kind: torch.dtype) -> None:
+    least = torch.iinfo(kind).min
+    a, b = torch.tensor([least, 7], dtype=kind), torch.tensor([-1], dtype=kind)
+    for divide in (div, mod, partial(mod, fmod=1)):
+        with pytest.raises(OverflowError, match="divided by -1"):
+            divide(a, b)
+    assert div(a + 1, b).tolist() == [-(least + 1), -8]
+    assert div(a, -2 * b).tolist() == [least // 2, 3]
+
+
+def test_narrow_integers_are_divided_in_wider_ones() -> None:
+    """-128 by -1 is 128, which a byte reads as -128."""
+    a, b = torch.tensor([-128, 7], dtype=torch.int8), torch.tensor([-1, -1], dtype=torch.int8)
+    assert div(a, b).tolist() == [-128, -7]
+    assert mod(a, b).tolist() == [0, 0]

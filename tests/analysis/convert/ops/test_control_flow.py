@@ -1,9 +1,15 @@
 """Cases of the control_flow family: bodies are ONNX text; what is not declared in them is captured from outside."""
 
 import numpy as np
+import pytest
+import torch
 from onnx import GraphProto, parser
 
+from analysis.convert import convert
+from analysis.convert.ops import control_flow
+from analysis.errors import LimitExceeded
 from tests.analysis.convert.ops.cases import Case, floats, ints, scalar
+from tests.analysis.graph.graphs import model
 
 X, W = floats(3), floats(3)
 GRID = floats(4, 3)
@@ -130,3 +136,51 @@ CASES = [
         outputs=2, name="axes from the end",
     ),
 ]  # fmt: skip
+
+
+def repeated(step: str, trips: int, extra: str = "") -> str:
+    """A Loop of so many trips, whose body makes `after` of `before`."""
+    more = f", {extra}" if extra else ""
+    heading = f"b (int64 i, bool go, float[] before) => (bool on, float[] after{more})"
+    return f"Loop<body = {heading} {{ on = Identity(go) {step} }}>(n{trips}, , h)"
+
+
+def test_a_loop_without_end_is_refused_and_named() -> None:
+    nodes = "h = Mul(x, W) y = " + repeated("after = Tanh(before)", 9)
+    endless = convert(model(nodes, W=X[:1], n9=np.array(10**9)))
+    with pytest.raises(LimitExceeded, match="200000 trips") as refused:
+        endless(torch.ones(1, 4))
+    assert refused.value.where
+
+
+def test_trips_of_loops_inside_of_loops_count_and_every_pass_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """3 trips outside and 3 x 2 inside are 9."""
+    body = "c (int64 j, bool on2, float[] u) => (bool on3, float[] v) { on3 = Identity(on2) v = Tanh(u) }"
+    inner = f"after = Loop<body = {body}>(n2, , before)"
+    nodes = "h = Mul(x, W) y = " + repeated(inner, 3)
+    nested = convert(model(nodes, W=X[:1], n3=np.array(3), n2=np.array(2)))
+    monkeypatch.setattr(control_flow, "MAX_TRIPS", 9)
+    for _ in range(2):
+        nested(torch.ones(1, 4))
+    monkeypatch.setattr(control_flow, "MAX_TRIPS", 8)
+    with pytest.raises(LimitExceeded, match="8 trips"):
+        nested(torch.ones(1, 4))
+
+
+def test_a_state_that_doubles_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 bytes double to 64 after two trips, and to 128 after three."""
+    monkeypatch.setattr(control_flow, "MAX_BYTES", 65)
+    nodes = "h = Mul(x, W) y = " + repeated("after = Concat<axis = 0>(before, before)", 1)
+    assert convert(model(nodes, W=X[:1], n1=np.array(2)))(torch.ones(1, 4))[0].shape == (4, 4)
+    with pytest.raises(LimitExceeded, match="128 bytes"):
+        convert(model(nodes, W=X[:1], n1=np.array(60)))(torch.ones(1, 4))
+
+
+def test_what_a_loop_collects_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 bytes that stay, and 16 more each trip."""
+    monkeypatch.setattr(control_flow, "MAX_BYTES", 16 * 5)
+    step = "after = Tanh(before) row = Neg(before)"
+    nodes = "h = Mul(x, W) l, y = " + repeated(step, 1, "float[] row")
+    assert convert(model(nodes, W=X[:1], n1=np.array(3)))(torch.ones(1, 4))[0].shape == (3, 1, 4)
+    with pytest.raises(LimitExceeded, match="80 bytes"):
+        convert(model(nodes, W=X[:1], n1=np.array(4)))(torch.ones(1, 4))

@@ -1,7 +1,11 @@
 """Cases of the matmul family."""
 
 import numpy as np
+import pytest
+import torch
 
+from analysis.convert.ops.matmul import einsum
+from analysis.errors import LimitExceeded
 from tests.analysis.convert.ops.cases import RANDOM, Case, floats, scalar
 
 A, B = floats(2, 3), floats(3, 4)
@@ -42,3 +46,10 @@ CASES = [
     Case("Einsum", [A, B, floats(4, 2)], {"equation": "ij,jk,kl->il"}, name="three"),
     Case("Einsum", [floats(2, 2, 3, 4), floats(2, 5, 3, 4)], {"equation": "Bqhd,Bkhd->Bhqk"}, name="attention"),
 ]  # fmt: skip
+
+
+def test_a_product_of_many_is_refused_before_it_is_computed() -> None:
+    """8 ** 12 elements."""
+    with pytest.raises(LimitExceeded, match="68719476736 elements"):
+        einsum(*[torch.ones(8)] * 12, equation="a,b,c,d,e,f,g,h,i,j,k,l->abcdefghijkl")
+    assert einsum(*[torch.ones(2)] * 3, equation="a, b, c -> abc").sum() == 8

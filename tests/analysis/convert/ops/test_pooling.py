@@ -6,6 +6,7 @@ import torch
 
 from analysis.convert.ops import pooling
 from analysis.convert.ops.pooling import global_lp_pool, lp_pool, max_pool, max_unpool
+from analysis.errors import LimitExceeded
 from tests.analysis.convert.ops.cases import RANDOM, Case, floats, ints
 
 LINE, IMAGE, VOLUME = floats(2, 2, 7), floats(1, 2, 6, 7), floats(1, 1, 4, 3, 5)
@@ -282,3 +283,9 @@ def test_scales_that_are_no_constant_have_a_gradient() -> None:
     y[1:7].sum().backward()
     assert scales.grad is not None
     assert scales.grad.item() == pytest.approx(-sum(i + 0.5 for i in range(1, 7)) / 1.6**2)
+
+
+def test_a_window_that_would_be_walked_through_for_ever_is_refused() -> None:
+    half = 1 << 29
+    with pytest.raises(LimitExceeded, match="1073741824 elements"):
+        max_pool(torch.ones(1, 1, 8, 8), kernel_shape=(2 * half, 2 * half), pads=(half,) * 4)

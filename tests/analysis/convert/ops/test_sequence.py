@@ -10,7 +10,8 @@ import torch
 from onnx import ModelProto, parser
 
 from analysis.convert import DifferentiableModel, convert
-from analysis.errors import NodeFailed
+from analysis.convert.ops import sequence
+from analysis.errors import LimitExceeded, NodeFailed
 from analysis.model import check_model
 from tests.analysis.convert.ops.cases import Case, floats, ints, scalar
 
@@ -219,3 +220,11 @@ def test_an_empty_optional_has_nothing_to_get() -> None:
     module = converted("(optional(float[2]) o) => (float[2] y) { y = OptionalGetElement (o) }")
     with pytest.raises(NodeFailed, match="the optional is empty"):
         module(None)
+
+
+def test_a_sequence_does_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sequence, "MAX_LENGTH", 2)
+    one = torch.ones(1)
+    assert len(sequence.sequence_insert((one,), one)) == 2
+    with pytest.raises(LimitExceeded, match="2 tensors"):
+        sequence.sequence_insert((one, one), one)

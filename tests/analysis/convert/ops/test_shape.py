@@ -1,8 +1,12 @@
 """Cases of the shape family."""
 
 import numpy as np
+import pytest
+import torch
 from onnx import TensorProto, helper
 
+from analysis.convert.ops.shape import expand
+from analysis.errors import LimitExceeded
 from tests.analysis.convert.ops.cases import RANDOM, Case, floats, ints, scalar
 
 X = floats(2, 3, 4)
@@ -191,3 +195,9 @@ CASES = [
     Case("ReverseSequence", [floats(3, 4), ints(1, 4, 2)], {"batch_axis": 0, "time_axis": 1}, name="batch first"),
     Case("ReverseSequence", [floats(3, 4, 2, 2), ints(4, 3, 1)], {"batch_axis": 0, "time_axis": 1}, name="images"),
 ]  # fmt: skip
+
+
+def test_a_view_of_more_than_memory_is_refused() -> None:
+    assert expand(torch.ones(1), (1 << 30,)).numel() == 1 << 30
+    with pytest.raises(LimitExceeded, match="1073741825 elements"):
+        expand(torch.ones(1), ((1 << 30) + 1,))
