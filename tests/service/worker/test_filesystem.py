@@ -1,38 +1,12 @@
 """Which files are within reach, asked in a child, whose reach does not come back."""
 
-import multiprocessing
 import os
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.worker.filesystem import restrict_files
-
-
-def in_child(what: Callable[..., Any], *arguments: Any) -> Any:
-    """What it answers in a process of its own, which it may not leave as it was."""
-    receiver, sender = multiprocessing.get_context("forkserver").Pipe(duplex=False)
-    process = multiprocessing.get_context("forkserver").Process(target=answer, args=(sender, what, arguments))
-    process.start()
-    sender.close()
-    answered = receiver.recv()
-    process.join()
-    return answered
-
-
-def answer(pipe: Connection, what: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    pipe.send(what(*arguments))
-
-
-def outcome(attempt: Callable[[], object]) -> str:
-    try:
-        attempt()
-    except OSError as error:
-        return type(error).__name__
-    return "done"
+from tests.service.worker.in_child import in_child, outcome
 
 
 def reach(folder: Path, file: Path) -> tuple[str, dict[str, str]]:

@@ -1,30 +1,12 @@
 """A network with nothing in it, looked at from inside."""
 
-import multiprocessing
 import os
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.worker.namespaces import leave_namespaces
-
-
-def in_child(what: Callable[..., Any], *arguments: Any) -> Any:
-    """What it answers in a process of its own, which it may not leave as it was."""
-    receiver, sender = multiprocessing.get_context("forkserver").Pipe(duplex=False)
-    process = multiprocessing.get_context("forkserver").Process(target=answer, args=(sender, what, arguments))
-    process.start()
-    sender.close()
-    answered = receiver.recv()
-    process.join()
-    return answered
-
-
-def answer(pipe: Connection, what: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    pipe.send(what(*arguments))
+from tests.service.worker.in_child import in_child
 
 
 def surroundings(folder: Path) -> tuple[str, str, int, int]:

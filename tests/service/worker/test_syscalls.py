@@ -1,42 +1,16 @@
 """What can be asked of the kernel, asked in a child, which can never ask again."""
 
-import multiprocessing
 import os
 import resource
 import socket
 import threading
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.worker import syscalls
 from service.worker.syscalls import filter_calls
-
-
-def in_child(what: Callable[..., Any], *arguments: Any) -> Any:
-    """What it answers in a process of its own, which it may not leave as it was."""
-    receiver, sender = multiprocessing.get_context("forkserver").Pipe(duplex=False)
-    process = multiprocessing.get_context("forkserver").Process(target=answer, args=(sender, what, arguments))
-    process.start()
-    sender.close()
-    answered = receiver.recv()
-    process.join()
-    return answered
-
-
-def answer(pipe: Connection, what: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    pipe.send(what(*arguments))
-
-
-def outcome(attempt: Callable[[], object]) -> str:
-    try:
-        attempt()
-    except OSError as error:
-        return type(error).__name__
-    return "done"
+from tests.service.worker.in_child import in_child, outcome
 
 
 def calls() -> tuple[str, dict[str, str]]:
