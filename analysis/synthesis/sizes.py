@@ -16,11 +16,13 @@ from analysis.synthesis.draw import Feed
 from analysis.synthesis.kinds import Kind, known_channels
 from analysis.synthesis.trial import Outcome
 
-SAMPLES: Final = "samples"
+SAMPLES: Final = "(samples)"
 """The axis that counts samples, whatever its name."""
 STEPS: Final = 16
 SIDES: Final = (64, 224, 128, 32, 96, 256, 28, 48, 112, 160, 192, 299, 320, 384, 416, 448, 512, 640)
 SMALL_SIDES: Final = tuple(size for size in range(1, 161) if size not in SIDES)
+LONG: Final = (1024, 2048, 4096, 16_000)
+"""Of signals, which are read in windows of hundreds."""
 LARGEST: Final = 4096
 MOST_WEIGHT_SIZES: Final = 200
 SAMPLE_COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 3, 5, 6, 7, 10, 12, 20, 24, 48, 96, 100, 256)
@@ -31,15 +33,17 @@ Sizes = Mapping[str, int]
 
 
 def names_of(spec: ValueSpec, shape: Sequence[Dimension]) -> tuple[int | str, ...]:
-    """A size for each fixed axis and a name for each open one; the one that counts samples is called SAMPLES."""
-    named = any(_is_batch(dimension) for dimension in shape)
+    """A size for each fixed axis and a name for each open one.
+
+    The one that counts samples is called SAMPLES: the first with a name for it, or else the first of all. A signal is
+    [batch, samples], too.
+    """
+    counting = next((place for place, dimension in enumerate(shape) if _is_batch(dimension)), 0)
 
     def name(place: int, dimension: Dimension) -> int | str:
         if isinstance(dimension, int):
             return dimension
-        if _is_batch(dimension) or (place == 0 and not named):
-            return SAMPLES
-        return dimension or f"{spec.name}[{place}]"
+        return SAMPLES if place == counting else dimension or f"{spec.name}[{place}]"
 
     return tuple(name(place, dimension) for place, dimension in enumerate(shape))
 
@@ -102,7 +106,7 @@ def _moves(model: CheckedModel, feeds: Sequence[Feed]) -> Iterator[Sizes]:
     present = _present_sizes(model)
     for name in open_axes(feeds):
         is_side = any(name in names for names in sides)
-        plausible = (*SIDES, *SMALL_SIDES) if is_side else (*present, *SIDES, *SMALL_SIDES)
+        plausible = (*SIDES, *SMALL_SIDES) if is_side else (*present, *SIDES, *SMALL_SIDES, *LONG)
         yield from ({name: size} for size in dict.fromkeys(plausible))
     yield from ({SAMPLES: count} for count in SAMPLE_COUNTS)
     for names in sides:

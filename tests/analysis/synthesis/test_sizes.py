@@ -26,6 +26,8 @@ def spec(*shape: int | str | None) -> ValueSpec:
         (("n", "t"), (SAMPLES, "t")),
         (("t", "batch", 3), ("t", SAMPLES, 3)),
         ((2, None), (2, "x[1]")),
+        (("batch_size", "samples"), (SAMPLES, "samples")),
+        (("t", "batch", "samples"), ("t", SAMPLES, "samples")),
     ],
 )
 def test_axes_are_named(declared: tuple[int | str | None, ...], names: tuple[int | str, ...]) -> None:
@@ -79,3 +81,12 @@ def test_axes_of_one_that_count_samples_grow_with_them() -> None:
         W=floats(5, 2),
     )
     assert shapes(checked, size=7) == {"x": (7, 3), "h": (1, 7, 2)}
+
+
+@pytest.mark.parametrize("axis", ["T", "samples"])
+def test_a_signal_of_many_windows_is_long_enough_whatever_its_axis_is_called(axis: str) -> None:
+    """No weight has its size: six windows of 256 are read, and then put together."""
+    nodes = "u = Unsqueeze(x, one) h = Conv<strides: ints = [256]>(u, K) y = Conv(h, L)"
+    weights = {"K": floats(8, 1, 256), "L": floats(4, 8, 6), "one": np.array([1])}
+    checked = model(nodes, f"float[batch_size,{axis}] x", "float[] y", **weights)
+    assert shapes(checked) == {"x": (4, 2048)}
