@@ -77,7 +77,7 @@ class PassReading:
         anatomy, outputs = self.anatomy(), self.outputs()
         stats = told_what_blocks(subject, told_what_is_skipped(subject, stats, self.forward.branches), anatomy)
         total = combine(self.by_loss.gradients.values())
-        broken = not math.isfinite(loss) or total.non_finite or any(s.non_finite for s in self.forward.outputs.values())
+        broken = not math.isfinite(loss) or total.non_finite or self._leaves_the_numbers()
         operators = {node.op_type for node in subject.model.nodes}
         idle = not training and has_fresh_statistics(subject.model)
         reasons = (*_cap_reasons(subject), *([IDLE] if idle else []))
@@ -108,6 +108,11 @@ class PassReading:
             confidence_cap=Confidence.MEDIUM if reasons else Confidence.HIGH,
             cap_reasons=reasons,
         )
+
+    def _leaves_the_numbers(self) -> bool:
+        """Whether a value does; a table of masks may hold -inf, which a softmax makes zeros of."""
+        tables = {layer.output for layer in self.subject.layers if layer.op == "Gather"}
+        return any(seen.non_finite for name, seen in self.forward.outputs.items() if name not in tables)
 
     @cached_property
     def weights(self) -> PresentWeights:

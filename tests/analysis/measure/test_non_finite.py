@@ -121,3 +121,27 @@ def test_a_gradient_that_is_not_finite_is_located_though_the_forward_is() -> Non
     found = measured(model, npz(x=x, target=np.array([0, 1, 0, 1]))).non_finite
     assert found is not None
     assert (found.stage, found.node) == ("backward", "first")
+
+
+@pytest.mark.parametrize(("row", "first"), [(-np.inf, None), (np.nan, "masks")])
+def test_a_table_of_masks_may_hold_minus_infinity(row: float, first: str | None) -> None:
+    """Look-up 0 hides a key; what is no number spreads from wherever it is looked up."""
+    table = np.zeros((3, 1), np.float32)
+    table[0] = row
+    random = np.random.default_rng(0)
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+    masked (float[N,3] x, int64[N,4] i) => (float[N,2] y) {
+        s = MatMul(x, W)
+        [masks] t = Gather(T, i)
+        m = Flatten(t)
+        a = Add(s, m)
+        p = Softmax(a)
+        y = MatMul(p, V)
+    }""")
+    weights = {"W": random.standard_normal((3, 4)), "T": table, "V": random.standard_normal((4, 2))}
+    model.graph.initializer.extend(numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items())
+    ids = random.integers(0, 3, (8, 4))
+    ids[:, 0] = 1
+    x = random.standard_normal((8, 3)).astype(np.float32)
+    found = measured(model.SerializeToString(), npz(x=x, i=ids, target=np.arange(8) % 2)).non_finite
+    assert (None if found is None else found.node) == first
