@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     max_job_memory_bytes: int = Field(default=16 << 30, ge=1 << 30)
     """Private memory of one analysis."""
     require_sandbox: bool = False
-    """Refuse to analyse anything where a layer of the sandbox (`/readyz` lists them) is not in force."""
+    """Refuse to analyse anything where a layer of the sandbox (`gradient-health doctor` lists them) is not in force."""
     max_models_bytes: int = Field(default=1 << 30, ge=0)
     """What the repaired models of one analysis may take together; remedies come first."""
     job_slots: int = Field(default=1, ge=1, le=64)

@@ -8,6 +8,7 @@ from analysis.version import VERSION
 from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
+from service.cli.doctor import doctor
 from service.cli.interventions import interventions
 from service.cli.keys import KEYS
 from service.cli.mlflow import mlflow
@@ -40,7 +41,7 @@ def gradient_health(
     """Measure how gradients travel through an ONNX model, and prove which cure helps."""
 
 
-for command in (analyze, compare, interventions, mlflow, report, rules, serve):
+for command in (analyze, compare, doctor, interventions, mlflow, report, rules, serve):
     app.command()(telling_bugs(command))
 keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="API keys: make, list, rotate and revoke them.")
 for name, of_keys in KEYS.items():
