@@ -154,6 +154,29 @@ def test_how_far_float32_itself_is_off_is_told_apart_from_what_onnxruntime_round
     assert chaotic.own_relative_error > 1e-4
 
 
+def chain(depth: int) -> Parity:
+    """Nothing but tanh, behind one matrix."""
+    nodes = " ".join(f"t{place + 1} = Tanh(t{place})" for place in range(depth))
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> deep (float[N,4] x) => (float[N,4] t{depth})
+        <float[4,4] W = {{{",".join(["1"] * 16)}}}> {{ t0 = MatMul(x, W) {nodes} }}"""
+    x = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
+    return parity_of(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(8) % 4))
+
+
+def test_roundings_to_one_side_add_up_over_thousands_of_nodes() -> None:
+    """onnxruntime approximates tanh; how well depends on the processor, so both may agree as well."""
+    found = chain(3000)
+    assert found.status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}
+    assert found.status is ParityStatus.EQUAL or "rounding in each of" in found.detail
+
+
+def test_what_is_wrong_by_more_than_roundings_is_refused_however_deep(monkeypatch: pytest.MonkeyPatch) -> None:
+    tanh = torch.tanh
+    monkeypatch.setattr(torch, "tanh", lambda x: tanh(x) * (1 - 1e-5))
+    with pytest.raises(ConversionMismatch):
+        chain(1000)
+
+
 def test_a_difference_that_does_not_recur_is_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     once = iter([1 + 2e-4])
 
