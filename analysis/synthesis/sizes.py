@@ -103,15 +103,25 @@ def _moves(model: CheckedModel, feeds: Sequence[Feed]) -> Iterator[Sizes]:
     sides = [tuple(name for name in pair if isinstance(name, str)) for pair in pairs]
     for names in sides:
         yield from (dict.fromkeys(names, size) for size in (*SIDES, *SMALL_SIDES) if names)
-    present = _present_sizes(model)
+    present, signals = _present_sizes(model), _signals(feeds)
     for name in open_axes(feeds):
         is_side = any(name in names for names in sides)
-        plausible = (*SIDES, *SMALL_SIDES) if is_side else (*present, *SIDES, *SMALL_SIDES, *LONG)
+        plausible = (*SIDES, *SMALL_SIDES) if is_side else (*present, *SIDES, *SMALL_SIDES)
+        plausible = (*plausible, *LONG) if name in signals else plausible
         yield from ({name: size} for size in dict.fromkeys(plausible))
     yield from ({SAMPLES: count} for count in SAMPLE_COUNTS)
     for names in sides:
         if len(set(names)) == 2:
             yield from (dict(zip(names, oblong, strict=True)) for oblong in itertools.permutations(SIDES, 2))
+
+
+def _signals(feeds: Sequence[Feed]) -> frozenset[int | str]:
+    """Axes that count the samples of a signal: [batch, T] or [batch, 1, T], with nothing else along it.
+
+    Steps of vectors are none, as attention between 16,000 of them would take gigabytes.
+    """
+    shapes = [names_of(feed.spec, feed.spec.shape or ()) for feed in feeds if feed.kind is Kind.NUMBERS]
+    return frozenset(shape[-1] for shape in shapes if len(shape) == 2 or (len(shape) == 3 and shape[1] == 1))
 
 
 def _present_sizes(model: CheckedModel) -> tuple[int, ...]:

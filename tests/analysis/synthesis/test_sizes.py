@@ -6,7 +6,9 @@ import pytest
 from analysis.convert import convert
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
-from analysis.synthesis.sizes import SAMPLES, names_of, open_axes, shape_of
+from analysis.synthesis.draw import Feed
+from analysis.synthesis.kinds import Kind
+from analysis.synthesis.sizes import LONG, SAMPLES, _moves, names_of, open_axes, shape_of
 from analysis.synthesis.synthesize import feed_of, synthesize_batch
 from tests.analysis.graph.graphs import floats, model
 
@@ -90,3 +92,23 @@ def test_a_signal_of_many_windows_is_long_enough_whatever_its_axis_is_called(axi
     weights = {"K": floats(8, 1, 256), "L": floats(4, 8, 6), "one": np.array([1])}
     checked = model(nodes, f"float[batch_size,{axis}] x", "float[] y", **weights)
     assert shapes(checked) == {"x": (4, 2048)}
+
+
+@pytest.mark.parametrize(
+    ("declared", "element", "is_long"),
+    [
+        (("batch", "T"), "float32", True),
+        (("batch", 1, "T"), "float32", True),
+        (("batch", "T", 8), "float32", False),
+        (("batch", 8, "T"), "float32", False),
+        (("batch", "T"), "int64", False),
+    ],
+)
+def test_only_signals_are_tried_with_thousands_of_steps(
+    declared: tuple[int | str, ...], element: str, is_long: bool
+) -> None:
+    """Attention between 16,000 vectors would take gigabytes."""
+    checked = model("y = Gather(E, i)", "int64[N] i", "float[] y", E=floats(9, 2))
+    feed = Feed(ValueSpec("x", element, declared), Kind.IDS if element == "int64" else Kind.NUMBERS)
+    tried = {size for move in _moves(checked, [feed]) for size in move.values()}
+    assert (max(LONG) in tried) is is_long
