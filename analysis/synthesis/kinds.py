@@ -22,7 +22,7 @@ from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.model.nodes import attributes_of
-from analysis.synthesis.tables import ARITHMETIC, PASSING, positions_of, readers, tables_of
+from analysis.synthesis.tables import ARITHMETIC, INDEXED, PASSING, positions_of, readers, tables_of
 
 
 class Kind(StrEnum):
@@ -58,7 +58,7 @@ def kind_of(model: CheckedModel, spec: ValueSpec) -> Kind:
     """What an input holds."""
     ends = {(node.op_type, slot) for node, slot in readers(model, spec.name, PASSING)}
     named = "" if len(model.inputs) == 1 else spec.name
-    return _by_slot(ends) or _by_name(spec, named) or _by_shape(model, spec, named, ends)
+    return _by_slot(ends) or _by_name(spec, named, ends) or _by_shape(model, spec, named, ends)
 
 
 def _by_slot(ends: set[tuple[str, int]]) -> Kind | None:
@@ -69,9 +69,10 @@ def _by_slot(ends: set[tuple[str, int]]) -> Kind | None:
     return Kind.LENGTHS if 4 in slots else None
 
 
-def _by_name(spec: ValueSpec, named: str) -> Kind | None:
-    """What it is called, where other inputs stand beside it."""
-    if spec.dtype == "bool" or MASK_NAME.search(named):
+def _by_name(spec: ValueSpec, named: str, ends: set[tuple[str, int]]) -> Kind | None:
+    """What it is called, where other inputs stand beside it; positions of what is masked are no mask."""
+    chooses = any(operator in INDEXED and slot == 1 for operator, slot in ends)
+    if spec.dtype == "bool" or (MASK_NAME.search(named) and not chooses):
         return Kind.MASK
     if RATE_NAME.match(named) and len(spec.shape or ()) < 2:
         return Kind.RATE

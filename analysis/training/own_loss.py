@@ -1,8 +1,8 @@
 """A graph that ends in its own loss, trained: where the loss starts, and where it comes to.
 
-What a constant prediction would lose is unknown there, so nothing is over chance: the loss is trained, and curves are,
-in parts of where it starts, so that a factor before the loss changes nothing. Every run goes on to the end, and 200
-steps are taken at once.
+What a constant prediction would lose is unknown there, so nothing is over chance: curves are in parts of where the loss
+starts. It is trained as it stands, at rates that go by where it starts (to the next power of ten), so that a factor
+before the loss changes little. Every run goes on to the end, and 200 steps are taken at once.
 """
 
 import math

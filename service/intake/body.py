@@ -46,10 +46,7 @@ async def impatient(body: AsyncIterator[bytes], patience: Patience) -> AsyncIter
             return
         except TimeoutError as error:
             detail = f"{received} bytes arrived in {waited + time.monotonic() - started:.0f} s"
-            hint = (
-                f"at least {patience.bytes_per_second:g} bytes a second, and no pause over {patience.idle_seconds:g} s"
-            )
-            raise refusal("upload-idle", HTTPStatus.REQUEST_TIMEOUT, detail, hint=hint) from error
+            raise _too_slow(detail, patience) from error
         waited, received = waited + time.monotonic() - started, received + len(chunk)
         yield chunk
 

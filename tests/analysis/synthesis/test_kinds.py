@@ -76,6 +76,19 @@ def test_what_is_always_called_a_state_is_one_though_it_has_the_axes_of_a_pictur
     assert of(checked, name) is Kind.STATE
 
 
+@pytest.mark.parametrize(
+    ("nodes", "expected"),
+    [
+        ("h = MatMul(x, W) y = GatherElements(h, masked_positions)", Kind.POSITIONS),
+        ("y = Gather(E, masked_positions)", Kind.IDS),
+        ("i = Mul(j, masked_positions) y = Gather(E, i)", Kind.MASK),  # it multiplies the ids that choose
+    ],
+)
+def test_what_chooses_by_itself_is_no_mask_whatever_it_is_called(nodes: str, expected: Kind) -> None:
+    checked = graph(nodes, "int64[N,8] masked_positions, int64[N,8] j, float[N,8] x")
+    assert of(checked, "masked_positions") is expected
+
+
 @pytest.mark.parametrize("name", ["context", "charges", "hist", "cond", "coordinates", "height"])
 def test_a_name_that_only_begins_like_a_state_is_none(name: str) -> None:
     checked = model(f"y = Add(x, {name})", f"float[N,8] x, float[N,8] {name}", "float[] y")
