@@ -44,6 +44,7 @@ def assemble(
             targets=baseline.loss.targets.value,
             notes=(*baseline.batch.notes, *baseline.cap_reasons),
         ),
+        confidence_cap=baseline.confidence_cap,
         parity=baseline.parity,
         loss=baseline.loss,
         outputs=baseline.outputs,

@@ -159,10 +159,11 @@ def _confidence_tile(report: Report, brief: Brief) -> Tile:
 
 
 def _healthy_confidence(report: Report) -> str:
-    """Of a network without a finding that accuses: trained is sure, looked at only is less."""
+    """Of a network without a finding that accuses: trained is sure, looked at only is less; never over the cap."""
     if report.verdict is Verdict.INCONCLUSIVE:
         return "none"
-    return Confidence.MEDIUM.value if report.variants[0].probe is None else Confidence.HIGH.value
+    sure = Confidence.MEDIUM if report.variants[0].probe is None else Confidence.HIGH
+    return min(sure, report.confidence_cap, key=list(Confidence).index).value
 
 
 def _parity(report: Report) -> str:

@@ -14,6 +14,7 @@ from analysis.facts import (
     KEPT,
     Anatomy,
     AttentionStats,
+    Confidence,
     DropoutTrial,
     Effect,
     EngineFacts,
@@ -147,6 +148,8 @@ class Report(Part):
     """What was chosen otherwise than by default; not told by versions before this field."""
     model: ModelFacts
     batch: BatchInfo
+    confidence_cap: Confidence = Confidence.HIGH
+    """Nothing here is said with more, as `batch.notes` explain: on a made-up batch, for example, medium."""
     parity: Parity | None = None
     loss: LossFacts
     outputs: OutputFacts | None = None

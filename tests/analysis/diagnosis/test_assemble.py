@@ -12,6 +12,7 @@ from analysis.facts import (
     ActivationGradient,
     Clip,
     ClipKind,
+    Confidence,
     Effect,
     Factor,
     Flow,
@@ -242,3 +243,8 @@ def test_seconds_are_told_to_a_ten_thousandth_and_what_was_left_out_with_its_rea
     report = told_with()
     assert report.timings_seconds == {"probe": 1.2346, "total": 2.0}
     assert [(each.what, each.why) for each in report.left_out] == [("lsuv", "budget")]
+
+
+def test_how_sure_anything_can_be_is_told() -> None:
+    assert report_of(SICK).confidence_cap is Confidence.HIGH
+    assert report_of(replace(SICK, confidence_cap=Confidence.MEDIUM)).confidence_cap is Confidence.MEDIUM

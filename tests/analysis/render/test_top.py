@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.brief import brief_of
-from analysis.facts import Parity, ParityStatus, Probe, ProbeKind
+from analysis.facts import Confidence, Parity, ParityStatus, Probe, ProbeKind
 from analysis.render._top import Top, best_remedy, top_of, training_words
 from analysis.report import Report, Verdict
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
@@ -71,6 +71,8 @@ def test_confidence_is_that_of_the_cause_and_of_the_healthy_follows_from_the_tra
     assert top(by_hand()).tiles[2].before == "high"
     assert top(report_of(measurement(probe=LEARNS))).tiles[2].before == "high"
     assert top(report_of()).tiles[2].before == "medium"
+    made_up = measurement(probe=LEARNS, confidence_cap=Confidence.MEDIUM)
+    assert top(report_of(made_up)).tiles[2].before == "medium"
     assert top(report_of(measurement(flow=flow(None)))).tiles[2].before == "none"  # type: ignore[arg-type]
 
 

@@ -157,7 +157,19 @@ def test_a_report_is_short_where_it_is_shown_by_itself(report: Report) -> None:
     assert repr(report) == f"<Report {report.id} of {report.model.name}: {report.verdict.value}>"
 
 
-ADDED = {"limit", "own", "clipped_at", "dropout", "own_loss", "unfolded", "block_gradient", "score", "bound", "cause"}
+ADDED = {
+    "confidence_cap",
+    "limit",
+    "own",
+    "clipped_at",
+    "dropout",
+    "own_loss",
+    "unfolded",
+    "block_gradient",
+    "score",
+    "bound",
+    "cause",
+}
 """Fields of this version that earlier reports of the same major version do not have."""
 
 
