@@ -17,6 +17,7 @@ from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
+from service.api.origin import refuse_other_origins
 from service.api.routes import (
     analyses,
     catalogue,
@@ -69,9 +70,9 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
-    dependencies, refusals = ([Depends(authenticate)], REFUSALS) if settings.needs_keys else ([], {})
+    guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
     for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
-        app.include_router(routes.router, dependencies=dependencies, responses=refusals)
+        app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals)
     app.include_router(health.router)  # probes have no key
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
