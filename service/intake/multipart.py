@@ -5,7 +5,7 @@ the model lie in, under the name that the model calls it by. Anything else, or a
 the hashes and the disk run in threads, so that the event loop answers others meanwhile.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FILES: Final = frozenset({"model", "batch"})
-TEXTS: Final = frozenset({"options"})
 DATA: Final = "external_data"
+DATA_HINT: Final = "name it as the model does: curl -F external_data=@weights.bin"
 MOST_DATA_FILES: Final = 64
 MULTIPART_OVERHEAD: Final = 1 << 20
 LONGEST_HEADER: Final = 8 << 10
@@ -47,6 +47,19 @@ class Upload:
     """External data of the model, by the name the model has for it."""
 
 
+def _options_part(said: Mapping[str, bytearray]) -> AnalysisOptions:
+    return parse_options(bytes(said.get("options", b"")))
+
+
+@dataclass(slots=True)
+class Texts:
+    """Parts that are no files: which there may be, what options they make, and what arrived, refused or not."""
+
+    names: Collection[str] = ("options",)
+    options: Callable[[Mapping[str, bytearray]], AnalysisOptions] = _options_part
+    said: dict[str, bytearray] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
     """Bytes, patience, and the threads that write."""
@@ -58,9 +71,13 @@ class UploadLimits:
 
 
 async def receive(
-    headers: Mapping[str, str], body: AsyncIterator[bytes], objects: Objects, limits: UploadLimits
+    headers: Mapping[str, str],
+    body: AsyncIterator[bytes],
+    objects: Objects,
+    limits: UploadLimits,
+    texts: Texts | None = None,
 ) -> Upload:
-    """Store the files of a request; nothing of a refused one is kept.
+    """Store the files of a request; nothing of a refused one is kept. `texts`: other than the part `options`.
 
     Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 503 stopping.
     Raises BadOptions, NotOnnx.
@@ -77,7 +94,7 @@ async def receive(
         )
     if int(headers.get("content-length") or 0) > limits.total + MULTIPART_OVERHEAD:
         raise too_large(limits.total)
-    receiver = _Receiver(objects, limits)
+    receiver = _Receiver(objects, limits, texts or Texts())
     try:
         parser = MultipartParser(boundary, receiver.callbacks())
         most = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
@@ -95,7 +112,7 @@ async def receive(
 class _Receiver:
     """Callbacks of the parser, and the files they fill."""
 
-    def __init__(self, objects: Objects, limits: UploadLimits) -> None:
+    def __init__(self, objects: Objects, limits: UploadLimits, texts: Texts) -> None:
         self._objects = objects
         self._limits = limits
         self._stack = ExitStack()
@@ -103,7 +120,9 @@ class _Receiver:
         self._data_writers: dict[str, BlobWriter] = {}
         self._into: BlobWriter | None = None
         self._upload = Upload()
+        self._texts = texts
         self._text: bytearray | None = None
+        self._unchosen: BlobWriter | None = None
         self._header = bytearray()
         self._value = bytearray()
         self._disposition = b""
@@ -134,15 +153,17 @@ class _Receiver:
             raise _malformed("the part 'model' is missing", where="model", hint="curl -F model=@model.onnx")
         if self._writers["model"].size == 0:
             raise NotOnnx("the model is empty", where="model", hint="send the bytes of an .onnx file")
-        self._upload.options = parse_options(bytes(self._text or b""))
+        self._upload.options = self._texts.options(self._texts.said)
         policy(self._upload.options)  # what these refuse is refused now, not by a job
         asked_for(self._upload.options)
+        if self._unchosen is not None and self._unchosen.size == 0:
+            del self._writers["batch"]
         self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
         self._upload.data_files = {name: writer.commit() for name, writer in self._data_writers.items()}
         return self._upload
 
     def _begin(self) -> None:
-        self._into, self._disposition = None, b""
+        self._into, self._text, self._disposition = None, None, b""
 
     def _extend(self, header: bytearray, piece: bytes) -> None:
         header.extend(piece)
@@ -159,13 +180,16 @@ class _Receiver:
         _, parameters = parse_options_header(self._disposition)
         name = parameters.get(b"name", b"").decode(errors="replace")
         filename = parameters.get(b"filename", b"").decode(errors="replace")
-        if name not in FILES | TEXTS | {DATA}:
+        if name not in FILES and name != DATA and name not in self._texts.names:
             hint = "parts are model, batch, options and external_data"
             raise _malformed(f"unknown part {name!r}", where=name, hint=hint)
-        if name in self._writers or (name in TEXTS and self._text is not None):
+        if name in self._writers or name in self._texts.said:
             raise _malformed(f"the part {name!r} was sent twice", where=name)
-        if name in TEXTS:
-            self._text = bytearray()
+        if name in self._texts.names:
+            self._text = self._texts.said[name] = bytearray()
+            return
+        unchosen = parameters.get(b"filename") == b""  # what a browser sends for a file that nobody chose
+        if name == DATA and unchosen:
             return
         self._into = self._stack.enter_context(self._objects.writer())
         if name == DATA:
@@ -173,12 +197,12 @@ class _Receiver:
         else:
             self._writers[name] = self._into
             self._upload.names[name] = _plain(filename)
+            self._unchosen = self._into if name == "batch" and unchosen else self._unchosen
 
     def _data_name(self, filename: str) -> str:
         """What the model calls this data file; a name that stands for something else is not mended but refused."""
         if not filename or filename in {".", ".."} or filename != _plain(filename):
-            hint = "name it as the model does: curl -F external_data=@weights.bin"
-            raise _malformed(f"{filename[:100]!r} is no plain file name", where=DATA, hint=hint)
+            raise _malformed(f"{filename[:100]!r} is no plain file name", where=DATA, hint=DATA_HINT)
         if filename in self._data_writers:
             raise _malformed(f"the data file {filename!r} was sent twice", where=DATA)
         if len(self._data_writers) == MOST_DATA_FILES:
@@ -194,8 +218,10 @@ class _Receiver:
             self._into.write(chunk)
         elif self._text is not None:
             self._text.extend(chunk)
-            if len(self._text) > self._limits.options:
+            if sum(map(len, self._texts.said.values())) > self._limits.options:
                 raise too_large(self._limits.options)
+        elif chunk:
+            self._data_name("")  # raises
 
     def _end(self) -> None:
         self._ended = True

@@ -13,7 +13,7 @@ from anyio import CapacityLimiter
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
 from service.intake.body import BACKLOG, Patience
-from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Upload, UploadLimits, receive
+from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Texts, Upload, UploadLimits, receive
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 
@@ -72,9 +72,10 @@ def upload(
     size: int = 1 << 16,
     headers: Mapping[str, str] = HEADERS,
     limits: UploadLimits = LIMITS,
+    texts: Texts | None = None,
 ) -> Upload:
     stream = chunked(body, size) if isinstance(body, bytes) else body
-    return asyncio.run(receive(headers, stream, objects, limits))
+    return asyncio.run(receive(headers, stream, objects, limits, texts))
 
 
 def refused(objects: ObjectFolder, body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
@@ -124,6 +125,41 @@ def test_a_model_alone_is_enough(objects: ObjectFolder) -> None:
 
 def test_an_empty_batch_is_for_the_analysis_to_judge(objects: ObjectFolder) -> None:
     assert upload(objects, PARTS["model"] + part("batch", b"") + END).blobs["batch"].size == 0
+
+
+def test_a_file_that_nobody_chose_in_a_browser_was_not_sent(objects: ObjectFolder) -> None:
+    received = upload(objects, part("batch", b"", "") + PARTS["model"] + part("external_data", b"", "") + END)
+    assert (set(received.blobs), received.data_files) == ({"model"}, {})
+    assert upload(objects, PARTS["model"] + part("batch", BATCH, "") + END).blobs["batch"].size == len(BATCH)
+    with pytest.raises(NotOnnx):
+        upload(objects, part("model", b"", "") + END)
+
+
+def fields_of(*names: str) -> Texts:
+    """A form whose field `seed` is an option."""
+    return Texts(names, lambda said: AnalysisOptions(seed=int(bytes(said.get("seed", b"0")))))
+
+
+def test_a_form_may_have_other_texts_than_options(objects: ObjectFolder) -> None:
+    texts = fields_of("seed", "project")
+    body = part("seed", b"7", None) + PARTS["model"] + part("project", "künstlich".encode(), None) + END
+    assert upload(objects, body, texts=texts).options == AnalysisOptions(seed=7)
+    assert texts.said == {"seed": b"7", "project": "künstlich".encode()}
+
+
+def test_what_a_refused_form_said_is_kept_and_its_texts_share_one_limit(objects: ObjectFolder) -> None:
+    texts = fields_of("seed", "project")
+    refused(objects, part("project", b"p", None) + END, HTTPStatus.BAD_REQUEST, texts=texts)
+    assert texts.said == {"project": b"p"}
+    twice = PARTS["model"] + part("seed", b"1", None) * 2 + END
+    assert "twice" in refused(objects, twice, HTTPStatus.BAD_REQUEST, texts=fields_of("seed"))
+    assert "unknown part 'options'" in refused(objects, BODY, HTTPStatus.BAD_REQUEST, texts=fields_of("seed"))
+    for size in (201, 200):
+        body = part("seed", b"00", None) + part("project", b"p" * (size - 2), None) + PARTS["model"] + END
+        if size > LIMITS.options:
+            refused(objects, body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, texts=fields_of("seed", "project"))
+        else:
+            assert upload(objects, body, texts=fields_of("seed", "project")).options == AnalysisOptions()
 
 
 def test_model_and_batch_may_be_the_same_bytes(objects: ObjectFolder) -> None:
