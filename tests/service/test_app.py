@@ -44,6 +44,7 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/limits": {"200"},
         "GET /v1/analyses/{job_id}/report": {"200", "304", "400", "404", "406", "409", "422", "503", "default"},
         "GET /v1/analyses/{job_id}/report.{suffix}": {"200", "304", "400", "404", "409", "422", "503", "default"},
+        "GET /v1/analyses/{job_id}/variants/{variant}": {"200", "404", "409", "default"},
         "GET /v1/analyses/{job_id}/variants/{variant}/model.onnx": {"200", "304", "404", "409", "default"},
         "POST /v1/comparisons": {"200", "400", "404", "408", "409", "413", "415", "422", "503", "default"},
         "GET /v1/schema/report": {"200"},

@@ -1,4 +1,4 @@
-"""Variants of an analysis: their repaired models."""
+"""Variants of an analysis: what each showed, and its repaired model."""
 
 import re
 from contextlib import ExitStack
@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, Response
 from starlette.background import BackgroundTask
 
 from analysis.facts import ModelFile
+from analysis.report import Report, Variant
 from service.api.answers import stored_report
 from service.api.context import parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
@@ -23,6 +24,27 @@ from service.problems import refusal
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 ONNX: Final = "application/onnx"
 SHA256: Final = re.compile("[0-9a-f]{64}")
+
+
+@router.get(
+    "/{job_id}/variants/{variant}",
+    operation_id="get_variant",
+    summary="One variant of the report, whole",
+    response_model=Variant,
+    responses={
+        404: PROBLEM | {"description": "There is no such analysis, or no such variant"},
+        409: PROBLEM | {"description": "Not finished yet"},
+        "default": ANY_OTHER,
+    },
+)
+async def get_variant(request: Request, job_id: str, variant: str) -> Response:
+    """For whoever reads the summary, and of the variants, nearly all of a report, the few that matter."""
+    parts = parts_of(request)
+    job = await run_sync(find_job, parts.store, tenant_of(request), job_id)
+    if not job.state.is_end:
+        raise not_yet(job, gated=False)
+    _, found = await run_sync(_variant_of, parts.objects, job, variant)
+    return Response(b"".join(found.json_pieces()), media_type="application/json")
 
 
 @router.get(
@@ -57,13 +79,19 @@ async def get_variant_model(
     return FileResponse(path, headers=headers, media_type=ONNX, filename=name, background=done)
 
 
-def _model_of(objects: Objects, job: Job, name: str) -> ModelFile:
-    """The file of a variant; raises 404 with the reason."""
+def _variant_of(objects: Objects, job: Job, name: str) -> tuple[Report, Variant]:
+    """A variant and its report; raises 404 with those that have a model."""
     _, report = stored_report(objects, job)
     variant = next((each for each in report.variants if each.id == name), None)
     if variant is None:
         known = ", ".join(each.id for each in report.variants if each.model is not None)
         raise refusal("not-found", HTTPStatus.NOT_FOUND, "there is no such variant", where=name[:100], hint=known)
+    return report, variant
+
+
+def _model_of(objects: Objects, job: Job, name: str) -> ModelFile:
+    """The file of a variant; raises 404 with the reason."""
+    report, variant = _variant_of(objects, job, name)
     if variant.model is None or SHA256.fullmatch(variant.model.sha256) is None:
         left_out = {each.what: each.why for each in report.left_out}
         why = left_out.get(f"model of {name}") or variant.reason or variant.absent.get("model", "it was not kept")

@@ -29,6 +29,7 @@ OF_A_JOB = [
     ("GET", "/v1/analyses/{job}/report"),
     ("GET", "/v1/analyses/{job}/report?wait=1"),
     ("GET", "/v1/analyses/{job}/report.{suffix}"),
+    ("GET", "/v1/analyses/{job}/variants/{variant}"),
     ("GET", "/v1/analyses/{job}/variants/{variant}/model.onnx"),
 ]
 

@@ -1,4 +1,4 @@
-"""Repaired models over HTTP: where they are, and why one is not there."""
+"""Variants over HTTP: one of them whole, and its repaired model, or why it is not there."""
 
 import hashlib
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from http import HTTPStatus
 import pytest
 
 from analysis.facts import ModelFile
-from analysis.report import Report
+from analysis.report import Report, Variant
 from analysis.report.document import LeftOut
 from tests.service.application import UNSUPPORTED, Service, job_of, problem_in
 
@@ -34,6 +34,20 @@ def test_a_repaired_model_is_downloaded_under_the_link_of_the_report(service: Se
     known = {"If-None-Match": response.headers["etag"]}
     again = service.ask("GET", f"/v1/analyses/{job_id}/{href}", headers=known)
     assert (again.status_code, again.content) == (HTTPStatus.NOT_MODIFIED, b"")
+
+
+def test_a_variant_alone_is_what_the_report_has_of_it(service: Service, sick: Report) -> None:
+    job_id = job_of(service.submit())
+    problem_in(service.get(f"/v1/analyses/{job_id}/variants/baseline"), HTTPStatus.CONFLICT, "not-finished")
+    service.succeed(sick)
+    whole = {each["id"]: each for each in service.get(f"/v1/analyses/{job_id}/report").json()["variants"]}
+    assert "baseline" in whole
+    for name, told in whole.items():
+        response = service.get(f"/v1/analyses/{job_id}/variants/{name}")
+        assert (response.headers["content-type"], response.json()) == ("application/json", told)
+        assert Variant.model_validate_json(response.content) in sick.variants
+    told = problem_in(service.get(f"/v1/analyses/{job_id}/variants/magic"), HTTPStatus.NOT_FOUND, "not-found")
+    assert told.where == "magic"
 
 
 @pytest.mark.parametrize(
