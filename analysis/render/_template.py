@@ -18,10 +18,10 @@ MOST_ROWS: Final = 2000
 
 
 @cache
-def environment() -> Environment:
-    """With the numbers and words of the page as filters; a name that a template misspells raises."""
+def environment(package: str = "analysis.render") -> Environment:
+    """The templates of a package, with the numbers and words of the page as filters; a name misspelt there raises."""
     made = Environment(
-        loader=PackageLoader("analysis.render"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,

@@ -13,6 +13,8 @@ from analysis.facts import Confidence, ParityStatus, Probe, ProbeKind, Zone
 from analysis.render._numbers import loss_of, power_of_ten, signed_number, times
 from analysis.report import Remedy, Report, Severity, Variant, Verdict
 
+MADE_UP = frozenset({"inputs are synthetic", "targets are synthetic"})
+"""Notes that repeat where inputs and targets come from."""
 TONES = {Zone.RED: "error", Zone.GREY: "warning", Zone.GREEN: "healthy", Zone.UNKNOWN: "info"}
 
 
@@ -53,8 +55,15 @@ def top_of(report: Report, brief: Brief) -> Top:
         cause=cause,
         more=more,
         best=None if best is None else variant_of(report, best.variant),
-        notes=tuple(filter(None, (brief.batch, brief.reading, _parity(report), *report.batch.notes))),
+        notes=_notes(report, brief),
     )
+
+
+def _notes(report: Report, brief: Brief) -> tuple[str, ...]:
+    """Each once: a batch that was made up is told of in a sentence, and the detail of the translation with it."""
+    parity = _parity(report)
+    own = [each for each in report.batch.notes if each not in parity and not (brief.batch and each in MADE_UP)]
+    return tuple(filter(None, (brief.batch, brief.reading, parity, *own)))
 
 
 def best_remedy(report: Report) -> Remedy | None:

@@ -30,9 +30,11 @@ from analysis.render._map import map_of
 from analysis.render._numbers import number_of
 from analysis.render._profiles import profile
 from analysis.render._template import MOST_ROWS, environment, style_sheet
-from analysis.render._top import top_of
+from analysis.render._top import MADE_UP, top_of
 from analysis.render._words import Missing
 from analysis.report import Report
+
+__all__ = ["content_security_policy", "environment", "render_body", "render_html", "style_sheet"]
 
 
 def render_html(report: Report, *, served: bool = False) -> str:
@@ -68,6 +70,7 @@ def _shown(report: Report, models: str | None) -> dict[str, Any]:
         "bars": bars_of(report.factor_effects),
         "curves": curves_of(report),
         "layers": _layers(report),
+        "batch_notes": [each for each in report.batch.notes if each not in MADE_UP],
         "flow_facts": _flow_facts(report.gradient_flow),
         "options": _options(report),
         "opset": ", ".join(f"{domain} {version}" for domain, version in report.model.opset.items()),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.brief import brief_of
-from analysis.facts import Confidence, Parity, ParityStatus, Probe, ProbeKind
+from analysis.facts import Confidence, Parity, ParityStatus, Probe, ProbeKind, Provenance
 from analysis.render._top import Top, best_remedy, top_of, training_words
 from analysis.report import Report, Verdict
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
@@ -90,3 +90,15 @@ def test_a_translation_that_does_not_agree_is_noted() -> None:
     )
     (unchecked,) = top(report_of()).notes
     assert unchecked == "The translation to torch was not checked against onnxruntime."
+
+
+def test_a_note_is_told_once() -> None:
+    off = Parity(reference="onnxruntime 1", status=ParityStatus.ILL_CONDITIONED, detail="as far off as float32 is")
+    notes = ("inputs are synthetic", "targets are synthetic", "only 1 sample", off.detail)
+    for provenance, kept in ((Provenance.SYNTHETIC, ["only 1 sample"]), (Provenance.UPLOADED, [*notes[:3]])):
+        report = report_of(measurement(parity=off))
+        batch = report.batch.model_copy(update={"provenance": provenance.value, "notes": notes})
+        said = top(report.model_copy(update={"batch": batch})).notes
+        assert [each for each in said if each in notes] == kept
+        assert sum(off.detail in each for each in said) == 1
+        assert ("The batch was made up" in said[0]) is (provenance is Provenance.SYNTHETIC)
