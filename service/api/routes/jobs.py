@@ -11,7 +11,7 @@ from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
 from service.api.waiting import find_job
-from service.jobs.job import Job, State, now
+from service.jobs.job import Job, State
 from service.jobs.store import Wanted
 from service.problems import refusal
 from service.schemas import JobList, JobView, view
@@ -74,7 +74,7 @@ async def delete_analysis(request: Request, job_id: str) -> Response:
 
 
 def _cancel(parts: Parts, tenant: str, job_id: str) -> Job:
-    parts.store.cancel(find_job(parts.store, tenant, job_id), now())
+    parts.store.cancel(find_job(parts.store, tenant, job_id))
     job = find_job(parts.store, tenant, job_id)
     if job.state is not State.CANCELLED:
         raise refusal("already-ended", HTTPStatus.CONFLICT, f"the analysis is {job.state.value}", where=job_id)
@@ -83,5 +83,5 @@ def _cancel(parts: Parts, tenant: str, job_id: str) -> Job:
 
 def _delete(parts: Parts, tenant: str, job_id: str) -> None:
     job = find_job(parts.store, tenant, job_id)
-    if not parts.store.delete(job, now()):
+    if not parts.store.delete(job):
         find_job(parts.store, tenant, job_id)  # raises: somebody was a moment faster
