@@ -32,7 +32,7 @@ from service.api.routes import (
 )
 from service.drain import Drain
 from service.jobs.store import Store
-from service.objects.folder import ObjectFolder
+from service.objects.place import objects_of
 from service.pages import routes as pages
 from service.problems import ProblemError
 from service.settings import Settings
@@ -51,7 +51,8 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    store, objects = Store(settings.database, BUSY_SECONDS), ObjectFolder(settings.objects_dir)
+    store = Store(settings.database, BUSY_SECONDS)
+    objects = objects_of(store.engine, settings)
     parts = Parts(settings, store, objects, Drain(settings.drain_seconds), Metrics(store, settings))
 
     @asynccontextmanager

@@ -15,10 +15,12 @@ from sqlalchemy import Connection, DateTime, MetaData, create_engine, event, fun
 from sqlalchemy.engine import Engine
 from sqlalchemy.types import TypeDecorator
 
+from service.migrations.upgrade import upgrade, version_of
+
 BUSY_SECONDS: Final = 30
 """So long a SQLite connection waits for the others."""
-CREATION_LOCK: Final = 0x67_68_6A_6F_62_73
-"""Nodes that start together on a new PostgreSQL make the tables one after the other."""
+START_LOCK: Final = 0x67_68_6A_6F_62_73
+"""Of PostgreSQL; its number means nothing but to ourselves."""
 METADATA: Final = MetaData()
 """All tables; each is declared in the room it belongs to."""
 
@@ -40,19 +42,32 @@ class Utc(TypeDecorator[datetime]):
 
 def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """An engine for a URL; a SQLite connection waits `busy_seconds` for the others."""
-    engine = create_engine(url, connect_args={"timeout": busy_seconds} if url.startswith("sqlite") else {})
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _tune_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)  # a server that was restarted closes what was open
+    engine = create_engine(url, connect_args={"timeout": busy_seconds})
+    event.listen(engine, "connect", _tune_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def create_tables(engine: Engine) -> None:
-    """Make the tables that are declared and not there."""
+def upgrade_tables(engine: Engine) -> tuple[str | None, str | None]:
+    """Make or change the tables as this program needs them: all of it, or nothing; the versions before and after.
+
+    Raises NewerDatabaseError.
+    """
+    with alone(engine) as connection:
+        before = version_of(connection)
+        upgrade(connection)
+        return before, version_of(connection)
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction that waits for all others of this kind: what nodes that start together do one after the other."""
     with writing(engine) as connection:
         if engine.dialect.name == "postgresql":
-            connection.execute(select(func.pg_advisory_xact_lock(CREATION_LOCK)))
-        METADATA.create_all(connection)
+            connection.execute(select(func.pg_advisory_xact_lock(START_LOCK)))
+        yield connection
 
 
 def writing(engine: Engine) -> AbstractContextManager[Connection]:

@@ -3,11 +3,13 @@
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import unquote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+OBJECTS: Final = "^(file:///.+)?$"
 
 
 class Settings(BaseSettings):
@@ -26,9 +28,12 @@ class Settings(BaseSettings):
     """Names that requests may be for, separated by commas, `*` for any; by default those of the loopback address, and
     any where `host` is another one."""
     data_dir: Path = Path("data")
-    """Job table, uploads and reports; one supervisor per folder."""
+    """Of this node alone: working folders, and by default job table, uploads and reports."""
     database_url: str = ""
     """SQLAlchemy URL; by default a SQLite file in data_dir."""
+    objects_url: str = Field(default="", pattern=OBJECTS)
+    """Where uploads, reports and repaired models are, which all nodes of a database share: `file:///path` of a folder
+    on a disk that all of them mount; by default the folder `objects` in data_dir."""
     max_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Model and batch together."""
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
@@ -98,7 +103,14 @@ class Settings(BaseSettings):
     @property
     def objects_dir(self) -> Path:
         """Uploads and reports by sha256."""
+        if self.objects_url:
+            return Path(unquote(self.objects_url.removeprefix("file://")))
         return self.data_dir.resolve() / "objects"
+
+    @property
+    def is_private(self) -> bool:
+        """Whether job table and objects both lie in data_dir, by default."""
+        return not (self.database_url or self.objects_url)
 
     @property
     def work_dir(self) -> Path:

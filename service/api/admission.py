@@ -11,8 +11,9 @@ from service.settings import Settings
 
 
 def has_reserve(settings: Settings, needed: int = 0) -> bool:
-    """Whether the disk keeps its reserve with so many bytes more."""
-    return shutil.disk_usage(settings.data_dir).free - needed >= settings.min_free_bytes
+    """Whether the disks, of the job table and of the objects, keep their reserve with so many bytes more."""
+    free = min(shutil.disk_usage(folder).free for folder in (settings.data_dir, settings.objects_dir))
+    return free - needed >= settings.min_free_bytes
 
 
 def admit_body(settings: Settings, headers: Mapping[str, str]) -> None:

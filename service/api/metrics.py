@@ -70,7 +70,7 @@ class TableCollector(Collector):
             "disk_free_bytes", "Of the disk of the data folder", shutil.disk_usage(self._settings.data_dir).free
         )
         try:
-            census, workers = self._store.census(), self._store.workers(now())
+            census, workers = self._store.census(), self._store.workers()
         except OperationalError:
             yield _gauge("database_up", "Whether the job table answers", 0)
             return

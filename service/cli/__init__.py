@@ -1,6 +1,6 @@
 """The command line: one file per command."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -8,6 +8,7 @@ from analysis.version import VERSION
 from service.cli._bugs import telling_bugs
 from service.cli.analyze import analyze
 from service.cli.compare import compare
+from service.cli.database import DATABASE
 from service.cli.doctor import doctor
 from service.cli.interventions import interventions
 from service.cli.keys import KEYS
@@ -43,7 +44,12 @@ def gradient_health(
 
 for command in (analyze, compare, doctor, interventions, mlflow, report, rules, serve):
     app.command()(telling_bugs(command))
-keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="API keys: make, list, rotate and revoke them.")
-for name, of_keys in KEYS.items():
-    keys.command(name)(telling_bugs(of_keys))
-app.add_typer(keys, name="keys")
+GROUPS: Final = {
+    "database": (DATABASE, "The tables behind a service: bring them up to date."),
+    "keys": (KEYS, "API keys: make, list, rotate and revoke them."),
+}
+for name, (commands, what) in GROUPS.items():
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=what)
+    for of_group, each in commands.items():
+        group.command(of_group)(telling_bugs(each))
+    app.add_typer(group, name=name)

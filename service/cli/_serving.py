@@ -11,6 +11,7 @@ from service.app import create_app
 from service.runners.embedded import embedded_supervisor
 from service.server.server import make_server
 from service.settings import Settings
+from service.startup import CannotStartError
 
 EXPOSED: Final = (
     "{host} can be reached from elsewhere, and GRADIENT_HEALTH_AUTH is none: set GRADIENT_HEALTH_AUTH=keys and make "
@@ -35,6 +36,9 @@ def serve_until_interrupted(**given: Any) -> None:
     except OSError as error:
         where = f"on {settings.host} port {settings.port} from {settings.data_dir}"
         typer.echo(f"error: cannot serve {where}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+    except CannotStartError as error:
+        typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")

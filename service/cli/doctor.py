@@ -36,6 +36,7 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
 
     from service.jobs.store import Store  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
+    from service.startup import CannotStartError  # noqa: PLC0415
 
     yield from ((name, True, version(name)) for name in LIBRARIES)
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
@@ -53,6 +54,8 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         yield "job table", True, settings.database.partition("://")[0]
     except SQLAlchemyError as error:
         yield "job table", False, type(error).__name__
+    except CannotStartError as error:
+        yield "job table", False, str(error)
     exposed = f"{settings.host}, and GRADIENT_HEALTH_AUTH is none"
     yield "access", not settings.is_exposed, exposed if settings.is_exposed else f"{settings.host}, {settings.auth}"
     yield from _sandbox(required=settings.require_sandbox)

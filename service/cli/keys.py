@@ -74,18 +74,19 @@ def _table(data_dir: Path | None) -> "Iterator[KeyTable]":
     from sqlalchemy.exc import OperationalError  # noqa: PLC0415
 
     from service.access.keys import KeyTable  # noqa: PLC0415
-    from service.database import create_tables, open_engine  # noqa: PLC0415
+    from service.database import open_engine, upgrade_tables  # noqa: PLC0415
     from service.settings import Settings  # noqa: PLC0415
+    from service.startup import CannotStartError  # noqa: PLC0415
 
     settings = Settings() if data_dir is None else Settings(data_dir=data_dir)
     try:
         with ExitStack() as closing:
             engine = open_engine(settings.prepare().database)
             closing.callback(engine.dispose)
-            create_tables(engine)
+            upgrade_tables(engine)
             yield KeyTable(engine)
-    except (OSError, OperationalError) as error:
-        reason = error.orig if isinstance(error, OperationalError) else error.strerror
+    except (OSError, OperationalError, CannotStartError) as error:
+        reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
         typer.echo(f"error: the keys in {settings.data_dir} cannot be read or written: {reason}", err=True)
         raise typer.Exit(ExitCode.SERVICE_ERROR) from error
 

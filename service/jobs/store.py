@@ -1,7 +1,8 @@
 """The job table: what clients and workers may do to a row.
 
 Submitting is durable when it returns. A claim is one transaction that raises the fence and sets a lease; progress and
-ends carry the fence and change nothing when it is stale.
+ends carry the fence and change nothing when it is stale. Times are those of the database where nobody says another one,
+so that nodes whose clocks differ agree on leases; SQLite has the clock of its machine.
 """
 
 import json
@@ -10,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, DateTime, func, select, update
 
-from service.database import BUSY_SECONDS, create_tables, open_engine, reading, writing
-from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss
+from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
+from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
 from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of
 
 LEASE: Final = timedelta(seconds=30)
@@ -51,7 +52,13 @@ class Store:
     def __init__(self, url: str, busy_seconds: float = BUSY_SECONDS) -> None:
         """Connect, and make the tables where there are none; a locked SQLite is waited for `busy_seconds`."""
         self.engine = open_engine(url, busy_seconds)
-        create_tables(self.engine)
+        upgrade_tables(self.engine)
+
+    def time(self) -> Any:
+        """The moment at which a statement runs: an expression on PostgreSQL."""
+        if self.engine.dialect.name == "sqlite":
+            return now()
+        return func.clock_timestamp(type_=DateTime(timezone=True))
 
     # -------------------------------------------------------------- clients
 
@@ -84,12 +91,12 @@ class Store:
         with reading(self.engine) as connection:
             return [job_of(row) for row in connection.execute(newest)]
 
-    def delete(self, job: Job, now: datetime) -> bool:
+    def delete(self, job: Job, at: datetime | None = None) -> bool:
         """Forget a job in any state but its id; False: somebody has already."""
         with writing(self.engine) as connection:
             if not connection.execute(JOBS.delete().where(JOBS.c.id == job.id)).rowcount:
                 return False
-            connection.execute(DELETED.insert().values(id=job.id, tenant=job.tenant, deleted=now))
+            connection.execute(DELETED.insert().values(id=job.id, tenant=job.tenant, deleted=at or self.time()))
             return True
 
     def was_deleted(self, job_id: str, tenant: str = DEFAULT_TENANT) -> bool:
@@ -116,12 +123,13 @@ class Store:
         with reading(self.engine) as connection:
             return int(connection.execute(waiting).scalar_one())
 
-    def cancel(self, job: Job, now: datetime) -> bool:
+    def cancel(self, job: Job, at: datetime | None = None) -> bool:
         """End a job that has not ended; False: it has. Its worker, if it has one, sees that it is no longer its own."""
         going_on = JOBS.c.state.in_([State.QUEUED, State.RUNNING])
-        ended = {"state": State.CANCELLED, "stage": State.CANCELLED.value, "finished": now, "lease_until": None}
+        ended = {"state": State.CANCELLED, "stage": State.CANCELLED.value, "lease_until": None}
+        change = update(JOBS).where(JOBS.c.id == job.id, going_on).values(**ended, finished=at or self.time())
         with writing(self.engine) as connection:
-            return bool(connection.execute(update(JOBS).where(JOBS.c.id == job.id, going_on).values(**ended)).rowcount)
+            return bool(connection.execute(change).rowcount)
 
     # -------------------------------------------------------------- workers
 
@@ -131,7 +139,7 @@ class Store:
         with reading(self.engine) as connection:
             return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
 
-    def claim(self, owner: str, now: datetime, most_of_a_tenant: int = 0) -> Job | None:
+    def claim(self, owner: str, at: datetime | None = None, most_of_a_tenant: int = 0) -> Job | None:
         """Take the oldest queued job: fence and attempt raised, lease set.
 
         Jobs of tenants of whom `most_of_a_tenant` are running are passed over (0: none are); on PostgreSQL nodes that
@@ -141,6 +149,7 @@ class Store:
         if most_of_a_tenant:
             running = select(JOBS.c.tenant).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.tenant)
             oldest = oldest.where(JOBS.c.tenant.not_in(running.having(func.count() >= most_of_a_tenant)))
+        moment = at or self.time()
         with writing(self.engine) as connection:
             row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
             if row is None:
@@ -150,25 +159,31 @@ class Store:
                 "owner": owner,
                 "attempt": row.attempt + 1,
                 "fence": row.fence + 1,
-                "lease_until": now + LEASE,
-                "started": row.started or now,
+                "lease_until": moment + LEASE,
+                "started": row.started or moment,
                 "stage": "starting",
             }
             connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(**change))
         return self.get(row.id, row.tenant)
 
-    def keep(self, job: Job, now: datetime, stage: str, fraction: float) -> bool:
+    def keep(self, job: Job, at: datetime | None, stage: str, fraction: float) -> bool:
         """Renew the lease and note progress; False: the job is no longer this worker's."""
-        return self._change(job, lease_until=now + LEASE, stage=stage, fraction=fraction)
+        return self._change(job, lease_until=(at or self.time()) + LEASE, stage=stage, fraction=fraction)
 
     def finish(
-        self, job: Job, state: State, now: datetime, *, report: str | None = None, error: dict[str, Any] | None = None
+        self,
+        job: Job,
+        state: State,
+        at: datetime | None = None,
+        *,
+        report: str | None = None,
+        error: dict[str, Any] | None = None,
     ) -> bool:
         """End a running job; False: it is no longer this worker's, and nothing changed."""
         return self._change(
             job,
             state=state,
-            finished=now,
+            finished=at or self.time(),
             lease_until=None,
             report_sha256=report,
             error=None if error is None else json.dumps(error),
@@ -188,22 +203,22 @@ class Store:
             job, state=State.QUEUED, owner=None, lease_until=None, stage="queued", fraction=0.0, error=json.dumps(error)
         )
 
-    def reap(self, now: datetime, lost: dict[str, Any], owner: str | None = None) -> int:
+    def reap(self, at: datetime | None, lost: dict[str, Any], owner: str | None = None) -> int:
         """Requeue or fail running jobs whose lease is over (or whose owner was this one); how many."""
-        gone = JOBS.c.lease_until < now if owner is None else JOBS.c.owner == owner
+        gone = JOBS.c.lease_until < (at or self.time()) if owner is None else JOBS.c.owner == owner
         with reading(self.engine) as connection:
             rows = connection.execute(select(JOBS).where(JOBS.c.state == State.RUNNING, gone)).all()
-        return sum(self._lose(job_of(row), now, lost) for row in rows)
+        return sum(self._lose(job_of(row), at, lost) for row in rows)
 
-    def seen(self, owner: str, now: datetime, *, ready: bool) -> None:
+    def seen(self, owner: str, at: datetime | None = None, *, ready: bool) -> None:
         """Note that a worker lives."""
         with writing(self.engine) as connection:
             connection.execute(WORKERS.delete().where(WORKERS.c.owner == owner))
-            connection.execute(WORKERS.insert().values(owner=owner, seen=now, ready=int(ready)))
+            connection.execute(WORKERS.insert().values(owner=owner, seen=at or self.time(), ready=int(ready)))
 
-    def workers(self, now: datetime) -> dict[str, bool]:
+    def workers(self, at: datetime | None = None) -> dict[str, bool]:
         """Living workers, and whether each is ready to compute."""
-        alive = select(WORKERS).where(WORKERS.c.seen > now - ALIVE)
+        alive = select(WORKERS).where(WORKERS.c.seen > (at or self.time()) - ALIVE)
         with reading(self.engine) as connection:
             return {row.owner: bool(row.ready) for row in connection.execute(alive)}
 
@@ -218,10 +233,10 @@ class Store:
 
     # -------------------------------------------------------------- inside
 
-    def _lose(self, job: Job, now: datetime, lost: dict[str, Any]) -> bool:
+    def _lose(self, job: Job, at: datetime | None, lost: dict[str, Any]) -> bool:
         state = after_loss(job)
         if state is State.FAILED:
-            return self.finish(job, state, now, error=lost)
+            return self.finish(job, state, at, error=lost)
         return self._change(job, state=state, owner=None, lease_until=None, stage="queued", fraction=0.0)
 
     def _change(self, job: Job, **values: Any) -> bool:

@@ -1,1 +1,4 @@
-"""Uploads, reports and repaired models, by sha256: open `blob` for what is promised, `folder` for how it is kept."""
+"""Uploads, reports and repaired models, by sha256: `blob` is what is promised, `folder` one way to keep it.
+
+`place` says which of them a database has.
+"""

@@ -58,3 +58,12 @@ class Objects(Protocol):
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
+
+    def check(self) -> None:
+        """Raises OSError where nothing can be stored."""
+
+    def mark(self, name: str) -> None:
+        """Leave a mark that everybody sees who looks at this place, and nobody who looks at another one."""
+
+    def has_mark(self, name: str) -> bool:
+        """Whether somebody left it; raises OSError where the place does not answer."""

@@ -1,17 +1,12 @@
 """Blobs in a folder: `ab/abcdef...`."""
 
-import fcntl
-import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
 
 from service.objects.blob import Blob
-
-PART: Final = ".part"
+from service.objects.part import PartWriter, sweep_parts
 
 
 class ObjectFolder:
@@ -20,6 +15,10 @@ class ObjectFolder:
     def __init__(self, folder: Path) -> None:
         """The folder exists."""
         self.folder = folder
+
+    def __str__(self) -> str:
+        """As an operator names it."""
+        return str(self.folder)
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies."""
@@ -40,72 +39,38 @@ class ObjectFolder:
         """The file itself."""
         yield self.path(sha256)
 
-    def sweep(self) -> None:
-        """Remove what killed processes left half written; a file somebody still writes is locked."""
-        for path in self.folder.glob(f"*{PART}"):
-            with suppress(OSError), path.open("r+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
-
-    def writer(self) -> "FolderWriter":
+    def writer(self) -> PartWriter:
         """Store a stream."""
-        return FolderWriter(self)
+        return PartWriter(self.folder, self._keep)
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written."""
+        sweep_parts(self.folder)
 
-class FolderWriter:
-    """Receives a stream; nothing remains unless it is committed."""
+    def check(self) -> None:
+        """Raises OSError where nothing can be stored."""
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(f"{self.folder} is not writable")
 
-    def __init__(self, objects: ObjectFolder) -> None:
-        """A temporary file beside the blobs."""
-        self._objects = objects
-        descriptor, self._path = _locked_part(objects.folder)
-        self._file = os.fdopen(descriptor, "wb")
-        self._digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, chunk: bytes) -> None:
-        """Append."""
-        self._file.write(chunk)
-        self._digest.update(chunk)
-        self.size += len(chunk)
-
-    @property
-    def sha256(self) -> str:
-        """Of the bytes so far."""
-        return self._digest.hexdigest()
-
-    def commit(self) -> Blob:
-        """Flush to disk, name by content, flush the folder."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        sha256 = self.sha256
-        target = self._objects.path(sha256)
-        target.parent.mkdir(exist_ok=True)
-        self._path.replace(target)
-        for folder in (target.parent, self._objects.folder):
+    def mark(self, name: str) -> None:
+        """Leave a mark."""
+        marks = self.folder / "marks"
+        marks.mkdir(exist_ok=True)
+        (marks / name).touch()
+        for folder in (marks, self.folder):
             _sync_folder(folder)
-        return Blob(sha256, self.size)
 
-    def __enter__(self) -> Self:
-        """The writer."""
-        return self
+    def has_mark(self, name: str) -> bool:
+        """Whether somebody left it."""
+        return (self.folder / "marks" / name).exists()
 
-    def __exit__(self, *_: object) -> None:
-        """Close, and remove what was not committed."""
-        try:
-            self._file.close()  # may have something to write still, on a disk that is full
-        finally:
-            self._path.unlink(missing_ok=True)
-
-
-def _locked_part(folder: Path) -> tuple[int, Path]:
-    """A new file, locked; one that a sweep removed between its making and its lock is replaced."""
-    while True:
-        descriptor, name = tempfile.mkstemp(dir=folder, suffix=PART)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if os.fstat(descriptor).st_nlink:
-            return descriptor, Path(name)
-        os.close(descriptor)
+    def _keep(self, part: Path, sha256: str) -> None:
+        """Name by content, flush the folder."""
+        target = self.path(sha256)
+        target.parent.mkdir(exist_ok=True)
+        part.replace(target)
+        for folder in (target.parent, self.folder):
+            _sync_folder(folder)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,18 +9,19 @@ import os
 import shutil
 import socket
 import threading
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
-from service.jobs.job import Job, State, now
+from service.jobs.job import Job, State
 from service.jobs.store import Store
 from service.objects.blob import Objects
-from service.objects.folder import ObjectFolder
+from service.objects.place import objects_of
 from service.settings import Settings
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
@@ -36,7 +37,13 @@ HEARTBEAT: Final = timedelta(seconds=5)
 LOOK: Final = timedelta(seconds=1)
 """A job that was cancelled goes on for no longer than this, and what its child takes to leave."""
 AGAIN_SECONDS: Final = 1.0
+LONG_AGO: Final = timedelta(days=-1)
 log = logging.getLogger(__name__)
+
+
+def elapsed() -> timedelta:
+    """Since the machine was started: between two moments here lies the same time whatever becomes of its clock."""
+    return timedelta(seconds=time.monotonic())
 
 
 @dataclass(slots=True)
@@ -45,10 +52,10 @@ class Running:
 
     job: Job
     child: Child
-    deadline: datetime
+    deadline: timedelta
     reported: Reached | None = None
-    renewed: datetime = field(default_factory=lambda: now() - NEWS)
-    looked: datetime = field(default_factory=now)
+    renewed: timedelta = field(default_factory=lambda: elapsed() - NEWS)
+    looked: timedelta = field(default_factory=elapsed)
     ending: Ending | None = None
     """How the child ended, until that is written."""
 
@@ -61,17 +68,17 @@ class Supervisor:
         self.settings = settings.prepare()
         self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
         self.store = Store(settings.database)
-        self.objects: Objects = ObjectFolder(settings.objects_dir)
+        self.objects: Objects = objects_of(self.store.engine, settings)
         self.fork_server = ForkServer()
         self.running: list[Running] = []
         self.stopping = threading.Event()
-        self._seen = datetime.min.replace(tzinfo=now().tzinfo)
+        self._seen = LONG_AGO
         self._ready = False
 
     def serve(self) -> None:
         """Until told to stop; running jobs are given back then."""
         self._clear()
-        self.store.seen(self.owner, now(), ready=False)
+        self.store.seen(self.owner, ready=False)
         self.fork_server.warm_up()
         self._ready = True
         while not self.stopping.is_set():
@@ -94,16 +101,16 @@ class Supervisor:
 
     def _clear(self) -> None:
         """Take up what a predecessor left: its jobs, working folders and half-written blobs."""
-        self.store.reap(now(), LOST, owner=self.owner)
+        self.store.reap(None, LOST, owner=self.owner)
         shutil.rmtree(self.settings.work_dir, ignore_errors=True)
         self.settings.work_dir.mkdir(parents=True, exist_ok=True)
         self.objects.sweep()
 
     def _beat(self) -> None:
-        if now() - self._seen > HEARTBEAT:
-            self._seen = now()
-            self.store.seen(self.owner, self._seen, ready=self._ready)
-            self.store.reap(self._seen, LOST)
+        if elapsed() - self._seen > HEARTBEAT:
+            self._seen = elapsed()
+            self.store.seen(self.owner, ready=self._ready)
+            self.store.reap(None, LOST)
 
     def _rest(self) -> None:
         """Wait for a message, but never long."""
@@ -118,21 +125,25 @@ class Supervisor:
         """Start the next job if there is one and a slot for it."""
         if len(self.running) >= self.settings.job_slots:
             return False
-        job = self.store.claim(self.owner, now(), self.settings.max_running_jobs_per_tenant)
+        job = self.store.claim(self.owner, most_of_a_tenant=self.settings.max_running_jobs_per_tenant)
         if job is None:
             return False
         try:
             self.running.append(self._start(job))
-        except OSError:
-            log.exception("the files of job %s cannot be opened", job.id)
-            self.store.finish(job, State.FAILED, now(), error=UNREADABLE)
+        except FileNotFoundError:
+            log.exception("the files of job %s are gone", job.id)
+            self.store.finish(job, State.FAILED, error=UNREADABLE)
+        except OSError as error:  # a disk or a bucket that does not answer: here, or now
+            log.warning("the files of job %s cannot be opened: %s", job.id, error)
+            self.store.release(job)
+            self.stopping.wait(AGAIN_SECONDS)
         return True
 
     def _start(self, job: Job) -> Running:
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
         with ExitStack() as files:
             child = self.fork_server.start(self._assignment(job, folder, files))
-        deadline = now() + timedelta(seconds=self.settings.max_job_seconds)
+        deadline = elapsed() + timedelta(seconds=self.settings.max_job_seconds)
         return Running(job, child, deadline)
 
     def _assignment(self, job: Job, folder: Path, files: ExitStack) -> Assignment:
@@ -166,7 +177,7 @@ class Supervisor:
         run.ending = run.ending or listen(run.child)
         if run.ending is not None:
             self._conclude(run, run.ending)
-        elif now() > run.deadline:
+        elif elapsed() > run.deadline:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
         elif not (self._renew(run) and self._holds(run)):
             log.warning("job %s was cancelled or taken over", run.job.id)
@@ -174,18 +185,18 @@ class Supervisor:
 
     def _holds(self, run: Running) -> bool:
         """Whether the job is still ours, asked once in a while."""
-        if now() - run.looked < LOOK:
+        if elapsed() - run.looked < LOOK:
             return True
-        run.looked = now()
+        run.looked = elapsed()
         return self.store.holds(run.job)
 
     def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""
-        reached, since = run.child.reached, now() - run.renewed
+        reached, since = run.child.reached, elapsed() - run.renewed
         if since < (HEARTBEAT if reached is run.reported else NEWS):
             return True
-        run.reported, run.renewed = reached, now()
-        return self.store.keep(run.job, run.renewed, reached.stage, reached.fraction)
+        run.reported, run.renewed = reached, elapsed()
+        return self.store.keep(run.job, None, reached.stage, reached.fraction)
 
     def _conclude(self, run: Running, ending: Ending) -> None:
         """Keep what the child left, then say how the job ended."""
@@ -209,7 +220,7 @@ class Supervisor:
     def _finish(
         self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None
     ) -> None:
-        if not self.store.finish(run.job, state, now(), report=report, error=error):
+        if not self.store.finish(run.job, state, report=report, error=error):
             log.warning("the result of job %s came too late", run.job.id)
         self._drop(run)
 

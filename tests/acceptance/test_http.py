@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from analysis.comparison.document import Comparison
 from analysis.report import Report, Verdict
-from service.objects.folder import PART
+from service.objects.part import PART
 from service.problems import Problem
 from tests.acceptance.conftest import SECONDS, Service, kill, serving, wait_until
 from tests.gallery import INPUTS, he, mlp, npz, vectors, xavier

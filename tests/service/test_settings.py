@@ -69,7 +69,8 @@ def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPa
         {"idle_upload_seconds": 0}, {"min_upload_bytes_per_second": 0}, {"max_header_bytes": 0}, {"header_seconds": 0},
         {"drain_seconds": -1}, {"max_job_seconds": 0}, {"max_job_seconds": -1}, {"max_job_memory_bytes": 1 << 29},
         {"job_slots": 0}, {"job_slots": 65}, {"default_wait_seconds": -1}, {"max_wait_seconds": -1},
-        {"auth": "key"}, {"auth": ""},
+        {"auth": "key"}, {"auth": ""}, {"objects_url": "/srv/objects"}, {"objects_url": "file://srv/objects"},
+        {"objects_url": "ftp://host/objects"},
     ],
     ids=str,
 )  # fmt: skip
@@ -112,6 +113,19 @@ def test_a_database_elsewhere_leaves_the_files_where_they_are(tmp_path: Path) ->
     settings = Settings(data_dir=tmp_path, database_url="postgresql+psycopg://db/jobs")
     assert settings.database == "postgresql+psycopg://db/jobs"
     assert settings.objects_dir == tmp_path / "objects"
+
+
+def test_objects_elsewhere_are_in_a_folder_that_others_may_mount(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "own", objects_url=f"file://{tmp_path}/shared%20disk")
+    assert settings.prepare().objects_dir == tmp_path / "shared disk"
+    assert settings.objects_dir.is_dir()
+    assert settings.work_dir == tmp_path / "own" / "work"
+
+
+def test_only_what_lies_in_one_folder_by_default_is_private() -> None:
+    assert Settings().is_private
+    assert not Settings(database_url="sqlite:///jobs.sqlite").is_private
+    assert not Settings(objects_url="file:///objects").is_private
 
 
 def test_derived_paths_are_absolute_so_that_a_change_of_folder_moves_nothing(

@@ -1,6 +1,5 @@
 """Whether the process lives, and whether it can do its work."""
 
-import os
 from http import HTTPStatus
 
 from anyio.to_thread import run_sync
@@ -11,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from analysis.version import VERSION
 from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
-from service.jobs.job import now
 
 router = APIRouter(tags=["health"])
 
@@ -32,15 +30,21 @@ async def readyz(request: Request) -> JSONResponse:
 
 
 def _checks(parts: Parts) -> dict[str, str]:
-    writable = os.access(parts.settings.objects_dir, os.W_OK)
-    storage = "ok" if has_reserve(parts.settings) else "too little room on the disk"
-    checks = {"storage": storage if writable else "not writable"}
+    checks = {"storage": _storage(parts)}
     if parts.drain.begun:
         checks["server"] = "stopping"
     try:
         parts.store.ping()
-        workers = parts.store.workers(now())
+        workers = parts.store.workers()
     except SQLAlchemyError as error:
         return {**checks, "database": type(error).__name__, "workers": "unknown"}
     state = "ok" if any(workers.values()) else "starting" if workers else "none"
     return {**checks, "database": "ok", "workers": state}
+
+
+def _storage(parts: Parts) -> str:
+    try:
+        parts.objects.check()
+        return "ok" if has_reserve(parts.settings) else "too little room on the disk"
+    except OSError:
+        return "not writable"

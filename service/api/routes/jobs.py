@@ -11,7 +11,7 @@ from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
 from service.api.waiting import find_job
-from service.jobs.job import Job, State, now
+from service.jobs.job import Job, State
 from service.jobs.store import Wanted
 from service.problems import refusal
 from service.schemas import JobList, JobView, view
@@ -75,7 +75,7 @@ async def delete_analysis(request: Request, job_id: str) -> Response:
 
 def cancel(parts: Parts, tenant: str, job_id: str) -> Job:
     """End a job of this tenant. Raises ProblemError: 404, 409 where it has ended by itself, 410."""
-    parts.store.cancel(find_job(parts.store, tenant, job_id), now())
+    parts.store.cancel(find_job(parts.store, tenant, job_id))
     job = find_job(parts.store, tenant, job_id)
     if job.state is not State.CANCELLED:
         raise refusal("already-ended", HTTPStatus.CONFLICT, f"the analysis is {job.state.value}", where=job_id)
@@ -85,5 +85,5 @@ def cancel(parts: Parts, tenant: str, job_id: str) -> Job:
 def forget(parts: Parts, tenant: str, job_id: str) -> None:
     """Delete a job of this tenant. Raises ProblemError: 404, 410."""
     job = find_job(parts.store, tenant, job_id)
-    if not parts.store.delete(job, now()):
+    if not parts.store.delete(job):
         find_job(parts.store, tenant, job_id)  # raises: somebody was a moment faster

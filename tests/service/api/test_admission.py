@@ -13,7 +13,7 @@ from analysis.report import Report
 from service import app as application
 from service.app import create_app
 from service.jobs.job import now
-from service.objects.folder import FolderWriter
+from service.objects.part import PartWriter
 from service.settings import Settings
 from tests.service.application import Service, job_of, problem_in, stored_files
 
@@ -53,10 +53,10 @@ def test_below_its_reserve_a_service_is_not_ready(service: Service, monkeypatch:
 
 
 def test_a_disk_that_becomes_full_on_the_way_keeps_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_writer: FolderWriter, _chunk: bytes) -> None:
+    def full(_writer: PartWriter, _chunk: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(FolderWriter, "write", full)
+    monkeypatch.setattr(PartWriter, "write", full)
     problem_in(service.submit(), HTTPStatus.INSUFFICIENT_STORAGE, "disk-full")
     assert stored_files(service) == 0
     assert service.parts.store.claim("worker", now()) is None

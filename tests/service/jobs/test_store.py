@@ -537,3 +537,28 @@ def test_a_tenant_with_enough_running_jobs_lets_the_others_pass(store: Store) ->
     fourth = claim()
     assert fourth is not None
     assert fourth.id == alice[2].id
+
+
+# ------------------------------------------------------------------ whose time it is
+
+
+def test_leases_are_those_of_the_database_whatever_the_clock_of_a_node_says(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite, which has no other, the clock of its machine."""
+    store.submit(small_job())
+    if store.engine.dialect.name == "postgresql":
+        monkeypatch.setattr("service.jobs.store.now", lambda: NOW + 365 * 24 * 3600 * SECOND)
+    claim = store.claim("worker")
+    assert claim is not None
+    assert claim.started is not None
+    assert abs(claim.started - now()) < 60 * SECOND
+    assert claim.lease_until == pytest.approx(claim.started + LEASE, abs=SECOND)
+    store.seen("worker", ready=True)
+    assert store.workers() == {"worker": True}
+    assert store.reap(None, LOST) == 0
+    assert store.keep(claim, None, "probe", 0.5)
+    assert store.finish(claim, State.SUCCEEDED)
+    finished = found(store, claim).finished
+    assert finished is not None
+    assert abs(finished - now()) < 60 * SECOND

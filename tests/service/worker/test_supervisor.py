@@ -128,6 +128,26 @@ def test_a_job_whose_files_are_gone_fails_and_the_next_one_runs(bench: Bench) ->
     assert (failed.state, failed.error) == (State.FAILED, UNREADABLE)
 
 
+def test_a_job_whose_files_cannot_be_opened_now_waits_until_they_can(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service.worker.supervisor, "AGAIN_SECONDS", 0.01)
+    attempts = []
+
+    def stalled(*_: object) -> None:
+        attempts.append(1)
+        if len(attempts) < 5:
+            raise OSError(116, "Stale file handle")
+
+    with bench.serving() as supervisor:
+        monkeypatch.setattr(supervisor.objects, "check", lambda: None)
+        start = supervisor._start
+        monkeypatch.setattr(supervisor, "_start", lambda job: stalled() or start(job))
+        ended = bench.until_end(bench.submit("report"))
+    assert (ended.state, ended.attempt, len(attempts)) == (State.SUCCEEDED, 1, 5)
+    assert "Stale file handle" in caplog.text
+
+
 def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:
     with bench.serving():
         failed = bench.until_end(bench.submit("hit_a_bug"))
