@@ -15,6 +15,7 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
+from service.api.ends import Ends
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
 from service.api.routes import (
@@ -50,7 +51,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
     store, objects = Store(settings.database, BUSY_SECONDS), ObjectFolder(settings.objects_dir)
-    parts = Parts(settings, store, objects, Drain(settings.drain_seconds), Metrics(store, settings))
+    drain = Drain(settings.drain_seconds)
+    parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
