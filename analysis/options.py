@@ -149,6 +149,8 @@ class Limits:
     """After the model's own functions are expanded."""
     nodes_by_bodies: int = 40_000_000
     """Nodes times If, Loop and Scan bodies: onnx hands every body the types of all values around it."""
+    attribute_elements: int = 1_000_000
+    """Numbers and strings in the attributes of all nodes, but for tensors and for the tables of ai.onnx.ml."""
     nesting: int = 16
     """Depth of If, Loop and Scan bodies."""
     sparse_bytes: int = 256 << 20

@@ -15,6 +15,7 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
+from service.api.ends import Ends
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
 from service.api.origin import refuse_other_origins
@@ -51,9 +52,9 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
     settings.prepare()
-    store = Store(settings.database, BUSY_SECONDS)
+    store, drain = Store(settings.database, BUSY_SECONDS), Drain(settings.drain_seconds)
     objects = objects_of(store.engine, settings)
-    parts = Parts(settings, store, objects, Drain(settings.drain_seconds), Metrics(store, settings))
+    parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,5 +1,6 @@
 """What an operator may set, from the environment (prefix GRADIENT_HEALTH_), read once at start and passed down."""
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
@@ -10,6 +11,19 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 OBJECTS: Final = "^(file:///.+)?$"
+MOST_SLOTS: Final = 64
+CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
+"""Of a container (cgroup v2): microseconds of processor time in a period, and the period."""
+
+
+def usable_cores() -> int:
+    """Those that this process may run on, or the share of them that its container is held to."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_QUOTA.read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such file, or "max"
+        return cores
 
 
 class Settings(BaseSettings):
@@ -65,11 +79,16 @@ class Settings(BaseSettings):
     """Refuse to analyse anything where a layer of the sandbox (`gradient-health doctor` lists them) is not in force."""
     max_models_bytes: int = Field(default=1 << 30, ge=0)
     """What the repaired models of one analysis may take together; remedies come first."""
-    job_slots: int = Field(default=1, ge=1, le=64)
-    """Analyses at a time; each computes on one thread."""
+    job_slots: int = Field(default_factory=lambda: min(usable_cores(), MOST_SLOTS), ge=1, le=MOST_SLOTS)
+    """Analyses at a time, by default one for each core that the service may use; they share the cores."""
     default_wait_seconds: float = Field(default=30.0, ge=0)
     """How long a POST waits for the report before it answers 202."""
     max_wait_seconds: float = Field(default=300.0, ge=0)
+
+    @property
+    def job_threads(self) -> int:
+        """On which one analysis computes; those of all slots together are no more than the cores."""
+        return max(1, usable_cores() // self.job_slots)
 
     @property
     def is_local(self) -> bool:

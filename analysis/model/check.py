@@ -36,6 +36,8 @@ from analysis.model.wire import Outline, outline
 from analysis.options import Limits
 
 DEFAULT_LIMITS: Final = Limits()
+TABLES_DOMAIN: Final = "ai.onnx.ml"
+"""Its trees and vectors are attributes."""
 
 
 def check_model(
@@ -50,6 +52,7 @@ def check_model(
     file = _open(source, limits)
     cut, proto = _parse(file.view)
     _check_opsets(proto)
+    _check_attributes(proto, limits)
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
@@ -177,6 +180,21 @@ def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
 def _check_count(nodes: int, limits: Limits) -> None:
     if nodes > limits.nodes:
         raise LimitExceeded(f"the graph has {nodes} nodes, {limits.nodes} are allowed", where="graph")
+
+
+def _check_attributes(proto: ModelProto, limits: Limits) -> None:
+    """Before any is read: lists of Python's take fifty bytes an element, and are told of in messages."""
+    elements = 0
+    for node in (*proto.graph.node, *(node for function in proto.functions for node in function.node)):
+        for each in all_nodes([node]):
+            if each.domain != TABLES_DOMAIN:
+                elements += sum(len(given.ints) + len(given.floats) + len(given.strings) for given in each.attribute)
+        if elements > limits.attribute_elements:
+            raise LimitExceeded(
+                f"up to here the attributes of nodes have {elements} elements, {limits.attribute_elements} are allowed",
+                where=node.name or node.op_type,
+                hint="put long lists into tensors",
+            )
 
 
 def _check_bodies(graph: GraphProto, limits: Limits) -> None:

@@ -6,21 +6,35 @@ key (number << 3 | type) and a payload, and only a length-delimited payload can 
 replaced by short marks, so that what protobuf parses is the graph alone; the marks lead back to the byte ranges.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 from google.protobuf.descriptor import Descriptor
 from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, SparseTensorProto, TensorProto
 
-from analysis.errors import NotOnnx
+from analysis.errors import LimitExceeded, NotOnnx
 
 KEEP_INLINE_BYTES: Final = 1024  # smaller payloads stay: a mark would save nothing
 VARINT, FIXED64, DELIMITED, FIXED32 = 0, 1, 2, 5
 RAW_DATA: Final = TensorProto.RAW_DATA_FIELD_NUMBER
 ROOT: Final = cast("Descriptor", ModelProto.DESCRIPTOR)
+MOST_FIELDS: Final = 3_000_000
+"""Some seconds; those inside of nodes and tensors of less than KEEP_INLINE_BYTES are not counted."""
 MAX_DEPTH: Final = 100  # protobuf's own limit
+
+
+def _keys(kind: int) -> bytes:
+    """Of the fields 1 to 15, each one byte, as a class of characters."""
+    return b"[" + b"".join(b"\\x%02x" % (number << 3 | kind) for number in range(1, 16)) + b"]"
+
+
+SCALARS: Final = re.compile(
+    rb"(?s:%s[\x80-\xff]{0,9}[\x00-\x7f]|%s.{4}|%s.{8})++" % (_keys(VARINT), _keys(FIXED32), _keys(FIXED64))
+)
+"""A run of numbers: an attribute may hold millions, each a field of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +64,22 @@ class Outline:
 def outline(view: memoryview) -> Outline:
     """Cut the large tensors out of a serialised ModelProto.
 
-    Raises NotOnnx where the bytes are not a protobuf message.
+    Raises NotOnnx where the bytes are not a protobuf message, LimitExceeded.
     """
-    spans: list[Span] = []
-    token = secrets.token_bytes(16)
-    chunks = _without_tensors(view, 0, len(view), ROOT, spans, token, 0)
-    return Outline(b"".join(chunks), tuple(spans), token)
+    cut = _Cut(view, secrets.token_bytes(16))
+    chunks = _without_tensors(cut, 0, len(view), ROOT, 0)
+    return Outline(b"".join(chunks), tuple(cut.spans), cut.token)
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A file that is being walked."""
+
+    view: memoryview
+    token: bytes
+    spans: list[Span] = field(default_factory=list)
+    fields: int = 0
+    """Walked over one by one."""
 
 
 _HOLDERS: Final = (GraphProto, NodeProto, FunctionProto, TensorProto, AttributeProto, SparseTensorProto)
@@ -77,22 +101,20 @@ _NESTED: Final = {
 }
 
 
-def _without_tensors(
-    view: memoryview, start: int, end: int, message: Descriptor, spans: list[Span], token: bytes, depth: int
-) -> list[bytes | memoryview]:
+def _without_tensors(cut: _Cut, start: int, end: int, message: Descriptor, depth: int) -> list[bytes | memoryview]:
     """The chunks of one message, large raw_data replaced by marks, lengths rewritten."""
     if depth > MAX_DEPTH:
         raise NotOnnx("messages are nested too deeply")
     chunks: list[bytes | memoryview] = []
-    kept = start
+    view, kept = cut.view, start
     nested = _NESTED[message.name]
-    for number, key_at, payload_at, payload_end in _long_fields(view, start, end):
+    for number, key_at, payload_at, payload_end in _long_fields(cut, start, end):
         child: list[bytes | memoryview]
         if message is TensorProto.DESCRIPTOR and number == RAW_DATA:
-            child = [token + len(spans).to_bytes(8, "little")]
-            spans.append(Span(payload_at, payload_end - payload_at))
+            child = [cut.token + len(cut.spans).to_bytes(8, "little")]
+            cut.spans.append(Span(payload_at, payload_end - payload_at))
         elif number in nested:
-            child = _without_tensors(view, payload_at, payload_end, nested[number], spans, token, depth + 1)
+            child = _without_tensors(cut, payload_at, payload_end, nested[number], depth + 1)
         else:
             continue
         chunks.append(view[kept:key_at])
@@ -103,10 +125,17 @@ def _without_tensors(
     return chunks
 
 
-def _long_fields(view: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _long_fields(cut: _Cut, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """Length-delimited fields too long to stay: number, key position, payload start, payload end."""
-    at = start
+    view, at = cut.view, start
     while at < end:
+        scalars = SCALARS.match(view, at, end)
+        if scalars is not None:
+            at = scalars.end()
+            continue
+        cut.fields += 1
+        if cut.fields > MOST_FIELDS:
+            raise LimitExceeded(f"the file has more than {MOST_FIELDS} fields of text and messages", where="model")
         key_at = at
         key, at = _read_varint(view, at, end)
         kind = key & 7

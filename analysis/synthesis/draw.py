@@ -1,11 +1,12 @@
 """The numbers of one made-up input."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from analysis.errors import BadBatch
+from analysis.errors import BadBatch, LimitExceeded
 from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 from analysis.synthesis.kinds import Kind
@@ -15,6 +16,8 @@ SAMPLE_RATE: Final = 16_000
 SMALL_INTEGERS: Final = 10
 SHARED_LIGHT: Final = 0.8
 """How much of a picture is common to its channels."""
+MOST_NUMBERS: Final = 1 << 29
+"""Of one input, 4 GiB as they are drawn."""
 EVERYWHERE: Final = {Kind.MASK: 1, Kind.NO_MASK: 0, Kind.STATE: 0, Kind.RATE: SAMPLE_RATE}
 """What holds the same number everywhere."""
 WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
@@ -39,10 +42,13 @@ class Feed:
 
 
 def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:
-    """An array of a shape. Raises BadBatch for a type that holds no numbers."""
+    """An array of a shape. Raises BadBatch for a type that holds no numbers, LimitExceeded for too many."""
     spec = feed.spec
     if spec.dtype in WITHOUT_NUMBERS:
         raise BadBatch(f"cannot make up a value of type {spec.dtype}", where=spec.name, hint="send a batch")
+    if math.prod(shape) > MOST_NUMBERS:
+        told = f"made up as {' x '.join(map(str, shape))} it has {math.prod(shape)} numbers, {MOST_NUMBERS} are allowed"
+        raise LimitExceeded(told, where=spec.name, hint="send a batch")
     dtype = np.dtype(spec.dtype)
     if feed.kind in EVERYWHERE or feed.kind is Kind.LENGTHS:
         return np.full(shape, EVERYWHERE.get(feed.kind, feed.high)).astype(dtype)

@@ -160,7 +160,11 @@ class _Search:
         """Run the graph; once enough was tried, nothing comes any further."""
         if self._trials.exhausted:
             return Outcome((), NodeFailed("too much was tried"), {})
-        return self._trials.run(self._inputs(sizes, changed), watched)
+        try:
+            inputs = self._inputs(sizes, changed)
+        except LimitExceeded as error:
+            return Outcome((), error, {})
+        return self._trials.run(inputs, watched)
 
     def _inputs(self, sizes: Sizes, changed: Mapping[str, Feed] | None = None) -> dict[str, Array]:
         random = np.random.default_rng(self._seed)

@@ -8,6 +8,7 @@ from fastapi import Request
 
 from service.access.key import Key
 from service.access.keys import KeyTable
+from service.api.ends import Ends
 from service.api.metrics import Metrics
 from service.drain import Drain
 from service.intake.body import Patience
@@ -33,6 +34,7 @@ class Parts:
     drain: Drain
     """Begins when the server is told to stop: whoever waits for a report is answered then."""
     metrics: Metrics
+    ends: Ends
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))
     comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
 

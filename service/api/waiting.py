@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Final
 
-import anyio
 from anyio.to_thread import run_sync
 from fastapi import Query
 
@@ -18,8 +17,6 @@ from service.schemas import job_path
 from service.settings import Settings
 
 RETRY_SECONDS: Final = 2
-LOOK_SECONDS: Final = 0.05
-"""How often a request that waits looks at its job."""
 WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
 Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
 
@@ -47,11 +44,10 @@ def patience(settings: Settings, wait: float | None, prefer: str | None) -> tupl
 
 async def wait_for(parts: Parts, job: Job, seconds: float) -> Job:
     """The job, as soon as it, the patience or the server has ended."""
-    deadline = anyio.current_time() + seconds
-    while not (job.state.is_end or parts.drain.begun) and anyio.current_time() < deadline:
-        await anyio.sleep(LOOK_SECONDS)
-        job = await run_sync(find_job, parts.store, job.tenant, job.id)
-    return job
+    if job.state.is_end or parts.drain.begun or seconds <= 0:
+        return job
+    await parts.ends.wait(job.id, seconds)
+    return await run_sync(find_job, parts.store, job.tenant, job.id)
 
 
 def not_yet(job: Job, *, gated: bool, where: str = "", headers: Mapping[str, str] | None = None) -> ProblemError:

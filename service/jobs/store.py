@@ -18,6 +18,7 @@ from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
 from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of
 
 LEASE: Final = timedelta(seconds=30)
+GOING_ON: Final = (State.QUEUED, State.RUNNING)
 ALIVE: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is gone."""
 
@@ -99,6 +100,12 @@ class Store:
             connection.execute(DELETED.insert().values(id=job.id, tenant=job.tenant, deleted=at or self.time()))
             return True
 
+    def going_on(self, job_ids: Collection[str]) -> set[str]:
+        """Those of these jobs that have not ended."""
+        wanted = select(JOBS.c.id).where(JOBS.c.id.in_(job_ids), JOBS.c.state.in_(GOING_ON))
+        with reading(self.engine) as connection:
+            return set(connection.execute(wanted).scalars())
+
     def was_deleted(self, job_id: str, tenant: str = DEFAULT_TENANT) -> bool:
         """Whether there was a job of this id."""
         known = select(DELETED.c.id).where(DELETED.c.id == job_id, DELETED.c.tenant == tenant)
@@ -125,9 +132,9 @@ class Store:
 
     def cancel(self, job: Job, at: datetime | None = None) -> bool:
         """End a job that has not ended; False: it has. Its worker, if it has one, sees that it is no longer its own."""
-        going_on = JOBS.c.state.in_([State.QUEUED, State.RUNNING])
         ended = {"state": State.CANCELLED, "stage": State.CANCELLED.value, "lease_until": None}
-        change = update(JOBS).where(JOBS.c.id == job.id, going_on).values(**ended, finished=at or self.time())
+        change = update(JOBS).where(JOBS.c.id == job.id, JOBS.c.state.in_(GOING_ON))
+        change = change.values(**ended, finished=at or self.time())
         with writing(self.engine) as connection:
             return bool(connection.execute(change).rowcount)
 
@@ -150,6 +157,9 @@ class Store:
             running = select(JOBS.c.tenant).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.tenant)
             oldest = oldest.where(JOBS.c.tenant.not_in(running.having(func.count() >= most_of_a_tenant)))
         moment = at or self.time()
+        with reading(self.engine) as connection:  # most often there is none, and nobody is kept from writing
+            if connection.execute(oldest).first() is None:
+                return None
         with writing(self.engine) as connection:
             row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
             if row is None:

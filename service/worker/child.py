@@ -38,7 +38,7 @@ def run(assignment: Assignment, to: Sender) -> None:
 
 
 def _analyze(assignment: Assignment, sandbox: Mapping[str, str], to: Sender) -> Done:
-    torch.set_num_threads(1)
+    torch.set_num_threads(assignment.threads)
     sent = {name: file.path for name, file in assignment.data_files.items()}
     model = dataclasses.replace(check_model(assignment.model.path, sent=sent), name=assignment.model_name)
     folder = assignment.confinement.folder

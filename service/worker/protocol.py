@@ -55,6 +55,7 @@ class Assignment:
     """External data of the model, by the name it has there."""
     options: str
     models_bytes: int
+    threads: int
     confinement: Confinement
 
     @property

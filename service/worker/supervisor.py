@@ -157,10 +157,11 @@ class Supervisor:
             data_files={name: self._open(sha256, files) for name, sha256 in question.data_files.items()},
             options=question.options,
             models_bytes=settings.max_models_bytes,
+            threads=settings.job_threads,
             confinement=Confinement(
                 folder=folder,
                 memory_bytes=settings.max_job_memory_bytes,
-                cpu_seconds=int(settings.max_job_seconds) + 60,
+                cpu_seconds=int(settings.max_job_seconds) * settings.job_threads + 60,
                 file_bytes=LARGEST_REPORT + settings.max_models_bytes,
                 required=settings.require_sandbox,
             ),

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service import settings as module
+from service.settings import Settings, usable_cores
 
 PREFIX = "GRADIENT_HEALTH_"
 
@@ -22,13 +23,38 @@ def test_the_defaults_are_local_and_limited() -> None:
     assert settings.host == "127.0.0.1"
     assert settings.port == 8000
     assert settings.data_dir == Path("data")
-    assert settings.job_slots == 1
+    assert settings.job_slots == min(64, usable_cores())
     assert settings.default_wait_seconds == 30
     assert settings.max_wait_seconds == 300
     for limit in (settings.max_upload_bytes, settings.max_options_bytes, settings.max_job_memory_bytes):
         assert 0 < limit < 1 << 40
     for seconds in (settings.idle_upload_seconds, settings.max_job_seconds):
         assert 0 < seconds < 86_400
+
+
+@pytest.mark.parametrize(
+    ("told", "cores"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8), (None, 8)],
+)
+def test_the_cores_are_those_that_a_container_may_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: str | None, cores: int
+) -> None:
+    quota = tmp_path / "cpu.max"
+    if told is not None:
+        quota.write_text(told)
+    monkeypatch.setattr(module, "CPU_QUOTA", quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    assert usable_cores() == cores
+
+
+@pytest.mark.parametrize(("cores", "slots", "threads"), [(8, None, 1), (8, 3, 2), (8, 1, 8), (2, 4, 1), (100, None, 1)])
+def test_the_threads_of_all_slots_are_no_more_than_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, slots: int | None, threads: int
+) -> None:
+    monkeypatch.setattr(module, "usable_cores", lambda: cores)
+    settings = Settings() if slots is None else Settings(job_slots=slots)
+    assert settings.job_slots == (slots or min(cores, 64))
+    assert settings.job_threads == threads
 
 
 @pytest.mark.parametrize(

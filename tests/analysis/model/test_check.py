@@ -161,6 +161,17 @@ def test_bodies_by_nodes_have_a_limit_that_holds_exactly() -> None:
         check_model(content, Limits(nodes_by_bodies=63))
 
 
+@pytest.mark.parametrize("attribute", ["value_ints = [1, 2, 3]", "value_floats = [1.0, 2.0, 3.0]"])
+def test_elements_of_attributes_have_a_limit_that_holds_exactly(attribute: str) -> None:
+    text = f"""<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) {{
+        c = Constant <{attribute}> () d = Constant <value_int = 1> () y = Relu(x) }}"""
+    content = parser.parse_model(text).SerializeToString()
+    check_model(content, Limits(attribute_elements=3))
+    with pytest.raises(LimitExceeded, match="have 3 elements, 2 are allowed") as refused:
+        check_model(content, Limits(attribute_elements=2))
+    assert refused.value.where == "Constant"
+
+
 def test_nodes_count_after_functions_are_expanded() -> None:
     functions = [function("f", chain(10, start="a", end="b"))]
     content = model([call("f", "x", "m"), call("f", "m", "y")], functions).SerializeToString()

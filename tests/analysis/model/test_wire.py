@@ -1,6 +1,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import GraphProto, ModelProto, SparseTensorProto, TensorProto, helper, numpy_helper, parser
 
-from analysis.errors import NotOnnx
+from analysis.errors import LimitExceeded, NotOnnx
+from analysis.model import wire
 from analysis.model.wire import KEEP_INLINE_BYTES, outline
 
 RANDOM = np.random.default_rng(20261123)
@@ -215,3 +217,22 @@ def test_messages_nested_without_end_are_refused_at_once() -> None:
 
 def test_the_empty_file_has_an_empty_outline() -> None:
     assert outline(memoryview(b"")).data == b""
+
+
+@pytest.mark.parametrize("values", [{"ints": [0, 1, -1, 1 << 40] * 500}, {"floats": [1.5, -0.0] * 1000}])
+def test_numbers_in_their_millions_are_passed_over_at_once(monkeypatch: pytest.MonkeyPatch, values: Any) -> None:
+    weight = numpy_helper.from_array(np.arange(1000.0), "w")
+    node = helper.make_node("Many", ["x"], ["y"], domain="d", weight=weight, **values)
+    content = helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString()
+    monkeypatch.setattr(wire, "MOST_FIELDS", 50)
+    cut = outline(memoryview(content))
+    (span,) = cut.spans
+    assert content[span.start : span.start + span.length] == weight.raw_data
+
+
+def test_more_texts_than_anybody_walks_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = helper.make_node("Many", ["x"], ["y"], domain="d", strings=[b"text"] * 500)
+    content = helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString()
+    monkeypatch.setattr(wire, "MOST_FIELDS", 400)
+    with pytest.raises(LimitExceeded, match="more than 400 fields"):
+        outline(memoryview(content))

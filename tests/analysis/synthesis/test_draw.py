@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from analysis.errors import LimitExceeded
 from analysis.model.checked import ValueSpec
 from analysis.synthesis.draw import SAMPLE_RATE, Feed, draw
 from analysis.synthesis.kinds import Kind
@@ -15,6 +16,13 @@ def drawn(kind: Kind, dtype: str, *shape: int, seed: int = 0, **changes) -> np.n
     assert array.shape == shape
     assert array.dtype.name == dtype
     return array
+
+
+def test_more_numbers_than_fit_into_memory_are_refused_with_their_number() -> None:
+    feed = Feed(ValueSpec("x", "float32", (1 << 40, 8)), Kind.NUMBERS)
+    with pytest.raises(LimitExceeded, match=r"made up as 1099511627776 x 8 it has 8796093022208 numbers") as refused:
+        draw(feed, (1 << 40, 8), np.random.default_rng(0))
+    assert refused.value.where == "x"
 
 
 def test_masks_states_rates_and_lengths_are_what_they_say() -> None:

@@ -32,7 +32,7 @@ class Bench:
     store: Store
 
     def supervisor(self, **settings: Any) -> Supervisor:
-        return Supervisor(Settings(data_dir=self.folder, **settings))
+        return Supervisor(Settings(data_dir=self.folder, **{"job_slots": 1} | settings))
 
     @contextmanager
     def serving(self, **settings: Any) -> Iterator[Supervisor]:
@@ -104,6 +104,7 @@ def process(bench: Bench) -> Iterator["subprocess.Popen[bytes]"]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
     environment |= {
         "GRADIENT_HEALTH_DATA_DIR": str(bench.folder),
+        "GRADIENT_HEALTH_JOB_SLOTS": "1",
         **SECRET,
         "PYTHONPATH": str(Path(__file__).parents[3]),
     }

@@ -45,7 +45,7 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
             (tmp_path / name).write_bytes(content)
         files = [stack.enter_context((tmp_path / name).open("rb")) for name in contents]
         opened, batch, beside = (OpenFile(file.fileno()) for file in files)
-        assignment = Assignment(opened, "net.onnx", batch, {"weights.bin": beside}, quick, 1 << 30, limits)
+        assignment = Assignment(opened, "net.onnx", batch, {"weights.bin": beside}, quick, 1 << 30, 1, limits)
         listener = Listener()
         child.run(assignment, listener)  # type: ignore[arg-type]
         return listener.heard

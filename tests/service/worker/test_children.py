@@ -23,7 +23,7 @@ def start(scripted_children: None, tmp_path: Path) -> Iterator[Start]:
         limits = Confinement(tmp_path / f"{len(started)}", 4 << 30, 1000, 1 << 20)
         with (tmp_path / "model").open("w+") as file:
             model = OpenFile(file.fileno())
-            started.append(fork_server.start(Assignment(model, "model.onnx", None, {}, script, 0, limits)))
+            started.append(fork_server.start(Assignment(model, "model.onnx", None, {}, script, 0, 1, limits)))
         return started[-1]
 
     yield start_one

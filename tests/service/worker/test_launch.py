@@ -32,7 +32,7 @@ def test_an_assignment_is_handed_to_the_child(
 ) -> None:
     given: list[tuple[Assignment, Sender]] = []
     monkeypatch.setattr(child, "run", lambda assignment, to: given.append((assignment, to)))
-    assignment = Assignment(OpenFile(0), "model.onnx", None, {}, "{}", 0, Confinement(Path("work"), 1, 2, 3))
+    assignment = Assignment(OpenFile(0), "model.onnx", None, {}, "{}", 0, 1, Confinement(Path("work"), 1, 2, 3))
     run_child(assignment, pipe[1])
     (told, sender) = given[0]
     sender.send(Reached("probe", 0.5))

@@ -1,0 +1,51 @@
+"""Requests that wait for the ends of jobs: one question to the job table for all of them, however many they are."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+import anyio
+from anyio.to_thread import run_sync
+from sqlalchemy.exc import OperationalError
+
+from service.drain import Drain
+
+LOOK_SECONDS: Final = 0.03
+"""So long after it a request knows that its job has ended."""
+GoingOn = Callable[[Collection[str]], Collection[str]]
+"""Those of these jobs that have not ended."""
+
+
+class Ends:
+    """Who waits for which job."""
+
+    def __init__(self, going_on: GoingOn, drain: Drain) -> None:
+        """Nobody yet."""
+        self._going_on = going_on
+        self._drain = drain
+        self._waiting: dict[asyncio.Event, str] = {}
+        self._asking: asyncio.Task[None] | None = None
+
+    async def wait(self, job_id: str, seconds: float) -> None:
+        """Until the job has ended or is gone, the time is over, or the server stops."""
+        ended = asyncio.Event()
+        self._waiting[ended] = job_id
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        try:
+            with anyio.move_on_after(seconds):
+                await ended.wait()
+        finally:
+            del self._waiting[ended]
+
+    async def _ask(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(LOOK_SECONDS)
+            asked = dict(self._waiting)
+            try:
+                going_on = set() if self._drain.begun else await run_sync(self._going_on, set(asked.values()))
+            except OperationalError:  # a job table that somebody holds: it is asked again
+                continue
+            for ended, job_id in asked.items():
+                if job_id not in going_on:
+                    ended.set()
