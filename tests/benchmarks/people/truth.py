@@ -16,7 +16,7 @@ TRAINED: Final = 0.5
 ENOUGH: Final = 0.3
 MINIBATCH: Final = 64
 LOOK: Final = 25
-LONGEST_SECONDS: Final = 40.0
+LONGEST_SECONDS: Final = 15.0
 """Of processor time."""
 
 
