@@ -122,6 +122,13 @@ def loss_over_chance(measurement: Measurement) -> float | None:
     return measurement.loss.value / chance if chance else None
 
 
+def links_read_as_logits(measurement: Measurement) -> int:
+    """Softmax and sigmoid nodes before the loss, but for that at the output where it was read as it stands: GH504."""
+    outputs, anatomy = measurement.outputs, measurement.anatomy
+    behind = outputs is not None and bool(outputs.link) and not anatomy.head_operators
+    return len(anatomy.stacked_links) - behind
+
+
 def trunk_ratios(measurement: Measurement) -> dict[str, float]:
     """Gradient norm over weight norm of the layers on the trunk that have both, by layer."""
     return {

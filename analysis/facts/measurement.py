@@ -141,7 +141,7 @@ class BatchFacts:
     constant_inputs: bool
     """All samples are equal: no statement about units is possible."""
     along_samples: str = ""
-    """The node that runs along the samples, or attends along them, as if they were one sequence."""
+    """The node that runs along the samples, attends along them, or makes one answer of all, as of one sequence."""
     notes: tuple[str, ...] = ()
 
 

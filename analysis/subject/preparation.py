@@ -70,7 +70,7 @@ def prepare(
         )  # fmt: skip
     except BadBatch as error:
         raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
-    rows, against = find_rows(read, converted, batch, objective.head.value)
+    rows, against = find_rows(read, converted, batch, objective.head.value, objective.head.axis)
     batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
     return _subject(read, converted, objective, batch, rows, trained=trained)
 
@@ -84,7 +84,7 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
     objective = _as_written(baseline, model, converted)
     rows = baseline.rows
     if rows.along:  # which an edit may have mended
-        rows, _ = find_rows(read, converted, baseline.batch, objective.head.value)
+        rows, _ = find_rows(read, converted, baseline.batch, objective.head.value, objective.head.axis)
     return _subject(read, converted, objective, baseline.batch, rows, trained=baseline.trained)
 
 

@@ -25,13 +25,17 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
-from analysis.subject.same_samples import Sizes, compare, reordered
+from analysis.subject.same_samples import Sizes, compare, is_constant_along, reordered
 from analysis.subject.trace import ALONG, ATTENDING, Tracer, standing_against
 
 OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
 """What looks at all samples on purpose where a graph was exported for training."""
 WEIGHING: Final = ATTENDING - {"Softmax"}
 """What weighs values by scores; Attention and MultiHeadAttention do so by themselves."""
+SUMMING: Final = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceLogSumExp"})
+"""What makes one of many."""
+SHARING: Final = frozenset({"Softmax", "LogSoftmax"})
+"""What makes parts of a whole."""
 WHOLE: Final = "trainings use the whole batch in every step, the loss being that of some samples"
 
 
@@ -44,7 +48,8 @@ class Rows:
     logits: SampleAxis | None
     """Along which axis the logits count samples; None where they count none."""
     along: str = ""
-    """The node that runs along the samples, or attends along them, as if they were one sequence."""
+    """The node that runs along the samples, attends along them, or makes one answer of all, as if they were one
+    sequence."""
 
 
 def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Sequence[int]) -> torch.Tensor:
@@ -56,8 +61,12 @@ def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Seque
     return chosen.flatten(place.axis, place.axis + 2)
 
 
-def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value: str) -> tuple[Rows, str]:
+def find_rows(
+    read: Survey, converted: DifferentiableModel, batch: Batch, value: str, link_axis: int | None = None
+) -> tuple[Rows, str]:
     """How samples are taken, judged by `value`, what the loss is read from; and why the batch cannot be cut, if so.
+
+    `link_axis`: over which the softmax behind `value` is taken, which says what it makes of samples.
 
     In float32, and in float64 where that says no: a chaotic network makes other numbers of the same sample by rounding.
     """
@@ -74,7 +83,8 @@ def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value:
             place = False
             break
         if isinstance(place, SampleAxis):
-            return Rows(cut=True, logits=place), ""
+            shared = link_axis is not None and link_axis % whole.ndim == place.axis
+            return Rows(cut=True, logits=place, along=_link_behind(read.model, value) if shared else ""), ""
         if place or whole.ndim == 0 or _draws(read):
             return Rows(cut=True, logits=_first(whole, batch)), ""
     stuck = _stuck(read, batch, sizes)
@@ -85,11 +95,30 @@ def find_rows(read: Survey, converted: DifferentiableModel, batch: Batch, value:
     if stuck is None:
         return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
     along, why = _against(read.model, stuck)
+    if stuck.op_type in SUMMING and _is_one_answer(whole, logits):
+        along = label(stuck)
     return Rows(cut=False, logits=logits, along=along), why
+
+
+def _link_behind(model: CheckedModel, value: str) -> str:
+    """The softmax that is taken of a value."""
+    readers = [reader for reader, _ in model.consumers.get(value, ()) if reader.op_type in SHARING]
+    return label(readers[0]) if readers else ""
+
+
+def _is_one_answer(whole: torch.Tensor, place: SampleAxis | None) -> bool:
+    """Whether all samples are given the same: a normalisation written out by hand tells them apart.
+
+    x -- ReduceMean (samples) -- Expand -- y         one answer
+    x -- Sub (ReduceMean (x) over samples) -- y      none
+    """
+    return place is not None and is_constant_along(whole, place.axis)
 
 
 def _against(model: CheckedModel, stuck: NodeProto) -> tuple[str, str]:
     """The node if it runs along the samples as along a sequence, and why it stands against cutting the batch."""
+    if stuck.op_type in SHARING:
+        return label(stuck), f"node {label(stuck)!r} ({stuck.op_type}) shares one whole among the samples"
     if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
         return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
     return label(stuck) if stuck.op_type in ALONG else "", standing_against(stuck)

@@ -36,7 +36,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above
-from analysis.diagnosis.readings import amber, loss_over_chance
+from analysis.diagnosis.readings import amber, links_read_as_logits, loss_over_chance
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
 
@@ -57,7 +57,7 @@ def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """What the graph shows, and how far over chance the loss starts."""
     anatomy, head = measurement.anatomy, measurement.flow.trunk[-1:]
     evidence = {}
-    stacked = len(anatomy.stacked_links) - _is_read_behind_its_link(measurement)
+    stacked = links_read_as_logits(measurement)
     if stacked:
         evidence["probabilities_read_as_logits"] = Evidence(value=stacked, threshold=0)
     if anatomy.head_activation is not None and measurement.loss.name in CLASSIFYING:
@@ -69,9 +69,3 @@ def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     if ratio is not None and ratio > 0 and math.log10(ratio) > limit:
         high = {"loss_over_chance_decades": above(math.log10(ratio), limit)}
         yield Draft(severity=amber(measurement), evidence=high, layers=head, place=Place.SIGNAL)
-
-
-def _is_read_behind_its_link(measurement: Measurement) -> bool:
-    """Whether the last of the stacked links is that at the output, of which GH504 tells."""
-    outputs = measurement.outputs
-    return outputs is not None and bool(outputs.link) and not measurement.anatomy.head_operators

@@ -35,6 +35,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import links_read_as_logits
 from analysis.facts import Measurement
 from analysis.report import Evidence, Severity
 
@@ -54,7 +55,7 @@ HOPELESS: Final = 0.5
 def output_range(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """The least loss within the range of the outputs."""
     outputs = measurement.outputs
-    if outputs is None or outputs.doubled or measurement.anatomy.stacked_links or outputs.floor is None:
+    if outputs is None or outputs.doubled or links_read_as_logits(measurement) or outputs.floor is None:
         return
     limit = limits["least_loss_over_chance"]
     if outputs.floor > limit:

@@ -9,10 +9,11 @@ or unscaled inputs make gradients vanish in networks of sigmoids and tanhs.
 
 ## How it is measured
 Share of activations, over samples, positions and units, with less than 5 % of the largest slope: |z| over 2.2 for
-tanh, over 4.4 for sigmoid. Over 30 % of a layer: warning, or a remark where plain gradient descent learns in the probe.
-Over 50 %: error, provided a second witness agrees: the training probe does not learn, or, where there is no probe, the
-gradient vanishes beyond doubt, too (GH101: flow and leverage). Saturation that costs no leverage, or that comes from
-large inputs (0 to 255 in front of a tanh), is a warning: most such networks trained.
+tanh, over 4.4 for sigmoid. Over 30 % of a layer: warning, or a remark where plain gradient descent learns in the
+probe, however many they are: units that are not dead leave their flat parts. Over 50 %: error, provided a second
+witness agrees: the training probe does not learn, or, where there is no probe, the gradient vanishes beyond doubt, too
+(GH101: flow and leverage). Saturation that costs no leverage, or that comes from large inputs (0 to 255 in front of a
+tanh), is a warning: most such networks trained.
 
 ## Example
 Four tanh layers with weights twenty times Xavier's: 90 % saturated.
@@ -65,7 +66,7 @@ def saturated_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]
     doubtful = has_large_input(measurement) or not _starves(measurement, limits)
     proven = most and settled(measurement, doubtful=doubtful) is Severity.ERROR
     yield Draft(
-        severity=Severity.ERROR if proven else Severity.WARNING if most else amber(measurement),
+        severity=Severity.ERROR if proven else amber(measurement),
         evidence={"saturated_fraction": over(worst, limits[f"saturated_fraction{'_error' * proven}"])},
         layers=tuple(judged),
     )

@@ -10,10 +10,11 @@ far more and every step forgets the last.
 ## How it is measured
 Gradient norm over weight norm, median over the layers of the trunk (of all where it has none): a branch behind a
 layer-scale moves little by design. With `options.learning_rate`, times that rate: outside 1e-6 to 1e-1: warning, or a
-remark where your own training learns in the probe; outside 1e-4 to 1e-2: a remark. Without one only the bottom can be
-told: a median under 1e-3 means that a rate of 0.1 changes weights by less than a ten-thousandth: warning, or a remark
-where plain gradient descent learns in the probe. A converged network has small gradients by right and is not judged,
-nor is a graph's own loss, whose scale is anybody's guess, without a rate.
+remark where your own training learns in the probe; outside 1e-4 to 1e-2: a remark. What the network is, and that your
+own training fails where another rate learns (GH109), come before a step that your rate makes. Without one only the
+bottom can be told: a median under 1e-3 means that a rate of 0.1 changes weights by less than a ten-thousandth:
+warning, or a remark where plain gradient descent learns in the probe. A converged network has small gradients by right
+and is not judged, nor is a graph's own loss, whose scale is anybody's guess, without a rate.
 
 ## Example
 A recurrent network that averages over 200 steps: median ratio 3e-5.
@@ -71,4 +72,5 @@ def update_ratio(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             severity=Severity.WARNING if far and not trains else Severity.INFO,
             evidence={"median_update_ratio": under(typical, low) if typical < low else over(typical, high)},
             affects=("sgd",),
+            place=Place.OUTCOME,
         )

@@ -115,6 +115,36 @@ def test_similarities_of_pairs_are_no_attention_along_the_samples(behind: str, a
     assert [note for note in subject.batch.notes if told in note]
 
 
+@pytest.mark.parametrize(("axis", "along"), [(0, "p"), (1, ""), (-1, ""), (-2, "p")])
+def test_a_softmax_over_the_samples_is_told_by_name(axis: int, along: str) -> None:
+    model = written(
+        "(float[N,4] x) => (float[N,3] y)", f"z = MatMul(x, W) [p] y = Softmax<axis = {axis}>(z)", W=drawn(4, 3)
+    )
+    subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(0), along=along)
+
+
+def test_a_softmax_over_the_samples_that_the_loss_takes_as_it_stands_is_told_by_name() -> None:
+    model = written("(float[N,4] x) => (float[N,3] y)", "z = MatMul(x, W) [p] y = Softmax<axis = 0>(z)", W=drawn(4, 3))
+    subject = prepare(check_model(model), npz(x=drawn(8, 4), target=drawn(8, 3)), AnalysisOptions(loss="mse"))
+    assert (subject.rows.cut, subject.rows.along) == (False, "p")
+
+
+@pytest.mark.parametrize(
+    ("made", "along"),
+    [
+        ("m = ReduceMean<axes = [0], keepdims = 1>(z) y = Expand(m, shape)", "mean"),
+        ("m = ReduceMax<axes = [0], keepdims = 1>(z) y = Expand(m, shape)", "mean"),
+        ("m = ReduceMean<axes = [0], keepdims = 1>(z) y = Sub(z, m)", ""),  # a normalisation written out
+        ("m = ReduceMean<axes = [1], keepdims = 1>(z) y = Sub(z, m)", ""),
+    ],
+)
+def test_one_answer_for_all_samples_is_told_by_the_node_that_makes_it(made: str, along: str) -> None:
+    nodes = f"z = MatMul(x, W) shape = Shape(z) [mean] {made}"
+    model = written("(float[N,4] x) => (float[N,3] y)", nodes, W=drawn(4, 3))
+    assert prepared(model, x=drawn(8, 4), target=np.arange(8) % 3).rows.along == along
+
+
 def test_chaos_is_not_mistaken_for_samples_that_meet() -> None:
     """Forty layers multiply what rounding makes of another number of rows."""
     wide = {f"W{depth}": 40 * drawn(32, 32, seed=depth) for depth in range(40)}

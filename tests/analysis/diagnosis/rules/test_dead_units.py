@@ -2,17 +2,18 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
 from analysis.facts import Confidence
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, stats, with_activation
-from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, fired, found, severity
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats, with_activation
+from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, changed, evidence, fired, found, severity
 
 
 @pytest.mark.parametrize(
     ("dead", "probed", "expected"),
     [
         (0.6, FAILS, Severity.ERROR),
-        (0.6, LEARNS, Severity.WARNING),
+        (0.6, LEARNS, Severity.INFO),
         (0.6, None, Severity.WARNING),
         (1.0, None, Severity.ERROR),
         (0.3, FAILS, Severity.WARNING),
@@ -20,9 +21,10 @@ from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, 
         (0.38, None, Severity.INFO),
         (0.39, None, Severity.WARNING),
         (0.3, LEARNS, Severity.INFO),
-        (0.5, LEARNS, Severity.INFO),  # most are dead from more than a half on
-        (0.51, LEARNS, Severity.WARNING),
-        (0.5, FAILS, Severity.WARNING),
+        (0.5, FAILS, Severity.WARNING),  # most are dead from more than a half on
+        (0.51, FAILS, Severity.ERROR),
+        (0.75, LEARNS, Severity.INFO),  # what depth comes to
+        (0.76, LEARNS, Severity.WARNING),
         (0.99, None, Severity.WARNING),
         (0.995, None, Severity.ERROR),  # as good as all of a layer
         (0.2, FAILS, None),
@@ -40,6 +42,16 @@ def test_a_dead_branch_is_a_warning_until_a_probe_does_not_learn() -> None:
     layers = (first, replace(second, on_trunk=False), *others)
     assert severity("GH201", measurement(stats=sick, layers=layers)) is Severity.WARNING
     assert severity("GH201", measurement(stats=sick, layers=layers, probe=FAILS)) is Severity.ERROR
+
+
+@pytest.mark.parametrize(("dead", "root"), [(0.75, "GH101"), (0.76, "GH201")])
+def test_half_of_the_units_are_silent_where_depth_made_samples_alike_and_explain_no_vanishing(
+    dead: float, root: str
+) -> None:
+    sick = (stats(1), with_activation(2, dead_fraction=dead), stats(3))
+    patient = measurement(flow=flow(-6.0, leverage_log10=LOW_LEVERAGE), stats=sick, probe=FAILS)
+    told = {each.rule: each.caused_by for each in diagnose(patient)}
+    assert (told["GH201"], told["GH101"]) == (((), (root,)) if root == "GH201" else ((root,), ()))
 
 
 def test_few_observations_make_dead_units_less_sure_and_equal_samples_say_nothing() -> None:

@@ -23,6 +23,8 @@ TANH = OutputFacts(reading="", rms=0.5, least=-1.0, most=1.0, floor=0.3)
         (replace(TANH, floor=None), {}, None),
         (replace(TANH, doubled=True), {}, None),  # GH504
         (TANH, anatomy(stacked_links=("softmax",)), None),  # GH501
+        (replace(TANH, link="Sigmoid"), anatomy(stacked_links=("sigmoid",)), Severity.WARNING),  # its own, as it stands
+        (replace(TANH, link="Sigmoid"), anatomy(stacked_links=("sigmoid", "softmax")), None),
         (None, {}, None),
     ],
 )

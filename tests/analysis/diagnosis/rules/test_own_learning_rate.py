@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
 from analysis.facts import Outcome, Run
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import measurement, probe, run
-from tests.analysis.diagnosis.rules.patients import found, severity
+from tests.analysis.diagnosis.rules.patients import found, ratios, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
 LEARNS, STUCK = replace(run("sgd", 0.3), learning_rate=0.01), replace(run("sgd", 1.0), learning_rate=0.01)
@@ -46,6 +47,16 @@ def test_it_says_how_far_the_rate_is_from_one_that_learns_on_either_side(working
 def test_rates_of_two_optimisers_are_not_compared() -> None:
     finding = found("GH109", measurement(probe=probe(own(9.0, Outcome.DIVERGED, "adam"), LEARNS)))
     assert (finding.affects, [*finding.evidence]) == (("adam",), ["own_loss_over_chance"])
+
+
+@pytest.mark.parametrize(("rate", "root"), [(1e-6, "GH109"), (None, "GH304")])
+def test_a_step_that_the_own_rate_makes_is_explained_by_it(rate: float | None, root: str) -> None:
+    trained = probe(own(1.0, Outcome.STALLED, "adam"), LEARNS if rate else STUCK)
+    told = {
+        each.rule: each.caused_by
+        for each in diagnose(measurement(**ratios(1e-7, 1e-7, 1e-7), learning_rate=rate, probe=trained))
+    }
+    assert told["GH304"] == (() if root == "GH304" else (root,))
 
 
 def test_with_several_seeds_the_worst_counts() -> None:

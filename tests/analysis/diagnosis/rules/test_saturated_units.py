@@ -4,15 +4,18 @@ import pytest
 
 from analysis.facts import Flow, Range
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats, with_activation
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run, stats, with_activation
 from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, evidence, found, severity
+
+ADAM = probe(run("sgd", 1.0), run("adam", 0.3))
 
 
 @pytest.mark.parametrize(
     ("saturated", "flows", "probed", "expected"),
     [
         (0.9, flow(0.0), FAILS, Severity.ERROR),
-        (0.9, flow(0.0), LEARNS, Severity.WARNING),
+        (0.9, flow(0.0), LEARNS, Severity.INFO),  # they learn to leave their flat parts
+        (0.9, flow(0.0), ADAM, Severity.WARNING),
         (0.9, flow(0.0), None, Severity.WARNING),
         (0.9, flow(-5.0, leverage_log10=LOW_LEVERAGE), None, Severity.ERROR),
         (0.9, flow(-5.0, -2.5, leverage_log10=LOW_LEVERAGE), None, Severity.WARNING),  # the larger of both decides
@@ -29,8 +32,8 @@ from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, evide
         (0.9, flow(-5.0, leverage_log10=Range(least=-1.0, largest=1.0)), None, Severity.WARNING),
         (0.9, flow(-5.0, leverage_log10=Range(least=-1.1, largest=1.0)), None, Severity.ERROR),
         (0.4, flow(0.0), LEARNS, Severity.INFO),
-        (0.5, flow(0.0), LEARNS, Severity.INFO),  # most are saturated from more than a half on
-        (0.51, flow(0.0), LEARNS, Severity.WARNING),
+        (0.5, flow(0.0), FAILS, Severity.WARNING),  # most are saturated from more than a half on
+        (0.51, flow(0.0), FAILS, Severity.ERROR),
         (0.3, flow(0.0), FAILS, None),
         (0.2, flow(0.0), FAILS, None),
     ],
