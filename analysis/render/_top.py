@@ -4,18 +4,21 @@ Three tiles say before and after in the same three numbers that the tables below
 training that it comes from, because a loss after 20 steps on one batch is not one after 200 steps on minibatches.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
 from analysis.diagnosis.brief import Brief, root_cause
 from analysis.facts import Confidence, ParityStatus, Probe, ProbeKind, Zone
+from analysis.render._excerpts import worst_first
 from analysis.render._numbers import loss_of, power_of_ten, signed_number, times
-from analysis.report import Remedy, Report, Severity, Variant, Verdict
+from analysis.report import Remedy, Report, Variant, Verdict
 
-MADE_UP = frozenset({"inputs are synthetic", "targets are synthetic"})
+MADE_UP: Final = frozenset({"inputs are synthetic", "targets are synthetic"})
 """Notes that repeat where inputs and targets come from."""
-TONES = {Zone.RED: "error", Zone.GREY: "warning", Zone.GREEN: "healthy", Zone.UNKNOWN: "info"}
+TONES: Final = {Zone.RED: "error", Zone.GREY: "warning", Zone.GREEN: "healthy", Zone.UNKNOWN: "info"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,9 @@ def _split(report: Report, brief: Brief) -> tuple[str, str]:
 
 def _flow_tile(report: Report, best: Remedy | None) -> Tile:
     flow = report.gradient_flow
-    words = times(flow.decades_rms)
-    said = words if flow.decades_rms is None else f"{words} at the first layer than at the logits"
+    said = _compared(flow.decades_rms)
     if best is not None and best.after.decades_rms is not None:
-        said = f"{words} at the first layer than at the logits; after the change {times(best.after.decades_rms)}"
+        said = f"{said}; after the change {times(best.after.decades_rms)}"
     after = None if best is None else best.after.decades_norm
     note: str | Markup = flow.absent.get("decades_rms", "")
     if flow.decades_norm is not None:
@@ -112,10 +114,18 @@ def _flow_tile(report: Report, best: Remedy | None) -> Tile:
         title="Gradient flow",
         before=power_of_ten(flow.decades_rms),
         after=None if best is None or best.after.decades_rms is None else power_of_ten(best.after.decades_rms),
-        words=said.replace("large at the first layer than", "large at the first layer as"),
+        words=said,
         note=note,
         tone=TONES[flow.zone],
     )
+
+
+def _compared(decades: float | None) -> str:
+    """How much arrives at the first layer beside the logits; of what is no number only that."""
+    words = times(decades)
+    if decades is None or not math.isfinite(decades):
+        return words
+    return f"{words} at the first layer {'as' if words.endswith('large') else 'than'} at the logits"
 
 
 def _loss_tile(report: Report, best: Remedy | None) -> Tile:
@@ -146,12 +156,8 @@ def _loss_tone(report: Report, probe: Probe | None) -> str:
     """As bad as what is found about the training."""
     if probe is None:
         return "info"
-    worst = max((each.severity for each in report.findings if each.rule == "GH105"), key=_rank, default=None)
-    return "healthy" if worst is None else worst.value
-
-
-def _rank(severity: Severity) -> int:
-    return severity.rank
+    worst = worst_first([each for each in report.findings if each.rule == "GH105"])
+    return worst[0].severity.value if worst else "healthy"
 
 
 def _confidence_tile(report: Report, brief: Brief) -> Tile:

@@ -60,8 +60,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
     if known is None:
         return described
     detects = " ".join(known.sections.get("What it detects", (known.message,)))
-    page = f"# {known.id} {known.name}\n\n{known.page.strip()}\n"
-    return {**described, "fullDescription": {"text": detects}, "help": {"text": page, "markdown": page}}
+    return {**described, "fullDescription": {"text": detects}, "help": {"text": known.page, "markdown": known.page}}
 
 
 def _result(key: str, finding: Finding, place: int, report: Report, uri: str) -> dict[str, Any]:

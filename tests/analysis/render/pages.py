@@ -4,9 +4,19 @@ import math
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
-from analysis.facts import ActivationGradient, LayerStats, Measurement, Probe, Range, SampleGradients, TimeProfile
+from analysis.facts import (
+    ActivationGradient,
+    Confidence,
+    LayerStats,
+    Measurement,
+    Probe,
+    Range,
+    SampleGradients,
+    TimeProfile,
+)
 from analysis.render.html import render_html
-from analysis.report import Advice, Report
+from analysis.report import Advice, Evidence, Report, Severity
+from analysis.report.document import LeftOut
 from analysis.report.parts import AdviceKind, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run, stats
 from tests.analysis.diagnosis.reports import report_of
@@ -203,6 +213,34 @@ def by_hand() -> Report:
             "advice": (*report.advice, Advice.model_validate(advised | {"kind": "adam"})),
             "factor_interactions": {"relu with he": Decades(decades_rms=0.5, decades_norm=-0.25)},
             "timings_seconds": {"total": 1.5, "factorial": 1.25},
+        }
+    )
+
+
+def told_in_full() -> Report:
+    """Two findings, one remedy more than is listed, layers that lack a number each, seven things left out."""
+    report = by_hand()
+    first, second = report.findings
+    best, other = report.remedies
+    redrawn = best.proof.model_copy(update={"worst": 0.256, "unchanged": 1.2345})
+    unknown = other.model_copy(update={"proof": other.proof.model_copy(update={"unchanged": None})})
+    one, two, three = report.variants[0].layers or ()
+    layers = (
+        replace(one, weight_gradient=None, leverage_log10=None, update_ratio=0.5),
+        replace(two, leverage_log10=-5.04, update_ratio=0.0123),
+        replace(three, update_ratio=None),
+    )
+    milder = {
+        "severity": Severity.WARNING, "confidence": Confidence.LOW, "caused_by": ("GH101", "GH202"),
+        "evidence": {"loss": Evidence(value=1.0, threshold=0.7)}, "affects": ("adam",), "remedies": ("he", "relu"),
+    }  # fmt: skip
+    flow_alone = {"evidence": {"flow_decades": first.evidence["flow_decades"]}, "remedies": ()}
+    return report.model_copy(
+        update={
+            "variants": (report.variants[0].model_copy(update={"layers": layers}), *report.variants[1:]),
+            "findings": (second.model_copy(update=milder), first.model_copy(update=flow_alone)),
+            "remedies": (best.model_copy(update={"destructive": True, "proof": redrawn}), *[unknown] * 5),
+            "left_out": tuple(LeftOut(what=f"treatment {each}", why="budget") for each in range(7)),
         }
     )
 

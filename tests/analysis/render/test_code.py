@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from analysis.facts import Clip, ClipKind, GradientStep, ParameterInfo
-from analysis.render._code import change_as_code
+from analysis.render._code import Line, change_as_code
 from analysis.report import Report
 from tests.analysis.diagnosis.builders import FAILS, layer, measurement
 from tests.analysis.diagnosis.reports import report_of
@@ -63,6 +63,73 @@ def test_images_get_their_own_modules_and_their_channels() -> None:
     assert "+     if isinstance(layer, (nn.Conv2d, nn.Linear)):" in lines
 
 
+@pytest.mark.parametrize(
+    ("shape", "made", "batch_norm", "kinds"),
+    [
+        ((16, 3, 5), "nn.Conv1d(..., 16, ...)", "nn.BatchNorm1d(16)", "(nn.Conv1d, nn.Linear)"),
+        ((16, 3, 5, 5), "nn.Conv2d(..., 16, ...)", "nn.BatchNorm2d(16)", "(nn.Conv2d, nn.Linear)"),
+        ((16, 3, 5, 5, 5), "nn.Conv3d(..., 16, ...)", "nn.BatchNorm3d(16)", "(nn.Conv3d, nn.Linear)"),
+    ],
+)
+def test_a_convolution_has_as_many_dimensions_as_its_weight_but_two(
+    shape: tuple[int, ...], made: str, batch_norm: str, kinds: str
+) -> None:
+    images = network("Relu", "Conv", shape)
+    assert diff(images, "he_fan_out", normalization="batch_norm") == [
+        WHERE, f"  {made},", f"+ {batch_norm},", "  nn.ReLU(),", HE[0], HE[1], f"+     if isinstance(layer, {kinds}):",
+        '+         nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")', *HE[4:],
+    ]  # fmt: skip
+    assert diff(images, normalization="group_norm")[2] == "+ nn.GroupNorm(..., 16),"
+    assert diff(images, normalization="layer_norm") == []  # over which axes?
+
+
+def test_the_width_is_that_of_the_bias_or_of_a_square_weight() -> None:
+    report = network(shape=(8, 32))
+    biased = tuple(
+        replace(each, parameters={**each.parameters, "bias": ParameterInfo(initializer="b", shape=(32,))})
+        for each in report.layers
+    )
+    wide = report.model_copy(update={"layers": biased})
+    assert diff(wide, normalization="batch_norm")[1:3] == ["  nn.Linear(...),", "+ nn.BatchNorm1d(32),"]
+    strange = tuple(
+        replace(each, parameters={**each.parameters, "bias": ParameterInfo(initializer="b", shape=(1, 32))})
+        for each in report.layers
+    )
+    assert diff(report.model_copy(update={"layers": strange}), normalization="batch_norm") == []
+    bare = tuple(replace(each, parameters={}) for each in report.layers)
+    assert diff(report.model_copy(update={"layers": bare}), normalization="batch_norm") == []
+    assert diff(report.model_copy(update={"layers": bare}), activation="relu")[1] == "  nn.Linear(...),"
+    shapeless = network(op="Conv", shape=())
+    assert diff(shapeless, activation="relu")[1] == "  nn.Linear(...),"
+
+
+def test_the_place_is_the_first_of_those_that_are_most_alike_in_front_of_an_activation() -> None:
+    report = network("Sigmoid")
+    first, second, third = report.layers
+    small = {"weight": ParameterInfo(initializer="w", shape=(4, 4))}
+    odd = replace(first, parameters=small)
+    assert diff(report.model_copy(update={"layers": (odd, second, third)}), activation="relu")[:2] == [
+        "  # layer-02, and wherever a layer looks like it (3 in all)", "  nn.Linear(8, 8),",
+    ]  # fmt: skip
+    head = replace(third, activation=None)
+    alone = report.model_copy(update={"layers": (first, head)})
+    assert diff(alone, activation="relu")[0] == "  # layer-01"
+    two = report.model_copy(update={"layers": (first, second, head)})
+    assert diff(two, activation="relu")[0] == "  # layer-01, and wherever a layer looks like it (2 in all)"
+    other = report.model_copy(update={"layers": (first, replace(second, op="MatMul"), head)})
+    assert diff(other, activation="relu")[0] == "  # layer-01"
+
+
+def test_an_activation_that_is_there_already_is_no_change() -> None:
+    assert diff(network("Relu"), activation="relu") == []
+    assert diff(network("Relu"), activation="relu", normalization="batch_norm") == [
+        WHERE, "  nn.Linear(8, 8),", "+ nn.BatchNorm1d(8),", "  nn.ReLU(),",
+    ]  # fmt: skip
+    assert diff(network(None), normalization="batch_norm") == [
+        WHERE, "  nn.Linear(8, 8),", "+ nn.BatchNorm1d(8),",
+    ]  # fmt: skip
+
+
 def test_sizes_that_could_be_mistaken_are_not_told() -> None:
     assert diff(network(shape=(32, 8)), activation="tanh")[1] == "  nn.Linear(...),"
     assert diff(network(shape=(32, 8)), normalization="batch_norm") == []  # how wide?
@@ -72,11 +139,30 @@ def test_he_is_code_only_where_torch_has_the_same_gain() -> None:
     assert diff(network("Sigmoid"), "he") == []
     assert diff(network("Relu"), "he") == HE
     assert diff(network("Relu"), "he", activation="tanh")[-1] == "+ nn.Tanh(),"
+    assert diff(network("LeakyRelu"), "he") == HE
+    assert diff(network("Sigmoid"), "he", activation="leaky_relu")[-6:] == HE
+    assert diff(network("Sigmoid"), "he", activation="relu")[-6:] == HE
+    assert diff(network("Relu"), "he", activation="tanh") == [
+        WHERE, "  nn.Linear(8, 8),", "- nn.ReLU(),", "+ nn.Tanh(),",
+    ]  # fmt: skip
+    assert diff(network("Relu"), "he_uniform")[3] == HE[3].replace("normal", "uniform")
+    assert diff(network("Sigmoid"), "orthogonal")[3] == "+         nn.init.orthogonal_(layer.weight)"
     assert diff(network("Sigmoid"), "xavier")[3] == "+         nn.init.xavier_normal_(layer.weight)"
 
 
 def test_skips_clipping_and_decay_belong_elsewhere() -> None:
-    assert diff(network(), residual="residual")[1:] == ["- x = block(x)", "+ x = x + block(x)"]
+    assert diff(network(), residual="residual") == [
+        "  # around each pair of layers, in forward", "- x = block(x)", "+ x = x + block(x)",
+    ]  # fmt: skip
+    adaptive = GradientStep(clip=Clip(kind=ClipKind.ADAPTIVE, max_norm=0.01))
+    assert diff(network(), step=adaptive) == []  # torch has no call for it
+    by_value = GradientStep(clip=Clip(kind=ClipKind.VALUE, max_norm=0.25), weight_decay=0.5)
+    assert diff(network(), step=by_value) == [
+        "  loss.backward()",
+        "+ torch.nn.utils.clip_grad_value_(model.parameters(), clip_value=0.25)",
+        "  optimizer.step()",
+        "+ weight_decay=0.5  # an argument of the optimizer",
+    ]
     assert diff(network(), step=CLIPPED) == [
         "  loss.backward()",
         "+ torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1)",
@@ -97,3 +183,12 @@ def test_without_a_change_or_a_layer_that_is_known_there_is_no_diff() -> None:
     assert change_as_code(network(), None) == ()
     assert diff(network(op="LSTM"), activation="relu") == []
     assert diff(network(None), activation="relu") == []
+    report = network()
+    for missing in ("structure", "parameters"):
+        assert change_as_code(report, report.variants[1].model_copy(update={missing: None})) == ()
+    whole = report.variants[1]
+    assert whole.structure is not None
+    stepless = whole.model_copy(
+        update={"gradient_step": None, "structure": replace(whole.structure, residual="residual")}
+    )
+    assert change_as_code(report, stepless)[-1] == Line("+", "x = x + block(x)")

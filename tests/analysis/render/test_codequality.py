@@ -1,5 +1,6 @@
 """GitLab Code Quality: the keys that GitLab documents, and nothing else."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ from jsonschema import Draft202012Validator
 from analysis.render._publication import Publication
 from analysis.render.codequality import render_codequality
 from analysis.report import Report, Severity
-from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned
+from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned, told_in_full
 
 DOCUMENTED = Draft202012Validator(
     {
@@ -65,6 +66,30 @@ def test_the_worst_come_first_each_with_evidence_layers_and_file() -> None:
     (vanishing,) = [each for each in issues if each["check_name"] == "GH101 vanishing-gradient"]
     assert "flow_decades -6 (limit -2.8)" in vanishing["description"]
     assert "layer-01 fc1" in vanishing["description"]
+
+
+def test_an_issue_is_whole() -> None:
+    report = told_in_full()
+    bare = report.findings[0].model_copy(update={"evidence": {}, "severity": Severity.INFO})
+    issues = issues_of(report.model_copy(update={"findings": (bare, *report.findings)}), "models/net.onnx")
+    place = {"path": "models/net.onnx", "lines": {"begin": 1}}
+    said = "A short training on the sample batch does not bring the loss down."
+    flow = "The gradient that reaches the first layer is too small to train it."
+    assert [{name: each[name] for name in each if name != "fingerprint"} for each in issues] == [
+        {
+            "description": f"{flow} Evidence: flow_decades -6 (limit -2.8). Layers: layer-01 fc1.",
+            "check_name": "GH101 vanishing-gradient", "severity": "critical", "location": place,
+        },
+        {
+            "description": f"{said} Evidence: loss 1 (limit 0.7).",
+            "check_name": "GH105 does-not-learn", "severity": "major", "location": place,
+        },
+        {"description": said, "check_name": "GH105 does-not-learn", "severity": "info", "location": place},
+    ]  # fmt: skip
+    assert [each["fingerprint"] for each in issues] == [
+        hashlib.sha256(f"models/net.onnx\0{key}".encode()).hexdigest() for key in ("GH101", "GH105#2", "GH105")
+    ]
+    assert render_codequality(report).startswith('[\n {\n  "description"'), "a line for each key"
 
 
 def test_fingerprints_tell_findings_apart_and_outlive_other_numbers_and_layers() -> None:

@@ -34,6 +34,12 @@ def test_flagged_layers_come_first_then_those_that_move_least_and_at_most_six() 
     sick = report.model_copy(update={"variants": (report.variants[0].model_copy(update={"layers": shown}),)})
     assert [each.id for each in worst_layers(sick)] == [f"layer-0{number}" for number in (2, 7, 6, 5, 4, 3)]
     assert worst_layers(sick.model_copy(update={"findings": ()})) == []
+    still = (stats(1, update_ratio=1e-9), stats(2, update_ratio=0.0), stats(3, update_ratio=0.5))
+    frozen = sick.variants[0].model_copy(update={"layers": still})
+    assert [each.id for each in worst_layers(sick.model_copy(update={"variants": (frozen,)}))] == [
+        "layer-02", "layer-01", "layer-03",
+    ]  # fmt: skip
+    assert worst_layers(sick.model_copy(update={"variants": (frozen.model_copy(update={"layers": None}),)})) == []
 
 
 def test_evidence_is_told_with_its_limit() -> None:
@@ -46,6 +52,7 @@ def test_of_many_layers_eight_are_named_and_the_rest_is_counted() -> None:
     names = layer_names(report_of())
     assert some_layers(("layer-01", "layer-03", "gone"), names) == "layer-01 fc1, layer-03 fc3, gone"
     assert some_layers(tuple("abcdefgh"), {}) == "a, b, c, d, e, f, g, h"
+    assert some_layers(tuple("abcdefghi"), {}) == "a, b, c, d, e, f, g, h and 1 more"
     assert some_layers(tuple("abcdefghij"), {}) == "a, b, c, d, e, f, g, h and 2 more"
 
 

@@ -89,6 +89,35 @@ def test_a_number_says_what_it_is_and_its_limit_on_which_side_is_health(
     assert (number.words, number.value.striptags(), number.limit.striptags()) == (words, value, limit)
 
 
+@pytest.mark.parametrize(
+    ("name", "evidence", "value", "beyond"),
+    [
+        ("gain_decades", Evidence(value=1.25, threshold=1.0, margin_decades=0.25), "+1.2", "+0.2"),
+        ("least_leverage_log10", Evidence(value=-5.0, threshold=-1.0, margin_decades=4.0), "\N{MINUS SIGN}5.0", "+4.0"),
+        ("final_loss_over_chance", Evidence(value=0.002567, threshold=0.7), "0.0026", "no ratio"),
+        ("median_update_ratio", Evidence(value=0.002567, threshold=0.1), "0.00257", "no ratio"),
+    ],
+)
+def test_a_number_is_written_as_its_kind_is_and_how_far_it_is_beyond(
+    name: str, evidence: Evidence, value: str, beyond: str
+) -> None:
+    (number,) = tree_of(with_findings(finding("A", **{name: evidence}))).causes[0].numbers
+    assert (number.value.striptags(), number.beyond.striptags()) == (value, beyond)
+
+
+@pytest.mark.parametrize(("value", "measure"), [(-7.2, " (by RMS)"), (-6.7, " (by norm)"), (-3.0, "")])
+def test_flow_is_told_by_the_measure_that_it_is_the_number_of(value: float, measure: str) -> None:
+    (number,) = tree_of(with_findings(finding("A", flow_decades=below(value, -2.8)))).causes[0].numbers
+    assert number.words == f"decades of gradient flow, the measure nearer to the healthy range{measure}"
+
+
+def test_a_remark_names_all_its_causes_and_a_cause_none() -> None:
+    tree = tree_of(with_findings(finding("A"), finding("C", "info", "A", "B")))
+    assert (tree.remarks[0].also, tree.causes[0].also) == (("A", "B"), ())
+    looped = tree_of(with_findings(finding("A", "warning", "A"), finding("B", "error")))
+    assert shape(looped.causes) == (("B", ()), ("A", ()))
+
+
 def test_a_loss_without_a_training_is_named_all_the_same() -> None:
     report = with_findings(finding("A", best_loss_over_chance=Evidence(value=1.0, threshold=0.7)))
     bare = report.variants[0].model_copy(update={"probe": None})

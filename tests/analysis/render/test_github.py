@@ -4,10 +4,11 @@ import re
 
 import pytest
 
+from analysis.diagnosis.brief import brief_of
 from analysis.render._publication import Publication
 from analysis.render.github import render_github
 from analysis.report import Report, Severity
-from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned
+from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned, told_in_full
 
 COMMAND = re.compile(r"::(\w+)(?: (.*?))?::(.*)")
 """What the runner looks for at the beginning of a line (actions/runner, ActionCommand.cs)."""
@@ -52,6 +53,24 @@ def test_the_worst_come_first_pinned_to_the_file() -> None:
     (words,) = [message for _, each, message in told if each["title"].startswith("GH101 vanishing-gradient")]
     assert words.split("\n")[1].startswith("flow_decades -6 (limit -2.8)")
     assert "layer-01 fc1" in words
+
+
+def test_every_line_is_a_command_with_words_evidence_and_layers() -> None:
+    report = told_in_full()
+    remark = report.findings[0].model_copy(update={"severity": Severity.INFO, "evidence": {}, "message": "Short."})
+    milder, worst = report.findings[0].model_copy(update={"message": "Mild."}), report.findings[1]
+    told = report.model_copy(update={"findings": (remark, milder, worst.model_copy(update={"message": "100 %: a,b"}))})
+    *findings, verdict = render_github(told).splitlines()
+    assert [each.partition("title=")[2] for each in findings] == [
+        "GH101 vanishing-gradient (high)::100 %25: a,b%0Aflow_decades -6 (limit -2.8)%0Alayers: layer-01 fc1",
+        "GH105 does-not-learn (low)::Mild.%0Aloss 1 (limit 0.7)",
+        "GH105 does-not-learn (low)::Short.",
+    ]
+    assert [each.partition("title=")[0] for each in findings] == [
+        f"::{command} file=model.onnx,line=1," for command in ("error", "warning", "notice")
+    ]
+    title = "model.onnx%3A unhealthy%3A 1 error%2C 1 warning%2C 1 remark"
+    assert verdict == f"::notice title={title}::{brief_of(told).summary.replace('%', '%25')}"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Strips of colour, read back cell by cell."""
 
+import math
 import re
 from dataclasses import replace
 
@@ -32,6 +33,17 @@ def test_a_strip_is_the_gradient_of_each_layer_from_the_inputs_on() -> None:
     assert (first.variant.id, cells(first, 3)) == ("baseline", ["ill-2", "ill-1", "ok"])
     assert (second.variant.id, cells(second, 3)) == ("relu+batch_norm+he", ["ok", "ok", "ok"])
     assert first.words == "2 of 3 layers outside of the band"
+
+
+def test_a_strip_says_how_many_layers_are_ill_whatever_their_illness() -> None:
+    """Of even, grey, not measured, lost, broken, vanishing and exploding the last four."""
+    count = 7
+    layers = tuple(map(layer, range(1, count + 1)))
+    gradients = profiled(0.1, 0.001, None, 0.0, math.inf, 1e-6, 1e3)
+    mixed = measurement(layers=layers, stats=gradients, flow=flow(-6.0, logits_gradient_rms=0.1), probe=FAILS)
+    strip = heat(report_of(mixed, [trial("a", mixed)])).strips[0]
+    assert cells(strip, count) == ["ok", "grey", "none", "lost", "broken", "ill-2", "ill-2"]
+    assert strip.words == "4 of 7 layers outside of the band"
 
 
 def test_remedies_come_first_and_what_has_no_layers_of_its_own_is_left_out() -> None:

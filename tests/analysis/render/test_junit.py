@@ -6,6 +6,7 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from junitparser import JUnitXml, TestCase, TestSuite
 
+from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.rules import RULES
 from analysis.options import parse_options
 from analysis.render._publication import PLAINLY, Publication
@@ -14,7 +15,7 @@ from analysis.report import Report, Severity, Verdict
 from analysis.report.gate import Gate
 from tests.analysis.diagnosis.builders import FAILS, measurement
 from tests.analysis.diagnosis.reports import report_of
-from tests.analysis.render.pages import HOSTILE, VANISHING, by_hand, poisoned
+from tests.analysis.render.pages import HOSTILE, VANISHING, by_hand, poisoned, told_in_full
 
 TestCase.__test__ = TestSuite.__test__ = False
 """They are no tests of ours."""
@@ -97,6 +98,47 @@ def test_a_failure_has_evidence_layers_cause_and_remedies() -> None:
     assert (failure.message, failure.type) == (finding.message, "error")
     for words in ("flow_decades -6 (limit -2.8)", "caused by GH202", "layers: layer-01 fc1", *finding.remedies):
         assert words in failure.text
+
+
+def test_a_suite_is_written_case_by_case() -> None:
+    report = told_in_full().model_copy(update={"options": {"select": ["GH101", "GH102", "GH105"]}})
+    mild, worst = report.findings
+    again = worst.model_copy(update={"severity": Severity.WARNING, "message": "Milder.", "evidence": {}, "layers": ()})
+    report = report.model_copy(update={"findings": (mild, again, worst)})
+    brief = brief_of(report)
+    text = render_junit(report, Publication(path="models/net.onnx"))
+    place = 'classname="model.onnx" file="models/net.onnx"'
+    counts = 'tests="4" failures="1" errors="0" skipped="0"'
+    assert text.splitlines() == [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<testsuites name="gradient-health" {counts}>',
+        f'  <testsuite name="model.onnx" {counts} time="1.500">',
+        f'    <testcase name="GH101 vanishing-gradient" {place}>',
+        f'      <failure message="{worst.message}" type="error">error, high confidence: {worst.message}',
+        "flow_decades -6 (limit -2.8)",
+        "layers: layer-01 fc1</failure>",
+        "      <system-out>warning, high confidence: Milder.</system-out>",
+        "    </testcase>",
+        f'    <testcase name="GH102 exploding-gradient" {place} />',
+        f'    <testcase name="GH105 does-not-learn" {place}>',
+        f"      <system-out>warning, low confidence, caused by GH101, GH202: {mild.message}",
+        "loss 1 (limit 0.7)",
+        "proven remedies: he, relu</system-out>",
+        "    </testcase>",
+        f'    <testcase name="verdict" {place}>',
+        "      <system-out>unhealthy: 1 error, 2 warnings",
+        brief.summary,
+        f"{brief.certainty}</system-out>",
+        "    </testcase>",
+        "  </testsuite>",
+        "</testsuites>",
+    ]
+    assert text.endswith(">\n")
+
+
+def test_without_a_time_a_suite_has_none() -> None:
+    timeless = by_hand().model_copy(update={"timings_seconds": {"factorial": 1.0}})
+    assert " time=" not in render_junit(timeless)
 
 
 def test_time_and_file_are_those_of_the_analysis() -> None:

@@ -62,6 +62,7 @@ def test_a_long_map_is_folded_and_cut() -> None:
     assert drawn(report).folded
     assert sum(len(each.stops) for each in drawn(report, 10).stretches) == 10
     assert not drawn(residual()).folded
+    assert not drawn(report.model_copy(update={"layers": layers[:MOST_OPEN]})).folded
 
 
 def test_without_gradients_there_is_no_map_and_findings_lead_to_the_table() -> None:

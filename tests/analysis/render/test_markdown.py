@@ -7,10 +7,13 @@ import pytest
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from analysis.diagnosis.brief import brief_of
 from analysis.render._visible import visible
 from analysis.render.markdown import render_markdown
-from analysis.report import Report
-from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned
+from analysis.report import Report, Verdict
+from tests.analysis.diagnosis.builders import FAILS, measurement
+from tests.analysis.diagnosis.reports import report_of
+from tests.analysis.render.pages import HOSTILE, SHAPES, VANISHING, by_hand, poisoned, told_in_full
 
 FORGE = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 OURS = {"<code>", "</code>", "<br>"}
@@ -105,3 +108,77 @@ def test_no_name_is_obeyed(name: str) -> None:
 @pytest.mark.parametrize("name", ["fc_1", "/0/Gemm", "模型", "a|b", "a\\|b", "x`y", "[a](b)", "<b>", "*a*"])
 def test_a_name_is_read_as_it_is(name: str) -> None:
     assert f"layer-01 {visible(name)}" in text_of(tokens_of(poisoned(name)))
+
+
+# ------------------------------------------------------------------ line by line
+
+
+def test_every_table_is_told_line_by_line() -> None:
+    _, _, *parts = render_markdown(told_in_full()).split("\n\n")
+    assert "\n\n".join(parts).splitlines() == [
+        "### Findings",
+        "",
+        "|  | rule | evidence | layers | confidence |",
+        "| --- | --- | --- | --- | --- |",
+        "| 🔴 error | **GH101** vanishing-gradient | flow_decades -6 (limit -2.8) | `layer-01 fc1` | high |",
+        "| 🟡 warning | **GH105** does-not-learn<br>caused by GH101, GH202 | loss 1 (limit 0.7) |  | low |",
+        "",
+        "### Proven remedies (loss over chance after a short training)",
+        "",
+        "|  | variant | worst seed | unchanged |",
+        "| --- | --- | --- | --- |",
+        "| 1 | `relu+batch_norm+he` (weights redrawn) | 0.26 | 1.23 |",
+        *["| 2 | `relu` | 0.50 |  |"] * 4,
+        "",
+        "### Worst layers",
+        "",
+        "| layer | gradient norm | over weight norm | leverage |",
+        "| --- | --- | --- | --- |",
+        "| `layer-01 fc1` |  | 5.00e-01 |  |",  # flagged
+        "| `layer-02 fc2` | 1.00e-01 | 1.23e-02 | 10^-5.0 |",
+        "",
+        "### Left out",
+        "",
+        *(f"- treatment {each}: budget" for each in range(5)),
+        "- and 2 more",
+    ]
+
+
+def test_the_recipe_is_a_list_with_a_label_for_every_sentence() -> None:
+    report = by_hand()
+    invented = report.model_copy(update={"batch": report.batch.model_copy(update={"provenance": "synthetic"})})
+    brief = brief_of(invented)
+    title, recipe, *_ = render_markdown(invented).split("\n\n")
+    assert title == "## 🔴 `model.onnx`: unhealthy (on a made-up batch)"
+    assert recipe.splitlines() == [
+        f"- **Batch:** {brief.batch}", f"- **Cause:** {brief.cause}", "- **First:** Take Adam.", "- **Change:** Do it.",
+        f"- **Moved:** {brief.moved}", f"- **Cost:** {brief.cost}", f"- **Sure:** {brief.certainty}",
+    ]  # fmt: skip
+    unproven = report_of(measurement(flow=VANISHING, probe=FAILS), left_out=[("training of x", "budget")])
+    assert f"\n- **Tried:** {brief_of(unproven).change}\n" in render_markdown(unproven)
+
+
+def test_a_verdict_has_its_mark_and_its_words() -> None:
+    titles = {
+        each: render_markdown(report_of().model_copy(update={"verdict": each})).split("\n")[0] for each in Verdict
+    }
+    assert titles == {
+        Verdict.HEALTHY: "## 🟢 `model.onnx`: healthy", Verdict.AT_RISK: "## 🟡 `model.onnx`: at risk",
+        Verdict.UNHEALTHY: "## 🔴 `model.onnx`: unhealthy", Verdict.INCONCLUSIVE: "## ⚪ `model.onnx`: inconclusive",
+    }  # fmt: skip
+
+
+def test_what_is_told_of_what_was_left_out_is_counted_from_the_sixth_on() -> None:
+    for count, end in ((5, "- treatment 4: b\n"), (6, "- treatment 4: b\n- and 1 more\n")):
+        told = render_markdown(report_of(left_out=[(f"treatment {each}", "b") for each in range(count)]))
+        assert told.endswith(end)
+
+
+def test_every_sign_that_markdown_or_a_forge_would_obey_is_a_reference() -> None:
+    """The code points of CommonMark's own signs: ` is 96, < 60, @ 64, a leading or lonely _ 95, / after a colon 58."""
+    report = report_of(name=" a`<@")
+    assert render_markdown(report).startswith("## 🟢 <code> a&#96;&#60;&#64;</code>: healthy")
+    left = render_markdown(report_of(left_out=[("_x_y_ http://a.b www.c GH-1", "~$#&|[]*\\")]))
+    assert left.splitlines()[-1] == (
+        "- &#95;x_y&#95; http&#58;//a.b www&#46;c GH&#45;1: &#126;&#36;&#35;&#38;&#124;&#91;&#93;&#42;&#92;"
+    )

@@ -50,12 +50,16 @@ def test_a_number_can_be_copied_whole_and_what_was_not_measured_is_a_dash() -> N
     assert signed_number(0.5) == '<data value="0.5">+0.5</data>'
     assert signed_number(-0.5) == f'<data value="-0.5">{MINUS}0.5</data>'
     assert signed_number(None) == number_of(None) == power_of_ten(None) == loss_of(None)
-    assert "not measured" in number_of(None)
+    assert number_of(None) == '<span class="absent" title="not measured">\N{EN DASH}</span>'
+    assert number_of(math.nan) == loss_of(math.nan) == '<data value="nan">not finite</data>'
+    assert loss_of(math.inf) == '<data value="inf">\N{INFINITY}</data>'
 
 
 def test_decades_are_a_power_of_ten() -> None:
     assert power_of_ten(-7.196) == f'<data value="-7.196">10<sup>{MINUS}7.2</sup></data>'
     assert power_of_ten(-math.inf) == '<data value="-inf">none</data>'
+    assert power_of_ten(0.25) == '<data value="0.25">10<sup>0.2</sup></data>'
+    assert power_of_ten(math.inf) == '<data value="inf">not finite</data>'
     assert power_of_ten(math.nan) == '<data value="nan">not finite</data>'
 
 
@@ -74,6 +78,16 @@ def test_a_loss_has_two_decimals_or_where_these_are_nothing_two_digits(loss: flo
         (-math.inf, "no gradient arrives"),
         (math.inf, "an infinite gradient arrives"),
         (0.05, "about as large"),
+        (-0.09, "about as large"),
+        (0.1, "1.3 times larger"),
+        (-0.1, "1.3 times smaller"),
+        (math.log10(1234), "1,200 times larger"),
+        (5.99, "980,000 times larger"),
+        (6.0, "1 million times larger"),
+        (8.99, "980 million times larger"),
+        (12.0, "1 trillion times larger"),
+        (14.99, "980 trillion times larger"),
+        (15.0, "10^15 times larger"),
         (math.log10(2), "2 times larger"),
         (-3.0, "1,000 times smaller"),
         (-7.196, "16 million times smaller"),
@@ -95,6 +109,9 @@ def test_decades_are_said_as_a_factor(value: float | None, words: str) -> None:
         (under(0.1, 0.5), "at least 0.5", True),
         (Evidence(value=0.474, threshold=0.92, bound=Bound.MOST), "at most 0.92 (kept)", False),
         (Evidence(value=math.nan, threshold=0.92, bound=Bound.MOST), "at most 0.92", True),
+        (Evidence(value=math.nan, threshold=0.92, bound=Bound.LEAST), "at least 0.92", True),
+        (Evidence(value=0.92, threshold=0.92, bound=Bound.LEAST), "at least 0.92 (kept)", False),
+        (Evidence(value=0.92, threshold=0.92, bound=Bound.MOST), "at most 0.92 (kept)", False),
         (Evidence(value=3.0, threshold=0.0), "at most 0", True),  # older, or a count
         (Evidence(value=0.2, threshold=0.5), "at least 0.5", True),
         (Evidence(value=0.5, threshold=0.5), "at most 0.5 (kept)", False),

@@ -59,6 +59,33 @@ def test_numbers_are_those_of_the_report_under_their_names() -> None:
     assert value(told, "gradient_health_variant_loss_over_chance", variant=best.variant) == best.proof.worst
 
 
+def test_every_metric_says_where_its_number_stands() -> None:
+    report = by_hand()
+    lines = render_openmetrics(report).splitlines()
+    assert lines[:3] == [
+        "# HELP gradient_health_report What was analysed, and by which version",
+        "# TYPE gradient_health_report info",
+        f'gradient_health_report_info{{model="model.onnx",sha256="{"0" * 64}",version="0"}} 1.0',
+    ]
+    assert lines[3:5] == [
+        "# HELP gradient_health_verdict verdict in the report", "# TYPE gradient_health_verdict stateset",
+    ]  # fmt: skip
+    assert lines[9:14] == [
+        "# HELP gradient_health_findings How many findings there are", "# TYPE gradient_health_findings gauge",
+        'gradient_health_findings{severity="info"} 0.0', 'gradient_health_findings{severity="warning"} 0.0',
+        'gradient_health_findings{severity="error"} 2.0',
+    ]  # fmt: skip
+    assert (
+        lines.count("# HELP gradient_health_layer_update_ratio variants[baseline].layers[].update_ratio in the report")
+        == 1
+    )
+    assert lines.count("# TYPE gradient_health_layer_update_ratio gauge") == 1
+    assert [each for each in lines if each.startswith("gradient_health_layer_update_ratio")] == [
+        f'gradient_health_layer_update_ratio{{layer="layer-0{each}",name="fc{each}"}} 0.02' for each in (1, 2, 3)
+    ]
+    assert lines[-1] == "# EOF"
+
+
 def test_what_is_no_number_is_said_as_the_format_says_it() -> None:
     told = samples(SHAPES["not finite"]())
     assert value(told, "gradient_health_flow_decades_rms") == -math.inf

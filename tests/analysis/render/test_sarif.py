@@ -1,17 +1,19 @@
 """SARIF, held against the schema of its standard: pydantic models that another project generated from it."""
 
+import hashlib
 import json
 from typing import Any
 
 import pytest
 from fluidattacks_core.sarif import SarifLog
 
+from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.rules import BY_ID
 from analysis.render._publication import Publication
 from analysis.render.sarif import render_sarif
 from analysis.report import Report, Severity
 from tests.analysis.diagnosis.reports import report_of
-from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned
+from tests.analysis.render.pages import HOSTILE, SHAPES, by_hand, poisoned, told_in_full
 
 
 def run_of(report: Report, path: str = "") -> dict[str, Any]:
@@ -63,7 +65,9 @@ def test_every_rule_that_speaks_carries_its_page_once() -> None:
     assert [each["id"] for each in rules] == list(dict.fromkeys(each.rule for each in report.findings))
     for each in rules:
         known = BY_ID[each["id"]]
-        assert known.page.strip() in each["help"]["markdown"]
+        assert each["help"] == {"text": known.page, "markdown": known.page}
+        assert known.page.count(f"# {known.id} {known.name}") == 1
+        assert each["fullDescription"]["text"] == " ".join(known.sections["What it detects"])
         assert each["shortDescription"]["text"] == known.message
         assert each["name"].lower() == known.name.replace("-", "")
 
@@ -72,7 +76,72 @@ def test_a_rule_that_this_version_does_not_know_is_named_all_the_same() -> None:
     report = by_hand()
     later = report.findings[0].model_copy(update={"rule": "GH777", "name": "later-rule"})
     (rule,) = run_of(report.model_copy(update={"findings": (later,)}))["tool"]["driver"]["rules"]
-    assert (rule["id"], rule["name"], "help" in rule) == ("GH777", "LaterRule", False)
+    assert rule == {
+        "id": "GH777", "name": "LaterRule", "shortDescription": {"text": later.message},
+        "properties": {"tags": ["gradient-health"], "precision": "high"},
+    }  # fmt: skip
+
+
+def test_the_log_says_who_looked_at_what_and_what_it_came_to() -> None:
+    report = told_in_full()
+    log = json.loads(render_sarif(report, Publication(path="models/net.onnx")))
+    assert (log["$schema"].rsplit("/", 1)[1], log["version"]) == ("sarif-schema-2.1.0.json", "2.1.0")
+    (run,) = log["runs"]
+    driver = run["tool"]["driver"]
+    assert (driver["name"], driver["version"]) == ("gradient-health", report.engine.version)
+    assert [each["properties"]["precision"] for each in driver["rules"]] == ["low", "high"]
+    assert {name: run[name] for name in run if name not in {"tool", "results"}} == {
+        "automationDetails": {"id": "gradient-health/models/net.onnx/"},
+        "artifacts": [
+            {
+                "location": {"uri": "models/net.onnx"}, "roles": ["analysisTarget"], "length": 1,
+                "hashes": {"sha-256": "0" * 64},
+            }
+        ],
+        "columnKind": "unicodeCodePoints",
+        "properties": {"verdict": "unhealthy", "reportId": report.id, "summary": brief_of(report).summary},
+    }  # fmt: skip
+    assert render_sarif(report).startswith('{\n "$schema"'), "a line for each key, so that logs can be compared"
+
+
+def test_a_result_is_whole() -> None:
+    first, second = run_of(told_in_full())["results"]
+    place = {"artifactLocation": {"uri": "model.onnx", "index": 0}, "region": {"startLine": 1}}
+    assert first == {
+        "ruleId": "GH105", "ruleIndex": 0, "level": "warning", "kind": "fail",
+        "message": {
+            "text": "A short training on the sample batch does not bring the loss down. Evidence: loss 1 (limit 0.7). "
+            "Caused by GH101, GH202. Proven to help: he, relu."
+        },
+        "locations": [{"physicalLocation": place, "logicalLocations": []}],
+        "partialFingerprints": {"gradientHealth/v1": hashlib.sha256(b"model.onnx\0GH105").hexdigest()},
+        "properties": {
+            "confidence": "low", "evidence": {"loss": {"value": 1.0, "threshold": 0.7}}, "affects": ["adam"],
+            "causedBy": ["GH101", "GH202"], "remedies": ["he", "relu"], "layers": 0,
+        },
+    }  # fmt: skip
+    assert second["ruleIndex"] == 1
+    assert second["message"]["text"] == (
+        "The gradient that reaches the first layer is too small to train it. Evidence: flow_decades -6 (limit -2.8)."
+    )
+    (where,) = second["locations"]
+    assert where["logicalLocations"] == [{"name": "layer-01", "fullyQualifiedName": "fc1", "kind": "module"}]
+    assert second["properties"]["layers"] == 1
+
+
+def test_a_hundred_layers_are_places_and_all_are_counted() -> None:
+    report = by_hand()
+    many = report.findings[0].model_copy(update={"layers": tuple(f"l{each}" for each in range(101)), "evidence": {}})
+    (result,) = run_of(report.model_copy(update={"findings": (many,)}))["results"]
+    (where,) = result["locations"]
+    assert where["logicalLocations"][-1] == {"name": "l99", "fullyQualifiedName": "l99", "kind": "module"}
+    assert (len(where["logicalLocations"]), result["properties"]["layers"]) == (100, 101)
+    assert result["message"]["text"].startswith(f"{many.message} Proven to help: ")
+
+
+def test_a_file_without_a_name_is_a_model() -> None:
+    assert run_of(report_of(name="./"))["artifacts"][0]["location"]["uri"] == "model.onnx"
+    assert run_of(report_of(), "a\ud800.onnx")["artifacts"][0]["location"]["uri"] == "a%5Cud800.onnx"
 
 
 def prints(report: Report, path: str = "") -> list[str]:

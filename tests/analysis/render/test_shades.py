@@ -34,3 +34,7 @@ def test_of_several_places_the_furthest_from_even_counts() -> None:
     assert worst_of([None, -1.0, 2.0, -3.0]) == -3.0
     assert worst_of([-1.0, -math.inf]) == -math.inf
     assert worst_of([None]) is None
+    assert worst_of([]) is None
+    broken = worst_of([math.nan, -9.0, None])
+    assert broken is not None
+    assert math.isnan(broken)

@@ -6,6 +6,7 @@ from analysis.diagnosis.rules import BY_ID
 from analysis.render._words import (
     LONGEST_NAME,
     MOST_NAMES,
+    Missing,
     first_names,
     grouped_reasons,
     marked_up,
@@ -14,6 +15,7 @@ from analysis.render._words import (
     threshold_words,
 )
 from tests.analysis.diagnosis.builders import layer
+from tests.analysis.diagnosis.reports import report_of
 
 
 def test_prose_is_escaped_and_only_code_and_emphasis_are_marked() -> None:
@@ -23,6 +25,23 @@ def test_prose_is_escaped_and_only_code_and_emphasis_are_marked() -> None:
 def test_those_who_lack_the_same_for_the_same_reason_stand_together() -> None:
     absent = [("a", {"x": "why"}), ("b", {"x": "why", "y": "why"}), ("c", {"x": "else"})]
     assert grouped_reasons(absent) == (("x", "why", ("a", "b")), ("y", "why", ("b",)), ("x", "else", ("c",)))
+
+
+def test_what_is_missing_is_told_of_the_unchanged_model_and_of_what_was_measured() -> None:
+    report = report_of(refused=[("he", "no weights")])
+    silent = {"activation.dead_fraction": "no activation follows"}
+    layers = tuple(
+        replace(each, absent=silent if each.id != "layer-02" else {}) for each in report.variants[0].layers or ()
+    )
+    own, refused = report.variants
+    changed = own.model_copy(update={"layers": layers, "absent": {"probe": "budget"}})
+    refused = refused.model_copy(update={"absent": {"probe": "never told"}})
+    assert Missing.of(report.model_copy(update={"variants": (changed, refused)})) == Missing(
+        layers=(("activation.dead_fraction", "no activation follows", ("layer-01", "layer-03")),),
+        variants=(("probe", "budget", ("baseline",)),),
+    )
+    bare = own.model_copy(update={"layers": None})
+    assert Missing.of(report.model_copy(update={"variants": (bare,)})).layers == ()
 
 
 def test_a_cell_has_the_first_names_and_how_many_more_there_are() -> None:
