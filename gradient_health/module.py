@@ -1,9 +1,10 @@
 """The gradient health of a PyTorch module, here or on a server."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -14,8 +15,8 @@ from analysis.errors import BadOptions
 from analysis.options import AnalysisOptions, LossName, OptimizerName, parse_options
 from analysis.pipeline import analyze
 from gradient_health.answer import ModuleReport
+from gradient_health.client import Client
 from gradient_health.export import Inputs, export_module, named_inputs
-from service.client import Client
 
 Loss = str | nn.Module | Callable[..., Tensor]
 LOSSES: Final[Mapping[Any, LossName]] = {
@@ -54,6 +55,41 @@ def analyze_module(
 
     Raises AnalysisError (see `analysis.errors`), and ProblemError and httpx.TransportError with a server.
     """
+    if server is not None:
+        with Client(server) as client:
+            return client.analyze_module(
+                module,
+                batch,
+                targets,
+                loss=loss,
+                optimizer=optimizer,
+                options=options,
+                models=models_dir,
+                progress=progress,
+            )
+    with exported(module, batch, targets, loss=loss, optimizer=optimizer, options=options) as files:
+        return ModuleReport(analyze(*files, models_dir=models_dir, progress=progress))
+
+
+class Exported(NamedTuple):
+    """What is analysed of a module."""
+
+    model: Path
+    batch: Path
+    options: AnalysisOptions
+
+
+@contextmanager
+def exported(
+    module: nn.Module,
+    batch: Inputs,
+    targets: Tensor | None = None,
+    *,
+    loss: Loss | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
+    options: AnalysisOptions | Mapping[str, Any] | None = None,
+) -> Iterator[Exported]:
+    """A module and a batch as files that are there meanwhile, with the options that loss and optimiser come to."""
     inputs = named_inputs(module, batch)
     chosen = _options(options, loss, optimizer)
     arrays = {name: value.detach().cpu().numpy() for name, value in inputs.items()}
@@ -63,9 +99,7 @@ def analyze_module(
         model, sample = Path(folder) / f"{type(module).__name__}.onnx", Path(folder) / "batch.npz"
         export_module(module, inputs, model)
         np.savez(sample, **arrays)  # type: ignore[arg-type] # numpy's own annotation takes arrays for its switches
-        if server is not None:
-            return ModuleReport(Client(server).analyze(model, sample, chosen, progress, models_dir))
-        return ModuleReport(analyze(model, sample, chosen, models_dir=models_dir, progress=progress))
+        yield Exported(model, sample, chosen)
 
 
 def _options(

@@ -90,7 +90,9 @@ def test_the_web_process_the_supervisor_and_the_clinic_load_neither_torch_nor_on
     assert not loaded_by(f"import {module}") & {"torch", "onnxruntime", "onnx"}
 
 
-@pytest.mark.parametrize("module", ["service.worker.__main__", "service.client", "service.runners.embedded"])
+@pytest.mark.parametrize(
+    "module", ["service.worker.__main__", "service.client", "gradient_health.client", "service.runners.embedded"]
+)
 def test_the_supervisor_and_clients_load_no_web_framework_and_no_graphs(module: str) -> None:
     assert not loaded_by(f"import {module}") & {"fastapi", "starlette", "torch", "onnxruntime", "onnx"}
 
@@ -198,7 +200,7 @@ def test_the_drawn_picture_in_the_readme_is_light_enough_for_a_front_page() -> N
 
 
 def test_the_python_snippets_of_the_readme_run() -> None:
-    module, file = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    module, _of_a_service, file = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert printed_by(module).startswith("unhealthy: ")
     assert printed_by(file).split() == ["unhealthy", "relu+batch_norm+he"]
 

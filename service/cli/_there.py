@@ -19,7 +19,9 @@ def analyze_there(
 ) -> Report:
     """The report; models of proven remedies go to `models`. Raises ProblemError, BadOptions (no address)."""
     try:
-        return Client(server).analyze(model, batch, options, progress, models, files_beside(model))
+        beside = files_beside(model)
+        with Client(server) as client:
+            return client.analyze(model, batch, options, progress=progress, models=models, data_files=beside)
     except httpx.TransportError as error:
         detail = f"no answer from {server}: {error}"
         raise ProblemError(problem("no-answer", HTTPStatus.SERVICE_UNAVAILABLE, detail)) from error

@@ -44,6 +44,18 @@ def long_job(service: Service, seed: int) -> str:
     return service.submit(**LONG, options=thorough(seed))
 
 
+# ------------------------------------------------------------------ Python
+
+
+def test_the_client_of_the_readme_follows_an_analysis_to_its_report(service: Service) -> None:
+    _, snippet, _ = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = snippet.replace("http://127.0.0.1:8000", service.url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    *states, summary = done.stdout.strip().splitlines()
+    assert states[-1] == "100% succeeded"
+    assert "7.2 decades" in summary
+
+
 # ------------------------------------------------------------------ curl
 
 

@@ -9,22 +9,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
+import gradient_health.client
 import gradient_health.module
 from analysis.errors import BadOptions
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report
 from gradient_health import analyze_module
-from tests.gradient_health.small_modules import Residual
+from tests.gradient_health.small_modules import Residual, chain
 
 X, Y = torch.randn(64, 16, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 4
 QUICK = {"effort": "quick"}
-
-
-def chain(depth: int, activation: Callable[[], nn.Module]) -> nn.Module:
-    torch.manual_seed(0)
-    layers = [part for _ in range(depth) for part in (nn.Linear(16, 16), activation())]
-    return nn.Sequential(*layers, nn.Linear(16, 4))
 
 
 def test_a_sick_module_is_told_by_the_names_of_its_own_layers() -> None:
@@ -85,15 +80,14 @@ def test_options_may_be_given_either_way_and_repaired_models_are_written(tmp_pat
 
 
 def test_a_server_is_sent_the_export_the_batch_and_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Server:
-        def __init__(self, url: str) -> None:
-            assert url == "http://127.0.0.1:1"
-
-        def analyze(self, model: Path, batch: Path, options: AnalysisOptions, *_: object) -> Report:
+    class Server(gradient_health.client.Client):
+        def analyze(self, model: Path, batch: Path, options: AnalysisOptions, **how: object) -> Report:
+            assert self._http.base_url == "http://127.0.0.1:1"
+            assert how == {"models": Path("models"), "progress": None}
             return analyze(model, batch, options)
 
     module = chain(2, nn.ReLU)
     here = analyze_module(module, X, Y, options=QUICK).report
     monkeypatch.setattr(gradient_health.module, "Client", Server)
-    there = analyze_module(module, X, Y, options=QUICK, server="http://127.0.0.1:1").report
+    there = analyze_module(module, X, Y, options=QUICK, server="http://127.0.0.1:1", models_dir=Path("models")).report
     assert (there.id, there.gradient_flow) == (here.id, here.gradient_flow)

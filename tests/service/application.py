@@ -15,7 +15,7 @@ from fastapi import FastAPI
 
 from analysis.report import Report
 from service.api.context import Parts
-from service.client import TIMEOUT, Client
+from service.client import Client
 from service.jobs.job import Job, State, now
 from service.problems import Problem, problem
 
@@ -107,9 +107,7 @@ class Bridge(httpx.BaseTransport):
 
 
 def client_of(transport: httpx.BaseTransport) -> Client:
-    client = Client("http://localhost/")
-    client._http = httpx.Client(transport=transport, base_url="http://localhost", timeout=TIMEOUT)
-    return client
+    return Client("http://localhost/", transport=transport, retries=0)
 
 
 def problem_in(response: httpx.Response, status: HTTPStatus, code: str) -> Problem:

@@ -19,11 +19,13 @@ from analysis.report import Report
 from service.api.context import Parts
 from service.app import create_app
 from service.client import Client
+from service.client.errors import Busy, Conflict, Gone, NotFound, NotTheService, WaitedTooLong
 from service.jobs.job import Job, State, now
 from service.problems import ProblemError, problem
 from service.settings import Settings
 from tests.gallery import he, mlp, vectors, xavier
 from tests.service.application import Bridge, client_of
+from tests.service.server.live import live
 from tests.variant_ids import without_steps
 
 NOWHERE = "http://127.0.0.1:1"
@@ -57,6 +59,14 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 @pytest.fixture(scope="session")
 def report() -> Report:
     return analyze(mlp(3, "Relu", he(), width=16), vectors(), parse_options({"effort": "quick"}))
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """A real server, for what is told while it happens; its address."""
+    parts = app.state.parts
+    with live(app, parts.settings, parts.drain) as server:
+        yield f"http://127.0.0.1:{server.address[1]}"
 
 
 @contextmanager
@@ -117,9 +127,7 @@ def test_submitting_does_not_wait(app: FastAPI, client: Client, files: tuple[Pat
     assert client.job(job.id).state is State.RUNNING
 
 
-def test_an_analysis_is_followed_to_its_report(
-    app: FastAPI, client: Client, files: tuple[Path, Path], report: Report
-) -> None:
+def test_an_analysis_is_followed_to_its_report(app: FastAPI, files: tuple[Path, Path], report: Report) -> None:
     told = threading.Event()
     seen: list[tuple[str, float]] = []
 
@@ -134,9 +142,9 @@ def test_an_analysis_is_followed_to_its_report(
         blob = parts.objects.put(report.to_json())
         parts.store.finish(job, State.SUCCEEDED, now(), report=blob.sha256)
 
-    with worker(app, work):
-        told = client.analyze(*files, progress=progress)
-        assert told == report.model_copy(update={"id": told.id})
+    with listening(app) as url, worker(app, work), Client(url) as client:
+        found = client.analyze(*files, progress=progress)
+        assert found == report.model_copy(update={"id": found.id})
     assert ("probe", 0.5) in seen
 
 
@@ -256,3 +264,137 @@ def test_a_key_that_is_none_is_refused_and_not_repeated(key: str) -> None:
 
 def test_a_slash_at_the_end_of_the_address_does_not_matter() -> None:
     assert Client("http://localhost/")._http.base_url == Client("http://localhost")._http.base_url
+
+
+def finish(app: FastAPI, report: Report) -> None:
+    """The next job ends with this report."""
+    parts = app.state.parts
+    parts.store.finish(
+        parts.store.claim("worker", now()), State.SUCCEEDED, now(), report=parts.objects.put(report.to_json()).sha256
+    )
+
+
+def test_labels_are_kept_and_jobs_found_by_them(app: FastAPI, client: Client, files: tuple[Path, Path]) -> None:
+    ids = [client.submit(*files, labels={"project": name}).id for name in ("a", "b", "a")]
+    app.state.parts.store.claim("worker", now())
+    assert [job.id for job in client.jobs()] == ids[::-1]
+    assert [job.id for job in client.jobs(labels={"project": "a"})] == [ids[2], ids[0]]
+    assert [job.id for job in client.jobs(["running"])] == [ids[0]]
+    with pytest.raises(BadOptions, match="'owner' is no label"):
+        client.submit(*files, labels={"owner": "me"})
+
+
+def test_jobs_are_listed_page_by_page(client: Client) -> None:
+    ids = {client.submit(b"model %d" % each).id for each in range(53)}
+    listed = [job.id for job in client.jobs()]
+    assert len(listed) == 53
+    assert set(listed) == ids
+
+
+def test_a_submission_that_is_sent_twice_is_one_job(client: Client, files: tuple[Path, Path]) -> None:
+    """The first answer is lost on the way."""
+    bridge, lost = client._http._transport, []
+
+    def losing(request: httpx.Request) -> httpx.Response:
+        response = bridge.handle_request(request)
+        if request.method == "POST" and not lost:
+            lost.append(response)
+            raise httpx.ReadError("hung up")
+        return response
+
+    retrying = Client("http://localhost", transport=httpx.MockTransport(losing), retries=1)
+    assert retrying.submit(*files).id == lost[0].json()["id"]
+    assert len(list(client.jobs())) == 1
+    assert client.submit(*files).id != client.submit(*files).id
+    assert client.submit(*files, idempotency_key="k").id == client.submit(*files, idempotency_key="k").id
+
+
+def test_without_retries_a_busy_service_is_told_with_its_time(files: tuple[Path, Path]) -> None:
+    told = problem("busy", HTTPStatus.SERVICE_UNAVAILABLE, "full").model_dump_json()
+    with pytest.raises(Busy, match="full") as raised:
+        answering(httpx.Response(503, content=told, headers={"Retry-After": "2"})).submit(*files)
+    assert raised.value.retry_after == 2.0
+
+
+def test_a_job_is_followed_state_by_state(app: FastAPI, files: tuple[Path, Path], report: Report) -> None:
+    with listening(app) as url, Client(url) as client:
+        job = client.submit(*files)
+        states = []
+        for told in client.follow(job.id):
+            states.append(told.state)
+            if told.state is State.QUEUED:
+                finish(app, report)
+    assert (states[0], states[-1]) == (State.QUEUED, State.SUCCEEDED)
+
+
+def test_who_stops_following_hangs_up(app: FastAPI, files: tuple[Path, Path]) -> None:
+    with listening(app) as url, Client(url) as client:
+        following = client.follow(client.submit(*files).id)
+        next(following)
+        following.close()
+        assert not client._http._transport._pool.connections or all(
+            each.is_idle() or each.is_closed() for each in client._http._transport._pool.connections
+        )
+
+
+def test_an_error_of_the_callback_comes_out(app: FastAPI, files: tuple[Path, Path]) -> None:
+    def progress(stage: str, fraction: float) -> None:
+        raise KeyboardInterrupt
+
+    with listening(app) as url, Client(url) as client, pytest.raises(KeyboardInterrupt):
+        client.analyze(*files, progress=progress)
+
+
+def test_an_analysis_is_not_waited_for_longer_than_was_said(client: Client, files: tuple[Path, Path]) -> None:
+    job = client.submit(*files)
+    with pytest.raises(WaitedTooLong):
+        client.wait(job.id, timeout=0.05)
+    assert client.job(job.id).state is State.QUEUED
+
+
+def test_a_job_can_be_cancelled_and_forgotten(client: Client, files: tuple[Path, Path]) -> None:
+    job = client.submit(*files)
+    assert client.cancel(job.id).state is State.CANCELLED
+    assert client.wait(job.id).state is State.CANCELLED
+    client.delete(job.id)
+    client.delete(job.id)
+    with pytest.raises(Gone):
+        client.job(job.id)
+    with pytest.raises(NotFound):
+        client.delete("unknown")
+
+
+def test_what_has_ended_cannot_be_cancelled(app: FastAPI, client: Client, report: Report) -> None:
+    job = client.submit(b"model")
+    finish(app, report)
+    with pytest.raises(Conflict):
+        client.cancel(job.id)
+
+
+def test_a_report_comes_in_any_format(app: FastAPI, client: Client, report: Report) -> None:
+    job = client.submit(b"model")
+    finish(app, report)
+    assert client.report(job.id).verdict is report.verdict
+    assert "<testsuite" in client.report_as(job.id, "junit.xml")
+    with pytest.raises(NotFound):
+        client.report_as(job.id, "docx")
+
+
+def test_jobs_and_reports_are_compared(app: FastAPI, client: Client, report: Report) -> None:
+    job = client.submit(b"model")
+    finish(app, report)
+    told = client.compare(job.id, report)
+    assert not told.regression
+    sick = analyze(mlp(12, "Sigmoid", xavier(), width=16), vectors(), parse_options({"effort": "quick"}))
+    worse = client.compare(job.id, sick, fail_on="error")
+    assert worse.regression
+    assert (worse.verdict.old, worse.verdict.new) == (report.verdict, sick.verdict)
+
+
+def test_a_model_that_is_not_the_promised_one_is_not_kept(tmp_path: Path) -> None:
+    options, made = AnalysisOptions(variants=("selu",), effort=Effort.QUICK), tmp_path / "made"
+    sick = analyze(mlp(3, "Relu", he(), width=16), vectors(), options, models=Destination(made))
+    fake = answering(httpx.Response(200, content=b"another model"))
+    with pytest.raises(NotTheService):
+        fake.fetch_models("j", sick, tmp_path / "fetched", [each.id for each in sick.variants])
+    assert not list((tmp_path / "fetched").iterdir())

@@ -1,0 +1,167 @@
+"""The same client for asyncio: what waits there is awaited here, what is iterated is iterated with `async for`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Self, Unpack, cast
+
+import httpx
+
+from analysis.comparison.document import Comparison
+from analysis.report import Report
+from service.client import calls
+from service.client.calls import TIMEOUT, Analysis, Progress, Submission, connection
+from service.client.content import Batch, Model, Options
+from service.client.following import Following
+from service.client.retrying import DEFAULT_RETRIES, retrying
+from service.client.steps import Call, Close, Done, Listen, NextLine, Pause, Send, Step, Stream, T, next_of
+from service.schemas import JobView
+
+
+class AsyncClient:
+    """Talks to one service. Raises ApiError (see `service.client.errors`) and, without an answer, httpx.TransportError.
+
+    A model is a file or bytes; a batch is one, too, or arrays by name. `labels`: project, commit, model_version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: str | None = None,
+        *,
+        timeout: float | httpx.Timeout = TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Where the service is, and an API key for it; by default the one in GRADIENT_HEALTH_API_KEY, if any.
+
+        `timeout`: seconds of a single read, write or connection. `retries`: how often more a request is tried when the
+        connection fails or the service has no room.
+
+        Raises BadOptions where that is no key.
+        """
+        self._http = httpx.AsyncClient(**connection(url, key, timeout), transport=transport)
+        self._retries = retries
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def analyze(
+        self, model: Model, batch: Batch | None = None, options: Options | None = None, **how: Unpack[Analysis]
+    ) -> Report:
+        """Submit, wait, fetch the report and, with `models`, the repaired models. Raises WaitedTooLong, too."""
+        return await self._run(calls.analyze(model, batch, options, **how))
+
+    async def submit(
+        self, model: Model, batch: Batch | None = None, options: Options | None = None, **how: Unpack[Submission]
+    ) -> JobView:
+        """Upload and return at once."""
+        return await self._run(calls.submit(model, batch, options, **how))
+
+    async def wait(self, job_id: str, progress: Progress | None = None, timeout: float | None = None) -> JobView:  # noqa: ASYNC109
+        """The job as it ended, whatever end that was. Raises WaitedTooLong."""
+        return await self._run(calls.wait(job_id, progress, timeout))
+
+    async def follow(self, job_id: str, timeout: float | None = None) -> AsyncIterator[JobView]:  # noqa: ASYNC109
+        """The job whenever it has changed, to its end. Raises WaitedTooLong."""
+        following = Following(job_id, timeout)
+        try:
+            while (job := await self._run(following.next())) is not None:
+                yield job
+        finally:
+            await self._run(following.close())
+
+    async def job(self, job_id: str) -> JobView:
+        """State and progress."""
+        return await self._run(calls.job_of(job_id))
+
+    async def jobs(self, state: Iterable[str] = (), labels: Mapping[str, str] | None = None) -> AsyncIterator[JobView]:
+        """Jobs, newest first: those in any of these states that have these labels. Pages are fetched as needed."""
+        cursor: str | None = None
+        while True:
+            page = await self._run(calls.page(state, labels, cursor))
+            for job in page.analyses:
+                yield job
+            cursor = page.next
+            if cursor is None:
+                return
+
+    async def report(self, job_id: str) -> Report:
+        """The report of a job that has ended. Raises Conflict before."""
+        return await self._run(calls.report_of(job_id))
+
+    async def report_as(self, job_id: str, suffix: str) -> str:
+        """The same in another format: html, md, junit.xml, sarif ..."""
+        return await self._run(calls.report_as(job_id, suffix))
+
+    async def fetch_models(self, job_id: str, report: Report, folder: Path, variants: Iterable[str]) -> None:
+        """The models of these variants, where they have one, as `<variant id>.onnx`; each whole or not at all."""
+        await self._run(calls.fetch_models(job_id, report, folder, variants))
+
+    async def cancel(self, job_id: str) -> JobView:
+        """End it; a second time changes nothing. Raises Conflict where it has ended by itself."""
+        return await self._run(calls.cancel(job_id))
+
+    async def delete(self, job_id: str) -> None:
+        """Forget it and its report; forgotten is also what was deleted before."""
+        await self._run(calls.delete(job_id))
+
+    async def compare(self, old: str | Report, new: str | Report, fail_on: str | None = None) -> Comparison:
+        """What changed from one to the other, each a report or the id of a job; `regression` says if that fails."""
+        return await self._run(calls.compare(old, new, fail_on))
+
+    async def ready(self) -> bool:
+        """Whether analyses can run now; asked once."""
+        return await self._run(calls.is_ready(), retries=0)
+
+    async def _run(self, call: Call[T], retries: int | None = None) -> T:
+        """Carry a call out."""
+        steps = retrying(call, self._retries if retries is None else retries)
+        step = next_of(steps)
+        while not isinstance(step, Done):
+            try:
+                answer = await self._perform(step)
+            except BaseException as error:  # noqa: BLE001 - the call has it first, and hangs up
+                step = next_of(steps, error=error)
+            else:
+                step = next_of(steps, answer)
+        return step.value
+
+    async def _perform(self, step: Step) -> object:
+        match step:
+            case Send():
+                return await self._send(step)
+            case Listen():
+                response = await self._http.send(self._http.build_request("GET", step.path, **step.how), stream=True)
+                if not response.is_success:
+                    await response.aread()
+                return Stream(response, response.aiter_lines())
+            case NextLine():
+                return await anext(cast("AsyncIterator[str]", step.stream.lines), None)
+            case Close():
+                await step.stream.response.aclose()
+            case Pause():
+                await asyncio.sleep(step.seconds)
+        return None
+
+    async def _send(self, step: Send) -> httpx.Response:
+        request = self._http.build_request(step.method, step.path, **step.how)
+        response = await self._http.send(request, stream=True)
+        try:
+            if step.file is None or not response.is_success:
+                await response.aread()
+            else:
+                step.file.truncate(0)
+                step.file.seek(0)
+                async for chunk in response.aiter_bytes():
+                    step.file.write(chunk)
+        finally:
+            await response.aclose()
+        return response
