@@ -106,6 +106,7 @@
       try {
         const headers = keyed(last ? { "Last-Event-ID": last } : {});
         const response = await fetch(main.dataset.events, { headers, cache: "no-store" });
+        if (response.status >= 500) throw new Error("a service that does not answer now may do so later");
         over = !response.ok || response.status === 204;
         if (over) break;
         for await (const each of eventsOf(response.body)) {
@@ -160,32 +161,44 @@
     code.textContent = ["curl -H 'Prefer: respond-async'", ...bearer, ...parts, ...said, quoted(address)].join(" \\\n  ");
   }
 
-  function complain(form, problem) {
-    form.querySelectorAll(".complaint, .problem").forEach(each => each.remove());
-    form.querySelectorAll("[aria-invalid]").forEach(each => each.removeAttribute("aria-invalid"));
-    if (!problem) return;
-    const box = document.createElement("div"), lines = [problem.title, problem.detail, problem.hint];
+  function complainAbove(problem) {
+    const box = document.createElement("div");
     box.className = "problem";
     box.id = "problem";
     box.setAttribute("role", "alert");
-    lines.filter(Boolean).forEach((line, place) => {
-      const words = place ? document.createElement("p") : document.createElement("strong");
+    [problem.title, problem.detail, problem.hint].filter(Boolean).forEach((line, place) => {
+      const words = document.createElement(place ? "p" : "strong");
       words.textContent = line;
       box.append(words);
     });
     find("alert").append(box);
+    box.scrollIntoView({ block: "nearest" });
+  }
+
+  function complain(form, problem) {
+    form.querySelectorAll(".complaint, .problem").forEach(each => each.remove());
+    form.querySelectorAll("[aria-invalid]").forEach(each => each.removeAttribute("aria-invalid"));
+    if (!problem) return;
     const field = form.querySelector(`[data-field="${CSS.escape(problem.where ?? "")}"]`);
-    if (!field) { box.scrollIntoView({ block: "nearest" }); return; }
+    if (!field) { complainAbove(problem); return; }
     const input = field.querySelector("input, select, textarea"), complaint = document.createElement("p");
     complaint.className = "complaint";
     complaint.id = `${problem.where}-problem`;
-    complaint.textContent = problem.detail;
+    complaint.setAttribute("role", "alert");
+    complaint.textContent = [problem.detail, problem.hint].filter(Boolean).join(". ");
     field.insertBefore(complaint, input.nextSibling);
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", `${problem.where}-help ${complaint.id}`);
     const fold = field.closest("details");
     if (fold) fold.open = true;
     input.focus();
+  }
+
+  // A proxy in between may have an answer of its own.
+  function answerOf(request) {
+    try { return JSON.parse(request.responseText); } catch {
+      return { title: "Not taken", detail: `Something between here and the service answered with status ${request.status}.` };
+    }
   }
 
   function send(form) {
@@ -202,7 +215,7 @@
       find("sent").value = event.lengthComputable ? event.loaded / event.total : 0;
     });
     request.addEventListener("load", () => {
-      const told = JSON.parse(request.responseText);
+      const told = answerOf(request);
       if (request.status < 300) { location.assign(`/analyses/${told.id}`); return; }
       busy(false);
       complain(form, told);

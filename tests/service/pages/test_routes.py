@@ -49,7 +49,7 @@ def test_what_is_refused_is_the_form_again_with_what_was_typed_and_the_problem_a
     (field,) = re.findall(rf'<input id="{where}"[^>]*>', answer.text)
     assert f'value="{said[where]}"' in field
     assert 'aria-invalid="true"' in field
-    assert f'class="complaint" id="{where}-problem"' in answer.text
+    assert f'class="complaint" role="alert" id="{where}-problem"' in answer.text
     assert 'value="&#34;&gt;&lt;b&gt;"' in answer.text
 
 
