@@ -33,6 +33,7 @@ from service.api.routes import (
 from service.drain import Drain
 from service.jobs.store import Store
 from service.objects.folder import ObjectFolder
+from service.pages import routes as pages
 from service.problems import ProblemError
 from service.settings import Settings
 
@@ -74,6 +75,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals)
     app.include_router(health.router)  # probes have no key
+    app.include_router(pages.router)  # for people, each with its own guard
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)

@@ -167,7 +167,8 @@ def test_every_file_has_a_docstring_and_none_is_a_drawer() -> None:
 def test_files_that_are_no_python_are_shipped() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     shipped = {path for name, globs in declared.items() for glob in globs for path in package(name).glob(glob)}
-    needed = {path for path in (ROOT / "analysis").rglob("*") if path.suffix in {".html", ".css"}}
+    files = [path for house in HOUSES for path in (ROOT / house).rglob("*")]
+    needed = {path for path in files if path.suffix in {".html", ".css", ".js", ".svg"}}
     assert needed
     assert needed <= shipped
 

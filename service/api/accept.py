@@ -31,6 +31,12 @@ def preferred(accept: Iterable[str]) -> Format:
     return chosen
 
 
+def takes(essence: str, accept: Iterable[str]) -> bool:
+    """Whether Accept headers take a media type; a client that sends none takes anything."""
+    ranges = [each for header in accept for each in _ranges(header)]
+    return not ranges or _quality(essence, ranges) > 0
+
+
 def takes_gzip(accept_encoding: Iterable[str]) -> bool:
     """Whether Accept-Encoding headers (RFC 9110, 12.5.3) name gzip, or anything, and do not refuse it."""
     stated: dict[str, float] = {}

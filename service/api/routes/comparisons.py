@@ -2,7 +2,7 @@
 
 import tempfile
 from http import HTTPStatus
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
@@ -14,7 +14,7 @@ from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_report
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.waiting import busy, find_job, not_yet
-from service.comparisons.confined import compare_confined
+from service.comparisons.confined import Answer, Report, compare_confined
 from service.intake.body import receive_json
 from service.problems import ProblemError
 
@@ -91,7 +91,7 @@ async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
     parts, gate, tenant = parts_of(request), gate_of(fail_on), tenant_of(request)
 
     def report(side: str, job_id: str) -> bytes:
-        return _report(parts, tenant, side, job_id, gated=gate is not None)
+        return report_of_side(parts, tenant, side, job_id, gated=gate is not None)
 
     with tempfile.TemporaryFile(dir=parts.settings.data_dir) as body:
         await receive_json(
@@ -102,15 +102,20 @@ async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
             patience=parts.patience,
             threads=parts.writers,
         )
-        if parts.comparers.statistics().tasks_waiting >= MOST_WAITING:
-            raise busy("too many comparisons are waiting")
-        told = await run_sync(compare_confined, body, gate or Gate(), report, limiter=parts.comparers)
+        told = await compare_body(parts, body, gate or Gate(), report)
     failed = gate is not None and told.regression
     status = HTTPStatus.UNPROCESSABLE_ENTITY if failed else HTTPStatus.OK
     return Response(told.content, status, {VERDICT_HEADER: told.verdict}, "application/json")
 
 
-def _report(parts: Parts, tenant: str, side: str, job_id: str, *, gated: bool) -> bytes:
+async def compare_body(parts: Parts, body: IO[bytes], gate: Gate, report: Report) -> Answer:
+    """What a body asks for, by as many children as may run at a time. Raises ProblemError: 503 where too many wait."""
+    if parts.comparers.statistics().tasks_waiting >= MOST_WAITING:
+        raise busy("too many comparisons are waiting")
+    return await run_sync(compare_confined, body, gate, report, limiter=parts.comparers)
+
+
+def report_of_side(parts: Parts, tenant: str, side: str, job_id: str, *, gated: bool) -> bytes:
     """The stored report of the analysis that was named; raises the problem of any other."""
     job = find_job(parts.store, tenant, job_id, side)
     if not job.state.is_end:

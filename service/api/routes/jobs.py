@@ -56,7 +56,7 @@ async def list_analyses(
 )
 async def cancel_analysis(request: Request, job_id: str) -> JobView:
     """Ends at once, its process within seconds; a second time changes nothing."""
-    return view(await run_sync(_cancel, parts_of(request), tenant_of(request), job_id))
+    return view(await run_sync(cancel, parts_of(request), tenant_of(request), job_id))
 
 
 @router.delete(
@@ -69,11 +69,12 @@ async def cancel_analysis(request: Request, job_id: str) -> JobView:
 )
 async def delete_analysis(request: Request, job_id: str) -> Response:
     """In any state: the job and its report are gone, what runs is ended, and its id answers 410."""
-    await run_sync(_delete, parts_of(request), tenant_of(request), job_id)
+    await run_sync(forget, parts_of(request), tenant_of(request), job_id)
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-def _cancel(parts: Parts, tenant: str, job_id: str) -> Job:
+def cancel(parts: Parts, tenant: str, job_id: str) -> Job:
+    """End a job of this tenant. Raises ProblemError: 404, 409 where it has ended by itself, 410."""
     parts.store.cancel(find_job(parts.store, tenant, job_id), now())
     job = find_job(parts.store, tenant, job_id)
     if job.state is not State.CANCELLED:
@@ -81,7 +82,8 @@ def _cancel(parts: Parts, tenant: str, job_id: str) -> Job:
     return job
 
 
-def _delete(parts: Parts, tenant: str, job_id: str) -> None:
+def forget(parts: Parts, tenant: str, job_id: str) -> None:
+    """Delete a job of this tenant. Raises ProblemError: 404, 410."""
     job = find_job(parts.store, tenant, job_id)
     if not parts.store.delete(job, now()):
         find_job(parts.store, tenant, job_id)  # raises: somebody was a moment faster

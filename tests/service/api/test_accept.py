@@ -3,7 +3,7 @@
 import pytest
 
 from analysis.render.formats import BY_NAME, FORMATS, Format
-from service.api.accept import preferred, takes_gzip
+from service.api.accept import preferred, takes, takes_gzip
 from service.problems import ProblemError
 
 JSON, HTML = BY_NAME["json"], BY_NAME["html"]
@@ -94,3 +94,12 @@ def test_every_media_type_means_the_first_format_that_has_it(accept: str, name: 
 def test_compression_is_for_those_who_take_it(accept: str, expected: bool) -> None:
     assert takes_gzip([accept]) is expected
     assert takes_gzip(["br", accept]) is expected
+
+
+@pytest.mark.parametrize(
+    ("accept", "taken"),
+    [([], True), (["*/*"], True), (["text/*;q=0.1"], True), (["application/json"], False),
+     (["application/json", "text/html"], True), (["*/*, text/html;q=0"], False)],
+)  # fmt: skip
+def test_a_media_type_is_taken_or_not(accept: list[str], taken: bool) -> None:
+    assert takes("text/html", accept) is taken
