@@ -112,6 +112,14 @@ def test_words_stand_where_they_were_given() -> None:
     assert [(curve.name, curve.note, curve.role) for curve in made.curves] == [("a", "n", "own")]
 
 
+def test_a_label_of_fourteen_letters_is_whole_and_of_a_longer_one_the_end_is_shown() -> None:
+    made = layout(
+        "flow", [Series("a", (0.0, 0.0))], ["p", "q"], band=BAND, band_label="", title="", description="", x_label="",
+        y_label="", labels=["x" * 14, f"{'y' * 13}ab"],
+    )  # fmt: skip
+    assert [tick.label for tick in made.x_ticks] == ["x" * 14, f"\N{HORIZONTAL ELLIPSIS}{'y' * 11}ab"]
+
+
 def test_the_scale_leaves_a_twenty_fifth_above_and_below_what_is_shown() -> None:
     """From 7.2 below to 2.6 above are 9.8 decades, with room 10.584: 27.59 pixels each, the lowest at -7.592."""
     made = chart(Series("a", (-7.2, -3.1, 0.0)))
