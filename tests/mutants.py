@@ -66,7 +66,6 @@ SLOW: Final = (
     "tests/analysis/render/test_html.py::test_a_thousand_layers_and_two_dozen_variants_are_a_page_within_reason",
     "tests/analysis/render/test_text.py::test_a_summary_fits_a_terminal",
     "tests/analysis/render/test_text.py::test_a_summary_says_verdict_cause_layers_and_remedy",
-    "tests/analysis/render/test_text.py::test_the_recipe_comes_first",
 )
 """Seconds each, for every fault that they meet: not asked."""
 NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious"})

@@ -102,14 +102,22 @@ def test_a_ring_marks_a_place() -> None:
 
 def test_words_stand_where_they_were_given() -> None:
     made = layout(
-        "flow", [Series("a", (0.0,), note="n")], ["p"], band=BAND, band_label="healthy", title="title",
+        "flow", [Series("a", (0.0,), note="n", role="own")], ["p"], band=BAND, band_label="healthy", title="title",
         description="said", x_label="across", y_label="up",
         labels=["a label that is far too long"],
     )  # fmt: skip
     words = (made.name, made.title, made.description, made.x_label, made.y_label, made.band_label)
     assert words == ("flow", "title", "said", "across", "up", "healthy")
     assert [tick.label for tick in made.x_ticks] == ["\N{HORIZONTAL ELLIPSIS} far too long"]
-    assert [(curve.name, curve.note) for curve in made.curves] == [("a", "n")]
+    assert [(curve.name, curve.note, curve.role) for curve in made.curves] == [("a", "n", "own")]
+
+
+def test_a_label_of_fourteen_letters_is_whole_and_of_a_longer_one_the_end_is_shown() -> None:
+    made = layout(
+        "flow", [Series("a", (0.0, 0.0))], ["p", "q"], band=BAND, band_label="", title="", description="", x_label="",
+        y_label="", labels=["x" * 14, f"{'y' * 13}ab"],
+    )  # fmt: skip
+    assert [tick.label for tick in made.x_ticks] == ["x" * 14, f"\N{HORIZONTAL ELLIPSIS}{'y' * 11}ab"]
 
 
 def test_the_scale_leaves_a_twenty_fifth_above_and_below_what_is_shown() -> None:
@@ -190,6 +198,7 @@ def test_a_marker_says_what_is_there() -> None:
         (16, [*range(16)], [0, 4, 8, 12, 15]),
         (17, [0, 2, 4, 6, 8, 10, 12, 14, 16], [0, 8, 16]),
         (18, [0, 2, 4, 6, 8, 10, 12, 14, 16, 17], [0, 8, 17]),
+        (63, [*range(0, 60, 5), 62], [0, 20, 40, 62]),  # 60 would be nearer to the end than half a step
     ],
 )
 def test_labels_stand_at_every_place_or_at_every_so_many(count: int, labels: list[int], major: list[int]) -> None:
@@ -207,6 +216,8 @@ def test_a_curve_goes_through_the_output_of_a_block_and_the_layer_inside_lies_be
     assert [decades_at(made, float(point.split()[1])) for point in curve.path[1:].split("L")] == pytest.approx(
         [0.0, -0.5, -1.0], abs=0.03
     )
+    end = curve.markers[2]
+    assert f"{end.x:g} {end.y:g}" == curve.path.split("L")[1]
     assert [(marker.kind, marker.words) for marker in curve.markers] == [
         ("on", "layer 0, a: +0.00 decades"),
         ("beside", "layer 1, a: -5.00 decades"),
@@ -228,6 +239,22 @@ def test_names_stand_where_curves_begin_and_never_over_each_other() -> None:
     assert 0 < heights[0] < heights[-1] < HEIGHT
     assert names[2].at == names[2].y
     assert chart(Series("a", (None, None)), Series("b", (None, 0.0))).names[0] is None
+    lost = chart(*(Series(str(each), (-math.inf, 0.0)) for each in range(11))).names
+    assert [each.at for each in lost if each is not None] == [31.0 + NAME * each for each in range(11)]  # to the edge
+    (high,) = chart(Series("a", (9.0, 0.0))).names
+    assert high is not None
+    assert TOP < high.at == high.y < 2 * NAME
+
+
+def test_a_name_stands_where_the_block_ends_if_the_curve_begins_beside_it() -> None:
+    beside = frozenset({0})
+    through, without = (
+        chart(Series("a", (-9.0, 0.0), scattered=beside, through=ends)).names for ends in ({0: -0.5}, {})
+    )
+    assert through[0] is not None
+    assert without[0] is not None
+    made = chart(Series("a", (-9.0, 0.0), scattered=beside))
+    assert [decades_at(made, each.y) for each in (through[0], without[0])] == pytest.approx([-0.5, 0.0], abs=0.03)
 
 
 def test_the_core_of_the_band_is_where_its_limits_are() -> None:
@@ -235,8 +262,10 @@ def test_the_core_of_the_band_is_where_its_limits_are() -> None:
     assert made.core_top is not None
     edges = [made.core_top, made.core_top + made.core_height]
     assert [decades_at(made, edge) for edge in edges] == pytest.approx([1.5, -1.5], abs=0.03)
+    assert (made.core_top, made.core_height) == (75.2, 82.7)  # 27.59 pixels a decade, 0 at 116.5
     assert made.band_label_at == made.core_top + 18.0
-    assert chart(Series("a", (0.0,))).core_top is None
+    bare = chart(Series("a", (0.0,)))
+    assert (bare.core_top, bare.core_height) == (None, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -301,6 +301,25 @@ def test_thresholds_are_those_of_the_options_if_they_are_numbers() -> None:
     assert flow_of(report, options=both).chart.band_label == "healthy: \N{MINUS SIGN}2 to +1.8"
 
 
+def test_the_core_of_the_band_is_what_is_green_and_inside_of_the_limits() -> None:
+    report = report_of(flowing(0.0))
+    chart = flow_of(report).chart
+    assert chart.core_height / chart.band_height == pytest.approx(
+        3.0 / 4.6, abs=0.01
+    )  # from -1.5 to 1.5 of -2.8 to 1.8
+    tight = flow_of(report, options={"thresholds": {"GH101.flow_decades": -1.0, "GH102.flow_decades": 1.2}}).chart
+    assert (tight.core_top, tight.core_height) == (tight.band_top, tight.band_height)
+
+
+def test_the_curve_of_a_treated_network_goes_through_its_blocks_as_well() -> None:
+    layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
+    first, inside, last = profiled(1e-3, 1e-9, 0.1)
+    block = replace(inside, block_gradient=ActivationGradient(rms=1e-2, norm=0.5))
+    treated = measurement(layers=layers, stats=(first, block, last), flow=flow(-1.0), probe=trained(0.2))
+    report = report_of(replace(ILL, layers=layers), [trial("he", treated)])
+    assert [each.path.count("L") for each in flow_of(report).chart.curves] == [1, 1, 2]
+
+
 def test_a_block_whose_layers_lie_beside_the_trunk_is_a_point_of_the_curve() -> None:
     layers = (layer(1), replace(layer(2), on_trunk=False), layer(3))
     first, inside, last = profiled(1e-3, 1e-9, 0.1)
