@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +17,7 @@ from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
+from service.api.openapi import Application
 from service.api.routes import (
     analyses,
     catalogue,
@@ -35,6 +36,7 @@ from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 from service.settings import Settings
 
+ANY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {"default": handlers.ANY_OTHER}
 Runner = Callable[[Settings], AbstractContextManager[None]]
 BUSY_SECONDS: Final = 5.0
 """So long a request waits for a locked job table before it is told to come back."""
@@ -58,7 +60,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
             yield
         parts.store.close()
 
-    app = FastAPI(
+    app = Application(
         title="gradient-health",
         version=VERSION,
         description=DESCRIPTION,
@@ -71,8 +73,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.add_middleware(Counted, metrics=parts.metrics)
     dependencies, refusals = ([Depends(authenticate)], REFUSALS) if settings.needs_keys else ([], {})
     for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
-        app.include_router(routes.router, dependencies=dependencies, responses=refusals)
-    app.include_router(health.router)  # probes have no key
+        app.include_router(routes.router, dependencies=dependencies, responses=refusals | ANY_PROBLEM)
+    app.include_router(health.router, responses=ANY_PROBLEM)  # probes have no key
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)
