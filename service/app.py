@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +18,7 @@ from service.api.context import Parts
 from service.api.ends import Ends
 from service.api.front import Front
 from service.api.metrics import Counted, Metrics
+from service.api.openapi import Application
 from service.api.origin import refuse_other_origins
 from service.api.routes import (
     analyses,
@@ -38,6 +39,7 @@ from service.pages import routes as pages
 from service.problems import ProblemError
 from service.settings import Settings
 
+ANY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {"default": handlers.ANY_OTHER}
 Runner = Callable[[Settings], AbstractContextManager[None]]
 BUSY_SECONDS: Final = 5.0
 """So long a request waits for a locked job table before it is told to come back."""
@@ -62,7 +64,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
             yield
         parts.store.close()
 
-    app = FastAPI(
+    app = Application(
         title="gradient-health",
         version=VERSION,
         description=DESCRIPTION,
@@ -75,8 +77,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.add_middleware(Counted, metrics=parts.metrics)
     guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
     for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
-        app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals)
-    app.include_router(health.router)  # probes have no key
+        app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
+    app.include_router(health.router, responses=ANY_PROBLEM)  # probes have no key
     app.include_router(pages.router)  # for people, each with its own guard
     app.add_exception_handler(ProblemError, handlers.answer_problem)
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)

@@ -1,31 +1,27 @@
 """One reader per format, told apart by the first bytes.
 
-npz and npy (numpy), safetensors, an ONNX TensorProto (`.pb`), and the Open Inference Protocol v2 request body (JSON, as
-KServe and Triton take it). Nothing is unpickled, and nothing is allocated before its size is checked.
+npz and npy (numpy), safetensors, an ONNX TensorProto (`.pb`), and requests of the Open Inference Protocol
+(`open_inference.py`). Nothing is unpickled, and nothing is allocated before its size is checked.
 """
 
 import io
-import json
 import math
 import tokenize
 import zipfile
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 from safetensors import SafetensorError, deserialize
 
+from analysis.batch.open_inference import read_request
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.model.weights import Array
 from analysis.options import Limits
 
 UNNAMED: Final = ""
-OIP_TYPES: Final = {
-    "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "INT8": "int8",
-    "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
-}  # fmt: skip
 SAFETENSORS_TYPES: Final = {
     "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "I8": "int8", "I16": "int16",
     "I32": "int32", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
@@ -44,7 +40,7 @@ def read_arrays(content: bytes, limits: Limits) -> dict[str, Array]:
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content):
         return dict(_safetensors(content))
     if content.lstrip()[:1] == b"{":
-        return _open_inference(content)
+        return read_request(content)
     return _tensor_proto(content)
 
 
@@ -134,40 +130,3 @@ def _tensor_proto(content: bytes) -> dict[str, Array]:
         return {tensor.name: numpy_helper.to_array(tensor)}
     except (DecodeError, ValueError, TypeError, KeyError) as error:
         raise unknown from error
-
-
-def _open_inference(content: bytes) -> dict[str, Array]:
-    try:
-        request = json.loads(content)
-        tensors = request["inputs"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadBatch(
-            f"not an Open Inference Protocol request: {error!r:.100}",
-            where="batch",
-            hint='{"inputs": [{"name": .., "shape": .., "datatype": "FP32", "data": ..}]}',
-        ) from error
-    arrays: dict[str, Array] = {}
-    for place, tensor in enumerate(tensors if isinstance(tensors, list) else [tensors]):
-        where = f"batch.inputs[{place}]"
-        if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
-            raise BadBatch("needs name, shape, datatype and data", where=where)
-        if tensor["name"] in arrays:
-            raise BadBatch(f"a second tensor has the name {tensor['name']!r}", where=where)
-        arrays[tensor["name"]] = _open_inference_tensor(tensor, where)
-    return arrays
-
-
-def _open_inference_tensor(tensor: Mapping[str, Any], where: str) -> Array:
-    datatype = tensor.get("datatype")
-    if not isinstance(datatype, str) or datatype not in OIP_TYPES:
-        raise BadBatch(f"datatype {datatype!r} is not one of {', '.join(OIP_TYPES)}", where=where)
-    try:
-        values = np.asarray(tensor["data"], dtype=OIP_TYPES[datatype])
-        if values.dtype.kind in "iu" and np.asarray(tensor["data"]).dtype.kind not in "iub":
-            raise BadBatch(f"{datatype} data must be whole numbers", where=where)
-        shape = [int(size) for size in tensor["shape"]]
-        if min(shape, default=0) < 0:
-            raise BadBatch(f"negative dimension in shape {shape}", where=where)
-        return values.reshape(shape)
-    except (KeyError, ValueError, TypeError, OverflowError) as error:
-        raise BadBatch(f"data do not fit shape and datatype: {error}", where=where) from error

@@ -13,8 +13,8 @@ from analysis.errors import AnalysisError
 from service.api.methods import allowed_methods
 from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, problem_of
 
-PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
-"""How OpenAPI describes a response with a problem."""
+PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+"""How OpenAPI describes a response with a problem; `openapi.py` has the schema that it refers to."""
 FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 RETRY_SECONDS: Final = 5
 log = logging.getLogger(__name__)

@@ -1,10 +1,12 @@
 """Whether the process lives, and whether it can do its work."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
@@ -20,7 +22,20 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok", "version": VERSION}
 
 
-@router.get("/readyz", operation_id="readyz", summary="Whether analyses can run", responses={503: {}})
+class Readiness(BaseModel):
+    """Whether analyses can run, and what of it cannot."""
+
+    status: str
+    checks: Mapping[str, str]
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Whether analyses can run",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "Not at the moment"}},
+)
 async def readyz(request: Request) -> JSONResponse:
     """Database, storage and workers, each with its state."""
     checks = await run_sync(_checks, parts_of(request))

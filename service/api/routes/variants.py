@@ -23,6 +23,8 @@ from service.problems import refusal
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 ONNX: Final = "application/onnx"
+BYTES: Final = "application/octet-stream"
+"""What clients ask for whose generator knows no other name of bytes."""
 SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -53,7 +55,10 @@ async def get_variant(request: Request, job_id: str, variant: str) -> Response:
     summary="A repaired model",
     response_class=FileResponse,
     responses={
-        200: {"content": {ONNX: {}}, "description": "The model as ONNX; its metadata say what was done to which"},
+        200: {
+            "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in (BYTES, ONNX)},
+            "description": f"The model as ONNX; its metadata say what was done to which. Without Accept it is {ONNX}",
+        },
         304: {"description": "Not modified"},
         404: PROBLEM | {"description": "There is no such analysis, variant, or model of it; the problem says why"},
         409: PROBLEM | {"description": "Not finished yet"},
@@ -76,7 +81,8 @@ async def get_variant_model(
     reading = ExitStack()
     path = reading.enter_context(parts.objects.local(file.sha256))
     done = BackgroundTask(reading.close)
-    return FileResponse(path, headers=headers, media_type=ONNX, filename=name, background=done)
+    kind = BYTES if BYTES in request.headers.get("accept", "") else ONNX
+    return FileResponse(path, headers=headers, media_type=kind, filename=name, background=done)
 
 
 def _variant_of(objects: Objects, job: Job, name: str) -> tuple[Report, Variant]:

@@ -11,7 +11,7 @@ import safetensors.numpy
 from onnx import helper, parser
 
 from analysis.batch import load_batch
-from analysis.batch.formats import OIP_TYPES
+from analysis.batch.open_inference import TYPES
 from analysis.errors import BadBatch
 from analysis.model import CheckedModel, check_model
 from analysis.options import Limits
@@ -59,7 +59,7 @@ def one_tensor(dtype: str, shape: list[int], payload: bytes, header_length: int 
 
 
 def inference_request(**arrays: np.ndarray) -> bytes:
-    names = {np.dtype(dtype).name: name for name, dtype in OIP_TYPES.items()}
+    names = {np.dtype(dtype).name: name for name, dtype in TYPES.items()}
     tensors = [
         {
             "name": name,

@@ -105,14 +105,14 @@ def test_a_wrong_inference_tensor_is_named_by_its_place(change: dict, complaint:
     good = {"name": "target", "shape": [6], "datatype": "INT64", "data": LABELS.tolist()}
     wrong = {"name": "x", "shape": [6, 4], "datatype": "FP32", "data": X.reshape(-1).tolist(), **change}
     error = refusal(json.dumps({"inputs": [good, wrong]}).encode())
-    assert error.where == "batch.inputs[1]"
+    assert error.where == ("batch.inputs[1] 'x'" if "name" not in change else "batch.inputs[1]")
     assert complaint in error.detail
 
 
 def test_an_inference_tensor_may_not_come_twice() -> None:
     request = json.loads(inference_request(x=X))
     error = refusal(json.dumps({"inputs": request["inputs"] * 2}).encode())
-    assert error.where == "batch.inputs[1]"
+    assert error.where == "batch.inputs[1] 'x'"
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def test_a_repaired_model_is_downloaded_under_the_link_of_the_report(service: Se
         assert (response.status_code, response.content) == (HTTPStatus.OK, content)
         assert response.headers["content-type"] == "application/onnx"
         assert "network.relu%2Bhe.onnx" in response.headers["content-disposition"]
+    as_bytes = service.ask("GET", f"/v1/analyses/{job_id}/{href}", headers={"Accept": "application/octet-stream"})
+    assert (as_bytes.headers["content-type"], as_bytes.content) == ("application/octet-stream", content)
     known = {"If-None-Match": response.headers["etag"]}
     again = service.ask("GET", f"/v1/analyses/{job_id}/{href}", headers=known)
     assert (again.status_code, again.content) == (HTTPStatus.NOT_MODIFIED, b"")
