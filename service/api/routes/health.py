@@ -12,6 +12,7 @@ from analysis.version import VERSION
 from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
 from service.jobs.job import now
+from service.worker.checkup import noted_states
 
 router = APIRouter(tags=["health"])
 
@@ -24,11 +25,12 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", operation_id="readyz", summary="Whether analyses can run", responses={503: {}})
 async def readyz(request: Request) -> JSONResponse:
-    """Database, storage and workers, each with its state."""
+    """Database, storage and workers, each with its state, and the layers that confine an analysis."""
     checks = await run_sync(_checks, parts_of(request))
+    sandbox = await run_sync(noted_states, parts_of(request).settings.data_dir)
     ready = all(state == "ok" for state in checks.values())
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status)
+    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks, "sandbox": sandbox}, status)
 
 
 def _checks(parts: Parts) -> dict[str, str]:
