@@ -22,7 +22,9 @@ from service.problems import ProblemError, problem, refusal
 LOOK_SECONDS: Final = 0.5
 """How often a body that does not come is given up if the server stops."""
 RETRY_SECONDS: Final = 5
-BACKLOG: Final = 1 << 20
+BACKLOG: Final = 2 << 20
+BATCH: Final = 1 << 19
+"""Bytes for which it is worth while to wake a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ async def pour(chunks: AsyncIterator[bytes], write: Callable[[bytes], object], t
         async for chunk in chunks:
             waiting.append(chunk)
             size += len(chunk)
-            if writing is None or writing.done() or size > BACKLOG:
+            if size >= BATCH and (writing is None or writing.done() or size > BACKLOG):
                 if writing is not None:
                     await writing
                 writing = asyncio.ensure_future(run_sync(_write_all, write, waiting, limiter=threads))

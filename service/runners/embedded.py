@@ -16,8 +16,8 @@ from typing import Final
 from service.settings import Settings
 
 STOP_SECONDS: Final = 10.0
-LOOK_SECONDS: Final = 0.2
-RESTART_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 0.1
+RESTART_SECONDS: Final = 0.2
 log = logging.getLogger(__name__)
 
 

@@ -38,6 +38,8 @@ def _stop_with_parent(supervisor: Supervisor) -> None:
     while os.read(0, 1):
         pass
     supervisor.stopping.set()
+    if not supervisor.ready:  # it waits for its fork server, and has nothing to give back
+        os._exit(0)
 
 
 if __name__ == "__main__":

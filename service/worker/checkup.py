@@ -6,6 +6,7 @@ Prints the layers and their states as JSON. What is given up does not come back,
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from service.worker.sandbox import Confinement, confine
 
 MEMORY_BYTES: Final = 1 << 30
 SECONDS: Final = 30
+NOTE: Final = "sandbox.json"
+"""In the data folder."""
 
 
 def sandbox_states(folder: Path) -> Mapping[str, str]:
@@ -24,6 +27,27 @@ def sandbox_states(folder: Path) -> Mapping[str, str]:
         raise OSError(done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}")
     states: dict[str, str] = json.loads(done.stdout)
     return states
+
+
+def note_states(data_dir: Path) -> None:
+    """Write them down for whoever asks the service."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            states = sandbox_states(Path(folder))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        states = {"sandbox": f"off: {error}"}
+    written = data_dir / f"{NOTE}.new"
+    written.write_text(json.dumps(dict(states)))
+    written.replace(data_dir / NOTE)
+
+
+def noted_states(data_dir: Path) -> Mapping[str, str]:
+    """What was written down; nothing where no supervisor has come so far."""
+    try:
+        noted: dict[str, str] = json.loads((data_dir / NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return noted
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Final
 
 from service.worker.channel import Receiver
+from service.worker.held import held_bytes, killed_for_memory
 from service.worker.launch import run_child
-from service.worker.protocol import Assignment, Broken, Died, Ending, NotAMessage, Reached
+from service.worker.protocol import Assignment, Broken, Died, Ending, NotAMessage, Outgrown, Reached
 
-PARTING_SECONDS: Final = 0.2
-"""So long a child that has said its last may take to leave by itself."""
+LOOK_SECONDS: Final = 0.1
+"""How often it is looked at how much memory a child holds."""
 GRACE_SECONDS: Final = 1.0
 """So long the exit code of a child may take whose pipe is closed."""
 log = logging.getLogger(__name__)
@@ -37,7 +39,15 @@ class Child:
     process: ForkServerProcess
     channel: Receiver
     folder: Path
+    memory_bytes: int
+    killed_before: int
+    """What the kernel had ended for want of memory when this one started."""
+    looked: float = 0.0
     reached: Reached = field(default_factory=lambda: Reached("starting", 0.0))
+
+
+class ForkServerGoneError(ConnectionError):
+    """The fork server died while a child was asked for."""
 
 
 class ForkServer:
@@ -57,10 +67,19 @@ class ForkServer:
         channel.pipe.close()
 
     def start(self, assignment: Assignment) -> Child:
-        """A child at work in the folder of its assignment, which is made."""
-        assignment.confinement.folder.mkdir()
-        process, channel = self._run(assignment)
-        return Child(process, channel, assignment.confinement.folder)
+        """A child at work in the folder of its assignment, which is made.
+
+        Raises ForkServerGoneError where it was killed at this moment; the next child gets a new one.
+        """
+        limits = assignment.confinement
+        limits.folder.mkdir()
+        killed = killed_for_memory()
+        try:
+            process, channel = self._run(assignment)
+        except (EOFError, OSError) as error:
+            shutil.rmtree(limits.folder, ignore_errors=True)
+            raise ForkServerGoneError(str(error)) from error
+        return Child(process, channel, limits.folder, limits.memory_bytes, killed)
 
     def _run(self, assignment: Assignment | None) -> tuple[ForkServerProcess, Receiver]:
         receiver, sender = self._context.Pipe(duplex=False)
@@ -87,7 +106,7 @@ def listen(child: Child) -> Ending | None:
     except NotAMessage as error:
         log.exception("a child speaks no language of ours")
         return Broken(type(error).__name__)
-    return None
+    return _outgrown(child)
 
 
 def end(child: Child) -> None:
@@ -95,7 +114,6 @@ def end(child: Child) -> None:
 
     It is not asked to leave: it has nothing to put away, and might make its supervisor wait.
     """
-    child.process.join(timeout=PARTING_SECONDS)
     with suppress(ProcessLookupError):  # also where it has left: what it started may be there yet
         os.killpg(child.process.pid or 0, signal.SIGKILL)
     if child.process.is_alive():
@@ -107,4 +125,16 @@ def end(child: Child) -> None:
 
 def _death(child: Child) -> Died | Broken:
     child.process.join(timeout=GRACE_SECONDS)
-    return Broken("Silence") if child.process.exitcode is None else Died(child.process.exitcode)
+    code = child.process.exitcode
+    if code is None:
+        return Broken("Silence")
+    return Died(code, memory_ran_out=code == -signal.SIGKILL and killed_for_memory() > child.killed_before)
+
+
+def _outgrown(child: Child) -> Outgrown | None:
+    """Whether it holds more than it may: what it shares with itself is in no limit of the kernel's."""
+    if time.monotonic() - child.looked < LOOK_SECONDS:
+        return None
+    child.looked = time.monotonic()
+    held = held_bytes(child.process.pid or 0)
+    return Outgrown(held, child.memory_bytes) if held > child.memory_bytes else None

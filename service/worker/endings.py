@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from service.problems import problem, problem_of
-from service.worker.protocol import Broken, Died, Refused
+from service.worker.protocol import UNTOLD, Broken, Died, Outgrown, Refused
 
 StoredProblem = dict[str, Any]
 LOST: Final[StoredProblem] = problem(
@@ -17,7 +17,7 @@ LOST: Final[StoredProblem] = problem(
 ).model_dump()
 HINTS: Final[Mapping[int, str]] = {
     signal.SIGFPE: "an integer was divided by zero, or the least integer by -1",
-    signal.SIGKILL: "the machine ran out of memory, or somebody killed it: send a smaller batch",
+    signal.SIGKILL: "somebody killed it, or memory ran out: send it again, or a smaller batch",
     signal.SIGXCPU: 'send it with the options {"effort": "quick"}, or with fewer samples',
 }
 UNREADABLE: Final[StoredProblem] = problem(
@@ -34,13 +34,21 @@ BUG: Final[StoredProblem] = problem(
 ).model_dump()
 
 
-def failure(ending: Refused | Broken | Died, stage: str, before: Mapping[str, Any] | None = None) -> StoredProblem:
+def failure(
+    ending: Refused | Broken | Died | Outgrown, stage: str, before: Mapping[str, Any] | None = None
+) -> StoredProblem:
     """Of a child that ended in this stage without a report; `before`: what an earlier one died of."""
     match ending:
         case Refused(error):
             return problem_of(error).model_dump()
         case Broken():
             return BUG
+        case Outgrown(held, allowed):
+            told = f"the analysis held {held} bytes of memory in stage {stage!r}, {allowed} are allowed"
+            return _out_of_memory(told)
+        case Died(_, memory_ran_out=True):
+            told = f"the machine ran out of memory, and its kernel ended the analysis in stage {stage!r}"
+            return _out_of_memory(_with(before, told))
         case Died(exit_code):
             return _crash(exit_code, stage, before)
 
@@ -52,11 +60,20 @@ def overdue(seconds: float) -> StoredProblem:
     return problem("job-expired", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
 
 
+def _out_of_memory(detail: str) -> StoredProblem:
+    hint = 'send fewer samples; where none are sent, ask for fewer with the options {"batch_size": 1}'
+    return problem("out-of-memory", HTTPStatus.UNPROCESSABLE_ENTITY, detail, hint=hint).model_dump()
+
+
+def _with(before: Mapping[str, Any] | None, detail: str) -> str:
+    return detail if before is None else f"{detail}; at the first attempt: {before['detail']}"
+
+
 def _crash(exit_code: int, stage: str, before: Mapping[str, Any] | None) -> StoredProblem:
     cause = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
-    detail = f"the analysis died of {cause} in stage {stage!r}"
-    if before is not None:
-        detail += f"; at the first attempt: {before['detail']}"
+    if exit_code == UNTOLD:
+        cause = "the end of its fork server"
+    detail = _with(before, f"the analysis died of {cause} in stage {stage!r}")
     hint = HINTS.get(-exit_code, "it may have run out of memory: send a smaller batch")
     provoked = exit_code < 0  # twice, for it was tried again: sending it once more would be in vain
     status = HTTPStatus.UNPROCESSABLE_ENTITY if provoked else HTTPStatus.INTERNAL_SERVER_ERROR

@@ -4,6 +4,11 @@ What is in memory now stays as long as the fork server lives. Python's collector
 through half a million objects (.1 s), and get a copy of each page that they lie on.
 """
 
+# ruff: noqa: E402 - it is tied to its supervisor before it loads anything for seconds
+from service.worker.leash import die_with_parent
+
+die_with_parent()
+
 import gc
 
 import numpy.ma  # noqa: F401 - numpy loads it with the first median

@@ -19,6 +19,8 @@ from service.worker.sandbox import Confinement
 REPORT: Final = "report.json"
 MODELS: Final = "models"
 """Where a child leaves its results, in its folder."""
+UNTOLD: Final = 255
+"""What multiprocessing gives as exit code where the fork server is gone, which alone knew the true one."""
 LONGEST_STAGE: Final = 100
 LONGEST_TEXT: Final = 10_000
 """Characters of each part of a refusal; a name of a node may have a megabyte."""
@@ -96,16 +98,31 @@ class Died:
     """It ended without a word; what is left of it is its exit code, negative for a signal."""
 
     exit_code: int
+    memory_ran_out: bool = False
+    """Whether the kernel killed something for want of memory while it lived."""
 
     @property
     def may_live_again(self) -> bool:
         """Whether it died of what need not happen twice: a signal, but not the one for too much processor time."""
         return self.exit_code < 0 and -self.exit_code != signal.SIGXCPU
 
+    @property
+    def was_lost(self) -> bool:
+        """Whether it went down with its fork server, which is none of its own doing."""
+        return self.exit_code == UNTOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Outgrown:
+    """It was ended because it held more memory than it may have."""
+
+    held_bytes: int
+    allowed_bytes: int
+
 
 Message = Reached | Done | Refused | Broken
 """What a child says."""
-Ending = Done | Refused | Broken | Died
+Ending = Done | Refused | Broken | Died | Outgrown
 
 
 class NotAMessage(Exception):

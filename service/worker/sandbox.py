@@ -2,7 +2,7 @@
 
 Memory, CPU time, file size and core dumps are limited; the environment is cleared, the working folder is private and
 empty; `filesystem` (Landlock), `syscalls` (seccomp) and `namespaces` say what else is out of reach. The child dies with
-its supervisor (its parent is the fork server, so PR_SET_PDEATHSIG would watch the wrong process).
+its supervisor: a thread watches that, and the kernel its parent, the fork server, which ends when the supervisor does.
 """
 
 import os
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Final
 
 from service.worker.filesystem import restrict_files
+from service.worker.leash import die_with_parent
 from service.worker.namespaces import leave_namespaces
 from service.worker.syscalls import filter_calls
 
 KEPT_ENVIRONMENT: Final = frozenset({"LANG", "LC_ALL", "PATH", "TMPDIR", "MALLOC_MMAP_THRESHOLD_"})
 OPEN_FILES: Final = 256
+MOST_THREADS: Final = 512
 ORPHANED: Final = 113
 
 
@@ -53,7 +55,11 @@ def confine(limits: Confinement, descriptors: Iterable[int], inputs: Iterable[Pa
         del os.environ[name]
     _let_go_of_descriptors(descriptors)
     os.environ["TMPDIR"] = tempfile.tempdir = str(limits.folder)
+    _be_the_first_to_go()
     states = {"namespaces": leave_namespaces()}
+    die_with_parent()  # the fork server, which dies with the supervisor
+    if states["namespaces"].startswith("on") and os.geteuid():  # in which this user is nobody else
+        _lower(resource.RLIMIT_NPROC, MOST_THREADS)
     for what, limit in (
         (resource.RLIMIT_DATA, limits.memory_bytes),
         (resource.RLIMIT_CPU, limits.cpu_seconds),
@@ -88,6 +94,12 @@ def _lower(what: int, limit: int) -> None:
     _, hard = resource.getrlimit(what)
     allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(what, (allowed, allowed))
+
+
+def _be_the_first_to_go() -> None:
+    """Where memory runs out, the kernel shall end a job and not the service."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _die_with_supervisor() -> None:

@@ -18,11 +18,12 @@ from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
-from service.jobs.job import Job, State
+from service.jobs.job import MAX_ATTEMPTS, Job, State
 from service.jobs.store import Store
 from service.objects.blob import Objects
 from service.objects.place import objects_of
 from service.settings import Settings
+from service.worker.checkup import note_states
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
 from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached
@@ -73,14 +74,15 @@ class Supervisor:
         self.running: list[Running] = []
         self.stopping = threading.Event()
         self._seen = LONG_AGO
-        self._ready = False
+        self.ready = False
 
     def serve(self) -> None:
         """Until told to stop; running jobs are given back then."""
         self._clear()
         self.store.seen(self.owner, ready=False)
         self.fork_server.warm_up()
-        self._ready = True
+        self.ready = True
+        threading.Thread(target=note_states, args=(self.settings.data_dir,), daemon=True).start()
         while not self.stopping.is_set():
             try:
                 self._turn()
@@ -109,7 +111,7 @@ class Supervisor:
     def _beat(self) -> None:
         if elapsed() - self._seen > HEARTBEAT:
             self._seen = elapsed()
-            self.store.seen(self.owner, ready=self._ready)
+            self.store.seen(self.owner, ready=self.ready)
             self.store.reap(None, LOST)
 
     def _rest(self) -> None:
@@ -133,8 +135,8 @@ class Supervisor:
         except FileNotFoundError:
             log.exception("the files of job %s are gone", job.id)
             self.store.finish(job, State.FAILED, error=UNREADABLE)
-        except OSError as error:  # a disk or a bucket that does not answer: here, or now
-            log.warning("the files of job %s cannot be opened: %s", job.id, error)
+        except OSError as error:  # a disk or a bucket that does not answer, a fork server that was killed at this moment
+            log.warning("job %s cannot be started: %s", job.id, error)
             self.store.release(job)
             self.stopping.wait(AGAIN_SECONDS)
         return True
@@ -207,12 +209,17 @@ class Supervisor:
             except BadResultError as error:
                 log.exception("job %s left no results", run.job.id)
                 ending = Broken(type(error).__name__)
+            except OSError as error:  # a disk that is full: what the child left stays until there is room
+                log.warning("the results of job %s cannot be stored: %s", run.job.id, error.strerror)
+                self._renew(run)
+                self.stopping.wait(AGAIN_SECONDS)
+                return
             else:
                 self._finish(run, State.SUCCEEDED, report=report.sha256)
                 return
         told = failure(ending, run.child.reached.stage, before=run.job.error)
-        if isinstance(ending, Died) and ending.may_live_again and run.job.error is None:
-            log.warning("job %s: %s; it is tried once more", run.job.id, told["detail"])
+        if isinstance(ending, Died) and _may_try_again(run.job, ending):
+            log.warning("job %s: %s; it is tried again", run.job.id, told["detail"])
             self.store.retry(run.job, told)
             self._drop(run)
         else:
@@ -228,3 +235,10 @@ class Supervisor:
     def _drop(self, run: Running) -> None:
         end(run.child)
         self.running.remove(run)
+
+
+def _may_try_again(job: Job, ending: Died) -> bool:
+    """Once where the analysis may have provoked it, and as often as with a lost worker where it did not."""
+    if ending.was_lost:
+        return job.attempt < MAX_ATTEMPTS
+    return ending.may_live_again and job.error is None

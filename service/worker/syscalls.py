@@ -31,8 +31,8 @@ DENIED: Final = (
     "io_uring_register", "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "reboot",
     "settimeofday", "clock_settime", "adjtimex", "clock_adjtime", "sethostname", "setdomainname", "iopl", "ioperm",
     "acct", "syslog", "vhangup", "personality", "fanotify_init", "lookup_dcookie",
-    # memory that outlives a process
-    "shmget", "shmat", "msgget", "semget", "mq_open",
+    # memory that outlives a process, or is in none of its limits
+    "memfd_create", "memfd_secret", "shmget", "shmat", "msgget", "semget", "mq_open",
 )  # fmt: skip
 ON_ITSELF: Final = ("kill", "tgkill")
 """Those whose first argument has to be this process."""

@@ -19,7 +19,7 @@ from service.jobs.job import Job
 from service.jobs.store import Store
 from service.settings import Settings
 
-SECONDS = 60.0
+SECONDS = float(os.environ.get("GRADIENT_HEALTH_TEST_PATIENCE", "60"))
 """Patience with a busy machine."""
 MARK = "SERVICE_UNDER_TEST"
 """How the processes of one service are told from all others: in the environment of all of them, as no setting is."""

@@ -8,14 +8,17 @@ from typing import Final
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from analysis.convert.ops.arithmetic import check_elements
 from analysis.convert.ops.convolution import pads_of
 from analysis.convert.registry import Ints, Tensor, op
-from analysis.errors import UnsupportedOp
+from analysis.errors import LimitExceeded, UnsupportedOp
 
 # ------------------------------------------------------------------ grids
 
 MODES: Final = {"linear": "bilinear", "cubic": "bicubic"}
 """Names since opset 20 -> torch's, which are those of opset 16."""
+MOST_POINTS: Final = 1 << 14
+"""Of a bin of a region along an axis; without a sampling ratio there are as many as the bin is wide."""
 CUBIC_A: Final = -0.75
 """Coefficient of the cubic kernel of GridSample."""
 
@@ -147,6 +150,7 @@ def roi_align(
     rows, row_inside, row_used = _spread(y1, y2, output_height, x.shape[2], sampling_ratio)
     columns, column_inside, column_used = _spread(x1, x2, output_width, x.shape[3], sampling_ratio)
     grids = torch.broadcast_tensors(rows[:, :, None, :, None], columns[:, None, :, None, :])
+    check_elements(grids[0].expand(x.shape[1], *grids[0].shape))
     inside = row_inside[:, :, None, :, None] & column_inside[:, None, :, None, :]
     used = row_used[:, None, None, :, None] & column_used[:, None, None, None, :]
     image = batch_indices.reshape(-1, 1, 1, 1, 1)
@@ -165,6 +169,8 @@ def _spread(start: Tensor, end: Tensor, bins: int, size: int, ratio: int) -> tup
     width = ((end - start) / bins).reshape(-1, 1, 1)
     counts = torch.full_like(width, ratio) if ratio > 0 else width.detach().ceil().clamp(min=0)
     most = max(int(counts.max()), 1) if counts.numel() else 1
+    if most > MOST_POINTS:
+        raise LimitExceeded(f"{most} points of a bin along an axis, {MOST_POINTS} are allowed")
     steps = torch.arange(most, device=start.device)
     within = (steps + 0.5) / counts.clamp(min=1)
     at = start.reshape(-1, 1, 1) + width * (torch.arange(bins, device=start.device).reshape(-1, 1) + within)

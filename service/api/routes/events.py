@@ -14,6 +14,15 @@ from service.api.waiting import find_job
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 EVENT_STREAM: Final = "text/event-stream"
+EVENT: Final = {
+    "type": "object",
+    "description": "one event",
+    "properties": {
+        "id": {"type": "string"},
+        "event": {"enum": ["progress", "end", "deleted"]},
+        "data": {"type": "string", "description": "the job as JSON, of a deleted one the problem"},
+    },
+}
 UNBUFFERED: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -24,7 +33,7 @@ UNBUFFERED: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     response_class=Response,
     responses={
         200: {
-            "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+            "content": {EVENT_STREAM: {"schema": EVENT}},
             "description": "`progress` and at last `end`, each with the job as data",
         },
         204: {"description": "Last-Event-ID was the end: there is nothing to reconnect for"},

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from analysis.version import VERSION
 from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
+from service.worker.checkup import noted_states
 
 router = APIRouter(tags=["health"])
 
@@ -27,6 +28,7 @@ class Readiness(BaseModel):
 
     status: str
     checks: Mapping[str, str]
+    sandbox: Mapping[str, str]
 
 
 @router.get(
@@ -37,11 +39,12 @@ class Readiness(BaseModel):
     responses={503: {"model": Readiness, "description": "Not at the moment"}},
 )
 async def readyz(request: Request) -> JSONResponse:
-    """Database, storage and workers, each with its state."""
+    """Database, storage and workers, each with its state, and the layers that confine an analysis."""
     checks = await run_sync(_checks, parts_of(request))
+    sandbox = await run_sync(noted_states, parts_of(request).settings.data_dir)
     ready = all(state == "ok" for state in checks.values())
     status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks}, status)
+    return JSONResponse({"status": "ok" if ready else "unavailable", "checks": checks, "sandbox": sandbox}, status)
 
 
 def _checks(parts: Parts) -> dict[str, str]:

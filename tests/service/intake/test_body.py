@@ -9,7 +9,7 @@ import pytest
 from anyio import CapacityLimiter
 
 from service.drain import Drain
-from service.intake.body import BACKLOG, Patience, impatient, pour, receive_json, refuse_encoding
+from service.intake.body import BACKLOG, BATCH, Patience, impatient, pour, receive_json, refuse_encoding
 from service.problems import ProblemError
 
 JSON = {"content-type": "application/json"}
@@ -119,6 +119,23 @@ def test_no_more_than_the_backlog_waits_for_a_slow_disk() -> None:
     assert BACKLOG <= most <= 2 * BACKLOG + 3 * piece
 
 
+def test_a_thread_is_woken_for_more_than_a_few_bytes() -> None:
+    written: list[tuple[int, int]] = []
+    pieces = [bytes(BATCH // 4)] * 9
+
+    async def body() -> AsyncIterator[bytes]:
+        for number, piece in enumerate(pieces):
+            await asyncio.sleep(0.01)
+            written.append((number, sum(map(len, received))))
+            yield piece
+
+    received: list[bytes] = []
+    poured(body(), received.append)
+    assert received == pieces
+    assert all(size == 0 for number, size in written if number < 4)
+    assert written[-1][1] >= BATCH
+
+
 def test_what_a_write_raises_is_raised() -> None:
     def write(chunk: bytes) -> None:
         raise OSError(28, "No space left on device")
@@ -131,7 +148,7 @@ def test_nobody_writes_any_more_once_it_has_failed() -> None:
     writing, done = threading.Event(), list[bool]()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b"a"
+        yield bytes(BATCH)
         await asyncio.to_thread(writing.wait)
         raise ProblemError(PROBLEM)
 

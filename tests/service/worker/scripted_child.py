@@ -1,5 +1,6 @@
 """A job child that does what its job's options say instead of an analysis; light, as every such child imports it."""
 
+import mmap
 import os
 import pickle
 import random
@@ -116,6 +117,12 @@ def talk_without_end(pipe: Connection) -> None:
         sender.send(Reached("probe", random.random()))
 
 
+def hold_shared_memory(pipe: Connection) -> None:
+    with mmap.mmap(-1, 512 << 20) as memory:
+        memory.write(bytes(512 << 20))
+        hang(pipe)
+
+
 def close_and_live_on(pipe: Connection) -> None:
     pipe.close()
     hang(pipe)
@@ -155,6 +162,7 @@ SCRIPTS: dict[str, Callable[[Connection], None]] = (
             send_a_huge_frame,
             send_a_pickle,
             talk_without_end,
+            hold_shared_memory,
             close_and_live_on,
             leave_a_link,
             leave_a_pipe,

@@ -1,12 +1,16 @@
 """Children that follow scripts: started, listened to, ended; no job and no table is needed."""
 
+import multiprocessing.forkserver
+import os
+import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
-from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached, Refused
+from service.worker.protocol import UNTOLD, Assignment, Broken, Died, Done, Ending, OpenFile, Outgrown, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.service.worker.bench import SECONDS, lives, wait_until
 from tests.service.worker.scripted_child import GO
@@ -89,6 +93,33 @@ def test_a_child_that_does_not_leave_is_made_to(start: Start, script: str) -> No
     wait_until(lambda: listen(child) is None and child.reached.stage == stage)
     end(child)
     assert not lives(child.process.pid)
+
+
+def test_a_child_that_holds_more_than_it_may_is_told_apart(start: Start) -> None:
+    """Memory that it shares with nobody but itself is in no limit of the kernel's."""
+    child = start("hold_shared_memory")
+    child.memory_bytes = 256 << 20
+    ending = ending_of(child)
+    assert isinstance(ending, Outgrown)
+    assert ending.held_bytes > ending.allowed_bytes == 256 << 20
+
+
+def test_a_fork_server_that_was_killed_takes_its_children_along_and_another_takes_its_place(
+    scripted_children: None, tmp_path: Path
+) -> None:
+    fork_server = ForkServer()
+    limits = Confinement(tmp_path / "first", 4 << 30, 1000, 1 << 20)
+    with (tmp_path / "model").open("w+") as file:
+        assignment = Assignment(OpenFile(file.fileno()), "model.onnx", None, {}, "hang", 0, 1, limits)
+        first = fork_server.start(assignment)
+        wait_until(lambda: listen(first) is None and first.reached.stage == "probe")
+        os.kill(multiprocessing.forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        assert ending_of(first) == Died(UNTOLD)
+        wait_until(lambda: not lives(first.process.pid))
+        end(first)
+        second = fork_server.start(replace(assignment, confinement=replace(limits, folder=tmp_path / "second")))
+        wait_until(lambda: listen(second) is None and second.reached.stage == "probe")
+        end(second)
 
 
 def test_nobody_waits_longer_for_news_than_told(start: Start) -> None:

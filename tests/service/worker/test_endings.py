@@ -4,7 +4,7 @@ import pytest
 
 from service.problems import Problem, problem_of
 from service.worker.endings import BUG, LOST, StoredProblem, failure, overdue
-from service.worker.protocol import Broken, Died, Refused
+from service.worker.protocol import UNTOLD, Broken, Died, Outgrown, Refused
 from tests.service.worker.scripted_child import REFUSAL
 
 
@@ -29,6 +29,28 @@ def test_who_dies_twice_is_told_of_both() -> None:
 )
 def test_only_death_by_a_signal_may_be_chance(exit_code: int, again: bool) -> None:
     assert Died(exit_code).may_live_again is again
+    assert not Died(exit_code).was_lost
+
+
+def test_who_goes_down_with_the_fork_server_is_lost_and_did_not_crash() -> None:
+    assert Died(UNTOLD).was_lost
+    assert failure(Died(UNTOLD), "probe")["detail"] == (
+        "the analysis died of the end of its fork server in stage 'probe'"
+    )
+
+
+def test_who_held_too_much_is_told_how_much() -> None:
+    told = failure(Outgrown(held_bytes=3 << 30, allowed_bytes=2 << 30), "probe")
+    assert (told["code"], told["status"]) == ("out-of-memory", 422)
+    assert told["detail"] == "the analysis held 3221225472 bytes of memory in stage 'probe', 2147483648 are allowed"
+
+
+def test_a_machine_without_memory_is_told_of_apart_from_other_deaths() -> None:
+    first = failure(Died(-11), "model")
+    told = failure(Died(-9, memory_ran_out=True), "probe", before=first)
+    assert (told["code"], told["status"]) == ("out-of-memory", 422)
+    assert "the machine ran out of memory" in told["detail"]
+    assert told["detail"].endswith(first["detail"])
 
 
 def test_a_refusal_is_told_in_the_words_of_the_library() -> None:

@@ -1,5 +1,6 @@
 """The supervisor, with children that follow a script instead of loading torch; acceptance tests have real ones."""
 
+import errno
 import signal
 import sqlite3
 import time
@@ -7,6 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -15,7 +17,10 @@ import service.worker.supervisor
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
+from service.worker import supervisor as module
+from service.worker.children import ForkServer
 from service.worker.endings import BUG, LOST, UNREADABLE
+from service.worker.protocol import Assignment
 from service.worker.results import LARGEST_REPORT
 from tests.service.worker.bench import INPUTS, SECONDS, Bench, child_of, lives, process, wait_until
 from tests.service.worker.scripted_child import GO, REFUSAL
@@ -146,6 +151,39 @@ def test_a_job_whose_files_cannot_be_opened_now_waits_until_they_can(
         ended = bench.until_end(bench.submit("report"))
     assert (ended.state, ended.attempt, len(attempts)) == (State.SUCCEEDED, 1, 5)
     assert "Stale file handle" in caplog.text
+
+
+def test_a_job_whose_fork_server_is_killed_at_its_start_is_started_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = ForkServer._run, [BrokenPipeError(), EOFError(), FileNotFoundError("its socket")]
+
+    def run(server: ForkServer, assignment: Assignment | None) -> Any:
+        if assignment is not None and failures:
+            raise failures.pop()
+        return start(server, assignment)
+
+    monkeypatch.setattr(ForkServer, "_run", run)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    with bench.serving():
+        ended = bench.until_end(bench.submit("report"))
+    assert (ended.state, ended.attempt, failures) == (State.SUCCEEDED, 1, [])
+    assert bench.work() == []
+
+
+def test_results_that_find_no_room_are_kept_until_there_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, full = module.store_results, [OSError(errno.ENOSPC, "no space left")] * 2
+
+    def store_if_there_is_room(*where: Any) -> Any:
+        if full:
+            raise full.pop()
+        return store(*where)
+
+    monkeypatch.setattr(module, "store_results", store_if_there_is_room)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    with bench.serving():
+        ended = bench.until_end(bench.submit("report"))
+    assert (ended.state, ended.attempt, full) == (State.SUCCEEDED, 1, [])
 
 
 def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.convert.ops.sampling import deform_conv, grid_sample, roi_align
+from analysis.errors import LimitExceeded
 from tests.analysis.convert.ops.cases import RANDOM, Case, floats, ints
 
 LINE, IMAGE, VOLUME = floats(2, 2, 5), floats(2, 2, 4, 5), floats(1, 2, 3, 4, 3)
@@ -203,6 +204,15 @@ def test_points_that_are_no_numbers_make_values_that_are_none() -> None:
     x, rois = torch.ones(1, 1, 3, 3), torch.full((1, 4), torch.nan)
     assert deform_conv(x, torch.ones(1, 1, 1, 1), torch.full((1, 2, 3, 3), torch.nan)).isnan().all()
     assert roi_align(x, rois, torch.zeros(1, dtype=torch.int64), sampling_ratio=1).shape == (1, 1, 1, 1)
+
+
+def test_regions_far_larger_than_any_image_are_refused_before_their_points_are_made() -> None:
+    x, image = torch.ones(1, 4, 8, 8), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(LimitExceeded, match="1000000000 points of a bin along an axis, 16384 are allowed"):
+        roi_align(x, torch.tensor([[0.0, 0.0, 1e9, 1e9]]), image)
+    small = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    with pytest.raises(LimitExceeded, match="elements would be made"):
+        roi_align(x, small, image, output_height=1 << 12, output_width=1 << 12, sampling_ratio=8)
 
 
 def test_large_regions_do_not_touch_the_order_of_the_others() -> None:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 
 from analysis.version import VERSION
 from service.jobs.job import now
+from service.worker.checkup import NOTE
 from tests.service.application import Service
 
 
@@ -25,6 +26,13 @@ def test_readiness_names_what_is_missing(service: Service) -> None:
     assert readiness() == (503, "unavailable", fine | {"workers": "starting"})
     store.seen("worker", now(), ready=True)
     assert readiness() == (200, "ok", fine | {"workers": "ok"})
+
+
+def test_readiness_tells_of_each_layer_of_the_sandbox(service: Service) -> None:
+    assert service.get("/readyz").json()["sandbox"] == {}
+    (service.parts.settings.data_dir / NOTE).write_text('{"landlock": "on: ABI 7", "seccomp": "off: there is none"}')
+    told = {"landlock": "on: ABI 7", "seccomp": "off: there is none"}
+    assert service.get("/readyz").json()["sandbox"] == told
 
 
 def test_a_lost_database_is_unready_not_dead(service: Service) -> None:
