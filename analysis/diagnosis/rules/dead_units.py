@@ -45,9 +45,7 @@ MANY: Final = 0.2  # torchdiag's warning level
 MOST: Final = 0.5  # SageMaker Debugger, torchdiag
 ALL: Final = 0.99
 USUAL: Final = 0.38  # the most that was seen in narrow layers with He's draw, which train
-ALIKE: Final = (
-    0.75  # where depth has made samples alike each unit has one sign for all: 12 units or more, 95 % of layers
-)
+ALIKE: Final = 0.75  # of signs that depth has made the same for all samples: 12 coins or more, 98 % of layers
 ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is excluded with 95 %
 
 
