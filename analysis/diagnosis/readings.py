@@ -126,7 +126,7 @@ def links_read_as_logits(measurement: Measurement) -> int:
     """Softmax and sigmoid nodes before the loss, but for that at the output where it was read as it stands: GH504."""
     outputs, anatomy = measurement.outputs, measurement.anatomy
     behind = outputs is not None and bool(outputs.link) and not anatomy.head_operators
-    return len(anatomy.stacked_links) - behind
+    return max(len(anatomy.stacked_links) - behind, 0)
 
 
 def trunk_ratios(measurement: Measurement) -> dict[str, float]:

@@ -20,6 +20,8 @@ class OutputFacts:
     """Softmax or Sigmoid where the graph ends in one."""
     link_units: int | None = None
     """Over how many units the Softmax at the end is taken."""
+    link_misses_classes: bool = False
+    """The Softmax at the end is taken over another axis than that of the classes."""
     doubled: bool = False
     """The loss brings a softmax or sigmoid, and is taken behind the one in the graph."""
     doubled_floor: float | None = None

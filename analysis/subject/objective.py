@@ -227,10 +227,13 @@ def _automatic(head: Head, targets: Array, labels: Array | None) -> tuple[LossNa
 
 
 def _class_axis(head: Head, logits: Array, targets: Array) -> int | None:
-    """The axis of the logits that counts classes, or None where nothing says so."""
+    """The axis of the logits that counts classes, or None where nothing says so.
+
+    That of the softmax, unless the targets only fit another one: it is taken over the steps then, by mistake.
+    """
     if logits.ndim < 2:
         return None
-    candidates = [1, logits.ndim - 1] if head.axis is None else [head.axis % logits.ndim]
+    candidates = [*([] if head.axis is None else [head.axis % logits.ndim]), 1, logits.ndim - 1]
     candidates = [axis for axis in candidates if logits.shape[axis] > 1]
     for axis in candidates:
         if logits.shape[:axis] + logits.shape[axis + 1 :] == targets.shape or _is_one_hot(logits, targets, axis):

@@ -53,10 +53,17 @@ def describe_outputs(subject: Subject, values: Array) -> OutputFacts:
         floor=None if objective.link is Link.SOFTMAX and units == 1 else floor_of(objective, values.shape, limits),
         link=TITLES[link] if link in SMOOTH else "",
         link_units=units if link is Link.SOFTMAX else None,
+        link_misses_classes=_misses_classes(objective, link, values.ndim),
         doubled=doubled,
         doubled_floor=floor_of(objective, values.shape, PROBABILITIES) if may_double else None,
         guessed=doubled and objective.chosen.startswith("automatic"),
     )
+
+
+def _misses_classes(objective: Objective, link: Link, rank: int) -> bool:
+    """Whether the softmax at the end is taken over another axis than that of the classes."""
+    axis, over = objective.head.axis, link in {Link.SOFTMAX, Link.LOG_SOFTMAX}
+    return over and axis is not None and objective.name in CLASSIFYING and axis % rank != objective.class_axis
 
 
 def _may_double(objective: Objective, link: Link, doubled: bool) -> bool:  # noqa: FBT001 - a fact, not a switch

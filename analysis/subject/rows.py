@@ -25,7 +25,7 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
-from analysis.subject.same_samples import Sizes, compare, is_constant_along, reordered
+from analysis.subject.same_samples import Sizes, compare, reordered
 from analysis.subject.trace import ALONG, ATTENDING, Tracer, standing_against
 
 OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
@@ -36,6 +36,8 @@ SUMMING: Final = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
 """What makes one of many."""
 SHARING: Final = frozenset({"Softmax", "LogSoftmax"})
 """What makes parts of a whole."""
+SHAPES: Final = frozenset({"Shape", "Size"})
+"""What tells of a value how large it is, and nothing else."""
 WHOLE: Final = "trainings use the whole batch in every step, the loss being that of some samples"
 
 
@@ -48,8 +50,7 @@ class Rows:
     logits: SampleAxis | None
     """Along which axis the logits count samples; None where they count none."""
     along: str = ""
-    """The node that runs along the samples, attends along them, or makes one answer of all, as if they were one
-    sequence."""
+    """The node that runs along the samples, attends along them, or makes one of all, as if they were one sequence."""
 
 
 def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Sequence[int]) -> torch.Tensor:
@@ -95,7 +96,7 @@ def find_rows(
     if stuck is None:
         return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
     along, why = _against(read.model, stuck)
-    if stuck.op_type in SUMMING and _is_one_answer(whole, logits):
+    if logits is not None and _makes_one_of_all(read.model, stuck, value, batch):
         along = label(stuck)
     return Rows(cut=False, logits=logits, along=along), why
 
@@ -106,19 +107,27 @@ def _link_behind(model: CheckedModel, value: str) -> str:
     return label(readers[0]) if readers else ""
 
 
-def _is_one_answer(whole: torch.Tensor, place: SampleAxis | None) -> bool:
-    """Whether all samples are given the same: a normalisation written out by hand tells them apart.
+def _makes_one_of_all(model: CheckedModel, node: NodeProto, value: str, batch: Batch) -> bool:
+    """Whether a node shares one whole among the samples, or sums them up and nothing of a sample goes round it.
 
-    x -- ReduceMean (samples) -- Expand -- y         one answer
-    x -- Sub (ReduceMean (x) over samples) -- y      none
+    x -- ReduceMean (samples) -- Expand -- y         one answer for all
+    x -- Sub (ReduceMean (x) over samples) -- y      a normalisation written out
     """
-    return place is not None and is_constant_along(whole, place.axis)
+    if node.op_type not in SUMMING:
+        return node.op_type in SHARING
+    reached, waiting = {*node.output}, [value]
+    while waiting:
+        name = waiting.pop()
+        before = model.producers.get(name)
+        if name in reached or (before is not None and before.op_type in SHAPES):
+            continue
+        reached.add(name)
+        waiting += [] if before is None else before.input
+    return not any(batch.axes[name] is not None for name in reached & batch.axes.keys())
 
 
 def _against(model: CheckedModel, stuck: NodeProto) -> tuple[str, str]:
     """The node if it runs along the samples as along a sequence, and why it stands against cutting the batch."""
-    if stuck.op_type in SHARING:
-        return label(stuck), f"node {label(stuck)!r} ({stuck.op_type}) shares one whole among the samples"
     if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
         return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
     return label(stuck) if stuck.op_type in ALONG else "", standing_against(stuck)

@@ -90,11 +90,6 @@ def reordered(forwards: torch.Tensor, backwards: torch.Tensor, samples: int) -> 
     return None
 
 
-def is_constant_along(value: torch.Tensor, axis: int) -> bool:
-    """Whether all entries along an axis are the same."""
-    return _close(value, value.narrow(axis, 0, 1).expand_as(value))
-
-
 def _take(value: torch.Tensor, axis: int, rows: Sequence[int]) -> torch.Tensor:
     return value.index_select(axis, torch.tensor(rows))
 

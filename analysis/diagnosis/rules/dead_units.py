@@ -10,12 +10,12 @@ such are normal: a healthy ReLU layer outputs about half of them.
 ## How it is measured
 Per unit (channel), the largest pre-activation over all samples and positions; at or under 0 for ReLU, and where the
 slope falls under 5 % of its maximum for GELU, SiLU, ELU and their kin. Over 20 % of a layer's units: warning, or a
-remark where plain gradient descent learns in the probe and they are no more than 75 %, or where nothing was trained
-and they are no more than 38 % (narrow layers with He's draw have 24 to 38 % and train); over 50 %: error, provided a
-second witness agrees: the training probe does not learn, or, where there is no probe, a layer on the trunk is dead
-entirely (around a dead branch the gradient passes). Up to 75 % they explain no vanishing gradient and may be explained
-by one: where depth has made all samples alike, each unit has one sign for all of them, and half of the units are
-silent. At least 32 observations per unit are needed, and samples that differ.
+remark where plain gradient descent learns in the probe, or where nothing was trained and they are no more than 38 %
+(narrow layers with He's draw have 24 to 38 % and train); over 50 %: error, provided a second witness agrees: the
+training probe does not learn, or, where there is no probe, a layer on the trunk is dead entirely (around a dead branch
+the gradient passes). Up to 75 % they explain no vanishing gradient and may be explained by one: where depth has made
+all samples alike, each unit has one sign for all of them, and half of the units are silent. At least 32 observations
+per unit are needed, and samples that differ.
 
 ## Example
 Six ReLU layers with a bias of -8 after standardised inputs: 100 % dead in the first layer.
@@ -45,9 +45,7 @@ MANY: Final = 0.2  # torchdiag's warning level
 MOST: Final = 0.5  # SageMaker Debugger, torchdiag
 ALL: Final = 0.99
 USUAL: Final = 0.38  # the most that was seen in narrow layers with He's draw, which train
-ALIKE: Final = (
-    0.75  # where depth has made samples alike each unit has one sign for all: 12 units or more, 95 % of layers
-)
+ALIKE: Final = 0.75  # of signs that depth has made the same for all samples: 12 coins or more, 98 % of layers
 ENOUGH_OBSERVATIONS: Final = 100  # rule of three: activity under 3 % is excluded with 95 %
 
 
@@ -82,8 +80,6 @@ def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
 
 def _some(measurement: Measurement, worst: float) -> Severity:
     """What a part of the units says: before a training nothing for sure, if sound networks have as many."""
-    if worst > ALIKE:
-        return Severity.WARNING
     usual = worst <= USUAL and not was_trained(measurement)
     return Severity.INFO if usual else amber(measurement)
 

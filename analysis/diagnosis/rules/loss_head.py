@@ -1,8 +1,8 @@
 """# GH501 loss-head
 
 ## What it detects
-An output that does not fit its loss: probabilities read as logits, logits that cannot be negative, a loss far over
-chance.
+An output that does not fit its loss: probabilities read as logits, a softmax over another axis than the classes,
+logits that cannot be negative, a loss far over chance.
 
 ## Why it matters
 A Softmax in front of another Softmax, or of a cross-entropy that brings its own, flattens the gradient by a factor of
@@ -10,12 +10,14 @@ the classes; a ReLU in front of it forbids half the answers and is dead for the 
 confidently wrong: the first steps only unlearn.
 
 ## How it is measured
-From the graph: a Softmax or Sigmoid whose output is read as logits, a one-sided activation in front of a classification
-loss. From the numbers: loss over chance, more than 10. A warning in each case, or a remark where plain gradient descent
-learns in the probe; stacked probabilities stay a warning, for they bound the loss from below (ten classes: 0.63 of
-chance) however far it falls. A single Softmax or Sigmoid at the end is read at its logits: GH504 says what a loss that
-brings its own would cost. What the graph shows is a cause; a high loss is a consequence of whatever blew up the signal
-before it, an explosion or a bad draw, and the headline only where nothing else was found.
+From the graph: a Softmax or Sigmoid whose output is read as logits, a Softmax at the end over another axis than the
+one that the class ids leave for the classes, a one-sided activation in front of a classification loss. From the
+numbers: loss over chance, more than 10. A warning in each case, or a remark where plain gradient descent learns in the
+probe; stacked probabilities stay a warning, for they bound the loss from below (ten classes: 0.63 of chance) however
+far it falls, and so does a Softmax over the steps of a sequence, which the probe reads at its logits. A single Softmax
+or Sigmoid at the end is read at its logits: GH504 says what a loss that brings its own would cost. What the graph
+shows is a cause; a high loss is a consequence of whatever blew up the signal before it, an explosion or a bad draw,
+and the headline only where nothing else was found.
 
 ## Example
 Softmax of a Softmax; logits multiplied by 60 before training: loss 40 times chance.
@@ -24,7 +26,8 @@ Softmax of a Softmax; logits multiplied by 60 before training: loss 40 times cha
 Labels that do not belong to this model, or a class count that differs, look like a bad start.
 
 ## Remedies
-Train on the logits; a linear last layer with a small initialisation; check the labels.
+Train on the logits; a Softmax over the classes (dim=-1); a linear last layer with a small initialisation; check the
+labels.
 
 ## References
 Karpathy, "A Recipe for Training Neural Networks", 2019 ("verify loss at init"); Schoop et al. 2021 (UMLAUT).
@@ -62,10 +65,19 @@ def loss_head(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         evidence["probabilities_read_as_logits"] = Evidence(value=stacked, threshold=0)
     if anatomy.head_activation is not None and measurement.loss.name in CLASSIFYING:
         evidence["activations_before_the_loss"] = Evidence(value=1, threshold=0)
+    astray = _misses_classes(measurement)
+    if astray:
+        evidence["softmax_over_another_axis"] = Evidence(value=1, threshold=0)
     if evidence:
-        bounded = bool(stacked)
+        bounded = bool(stacked) or astray
         yield Draft(severity=Severity.WARNING if bounded else amber(measurement), evidence=evidence, layers=head)
     ratio, limit = loss_over_chance(measurement), limits["loss_over_chance_decades"]
     if ratio is not None and ratio > 0 and math.log10(ratio) > limit:
         high = {"loss_over_chance_decades": above(math.log10(ratio), limit)}
         yield Draft(severity=amber(measurement), evidence=high, layers=head, place=Place.SIGNAL)
+
+
+def _misses_classes(measurement: Measurement) -> bool:
+    """Whether the softmax is taken over the steps; of one over the samples GH603 tells."""
+    outputs = measurement.outputs
+    return outputs is not None and outputs.link_misses_classes and not measurement.batch.along_samples

@@ -169,6 +169,7 @@ ADDED = {
     "score",
     "bound",
     "cause",
+    "link_misses_classes",
 }
 """Fields of this version that earlier reports of the same major version do not have."""
 

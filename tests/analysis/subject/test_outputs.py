@@ -99,6 +99,18 @@ def test_how_the_output_was_read_is_one_sentence(
     assert not found.doubled
 
 
+@pytest.mark.parametrize(("axis", "missed"), [(1, True), (2, False), (-1, False), (-2, True)])
+@pytest.mark.parametrize("end", ["Softmax", "LogSoftmax"])
+def test_a_softmax_over_the_steps_misses_the_classes(end: str, axis: int, missed: bool) -> None:
+    nodes = f"z = MatMul(x, W) y = {end}<axis = {axis}>(z)"
+    model = check_model(written("(float[N,4,6] x) => (float[N,4,3] y)", nodes, W=drawn(6, 3)))
+    batch = npz(x=drawn(40, 4, 6), target=RANDOM.integers(0, 3, (40, 4)))
+    found = measure(prepare(model, batch, AnalysisOptions()), cotangents=(0, 1)).outputs
+    assert found is not None
+    assert found.link_misses_classes is missed
+    assert "as class scores in front of" in found.reading
+
+
 def test_numbers_are_told_by_their_moments() -> None:
     target = (3 + 2 * RANDOM.standard_normal((40, 3))).astype(np.float32)
     target[0, 0] = 500.0

@@ -137,12 +137,20 @@ def test_a_softmax_over_the_samples_that_the_loss_takes_as_it_stands_is_told_by_
         ("m = ReduceMax<axes = [0], keepdims = 1>(z) y = Expand(m, shape)", "mean"),
         ("m = ReduceMean<axes = [0], keepdims = 1>(z) y = Sub(z, m)", ""),  # a normalisation written out
         ("m = ReduceMean<axes = [1], keepdims = 1>(z) y = Sub(z, m)", ""),
+        ("m = ReduceMean<axes = [0], keepdims = 1>(z) d = Sub(z, m) e = Mul(d, small) y = Add(e, m)", ""),  # collapsed
+        ("m = ReduceMean<axes = [0], keepdims = 1>(z) y = Identity(m)", ""),  # one answer is asked for: a bag
+        ("p = Softmax<axis = 0>(z) y = Mul(p, z)", "mean"),
+        ("p = Softmax<axis = 0>(z) w = Mul(p, z) y = ReduceSum<keepdims = 1>(w, axes)", ""),  # a bag, too
     ],
 )
 def test_one_answer_for_all_samples_is_told_by_the_node_that_makes_it(made: str, along: str) -> None:
     nodes = f"z = MatMul(x, W) shape = Shape(z) [mean] {made}"
-    model = written("(float[N,4] x) => (float[N,3] y)", nodes, W=drawn(4, 3))
-    assert prepared(model, x=drawn(8, 4), target=np.arange(8) % 3).rows.along == along
+    model = written(
+        "(float[N,4] x) => (float[M,3] y)", nodes,
+        W=drawn(4, 3), small=np.array([1e-9], np.float32), axes=np.array([0]),
+    )  # fmt: skip
+    bag = "Identity" in made or "axes)" in made
+    assert prepared(model, x=drawn(8, 4), target=np.array([1]) if bag else np.arange(8) % 3).rows.along == along
 
 
 def test_chaos_is_not_mistaken_for_samples_that_meet() -> None:

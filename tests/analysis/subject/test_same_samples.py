@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from analysis.model.opened import SampleAxis
-from analysis.subject.same_samples import Sizes, compare, is_constant_along, reordered, with_shared
+from analysis.subject.same_samples import Sizes, compare, reordered, with_shared
 
 RANDOM = np.random.default_rng(7)
 POOL = torch.from_numpy(RANDOM.standard_normal((9, 6)))
@@ -57,14 +57,6 @@ def test_rounding_is_no_difference_and_neither_are_equal_non_finites() -> None:
     two = one[sizes.rows] * (1 + 1e-6)
     assert compare(one, two, sizes) == SampleAxis(0)
     assert compare(one, two + 0.1, sizes) is False
-
-
-def test_entries_along_an_axis_are_one_or_several() -> None:
-    alike = POOL[:1].expand(4, 6)
-    assert is_constant_along(alike, 0)
-    assert not is_constant_along(alike, 1)
-    assert not is_constant_along(POOL, 0)
-    assert is_constant_along(alike * (1 + 1e-6 * torch.arange(4.0)[:, None]), 0)
 
 
 def test_the_axis_is_found_from_opposite_orders() -> None:

@@ -5,8 +5,10 @@ import pytest
 from analysis.diagnosis.causes import diagnose
 from analysis.facts import Confidence
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats, with_activation
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run, stats, with_activation
 from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, changed, evidence, fired, found, severity
+
+ADAM = probe(run("sgd", 1.0), run("adam", 0.3))
 
 
 @pytest.mark.parametrize(
@@ -23,8 +25,8 @@ from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, chang
         (0.3, LEARNS, Severity.INFO),
         (0.5, FAILS, Severity.WARNING),  # most are dead from more than a half on
         (0.51, FAILS, Severity.ERROR),
-        (0.75, LEARNS, Severity.INFO),  # what depth comes to
-        (0.76, LEARNS, Severity.WARNING),
+        (0.95, LEARNS, Severity.INFO),  # the living ones do
+        (0.95, ADAM, Severity.WARNING),
         (0.99, None, Severity.WARNING),
         (0.995, None, Severity.ERROR),  # as good as all of a layer
         (0.2, FAILS, None),

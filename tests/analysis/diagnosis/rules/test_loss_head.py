@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.causes import diagnose
-from analysis.facts import Range
+from analysis.facts import OutputFacts, Range
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
 from tests.analysis.diagnosis.rules.patients import ENDING, Numbers, anatomy, evidence, found, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
+ASTRAY = OutputFacts(reading="", link="Softmax", link_misses_classes=True)
 
 
 @pytest.mark.parametrize(
@@ -16,6 +17,9 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
     [
         (anatomy(stacked_links=("softmax",)), WARNING),
         ({**anatomy(stacked_links=("softmax",)), "probe": LEARNS}, WARNING),  # never below its floor
+        ({"outputs": ASTRAY}, WARNING),
+        ({"outputs": ASTRAY, "probe": LEARNS}, WARNING),  # at its logits
+        ({"outputs": ASTRAY, "batch": replace(measurement().batch, along_samples="p")}, None),  # GH603
         (anatomy(head_activation="Relu"), WARNING),
         ({**anatomy(head_activation="Relu"), "probe": LEARNS}, INFO),
         ({"loss": replace(ENDING, value=90.0)}, WARNING),
@@ -37,6 +41,7 @@ def test_an_output_that_does_not_fit_its_loss_is_a_warning(
     ("changes", "shown"),
     [
         (anatomy(stacked_links=("softmax", "sigmoid")), {"probabilities_read_as_logits": (2, 0, None)}),
+        ({"outputs": ASTRAY}, {"softmax_over_another_axis": (1, 0, None)}),
         (anatomy(head_activation="Relu"), {"activations_before_the_loss": (1, 0, None)}),
         ({"loss": replace(ENDING, value=230.0)}, {"loss_over_chance_decades": (2, 1, 1)}),  # 100 times 2.3
     ],
