@@ -169,6 +169,13 @@ ADDED = {
     "score",
     "bound",
     "cause",
+    "window",
+    "warm_up",
+    "warmed",
+    "evaluated",
+    "target_variance",
+    "ruled_out",
+    "redrawn",
 }
 """Fields of this version that earlier reports of the same major version do not have."""
 

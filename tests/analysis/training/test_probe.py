@@ -198,7 +198,7 @@ def session(
     )  # fmt: skip
 
 
-ONE, TWO = ([[0, 1]] * 2, [[0], [1]])
+ONE, TWO = ([[0, 1]] * 2, [list(range(32)), list(range(32, 64))])
 
 
 @pytest.mark.parametrize(
