@@ -434,7 +434,7 @@ def test_the_loss_in_eval_mode_is_that_of_running_statistics_which_are_put_back(
     network = nn.Sequential(nn.Linear(32, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
     subject = subject_of(export(seeded(lambda: network), torch.zeros(2, 32), keep_batch_norm=True))
     inputs, targets = subject.tensors()
-    before = float(subject.loss(inputs, targets))
+    before = float(subject.loss(inputs, targets).detach())
     entry = (Training(OptimizerName.SGD, 0.1),)
     told, untold = (
         probe(subject, kind=ProbeKind.LEARNING, grid=entry, seeds=(0,), training=True, to_the_end=True, evaluate=each)
@@ -444,4 +444,4 @@ def test_the_loss_in_eval_mode_is_that_of_running_statistics_which_are_put_back(
     assert told.runs[0].evaluated == pytest.approx(told.runs[0].end, abs=0.1)
     assert untold.runs[0].evaluated is None
     assert told.runs[0].curve == untold.runs[0].curve
-    assert float(subject.loss(inputs, targets)) == before
+    assert float(subject.loss(inputs, targets).detach()) == before
