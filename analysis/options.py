@@ -80,6 +80,9 @@ class AnalysisOptions(BaseModel):
     """Your own optimiser: one more run of the probe; needs `learning_rate`."""
     learning_rate: float | None = Field(default=None, gt=0.0, le=100.0)
     """Your own learning rate, for `optimizer` (default sgd) and for the update ratio."""
+    minibatch_size: int | None = Field(default=None, ge=1, le=65_536)
+    """Samples in one step of your own training: the probe trains with as many (where they were sent), and
+    BatchNormalization works with the statistics of so few. None: 32 or 64."""
     select: tuple[Pattern, ...] = ()
     """Rules to apply: ids, prefixes of ids (GH1) or names; none: all of them."""
     ignore: tuple[Pattern, ...] = ()

@@ -11,6 +11,7 @@ from analysis.convert.builder import Builder
 from analysis.convert.program import Program, Slots, Step, Watcher, is_composite
 from analysis.convert.registry import BranchWatcher, Interrupt, StateWatcher
 from analysis.convert.tensors import TrainableWeights, half_outputs, rounded_to, widened_to
+from analysis.graph.training_state import with_running_statistics
 
 
 class DifferentiableModel(nn.Module):
@@ -57,6 +58,10 @@ class DifferentiableModel(nn.Module):
         """Initialiser -> why it does not train."""
         self.input_names = tuple(spec.name for spec in builder.model.inputs)
         self.output_names = tuple(spec.name for spec in builder.model.outputs)
+        statistics = (name for node in with_running_statistics(builder.model) for name in node.input[3:5])
+        slots = dict.fromkeys(self._slots[name] for name in statistics if name in self._slots)
+        self._statistics = tuple(slot for slot in slots if slot in self._constants)
+        self._moves = False
         self._refresh()
         self.eval()
 
@@ -90,7 +95,7 @@ class DifferentiableModel(nn.Module):
         return self._outputs(slots)
 
     def train(self, mode: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002 - torch's signature
-        """Batch statistics in BatchNormalization, or running ones."""
+        """Batch statistics in BatchNormalization, or running ones; see `move_statistics` for what becomes of those."""
         self._mode.training = mode
         super().train(mode)
         return self
@@ -131,6 +136,35 @@ class DifferentiableModel(nn.Module):
         finally:
             self._mode.interrupt = before
 
+    def move_statistics(self) -> "DifferentiableModel":
+        """From now on the running statistics of BatchNormalization move in `.train()`, on memory of their own.
+
+        By the momentum of the graph, towards mean and population variance of what comes in, as ONNX has it.
+        """
+        self._replace_statistics([self._buffer(slot).clone() for slot in self._statistics], moves=True)
+        return self
+
+    @contextmanager
+    def moving_statistics(self) -> Iterator[None]:
+        """Inside: running statistics move in `.train()`; afterwards they are what they were."""
+        before, moved = [self._buffer(slot) for slot in self._statistics], self._moves
+        self.move_statistics()
+        try:
+            yield
+        finally:
+            self._replace_statistics(before, moves=moved)
+
+    def _buffer(self, slot: int) -> torch.Tensor:
+        buffer = self._buffers[self._constants[slot]]
+        assert buffer is not None
+        return buffer
+
+    def _replace_statistics(self, tensors: Sequence[torch.Tensor], *, moves: bool) -> None:
+        for slot, tensor in zip(self._statistics, tensors, strict=True):
+            self._buffers[self._constants[slot]] = tensor
+        self._moves = moves
+        self._refresh()
+
     def set_constant(self, name: str, value: torch.Tensor) -> None:
         """Overwrite a frozen floating-point initialiser, such as a running statistic."""
         self._buffers[self._constants[self._slots[name]]].copy_(value)  # type: ignore[union-attr]
@@ -160,6 +194,8 @@ class DifferentiableModel(nn.Module):
             self._template[slot] = self._initializers[name]
         for slot, name in self._constants.items():
             self._template[slot] = self._buffers[name]
+        moving = self._statistics if self._moves else ()
+        self._mode.moving = frozenset(id(self._template[slot]) for slot in moving)
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> "DifferentiableModel":  # noqa: FBT001, FBT002
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -21,6 +21,7 @@ A function serves from its since-version up to the next one registered under the
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -70,6 +71,8 @@ class RunMode:
         """Told which way every If goes, each time."""
         self.interrupt: Interrupt | None = None
         """Asked after every operator, and between gradients where operators take long."""
+        self.moving: AbstractSet[int] = frozenset()
+        """The running statistics, by `id`, that move in training."""
         self.trips = 0
         """Of all Loops since this pass began."""
 

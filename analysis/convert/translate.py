@@ -31,9 +31,11 @@ def convert(
 ) -> DifferentiableModel:
     """Build the module; `precision` takes the place of float32 and less (float64 for a second opinion).
 
+    As in torch, the running statistics of its BatchNormalization move in `.train()`; in an analysis they do not.
+
     Raises UnsupportedOp naming every node without a conversion, NeverSupported, BadOptions (train, freeze).
     """
-    return translate(read_graph(model, train=train, freeze=freeze), precision)
+    return translate(read_graph(model, train=train, freeze=freeze), precision).move_statistics()
 
 
 def read_graph(model: CheckedModel, *, train: Iterable[str] = (), freeze: Iterable[str] = ()) -> Survey:

@@ -10,7 +10,7 @@ from typing import Final
 
 from analysis.diagnosis.snippet import training_snippet
 from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Run
-from analysis.facts.after_step import decayed
+from analysis.facts.after_step import as_trained, decayed
 from analysis.report import Advice
 from analysis.report.parts import AdviceKind
 
@@ -25,10 +25,13 @@ _NAMES: Final = {"sgd": "SGD", "adam": "Adam"}
 
 def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float) -> tuple[Advice, ...]:
     """What costs nothing, first what was proven by a training."""
+    baseline = as_trained(baseline)
     if baseline.trains_unfolded:
         return ()  # it would be advice for a network that nobody trains
     cards = (
+        _normalization(baseline),
         _own_rate(baseline.probe),
+        _warm_up(baseline.probe),
         _adam(baseline.probe),
         _larger_rate(baseline, larger),
         _decay(baseline, weight_decay),
@@ -56,6 +59,48 @@ def _own_rate(probe: Probe | None) -> Advice | None:
             "own_learning_rate": own.learning_rate,
         },
         snippet=_snippet(learns, GradientStep(), probe),
+    )
+
+
+def _warm_up(probe: Probe | None) -> Advice | None:
+    """The user's own optimiser and rate, reached slowly."""
+    if probe is None or probe.warmed is None:
+        return None
+    run, own = probe.warmed, max(probe.own, key=lambda run: run.end)
+    return Advice(
+        kind=AdviceKind.WARM_UP,
+        words=f"{_NAMES[run.optimizer]} at {run.learning_rate:g} learns after a warm-up: with a rate that rises over "
+        f"{run.warm_up} steps the loss fell to {run.end:.2f} of chance in {_training(run, probe)}, without it came to "
+        f"{own.end:.2f}.",
+        values={
+            "loss_over_chance": run.end,
+            "unchanged": own.end,
+            "learning_rate": run.learning_rate,
+            "warm_up_steps": run.warm_up,
+        },
+        snippet=_snippet(run, GradientStep(), probe),
+    )
+
+
+def _normalization(baseline: Measurement) -> Advice | None:
+    """BatchNormalization with the statistics of usual minibatches, where the user's own keep it from learning."""
+    trial, probe = baseline.normalization, baseline.probe
+    if trial is None or trial.learns or probe is None:
+        return None
+    own, run = trial.run, trial.without
+    usual = "Minibatches whose own statistics are used" if trial.frozen else f"Minibatches of {trial.usual_minibatch}"
+    instead = "with frozen statistics" if trial.frozen else f"with minibatches of {trial.minibatch}"
+    return Advice(
+        kind=AdviceKind.NORMALIZATION,
+        words=f"{usual} train the unchanged network: {_NAMES[run.optimizer]} at {run.learning_rate:g} came to "
+        f"{run.end:.2f} of chance in {_steps(run)}, {instead} to {own.end:.2f} in {_steps(own)}.",
+        values={
+            "loss_over_chance": run.end,
+            "unchanged": own.end,
+            "learning_rate": run.learning_rate,
+            "minibatch": trial.usual_minibatch,
+            "own_minibatch": trial.minibatch,
+        },
     )
 
 
@@ -120,9 +165,13 @@ def _best(probe: Probe, optimizer: str) -> Run:
 
 def _training(run: Run, probe: Probe) -> str:
     samples = "minibatches" if probe.kind is ProbeKind.LEARNING else "one batch"
-    return f"{run.steps} step{'s' * (run.steps != 1)} on {samples}"
+    return f"{_steps(run)} on {samples}"
+
+
+def _steps(run: Run) -> str:
+    return f"{run.steps} step{'s' * (run.steps != 1)}"
 
 
 def _snippet(run: Run, step: GradientStep, probe: Probe) -> str:
     proof = f"proven by {_training(run, probe)}, seed {run.seed}: loss {run.end:.2f} of chance"
-    return training_snippet(run.optimizer, run.learning_rate, run.momentum, step, proof)
+    return training_snippet(run.optimizer, run.learning_rate, run.momentum, step, proof, run.warm_up)

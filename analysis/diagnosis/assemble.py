@@ -9,7 +9,9 @@ from analysis.diagnosis.brief import brief_of, cause_of
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.effects import factor_effects, factor_interactions
 from analysis.diagnosis.rows import Row
+from analysis.diagnosis.ruled_out import ruled_out
 from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo
+from analysis.facts.after_step import as_trained
 from analysis.facts.zones import zone
 from analysis.options import AnalysisOptions
 from analysis.report import Finding, Remedy, Report, Severity, Variant
@@ -27,7 +29,7 @@ def assemble(
     options: AnalysisOptions,
 ) -> Report:
     """The report; `header`: what was analysed and what with."""
-    (engine, model), baseline = header, known.baseline
+    (engine, model), baseline = header, as_trained(known.baseline)
     findings = [_with_remedies(finding, remedies) for finding in known.findings]
     report = Report(
         schema_version=SCHEMA_VERSION,
@@ -57,6 +59,7 @@ def assemble(
         unfolded=baseline.unfolded,
         own_loss=baseline.own_loss,
         dropout=baseline.dropout,
+        normalization=baseline.normalization,
         target_reading=baseline.target_reading,
         absent=baseline.absent,
         layers=baseline.layers,
@@ -65,6 +68,7 @@ def assemble(
         factor_interactions=factor_interactions(rows),
         findings=tuple(findings),
         cause=cause_of(findings),
+        ruled_out=ruled_out(known.baseline, findings, known.rules),
         advice=known.advice,
         remedies=tuple(remedies),
         left_out=tuple(LeftOut(what=what, why=why) for what, why in clock.left_out),
@@ -74,9 +78,10 @@ def assemble(
 
 
 def _variant(row: Row, findings: Sequence[Finding], baseline: Measurement) -> Variant:
-    info, measurement = row.info, row.measurement
-    if measurement is None:
+    info = row.info
+    if row.measurement is None:
         return Variant(id=info.id, status=info.status, reason=info.reason, absent={"measurement": info.reason or ""})
+    measurement = as_trained(row.measurement)
     layers = () if info.same_as else measurement.layers
     return Variant(
         id=info.id,

@@ -13,10 +13,14 @@ from analysis.diagnosis.policy import find_rule
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
 from analysis.options import LossName
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
-from analysis.report.parts import AdviceKind, Cause, Decades
+from analysis.report.parts import AdviceKind, Cause, Decades, RuledOut
 
 SMALL_LOSS: Final = 0.095
 """Over chance."""
+NARROW: Final = 4
+"""Units of a hidden layer, of which one or two that fall silent are half of it."""
+MOST: Final = 0.5
+"""Of a layer's units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +158,7 @@ def _cause(report: Report, root: Finding | None) -> str:
     if root.rule == FOLDED and report.unfolded is not None:
         learnt = f"{report.unfolded.best_loss_over_chance:.2f}"
         shown = f" With it put back the network learns ({learnt} of chance), as it stands it does not."
-    return f"{root.message}{shown}{_others(report.findings, root)}"
+    return f"{root.message}{shown}{_others(report.findings, root)}{_ruled_out(report)}"
 
 
 def _own_loss(report: Report) -> str:
@@ -199,6 +203,25 @@ def _flow_words(flow: Flow) -> str:
     return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
 
 
+def _ruled_out(report: Report) -> str:
+    """What was looked for in vain, and the rates that were tried."""
+    probe = report.variants[0].probe if report.variants else None
+    if not report.ruled_out or probe is None:
+        return ""
+    names = ", ".join(f"{each.name} ({_numbers(each)})" for each in report.ruled_out)
+    tried = ", ".join(_rates(name, probe) for name in dict.fromkeys(run.optimizer for run in probe.runs))
+    return f" Ruled out: {names}. Tried in vain: {tried}."
+
+
+def _numbers(each: RuledOut) -> str:
+    return ", ".join(f"{name} {found.value:.3g}, limit {found.threshold:g}" for name, found in each.evidence.items())
+
+
+def _rates(optimizer: str, probe: Probe) -> str:
+    rates = sorted({run.learning_rate for run in probe.runs if run.optimizer == optimizer})
+    return f"{optimizer} at {' and '.join(f'{rate:g}' for rate in rates)}"
+
+
 def _others(findings: Sequence[Finding], root: Finding) -> str:
     """What the root does not explain."""
     apart = [each for each in _serious(findings) if each.rule != root.rule and root.rule not in each.caused_by]
@@ -217,7 +240,32 @@ def _unproven(report: Report, root: Finding | None) -> str:
     usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
     if rule is not None and not rule.treatable:
         return f"No treatment of the network mends this, and none was trained.{usual}"
-    return f"No treatment was proven to help: {_why_unproven(report)}.{usual}"
+    return f"No treatment was proven to help: {_why_unproven(report)}.{_incurable(report)}{usual}"
+
+
+def _incurable(report: Report) -> str:
+    """What no treatment gives a network: width; and which units stay silent."""
+    trained = [each for each in report.variants[1:] if each.probe is not None]
+    if not trained:
+        return ""
+    best = min(trained, key=lambda each: each.probe.best_loss_over_chance if each.probe else math.inf)
+    assert best.probe is not None
+    came = f" The one that came furthest, {best.id}, ended at {loss_words(best.probe.best_loss_over_chance)} of chance."
+    hidden = (report.variants[0].layers or ())[:-1]
+    widths = {each.id: each.weight.units for each in hidden if each.weight is not None and each.weight.units}
+    narrowest = min(widths, key=widths.__getitem__, default="")
+    silent = [each.id for each in hidden if each.activation is not None and (each.activation.dead_fraction or 0) > MOST]
+    if narrowest and widths[narrowest] <= NARROW:
+        units = f"{widths[narrowest]} unit{'s' * (widths[narrowest] > 1)}"
+        return (
+            f"{came} Its narrowest layer, {narrowest}, has {units}: what that does not let through no treatment brings "
+            "back; make it wider."
+        )
+    if silent:
+        return (
+            f"{came} Most units of {', '.join(silent)} are silent, and no treatment woke them: draw the network anew."
+        )
+    return came
 
 
 def _why_unproven(report: Report) -> str:
@@ -287,6 +335,8 @@ def _proof(remedy: Remedy, probe: Probe | None) -> Iterator[str]:
         yield f"Change: slow to learn one batch ({ends}), learnt from minibatches in time."
     else:
         yield f"Change: learnt with {seeds} ({ends}){', and from minibatches' if proof.learns else ''}."
+    if proof.evaluated is not None:
+        yield f"In eval mode, by running statistics, it came to {loss_words(proof.evaluated)} of chance."
     if probe is not None:
         yield _kind(probe)
     if remedy.equivalent_to:

@@ -5,16 +5,18 @@ Those who train know variants by their ids; the judge looks up what was measured
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from analysis.diagnosis.brief import root_cause
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.diagnosis import Diagnosis
-from analysis.diagnosis.rank import Trial, rank, score, shortlist
+from analysis.diagnosis.rank import Trial, may_redraw, rank, score, shortlist
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.report import Remedy
 
+COMBINED: Final = 3
+"""Treatments that came furthest are combined, two and two."""
 Ranked = Callable[[Iterable[str]], Sequence[str]]
 """Ids of variants that were trained -> those to look at, the most promising first."""
 
@@ -32,6 +34,9 @@ class Trained(Protocol):
     def prove_until(self, hopeful: Sequence[str], proven: Ranked, furthest: Ranked) -> Sequence[str]:
         """Train the hopeful until the best proven one of them learns; the ids of those that were trained."""
 
+    def combine(self, names: Sequence[str]) -> Sequence[str]:
+        """Measure what these variants are together, two and two; the ids of those that are new."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
@@ -43,17 +48,26 @@ class Judge:
 
     def remedies_of_trainings(self) -> tuple[Remedy, ...]:
         """What is proven once the hopeful are trained, best first."""
-        return self.remedies(self.trained.prove_until(self.hopeful(), self.proven, self.furthest))
+        tried = self.trained.prove_until(self.hopeful(), self.proven, self.furthest)
+        remedies = self.remedies(tried)
+        return remedies if remedies or len(tried) < 2 else self._of_a_second_round(tried)
 
-    def hopeful(self) -> tuple[str, ...]:
-        """Variants worth a training, best first, those that go to the cause before all others.
+    def _of_a_second_round(self, tried: Sequence[str]) -> tuple[Remedy, ...]:
+        """Where no treatment helps by itself, those that came furthest are combined."""
+        combined = self.trained.combine(self.furthest(tried)[:COMBINED])
+        more = self.trained.prove_until(self.hopeful(combined), self.proven, self.furthest) if combined else ()
+        return self.remedies(more)
+
+    def hopeful(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
+        """Variants worth a training, of these or of all, best first, those that go to the cause before all others.
 
         Those alone where nothing else can mend it; none where the cause is no matter of the network.
         """
         root = root_cause(self.known.findings)
         cause = None if root is None else BY_ID[root.rule]
         factors = set[Factor]() if cause is None else set(cause.factors)
-        trials = shortlist(self.known.verdict, self._trials(None))
+        measured = [trial for trial in self._trials(names) if may_redraw(trial, self.known.baseline.probe)]
+        trials = shortlist(self.known.verdict, measured)
         to_the_cause = [trial.info.id for trial in trials if not factors.isdisjoint(trial.info.choices)]
         if cause is not None and not cause.treatable:
             return tuple(to_the_cause)

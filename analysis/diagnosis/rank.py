@@ -3,9 +3,11 @@
 Every treatment is measured; the most promising are trained for a few steps. Promising: not red, and a low static
 composite (`static8`, smaller is better, fitted on 705 trained repairs). Proven: in the worst seed the loss falls
 clearly under what the unchanged model reaches, and given time and minibatches the best one learns; or it was slow, and
-learns from minibatches. A remedy that adds a new error-level finding is refused.
+learns from minibatches. Of those that are equally good the smallest change comes first, and what redraws trained
+weights last, where SGD does not train them at any rate. A remedy that adds a new error-level finding is refused.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -26,6 +28,10 @@ BLOWN_UP: Final = 2.0
 """Over chance: nothing an optimiser comes to counts for more."""
 EQUIVALENT: Final = 0.02
 """Scores closer than this are equal even if the seeds agree better."""
+AS_GOOD: Final = 0.05
+"""Scores further apart than this are not, whatever the seeds say, where the smaller change is to come first."""
+EFFECTS: Final = (Effect.PRESERVES_OUTPUT, Effect.TRAINING_ONLY, Effect.CHANGES_FUNCTION)
+"""From the mildest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +85,47 @@ def rank(
     if baseline.probe is not None and baseline.probe.fails_sgd_alone:
         unchanged, trials = _under_sgd(unchanged), [_trial_under_sgd(trial) for trial in trials]
     before = {finding.rule for finding in known if finding.severity is Severity.ERROR}
-    proven = [trial for trial in trials if _is_proven(trial, unchanged) and not _adds_error(trial, before)]
-    proven.sort(key=lambda trial: (not trial.info.learns, score(trial), len(trial.info.choices), trial.info.id))
+    proven = [
+        trial
+        for trial in trials
+        if _is_proven(trial, unchanged) and not _adds_error(trial, before) and may_redraw(trial, baseline.probe)
+    ]
+    proven = _smallest_change_first(proven)
     return tuple(
         _remedy(place, trial, baseline, unchanged, _equivalent(trial, proven)) for place, trial in enumerate(proven, 1)
     )
+
+
+def may_redraw(trial: Trial, unchanged: Probe | None) -> bool:
+    """Whether nothing trained is lost, or plain gradient descent was searched through and does not train it."""
+    searched = unchanged is not None and not unchanged.unfinished and not unchanged.learns("sgd")
+    return searched or not trial.info.destructive
+
+
+def _smallest_change_first(proven: Sequence[Trial]) -> list[Trial]:
+    """Best first; of those as good as the best one left, what changes least. Last what redraws trained weights."""
+    left = sorted(
+        proven, key=lambda trial: (trial.info.destructive, not trial.info.learns, score(trial), trial.info.id)
+    )
+    ordered: list[Trial] = []
+    while left:
+        alike = [trial for trial in left if _is_as_good(trial, left[0])]
+        ordered += sorted(alike, key=edit_cost)
+        left = [trial for trial in left if trial not in alike]
+    return ordered
+
+
+def _is_as_good(trial: Trial, best: Trial) -> bool:
+    """Within the spread of the best one's seeds, or a little; as well confirmed, and as little lost."""
+    said = (trial.info.destructive, trial.info.learns) == (best.info.destructive, best.info.learns)
+    return said and score(trial) - score(best) <= min(_spread(best), AS_GOOD)
+
+
+def edit_cost(trial: Trial) -> tuple[int, int, int, float, str]:
+    """How much a treatment changes: what the network computes, in how many ways, how many weights; then its score."""
+    info = trial.info
+    effect = 0 if info.effect is None else EFFECTS.index(info.effect)
+    return effect, len(info.choices), info.redrawn, score(trial), info.id
 
 
 def score(trial: Trial) -> float:
@@ -137,10 +179,14 @@ def _adds_error(trial: Trial, before: set[str]) -> bool:
 
 def _equivalent(trial: Trial, proven: Sequence[Trial]) -> tuple[str, ...]:
     """Others within the spread between seeds."""
+    spread = _spread(trial)
+    return tuple(other.info.id for other in proven if other is not trial and abs(score(other) - score(trial)) <= spread)
+
+
+def _spread(trial: Trial) -> float:
     assert trial.measurement.probe is not None
     scores = _over_optimizers(trial.measurement.probe)
-    spread = max(max(scores) - min(scores), EQUIVALENT)
-    return tuple(other.info.id for other in proven if other is not trial and abs(score(other) - score(trial)) <= spread)
+    return max(max(scores) - min(scores), EQUIVALENT)
 
 
 def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, equivalent: tuple[str, ...]) -> Remedy:
@@ -155,6 +201,7 @@ def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, e
             best_loss_over_chance=min(seeds.values()),
             worst=max(seeds.values()),
             unchanged=unchanged.best_loss_over_chance,
+            evaluated=_evaluated(probe),
             seeds=len(seeds),
             learns=True if probe.held_out else info.learns,
         ),
@@ -169,6 +216,13 @@ def _remedy(place: int, trial: Trial, baseline: Measurement, unchanged: Probe, e
         score=score(trial),
         snippet=_snippet(info, probe),
     )
+
+
+def _evaluated(probe: Probe) -> float | None:
+    """In eval mode: of each seed the run that ended lowest, of these the worst."""
+    best = {run.seed: run.evaluated for run in sorted(probe.runs, key=lambda run: -run.end)}
+    known = [loss for loss in best.values() if loss is not None]
+    return max((loss if math.isfinite(loss) else math.inf for loss in known), default=None)
 
 
 def _snippet(info: VariantInfo, probe: Probe) -> str:

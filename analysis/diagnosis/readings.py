@@ -18,7 +18,7 @@ COMES_DOWN: Final = 0.1
 
 
 def learns(measurement: Measurement) -> bool:
-    """Whether the network learnt in a training probe: with some optimiser, clipped, or as its owner trains.
+    """Whether the network learnt in a training probe: with some optimiser, clipped, as its owner trains or warmed up.
 
     Of a graph that ends in its own loss: whether that was brought down.
     """
@@ -26,7 +26,10 @@ def learns(measurement: Measurement) -> bool:
     if own is not None:
         return own.fall() > COMES_DOWN
     return probe is not None and (
-        probe.clipped_at is not None or probe.own_learns or any(map(probe.learns, ("sgd", "adam")))
+        probe.clipped_at is not None
+        or probe.warmed is not None
+        or probe.own_learns
+        or any(map(probe.learns, ("sgd", "adam")))
     )
 
 

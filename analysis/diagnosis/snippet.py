@@ -8,20 +8,26 @@ _OPTIMIZERS: Final = {"sgd": "SGD", "adam": "Adam"}
 
 
 def training_snippet(
-    optimizer: str, learning_rate: float, momentum: float | None, step: GradientStep, proof: str
+    optimizer: str, learning_rate: float, momentum: float | None, step: GradientStep, proof: str, warm_up: int = 0
 ) -> str:
-    """Lines that expect `model` and a `loss` of it; the first, a comment, says which probe proved them."""
+    """Lines that expect `model` and a `loss` of it; the first, a comment, says which probe proved them.
+
+    `warm_up`: steps over which the rate rises to its own.
+    """
+    rising = [f"torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1, (step + 1) / {warm_up}))"]
     settings = [f"lr={learning_rate:g}"]
     settings += [] if momentum is None else [f"momentum={momentum:g}"]
     settings += [f"weight_decay={step.weight_decay:g}"] if step.weight_decay else []
     lines = [
         f"# {proof}",
         f"optimizer = torch.optim.{_OPTIMIZERS[optimizer]}(model.parameters(), {', '.join(settings)})",
+        *(f"warm_up = {line}" for line in rising if warm_up),
         "# in every step:",
         "optimizer.zero_grad()",
         "loss.backward()",
         *([] if step.clip is None else _clip_lines(step.clip)),
         "optimizer.step()",
+        *(["warm_up.step()"] if warm_up else []),
     ]
     return "\n".join(lines) + "\n"
 

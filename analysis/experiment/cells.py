@@ -77,6 +77,7 @@ def describe_cell(cell: Cell, recipe: Recipe | None, *, seed: int, trained: bool
         status=Status.MEASURED,
         effect=None if recipe is None else recipe.effect,
         destructive=draws and trained,
+        redrawn=0 if recipe is None else len(recipe.draws),
         cost="" if recipe is None else recipe.cost,
         recipe="" if recipe is None else _sentence(recipe.words),
     )

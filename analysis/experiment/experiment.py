@@ -1,5 +1,6 @@
 """The variants of one analysis over shared structures, in the order they are worth their time."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,13 +13,14 @@ from analysis.experiment.structures import Structures
 from analysis.experiment.unfolding import probe_unfolded
 from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
 from analysis.interventions.plan import is_factorial, make_plan
-from analysis.interventions.variants import BASELINE, asked_for, variant_id
+from analysis.interventions.variants import BASELINE, asked_for, cell_of, together, variant_id
 from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 from analysis.training.own_loss import train_by_own_loss
 from analysis.training.trainer import Trainer, labels_are_readable
 from analysis.training.with_dropout import try_dropout
+from analysis.training.with_normalization import try_normalization
 
 
 class Experiment:
@@ -33,7 +35,9 @@ class Experiment:
         info = describe_cell((), nothing, seed=options.seed, trained=subject.trained)
         self.cells = Cells(Measured(info, measurement, nothing))
         self.measuring = Measuring(self.cells, self.structures, options)
-        self.trainer = Trainer(subject, options, clock, holds_out=labels_are_readable(measurement))
+        self.trainer = Trainer(
+            subject, options, clock, holds_out=labels_are_readable(measurement), minibatch=options.minibatch_size
+        )
         self.proving = Proving(self.measuring, self.trainer, clock)
         self.larger_rate: LargerRate | None = None
         """The unchanged model at a rate that blows it up, and with clipping, where clipping mends it."""
@@ -48,6 +52,7 @@ class Experiment:
             self._read_targets(proof)
             self._try_clipping(proof)
             self._try_dropout()
+            self._try_normalization()
             unfolded = probe_unfolded(self.measuring, self.trainer)
             cell = self.cells[BASELINE]
             self.cells.put(replace(cell, measurement=replace(self.cells.baseline, unfolded=unfolded)))
@@ -70,6 +75,14 @@ class Experiment:
         self.cells.put(replace(cell, measurement=replace(self.cells.baseline, dropout=trial)))
         if trial is not None and not trial.learns:
             self.trainer = self.proving.trainer = self.trainer.dropping()
+
+    def _try_normalization(self) -> None:
+        """Train with BatchNormalization as the user does; frozen in treatments, too, where that fails."""
+        trial = try_normalization(self.trainer, self.cells.baseline)
+        cell = self.cells[BASELINE]
+        self.cells.put(replace(cell, measurement=replace(self.cells.baseline, normalization=trial)))
+        if trial is not None and trial.frozen and not trial.learns:
+            self.trainer = self.proving.trainer = self.trainer.freezing()
 
     def _read_targets(self, proof: Probe) -> None:
         """Whether the targets follow at all, where plain gradient descent does not learn promptly from minibatches."""
@@ -105,6 +118,20 @@ class Experiment:
     def treated(self, names: Iterable[str] | None = None) -> list[tuple[VariantInfo, Measurement]]:
         """Of these variants, or of all, those that are a treatment and were measured."""
         return self.cells.treated(names)
+
+    def combine(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Measure two of these variants together, as often as that is something new; the first one's levels win."""
+        made: list[str] = []
+        for first, second in itertools.combinations(names, 2):
+            cell = together(cell_of(first), cell_of(second))
+            name = variant_id(cell)
+            if name in self.cells or any(each.token in self.options.without for each in cell):
+                continue
+            measured = self.clock.finished(f"variant {name}", partial(self.measuring.run, cell))
+            if measured is not None:
+                self.cells.put(measured)
+                made.append(name)
+        return tuple(made)
 
     def prove_until(self, hopeful: Sequence[str], proven: Ranked, furthest: Ranked) -> tuple[str, ...]:
         """Train treatments until one holds, see Proving; the ids of those that were trained."""

@@ -46,7 +46,8 @@ class Measuring:
 
         `cotangents`: seeds of pass B.
         """
-        clip = recipe.gradient_step.clip
+        step = recipe.gradient_step.over(subject.objective.scale)
+        clip = step.clip
         measurement = measure(
             subject,
             cotangents=cotangents,
@@ -54,7 +55,7 @@ class Measuring:
             clip=None if clip is None or clip.kind is ClipKind.GLOBAL_NORM else clip,
             through_time=self.options.effort is not Effort.QUICK,
         )
-        return after_step(measurement, recipe.gradient_step)
+        return after_step(measurement, step)
 
     def _derive(self, cell: Cell, recipe: Recipe) -> Measured:
         """A clipped or decayed variant: the same network, its gradients changed by arithmetic."""
@@ -65,12 +66,13 @@ class Measuring:
         if plain.measurement is None:
             return Measured(replace(info, status=Status.LEFT_OUT, reason="the same without it was left out"))
         step, clip = recipe.gradient_step, recipe.gradient_step.clip
-        active = clip is not None and plain.measurement.total_gradient_norm > clip.max_norm
+        scale = plain.measurement.loss.target_variance
+        active = clip is not None and plain.measurement.total_gradient_norm * scale > clip.max_norm
         if clip is not None:
             step = replace(step, clip=replace(clip, active=active))
         same = not active and not step.weight_decay
         info = replace(info, status=Status.DERIVED, same_as=plain.info.id if same else None, gradient_step=step)
-        return Measured(info, after_step(replace(plain.measurement, probe=None), step), recipe)
+        return Measured(info, after_step(replace(plain.measurement, probe=None), step.over(scale)), recipe)
 
     def _describe(self, cell: Cell, recipe: Recipe | None) -> VariantInfo:
         return describe_cell(cell, recipe, seed=self.options.seed, trained=self.structures.unchanged.trained)

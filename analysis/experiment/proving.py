@@ -139,7 +139,7 @@ class Proving:
             if not before.cotangents:
                 measurement = self.measuring.measured(subject, recipe, cotangent_seeds(options))
             proof = self.trainer.prove(
-                subject, seeds, measurement, partial(draw, subject, recipe), recipe.gradient_step
+                subject, seeds, measurement, partial(draw, subject, recipe, statistics=True), recipe.gradient_step
             )
         whole = proof if before.probe is None else joined_probes(before.probe, proof)
         replicates = len({run.seed for run in whole.runs})

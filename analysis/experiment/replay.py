@@ -26,15 +26,18 @@ def drawn(subject: Subject, recipe: Recipe, seed: int) -> Iterator[None]:
                 weight.copy_(values)
 
 
-def draw(subject: Subject, recipe: Recipe, seed: int) -> None:
-    """Write a recipe's weights into the module, then the scales they lead to, and running statistics that are read."""
+def draw(subject: Subject, recipe: Recipe, seed: int, *, statistics: bool = False) -> None:
+    """Write a recipe's weights into the module, then the scales they lead to, and running statistics that are read.
+
+    `statistics`: these in any case, as they are in the file.
+    """
     with torch.no_grad():
         for name, each in recipe.draws.items():
             parameter = subject.converted.initializers[name]
             values = each.realize(name, subject.model.weights[name], seed)
             parameter.copy_(torch.from_numpy(values).reshape(parameter.shape))
     scale_to_unit_variance(subject, recipe.unit_variance)
-    if _reads_running_statistics(subject):
+    if statistics or _reads_running_statistics(subject):
         for name, value in batch_statistics(subject, recipe.sites).items():
             subject.converted.set_constant(name, value)
 

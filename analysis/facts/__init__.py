@@ -40,11 +40,13 @@ from analysis.facts.training import (
     LATE_BY_HEART,
     DropoutTrial,
     LargerRate,
+    NormalizationTrial,
     OwnLoss,
     Probe,
     Run,
     StartEnd,
     TargetReading,
+    in_windows,
     promises,
 )
 from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFile, VariantInfo
@@ -84,6 +86,7 @@ __all__ = [
     "ModelFacts",
     "ModelFile",
     "NonFinite",
+    "NormalizationTrial",
     "Outcome",
     "OutputFacts",
     "OwnLoss",
@@ -106,6 +109,7 @@ __all__ = [
     "VariantInfo",
     "WeightStats",
     "Zone",
+    "in_windows",
     "is_matrix",
     "promises",
 ]

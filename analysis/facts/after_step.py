@@ -9,7 +9,7 @@ elements and is measured.
 import math
 from dataclasses import replace
 
-from analysis.facts.layers import GradientStats, LayerStats
+from analysis.facts.layers import ActivationGradient, GradientStats, LayerStats
 from analysis.facts.measurement import Measurement
 from analysis.facts.steps import ClipKind, GradientStep
 
@@ -20,6 +20,39 @@ def after_step(measurement: Measurement, step: GradientStep) -> Measurement:
     if clip is not None and clip.kind is ClipKind.GLOBAL_NORM and measurement.total_gradient_norm > clip.max_norm:
         measurement = scaled(measurement, clip.max_norm / measurement.total_gradient_norm)
     return decayed(measurement, step.weight_decay) if step.weight_decay else measurement
+
+
+def as_trained(measurement: Measurement) -> Measurement:
+    """Gradients of the loss as it is trained, not divided by the variance of the targets."""
+    factor = measurement.loss.target_variance
+    if factor == 1:
+        return measurement
+    whole, samples, flow = scaled(measurement, factor), measurement.sample_gradients, measurement.flow
+    arriving = flow.logits_gradient_rms
+    return replace(
+        whole,
+        stats=tuple(
+            replace(
+                each,
+                activation_gradient=_arriving(each.activation_gradient, factor),
+                block_gradient=_arriving(each.block_gradient, factor),
+            )
+            for each in whole.stats
+        ),
+        flow=replace(flow, logits_gradient_rms=None if arriving is None else arriving * factor),
+        sample_gradients=None
+        if samples is None
+        else replace(
+            samples,
+            least_norm=samples.least_norm * factor,
+            median_norm=samples.median_norm * factor,
+            largest_norm=samples.largest_norm * factor,
+        ),
+    )
+
+
+def _arriving(gradient: ActivationGradient | None, factor: float) -> ActivationGradient | None:
+    return None if gradient is None else ActivationGradient(rms=gradient.rms * factor, norm=gradient.norm * factor)
 
 
 def scaled(measurement: Measurement, factor: float) -> Measurement:

@@ -91,7 +91,8 @@ class LayerStats:
     gradient_dot_weight: float | None = None
     """Sum of gradient times weight over the weight matrices."""
     update_ratio: float | None = None
-    """Gradient norm over weight norm, times the learning rate where one was given."""
+    """Gradient norm over weight norm, times the learning rate where one was given; in a report, as all gradients there,
+    of the loss as it is trained."""
     leverage_log10: float | None = None
     """log10 of |W| |G_B| / sqrt(batch): how far a relative change of the weights moves the outputs."""
     gain_forward: float | None = None

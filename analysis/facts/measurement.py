@@ -9,7 +9,7 @@ from analysis.facts.kinds import Confidence, ParityStatus, Provenance, fact
 from analysis.facts.layers import LayerStats
 from analysis.facts.network import Layer
 from analysis.facts.outputs import OutputFacts, TargetFacts
-from analysis.facts.training import DropoutTrial, OwnLoss, Probe, TargetReading
+from analysis.facts.training import DropoutTrial, NormalizationTrial, OwnLoss, Probe, TargetReading
 
 
 @fact
@@ -123,6 +123,8 @@ class LossFacts:
     """Why this one."""
     value: float
     """Mean over samples; squared error is divided by the variance of the targets, their own entropy is taken off."""
+    target_variance: float = 1.0
+    """That variance, 1 for other losses: times it, gradients are those of the loss as it is trained."""
     chance: float | None = None
     """Loss of the best constant prediction on this batch."""
     targets: Provenance
@@ -213,6 +215,10 @@ class Measurement:
     """Where the graph ends in its own loss, and was trained by it."""
     dropout: DropoutTrial | None = None
     """Where the graph has Dropout, and some run learnt without it."""
+    normalization: NormalizationTrial | None = None
+    """Where some run learns, and BatchNormalization as in the user's own training may be what keeps it from that."""
+    values_per_channel: int | None = None
+    """On a batch of one sample, of the BatchNormalization that sees fewest; None without one, or of more samples."""
     target_reading: TargetReading | None = None
     """Asked for where plain gradient descent did not learn promptly from minibatches."""
     confidence_cap: Confidence = Confidence.HIGH

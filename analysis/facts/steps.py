@@ -1,5 +1,6 @@
 """What an optimiser makes of a gradient before it moves the weights: clipping and decay."""
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
@@ -36,3 +37,8 @@ class GradientStep:
 
     clip: Clip | None = None
     weight_decay: float = 0.0
+
+    def over(self, scale: float) -> "GradientStep":
+        """The same for gradients that were divided by this."""
+        clip = None if self.clip is None else replace(self.clip, max_norm=self.clip.max_norm / scale)
+        return GradientStep(clip=clip, weight_decay=self.weight_decay / scale)

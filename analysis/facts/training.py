@@ -34,6 +34,12 @@ def promises(curve: Sequence[float], limit: float) -> bool:
     return after < before and after - AS_LONG_AGAIN * (before - after) < limit
 
 
+def in_windows(curve: Sequence[float], window: int) -> tuple[float, ...]:
+    """A curve as the means of so many steps each: minibatches of few samples are noisy."""
+    parts = (curve[start : start + window] for start in range(0, len(curve), window))
+    return tuple(sum(part) / len(part) for part in parts)
+
+
 @fact
 class StartEnd:
     """A quantity before and after training."""
@@ -62,6 +68,18 @@ class Run:
     """Of chance: what the loss that counts had to come under; not told by versions before this field."""
     own: bool = False
     """Whether optimiser and rate are those that the user trains with."""
+    warm_up: int = 0
+    """Steps over which the rate rose to its own."""
+    evaluated: float | None = None
+    """The loss at the end in eval mode, over chance, by running statistics that moved with the training; of treatments
+    with BatchNormalization."""
+    window: int = 1
+    """Steps of the curve that are read together, more than one where minibatches are small."""
+
+    @property
+    def trend(self) -> tuple[float, ...]:
+        """The curve without the noise of small minibatches."""
+        return (*in_windows(self.curve[:-1], self.window), self.curve[-1])
 
     @property
     def end(self) -> float:
@@ -77,7 +95,7 @@ class Run:
     @property
     def promises(self) -> bool:
         """Whether the loss that counts comes under the limit in as many steps again, see `promises`."""
-        return promises(self.held_out or self.curve, self.limit)
+        return promises(self.held_out or self.trend, self.limit)
 
 
 @fact
@@ -91,6 +109,28 @@ class DropoutTrial:
     without: Run
     run: Run
     """Four times as long; its last loss is taken with Dropout off."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it learnt all the same."""
+        return self.run.outcome is Outcome.LEARNT
+
+
+@fact
+class NormalizationTrial:
+    """A training in which BatchNormalization works as in the user's own, beside one in which it works as usual."""
+
+    frozen: bool
+    """Whether it keeps to its running statistics in the user's; else its minibatches are small."""
+    minibatch: int
+    """Samples of a step in the user's."""
+    usual_minibatch: int
+    """The same in the other one."""
+    values: int
+    """Of a channel, that the layer which sees fewest works with in a step of the user's."""
+    without: Run
+    """Usual minibatches, whose statistics are used."""
+    run: Run
 
     @property
     def learns(self) -> bool:
@@ -166,6 +206,8 @@ class Probe:
     """They were to be given more steps, and the budget ended before."""
     clipped_at: float | None = None
     """Norm of the gradient with which SGD learns at its largest rate, where that blows up without clipping."""
+    warmed: Run | None = None
+    """With the user's own optimiser and rate, which do not learn, once the rate rises slowly: it learns then."""
     runs: tuple[Run, ...]
 
     @property

@@ -56,6 +56,8 @@ class VariantInfo:
     """Seeds drawn."""
     destructive: bool = False
     """Redraws weights that look trained."""
+    redrawn: int = 0
+    """Weights that get other values."""
     cost: str = ""
     """How much it changes."""
     recipe: str = ""

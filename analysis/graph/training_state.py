@@ -9,6 +9,7 @@ a verdict.
 
 import math
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from typing import Final
 
 import numpy as np
@@ -64,6 +65,38 @@ def asks_for_batch_statistics(node: NodeProto, opset: int) -> bool:
     if opset >= BY_ATTRIBUTE:
         return bool(attributes.get("training_mode", 0))
     return any(node.output[1:]) and not attributes.get("is_test", 0)
+
+
+def frozen_statistics(model: CheckedModel, freeze: Iterable[str]) -> list[NodeProto]:
+    """The BatchNormalizations that keep to their running statistics while the network trains.
+
+    Those whose statistics are named in `freeze`, a star alone aside, and in an export for training those that are not
+    in its form.
+
+        BatchNormalization(training_mode=1), BatchNormalization(training_mode=0)    the second is frozen
+        BatchNormalization(training_mode=0) alone                                   an export for use: nothing is known
+    """
+    patterns = [pattern for pattern in freeze if pattern.strip("*?")]
+    trains = is_for_training(model)
+    return [
+        node
+        for node in with_running_statistics(model)
+        if trains or any(fnmatchcase(name, pattern) for name in node.input[3:5] for pattern in patterns)
+    ]
+
+
+def is_for_training(model: CheckedModel) -> bool:
+    """Whether some node works as it does in training only: its Dropout drops, or its statistics are the batch's."""
+    normalizes = any(
+        node.op_type == "BatchNormalization" and asks_for_batch_statistics(node, model.opset()) for node in model.nodes
+    )
+    return normalizes or any(_drops(model, node) for node in model.nodes if node.op_type == "Dropout")
+
+
+def _drops(model: CheckedModel, node: NodeProto) -> bool:
+    """Whether a Dropout is told to be on, which opset 12 has an input for."""
+    mode = model.weights.get(node.input[2]) if len(node.input) > 2 else None
+    return mode is not None and bool(mode)
 
 
 def has_fresh_statistics(model: CheckedModel) -> bool:

@@ -47,6 +47,12 @@ def plain_cell(cell: Cell) -> Cell:
     return tuple(each for each in cell if each.factor not in STEP_FACTORS)
 
 
+def together(first: Cell, second: Cell) -> Cell:
+    """Both; of a factor that both choose the first one's level."""
+    chosen = {each.factor for each in first}
+    return tuple(sorted((*first, *(each for each in second if each.factor not in chosen)), key=_place))
+
+
 def _place(treatment: Treatment) -> int:
     return list(Factor).index(treatment.factor)
 

@@ -105,6 +105,7 @@ class PassReading:
             learning_rate=self.learning_rate,
             non_finite=locate_non_finite(subject, training=training) if broken else None,
             cotangents=len(self.by_cotangent),
+            values_per_channel=subject.values_per_channel() if self.by_cotangent and subject.batch.size == 1 else None,
             confidence_cap=Confidence.MEDIUM if reasons else Confidence.HIGH,
             cap_reasons=reasons,
         )
@@ -305,6 +306,7 @@ def _loss_facts(subject: Subject, value: float) -> LossFacts:
         name=objective.name.value,
         chosen=objective.chosen,
         value=value,
+        target_variance=objective.scale,
         chance=objective.chance,
         targets=objective.provenance,
         target_count=0 if objective.targets is None else objective.targets.size,

@@ -75,7 +75,7 @@ def targets_of(subject: Subject) -> Array | None:
     targets = objective.targets
     if targets is None or objective.provenance is not Provenance.UPLOADED or len(targets) != subject.batch.size:
         return None
-    if objective.name in {LossName.CROSS_ENTROPY, LossName.NLL}:
+    if objective.name in {LossName.CROSS_ENTROPY, LossName.NLL} and not objective.soft:
         known = np.unique(targets)
         return (targets[:, None] == known).astype(np.float64) if targets.ndim == 1 else None
     flat = targets.reshape(len(targets), -1).astype(np.float64)

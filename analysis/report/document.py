@@ -26,6 +26,7 @@ from analysis.facts import (
     ModelFacts,
     ModelFile,
     NonFinite,
+    NormalizationTrial,
     OutputFacts,
     OwnLoss,
     Parity,
@@ -37,7 +38,7 @@ from analysis.facts import (
     TimeProfile,
 )
 from analysis.facts.kinds import fact
-from analysis.report.parts import Advice, Cause, Decades, Finding, Part, Remedy, Verdict
+from analysis.report.parts import Advice, Cause, Decades, Finding, Part, Remedy, RuledOut, Verdict
 
 SCHEMA_VERSION: Final = "1.0"
 LAYERS: Final = TypeAdapter(tuple[LayerStats, ...], config=ConfigDict(ser_json_inf_nan="strings"))
@@ -167,6 +168,8 @@ class Report(Part):
     """Where the graph ends in its own loss: trainings by it."""
     dropout: DropoutTrial | None = None
     """A training with the graph's Dropout on, where it has any and some run learnt without."""
+    normalization: NormalizationTrial | None = None
+    """A training with BatchNormalization as in the user's own, where that may be what keeps it from learning."""
     target_reading: TargetReading | None = None
     absent: Mapping[str, str]
     """Of the unchanged model: what was not measured, and why."""
@@ -179,6 +182,8 @@ class Report(Part):
     findings: tuple[Finding, ...]
     cause: Cause | None = None
     """The headline as data: the finding that the summary opens with; null where nothing accuses."""
+    ruled_out: tuple[RuledOut, ...] = ()
+    """Where nothing explains that the network does not learn: what was looked for and is not there."""
     advice: tuple[Advice, ...] = ()
     """What to try before the network is changed."""
     remedies: tuple[Remedy, ...]

@@ -88,6 +88,14 @@ def keyed(findings: Iterable[Finding]) -> Iterator[tuple[str, Finding]]:
         yield finding.rule if seen[finding.rule] == 1 else f"{finding.rule}#{seen[finding.rule]}", finding
 
 
+class RuledOut(Part):
+    """An illness that was looked for and is not there, with the number that says so."""
+
+    rule: str
+    name: str
+    evidence: Mapping[str, Evidence]
+
+
 class Cause(Part):
     """The finding that the summary opens with."""
 
@@ -106,6 +114,9 @@ class Proof(Part):
     """Best run of the worst seed."""
     unchanged: float | None = None
     """The same for the unchanged model."""
+    evaluated: float | None = None
+    """The loss over chance in eval mode, where BatchNormalization works with running statistics: worst seed of the runs
+    that ended lowest. Left out where there is none."""
     seeds: int
     learns: bool | None = None
     """Also learnt from minibatches, under 0.2 of chance in 200 steps; left out where that was not asked."""
@@ -146,6 +157,8 @@ class AdviceKind(StrEnum):
     LEARNING_RATE = "learning_rate"
     ADAM = "adam"
     LARGER_LEARNING_RATE = "larger_learning_rate"
+    WARM_UP = "warm_up"
+    NORMALIZATION = "normalization"
     WEIGHT_DECAY = "weight_decay"
 
 

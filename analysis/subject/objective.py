@@ -3,7 +3,7 @@
 Losses are read off the logits (`analysis.graph.heads`) where nothing speaks against it (`analysis.subject.link`), and
 reduced by the mean over samples and positions. Read they are from 0 on, over chance: mean squared error is divided by
 the variance of the targets, so that 1 is chance everywhere but in classification, where chance is the entropy of the
-label frequencies; from binary cross-entropy the entropy of soft targets is taken off, which no output gets rid of.
+label frequencies; from cross-entropy the entropy of soft targets is taken off, which no output gets rid of.
 Training undoes the division (`Objective.scale`), so that rates are those of the user's own loss.
 """
 
@@ -30,6 +30,8 @@ SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
 NO_CHANCE: Final = 1e-9
 """Nothing is left to learn: rounding, where an entropy is the difference of two."""
+ADDS_UP: Final = 1e-3
+"""How far probabilities of classes may be from one, as rounded to three digits."""
 IGNORED_LABEL: Final = -100
 """Positions with this label count for nothing (torch's convention)."""
 
@@ -42,7 +44,8 @@ class Objective:
     chosen: str
     head: Head
     targets: Array | None
-    """Along axis 0: samples. Class ids [N, ..], or numbers shaped like the logits; None: the graph's own loss."""
+    """Along axis 0: samples. Class ids [N, ..], or numbers shaped like the logits, of cross-entropy the probability of
+    each class; None: the graph's own loss."""
     class_axis: int
     scale: float
     """What mean squared error, or the graph's own loss, is divided by."""
@@ -75,9 +78,14 @@ class Objective:
         """The deviation of targets that are numbers, 1 for others."""
         return math.sqrt(self.scale)
 
+    @property
+    def soft(self) -> bool:
+        """Whether targets are the probabilities of classes."""
+        return self.name is LossName.CROSS_ENTROPY and self.targets is not None and self.targets.dtype.kind == "f"
+
     def axis_of_targets(self, axis: int) -> int | None:
         """Which axis of the targets is this one of the logits: class ids have none for the classes."""
-        if self.name not in {LossName.CROSS_ENTROPY, LossName.NLL} or axis < self.class_axis:
+        if self.name not in {LossName.CROSS_ENTROPY, LossName.NLL} or axis < self.class_axis or self.soft:
             return axis
         return axis - 1 if axis > self.class_axis else None
 
@@ -85,6 +93,10 @@ class Objective:
         """Scalar, mean over samples and positions."""
         if targets is None or self.name is LossName.GRAPH:
             return logits.reshape(()) / self.scale
+        if self.soft:
+            shares = targets.to(logits.dtype).movedim(self.class_axis, 1)
+            own = torch.xlogy(shares, shares).sum(1).mean()
+            return F.cross_entropy(logits.movedim(self.class_axis, 1), shares) + own
         if self.name is LossName.CROSS_ENTROPY:
             return F.cross_entropy(logits.movedim(self.class_axis, 1), targets, ignore_index=IGNORED_LABEL)
         if self.name is LossName.NLL:
@@ -175,10 +187,18 @@ def _fitting(
     """Read the targets the one way that fits the logits."""
     axis = _class_axis(head, logits, targets)
     labels = _as_labels(logits, targets, axis, wanted) if axis is not None else None
-    name, reason = (wanted, "asked for") if wanted is not LossName.AUTOMATIC else _automatic(head, targets, labels)
+    name, reason = (wanted, "asked for")
+    if wanted is LossName.AUTOMATIC:
+        name, reason = _automatic(head, targets, labels, are_shares=_as_shares(logits, targets, axis) is not None)
     if name is LossName.NLL and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
         name, reason = LossName.CROSS_ENTROPY, "asked for: nll of a softmax is the cross-entropy of its logits"
     chosen = why or reason
+    shares = _as_shares(logits, targets, axis) if labels is None and name is LossName.CROSS_ENTROPY else None
+    if shares is not None and axis is not None:
+        own = _entropy(shares.astype(np.float64), axis)
+        whole = _entropy(shares.astype(np.float64).mean(_others(shares, axis), keepdims=True), axis)
+        chosen = f"{chosen}, counted from their entropy of {own:.3f}"
+        return _objective(name, chosen, head, shares, axis, 1.0, whole - own, provenance)
     if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
         labels, axis = _class_targets(head, logits, targets, labels, axis)
         chance = _label_entropy(labels, logits.shape[axis])
@@ -210,7 +230,7 @@ def _objective(
     return Objective(name, chosen, head, targets, axis, scale, None, provenance, reason)
 
 
-def _automatic(head: Head, targets: Array, labels: Array | None) -> tuple[LossName, str]:
+def _automatic(head: Head, targets: Array, labels: Array | None, *, are_shares: bool) -> tuple[LossName, str]:
     kind = "integer" if targets.dtype.kind in "iub" else "float"
     tail = {
         Link.IDENTITY: "logits output",
@@ -220,6 +240,8 @@ def _automatic(head: Head, targets: Array, labels: Array | None) -> tuple[LossNa
     }[head.link]
     if labels is not None and head.link is not Link.SIGMOID:
         return LossName.CROSS_ENTROPY, f"automatic: {kind} class targets, {tail}"
+    if are_shares and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
+        return LossName.CROSS_ENTROPY, f"automatic: rows that are probabilities of classes, {tail}"
     binary = bool(np.isin(targets, (0, 1)).all())
     if head.link is Link.SIGMOID or binary:
         return LossName.BCE, f"automatic: {kind} targets of 0 and 1, {tail}"
@@ -238,12 +260,34 @@ def _class_axis(head: Head, logits: Array, targets: Array) -> int | None:
     for axis in candidates:
         if logits.shape[:axis] + logits.shape[axis + 1 :] == targets.shape or _is_one_hot(logits, targets, axis):
             return axis
+    shares = (axis for axis in candidates if _as_shares(logits, targets, axis) is not None)
+    if (found := next(shares, None)) is not None:
+        return found
     column = tuple(size for size in targets.shape if size != 1) == logits.shape[:1]
     return 1 if logits.ndim == 2 and logits.shape[1] > 1 and column else None
 
 
 def _is_one_hot(logits: Array, targets: Array, axis: int) -> bool:
     return targets.shape == logits.shape and bool(np.isin(targets, (0, 1)).all() and (targets.sum(axis) == 1).all())
+
+
+def _as_shares(logits: Array, targets: Array, axis: int | None) -> Array | None:
+    """Probabilities of classes, where the targets are shaped like the logits and add up to one along the classes."""
+    if axis is None or targets.shape != logits.shape or targets.dtype.kind != "f" or not targets.size:
+        return None
+    sums = targets.astype(np.float64).sum(axis)
+    probable = bool((targets >= 0).all() and (np.abs(sums - 1) < ADDS_UP).all())
+    return targets.astype(np.float64 if targets.dtype == np.float64 else np.float32) if probable else None
+
+
+def _others(values: Array, axis: int) -> tuple[int, ...]:
+    return tuple(each for each in range(values.ndim) if each != axis)
+
+
+def _entropy(shares: Array, axis: int) -> float:
+    """Mean over all that the classes are not."""
+    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
+    return float(-(shares * logs).sum(axis).mean())
 
 
 def _as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Array | None:
@@ -271,7 +315,7 @@ def _class_targets(
     raise BadBatch(
         f"class ids do not fit output {head.output} of shape {list(logits.shape)}: given {list(targets.shape)}",
         where="target",
-        hint="send one id per sample (and position), or one-hot rows",
+        hint="send one id per sample (and position), one-hot rows, or rows of probabilities that add up to 1",
     )
 
 

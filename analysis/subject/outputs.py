@@ -95,6 +95,8 @@ def floor_of(objective: Objective, shape: tuple[int, ...], limits: Limits) -> fl
     targets, chance = objective.targets, objective.chance
     if targets is None or not chance:
         return None
+    if objective.soft:
+        return None
     if objective.name in CLASSIFYING:
         others = shape[objective.class_axis] - 1
         least = math.log1p(others * math.exp(low - high)) if objective.name is LossName.CROSS_ENTROPY else 0.0
@@ -115,7 +117,7 @@ def describe_targets(objective: Objective, classes: int | None) -> TargetFacts |
     if targets is None or not targets.size or objective.provenance is not Provenance.UPLOADED:
         return None
     if objective.name in CLASSIFYING:
-        counted = targets[targets != IGNORED_LABEL]
+        counted = targets.argmax(objective.class_axis) if objective.soft else targets[targets != IGNORED_LABEL]
         return _counts("labels", counted.astype(np.float64), classes) if counted.size else None
     numbers = targets.astype(np.float64)
     if objective.name is LossName.BCE:

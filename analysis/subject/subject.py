@@ -64,7 +64,12 @@ class Subject:
     @cached_property
     def batch_statistics(self) -> bool:
         """Whether BatchNormalization works with the statistics of this batch, as in training; no draw changes that."""
-        return uses_batch_statistics(self.model, self.converted, self.tensors()[0])
+        fewest = self.values_per_channel()
+        return fewest is not None and fewest >= FEWEST_PER_CHANNEL
+
+    def values_per_channel(self, rows: Sequence[int] | None = None) -> int | None:
+        """Of the BatchNormalization that sees fewest, on all samples or some; None without one."""
+        return fewest_per_channel(self.model, self.converted, self.tensors(rows)[0])
 
     @property
     def device(self) -> torch.device:
@@ -139,9 +144,17 @@ class Subject:
 
 def uses_batch_statistics(model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]) -> bool:
     """Whether every BatchNormalization sees enough values per channel to work as in training."""
+    fewest = fewest_per_channel(model, converted, inputs)
+    return fewest is not None and fewest >= FEWEST_PER_CHANNEL
+
+
+def fewest_per_channel(
+    model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]
+) -> int | None:
+    """Values per channel of the BatchNormalization that sees fewest; None where there is none that runs."""
     entering = [node.input[0] for node in model.nodes if node.op_type == "BatchNormalization"]
     if not entering:
-        return False
+        return None
     counts: list[int] = []
 
     def count(value: torch.Tensor) -> None:
@@ -151,4 +164,4 @@ def uses_batch_statistics(model: CheckedModel, converted: DifferentiableModel, i
     watchers: dict[str, list[Callable[[torch.Tensor], None]]] = {name: [count] for name in entering}
     with torch.no_grad():
         converted.observe(inputs, watchers)
-    return bool(counts) and min(counts) >= FEWEST_PER_CHANNEL
+    return min(counts, default=None)

@@ -1,5 +1,6 @@
 """Which trainings a probe consists of: optimisers, rates, steps, minibatches."""
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ MINIBATCH: Final = 64
 SMALL_MINIBATCH: Final = 32
 PATIENCE: Final = {ProbeKind.LEARNING: 4, ProbeKind.MEMORIZING: 10}
 """Times as many steps for an optimiser that has not learnt; it has to come further then, see `limit_of`."""
+SHORTEST_EPOCH: Final = 8
+"""Times as many steps where minibatches are small, at most: see `as_many_samples`."""
 LONGEST: Final = 800
 """Steps of a run that was granted as many again because its loss fell fast enough."""
 
@@ -28,6 +31,12 @@ class Training:
     learning_rate: float
     own: bool = False
     """Whether the user trains with it."""
+    warm_up: int = 0
+    """Steps over which the rate rises to its own, in a straight line."""
+
+    def rate_at(self, step: int) -> float:
+        """Of the step with this number; the first is 1."""
+        return self.learning_rate * min(1.0, step / self.warm_up) if self.warm_up else self.learning_rate
 
 
 GRID: Final = (
@@ -63,17 +72,32 @@ def passes(kind: ProbeKind, grid: Sequence[Training], seeds: Sequence[int]) -> i
     return STEPS[kind] * len(grid) * len(seeds)
 
 
-def minibatches_of(rows: Sequence[int], kind: ProbeKind, seed: int, steps: int) -> Iterator[list[int]]:
-    """Rows of each step: the same ones when memorising, epochs of shuffled ones when learning."""
+def as_many_samples(size: int | None) -> int:
+    """Times as many steps for minibatches of this size as for usual ones, which see more samples in a step."""
+    return 1 if size is None else min(max(SMALL_MINIBATCH // size, 1), SHORTEST_EPOCH)
+
+
+def minibatches_of(
+    rows: Sequence[int], kind: ProbeKind, seed: int, steps: int, size: int | None = None
+) -> Iterator[list[int]]:
+    """Rows of each step: the same ones when memorising, epochs of shuffled ones when learning.
+
+    `size`: samples of a step as the user has them; what is to be memorised comes in several steps where it is small.
+    """
     random, samples = np.random.default_rng((seed, 2)), len(rows)
-    size = min(
-        MINIBATCH if samples >= 2 * ENOUGH_TO_LEARN or kind is ProbeKind.MEMORIZING else SMALL_MINIBATCH, samples
-    )
     if kind is ProbeKind.MEMORIZING:
-        chosen = list(rows) if samples <= size else sorted(random.permutation(rows)[:size].tolist())
-        for _ in range(steps):
-            yield chosen
+        chosen = list(rows) if samples <= MINIBATCH else sorted(random.permutation(rows)[:MINIBATCH].tolist())
+        if size is None or size >= len(chosen):
+            yield from itertools.repeat(chosen, steps)
+        else:
+            yield from _epochs(chosen, size, steps, random)
         return
+    usual = MINIBATCH if samples >= 2 * ENOUGH_TO_LEARN else SMALL_MINIBATCH
+    yield from _epochs(rows, min(size or usual, samples), steps, random)
+
+
+def _epochs(rows: Sequence[int], size: int, steps: int, random: np.random.Generator) -> Iterator[list[int]]:
+    """All rows in another order each time; what is left over of one is dropped."""
     pending: list[int] = []
     for _ in range(steps):
         if len(pending) < size:

@@ -13,18 +13,21 @@ prediction; all losses here are read over chance.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import torch
 
-from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd, promises
+from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd, in_windows, promises
+from analysis.graph.training_state import with_running_statistics
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
 from analysis.measure.statistics import combine, summarize
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
-from analysis.training.grid import LONGEST, NO_STEP, STEPS, Training, minibatches_of
+from analysis.training.grid import LONGEST, NO_STEP, SMALL_MINIBATCH, STEPS, Training, minibatches_of
 from analysis.training.outcome import limit_of, outcome_of
 from analysis.training.updates import MOMENTUM, Update, update_of
 
@@ -49,21 +52,25 @@ def probe(
     prepare: Callable[[int], None] | None = None,
     training: bool,
     to_the_end: bool = False,
+    evaluate: bool = False,
     lengthen: int = 1,
     late: bool = False,
     go_on: bool = False,
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
+    minibatch: int | None = None,
     tick: Callable[[], object] = int,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
 
     `training`: BatchNormalization uses the statistics of the minibatch. `to_the_end`: how far the loss falls counts,
-    not only whether it does, so no run stops early. `lengthen`: times as many steps as the thresholds were fitted for.
+    not only whether it does, so no run stops early. `evaluate`: the loss at the end is also taken in eval mode, where
+    that differs. `lengthen`: times as many steps as the thresholds were fitted for.
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
-    samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update. `tick`
-    is called before each step; what it raises ends the probe, weights restored.
+    samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
+    `minibatch`: samples of a step, where the user says so. `tick` is called before each step; what it raises ends the
+    probe, weights restored.
     """
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
@@ -72,9 +79,11 @@ def probe(
         if prepare is not None:
             prepare(seed)
         trained, held_out = split(subject.batch.size, seed) if hold_out else (list(range(subject.batch.size)), [])
+        minibatches = list(minibatches_of(trained, kind, seed, most, minibatch))
         session = _Session(
-            subject, kind, trained, held_out, list(minibatches_of(trained, kind, seed, most)), steps,
+            subject, kind, trained, held_out, minibatches, steps,
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
+            evaluate=evaluate and training and bool(with_running_statistics(subject.model)),
         )  # fmt: skip
         runs += [_run(session, entry, seed) for entry in grid]
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
@@ -121,8 +130,20 @@ class _Session:
     late: bool
     step: GradientStep
     tick: Callable[[], object]
+    evaluate: bool = False
 
     @property
+    def window(self) -> int:
+        """Minibatches that together are as many samples as a usual one."""
+        return 1 if self.repeated else max(1, -(-SMALL_MINIBATCH // len(self.minibatches[0])))
+
+    @cached_property
+    def judged(self) -> Sequence[int]:
+        """The samples whose loss counts at the end: those that were memorised, or all that it was trained on."""
+        memorized = {row for rows in self.minibatches for row in rows}
+        return sorted(memorized) if self.kind is ProbeKind.MEMORIZING else self.trained
+
+    @cached_property
     def repeated(self) -> bool:
         """Whether every step sees the same samples."""
         return all(rows is self.minibatches[0] for rows in self.minibatches)
@@ -136,8 +157,9 @@ class _Session:
             return True
         if held_out and not self.to_the_end and held_out[-1] < EARLY:
             return True
-        recent = curve[-1:] if self.repeated else curve[-SMOOTHED:]
-        complete = len(recent) == (1 if self.repeated else SMOOTHED)
+        wanted = 1 if self.repeated else SMOOTHED * self.window
+        recent = curve[-wanted:]
+        complete = len(recent) == wanted
         return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough(limit)
 
     def limit(self, optimizer: OptimizerName) -> float:
@@ -155,9 +177,12 @@ def _run(session: _Session, entry: Training, seed: int) -> Run:
     subject, limit = session.subject, session.limit(entry.optimizer)
     weights = list(subject.converted.initializers.values())
     start = [weight.detach().clone() for weight in weights]
+    moving = subject.converted.moving_statistics() if session.evaluate else nullcontext()
     subject.converted.train(session.training)
     try:
-        curve, held_out = _train(session, weights, update_of(entry), limit)
+        with moving:
+            curve, held_out = _train(session, weights, update_of(entry), limit, entry.warm_up)
+            evaluated = _evaluated(session) if session.evaluate else None
         moved = _moved(subject, start)
         norms = StartEnd(start=_norm(start), end=_norm(weights))
     finally:
@@ -169,28 +194,32 @@ def _run(session: _Session, entry: Training, seed: int) -> Run:
         momentum=MOMENTUM if entry.optimizer is OptimizerName.SGD else None,
         learning_rate=entry.learning_rate,
         seed=seed,
-        outcome=outcome_of(curve, held_out, limit),
+        outcome=outcome_of((*in_windows(curve[:-1], session.window), curve[-1]), held_out, limit),
         curve=tuple(curve),
         held_out=tuple(held_out),
         weight_norm=norms,
         moved=moved,
         limit=limit,
         own=entry.own,
+        evaluated=evaluated,
+        window=session.window,
+        warm_up=entry.warm_up,
     )
 
 
 def _train(
-    session: _Session, weights: Sequence[torch.Tensor], update: Update, limit: float
+    session: _Session, weights: Sequence[torch.Tensor], update: Update, limit: float, warm_up: int = 0
 ) -> tuple[list[float], list[float]]:
     """Loss over chance before each step, and after the last on what it was trained on; now and then on the others.
 
-    Where there are minibatches for it, a run gets as many steps again while it promises to come under the limit.
+    Where there are minibatches for it, a run gets as many steps again while it promises to come under the limit. None
+    ends before its rate is the one that was asked for.
     """
     subject, repeated, curve, held_out = session.subject, session.repeated, list[float](), list[float]()
     tensors, enough = subject.tensors(session.minibatches[0]), session.steps
     for rows in session.minibatches:
         if len(curve) == enough:
-            if not promises(held_out or curve, limit):
+            if not promises(held_out or in_windows(curve, session.window), limit):
                 break
             enough *= 2
         session.tick()
@@ -201,7 +230,7 @@ def _train(
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
             held_out.append(_loss(session, session.held_out))
-        if session.is_over(curve, held_out, limit):
+        if len(curve) > warm_up and session.is_over(curve, held_out, limit):
             break
         gradients = torch.autograd.grad(subject.objective.scale * loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
@@ -209,7 +238,7 @@ def _train(
             held = [weight for weight, _ in pairs]
             with torch.no_grad():
                 update(held, take_step([gradient for _, gradient in pairs], held, session.step))
-    curve.append(_loss(session, session.minibatches[0] if repeated else session.trained))
+    curve.append(_loss(session, session.minibatches[0] if repeated else session.judged))
     if session.held_out:
         held_out.append(_loss(session, session.held_out))
     return curve, held_out
@@ -220,6 +249,12 @@ def _loss(session: _Session, rows: Sequence[int]) -> float:
     with torch.no_grad():
         loss = float(session.subject.loss(*session.subject.tensors(rows), rows))
     return session.subject.objective.over_chance(loss)
+
+
+def _evaluated(session: _Session) -> float:
+    """Over chance, in eval mode, of what was trained on."""
+    session.subject.converted.train(False)  # noqa: FBT003 - torch's signature
+    return _loss(session, session.judged)
 
 
 def _norm(tensors: Sequence[torch.Tensor]) -> float:

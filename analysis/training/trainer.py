@@ -11,12 +11,24 @@ from functools import partial
 from typing import Final
 
 from analysis.clock import Clock
-from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Zone
+from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Run, Zone
 from analysis.facts.zones import zone
+from analysis.graph.training_state import with_running_statistics
 from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName
 from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID, NO_STEP, PATIENCE, THOROUGH_GRID, Training, in_units, kind_for, passes
+from analysis.training.grid import (
+    GRID,
+    NO_STEP,
+    PATIENCE,
+    STEPS,
+    THOROUGH_GRID,
+    Training,
+    as_many_samples,
+    in_units,
+    kind_for,
+    passes,
+)
 from analysis.training.probe import probe
 from analysis.training.search import Search
 
@@ -27,6 +39,7 @@ LENGTHENED: Final = 2
 """How much longer effort thorough trains the unchanged model, and every effort treatments from minibatches."""
 TOLD: Final = 15
 """Times that the probe of the unchanged model says how far it is."""
+WARM_UP: Final = "training with your own rate after a warm-up"
 UNCHANGED: Final = "training probe of the unchanged model"
 SGD: Final = OptimizerName.SGD.value
 READABLE: Final = 0.7
@@ -51,10 +64,22 @@ class Trainer:
     """Whether trainings from minibatches keep a quarter of the samples to ask about: see `labels_are_readable`."""
     drops: bool = False
     """Whether the Dropout of a graph is on in training steps."""
+    frozen: bool = False
+    """Whether BatchNormalization keeps to its running statistics in training steps."""
+    minibatch: int | None = None
+    """Samples of a step, where the user says so."""
 
     def dropping(self) -> "Trainer":
         """The same with Dropout on."""
         return replace(self, drops=True)
+
+    def freezing(self) -> "Trainer":
+        """The same with the statistics of BatchNormalization frozen."""
+        return replace(self, frozen=True)
+
+    def with_usual_minibatches(self) -> "Trainer":
+        """The same with as many samples in a step as where nobody says how many."""
+        return replace(self, minibatch=None)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -103,6 +128,7 @@ class Trainer:
         prepare: Prepare | None = None,
         step: GradientStep = NO_STEP,
         to_the_end: bool = False,
+        evaluate: bool = False,
         lengthen: int = 1,
         late: bool = False,
         go_on: bool = False,
@@ -116,6 +142,7 @@ class Trainer:
         grid = self.grid if grid is None else grid
         if self.drops:
             subject = replace(subject, dropping=dropping_of(subject.model, self.options.seed))
+        lengthen *= as_many_samples(self.minibatch)
         steps, done = lengthen * passes(kind, grid, seeds), itertools.count()
 
         def tick() -> None:
@@ -129,15 +156,22 @@ class Trainer:
             grid=grid,
             seeds=seeds,
             prepare=prepare,
-            training=measured.batch_statistics,
+            training=self._uses_batch_statistics(subject, measured),
             to_the_end=to_the_end,
+            evaluate=evaluate,
             lengthen=lengthen,
             late=late,
             go_on=go_on,
             hold_out=self.holds_out and kind is ProbeKind.LEARNING,
             step=step,
+            minibatch=self.minibatch,
             tick=tick,
         )
+
+    def _uses_batch_statistics(self, subject: Subject, measured: Measurement) -> bool:
+        """As measured; of minibatches whose size the user says, however few values a channel that are."""
+        told = self.minibatch is not None and bool(with_running_statistics(subject.model))
+        return not self.frozen and (measured.batch_statistics or told)
 
     def prove(
         self,
@@ -153,9 +187,12 @@ class Trainer:
         """
         if self.holds_out and self.kind is ProbeKind.LEARNING:
             return self.train(
-                subject, ProbeKind.LEARNING, seeds, measured, prepare=prepare, step=step, lengthen=LENGTHENED
-            )
-        return self.train(subject, ProbeKind.MEMORIZING, seeds, measured, prepare=prepare, step=step, to_the_end=True)
+                subject, ProbeKind.LEARNING, seeds, measured,
+                prepare=prepare, step=step, evaluate=True, lengthen=LENGTHENED,
+            )  # fmt: skip
+        return self.train(
+            subject, ProbeKind.MEMORIZING, seeds, measured, prepare=prepare, step=step, evaluate=True, to_the_end=True
+        )
 
     def learns(
         self, subject: Subject, measured: Measurement, prepare: Prepare, step: GradientStep, *, sgd_alone: bool
@@ -198,7 +235,21 @@ class Trainer:
         patient = numbers or not measured.recurrent or proof.held_out > 0
         further = partial(self.train, self.baseline, self.kind, seeds, measured, tell=True)
         scale = self.baseline.objective.scale
-        return Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
+        proof = Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
+        return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof
+
+    def _warmed(self, proof: Probe, measured: Measurement) -> Run | None:
+        """The user's own training with a rate that rises slowly, where that learns."""
+        if not proof.own:
+            return None
+        own, steps = proof.own[0], STEPS[proof.kind] * PATIENCE[proof.kind] * as_many_samples(self.minibatch)
+        entry = Training(OptimizerName(own.optimizer), own.learning_rate, own=True, warm_up=steps // 2)
+        train = partial(
+            self.train, self.baseline, proof.kind, (own.seed,), measured,
+            lengthen=PATIENCE[proof.kind], late=True, grid=(entry,),
+        )  # fmt: skip
+        warmed = self.clock.finished(WARM_UP, train)
+        return None if warmed is None or warmed.runs[0].outcome is not Outcome.LEARNT else warmed.runs[0]
 
     def probe_larger_rate(self, measured: Measurement) -> LargerRate | None:
         """Where SGD's largest rate blows up a network whose start is not red: the same run with clipping.

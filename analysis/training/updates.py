@@ -3,6 +3,7 @@
 torch.optim pulls in a compiler that costs a second and 70 MB per process; a test holds these to torch's.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -22,14 +23,13 @@ Update = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor]], None]
 
 def update_of(entry: Training) -> Update:
     """The update of a run of the grid."""
-    if entry.optimizer is OptimizerName.SGD:
-        return _momentum_update(entry.learning_rate)
-    return _adam_update(entry.learning_rate)
+    return _momentum_update(entry.rate_at) if entry.optimizer is OptimizerName.SGD else _adam_update(entry.rate_at)
 
 
-def _momentum_update(rate: float) -> Update:
+def _momentum_update(rate_at: Callable[[int], float]) -> Update:
     """V <- 0.9 v + g; w <- w - rate v (torch.optim.SGD)."""
     velocity: list[torch.Tensor] = []
+    steps = itertools.count(1)
 
     def update(weights: Sequence[torch.Tensor], gradients: Sequence[torch.Tensor]) -> None:
         if not velocity:
@@ -37,12 +37,14 @@ def _momentum_update(rate: float) -> Update:
         else:
             torch._foreach_mul_(velocity, MOMENTUM)
             torch._foreach_add_(velocity, list(gradients))
-        torch._foreach_add_(list(weights), velocity, alpha=-rate)
+        torch._foreach_add_(list(weights), velocity, alpha=-rate_at(next(steps)))
 
     return update
 
 
-def _adam_update(rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Update:
+def _adam_update(
+    rate_at: Callable[[int], float], beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
+) -> Update:
     """Moments with bias correction (Kingma and Ba 2015, algorithm 1; torch.optim.Adam)."""
     first: list[torch.Tensor] = []
     second: list[torch.Tensor] = []
@@ -61,6 +63,6 @@ def _adam_update(rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon:
         scale = torch._foreach_sqrt(second)  # noqa: SLF001
         torch._foreach_div_(scale, math.sqrt(1 - beta2**step))
         torch._foreach_add_(scale, epsilon)
-        torch._foreach_addcdiv_(list(weights), first, scale, -rate / (1 - beta1**step))
+        torch._foreach_addcdiv_(list(weights), first, scale, -rate_at(step) / (1 - beta1**step))
 
     return update

@@ -60,6 +60,9 @@ def analyze(
     effort: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Your own optimiser: sgd or adam.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Your own learning rate: it is tried, too.")] = None,
+    minibatch_size: Annotated[int | None, typer.Option(help="Samples in a step of your own training.")] = None,
     select: Annotated[list[str] | None, typer.Option(help="Rules to apply: GH101, GH1, a name. Repeat.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Rules not to apply. Repeat.")] = None,
     options: Annotated[str, typer.Option(help="Further options as JSON, see /v1/schema/options.")] = "{}",
@@ -77,7 +80,8 @@ def analyze(
         of_file = file.pop("fail_on", "error")
         gate = Gate.parse(of_file if fail_on is None else fail_on)
         known = None if baseline is None else read_report(baseline)
-        chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore)
+        own = {"optimizer": optimizer, "learning_rate": learning_rate, "minibatch_size": minibatch_size}
+        chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore, **own)
         with _progress() as progress:
             report = _report(model, batch, chosen, server, save_repaired, progress)
         publication = Publication(gate=gate, path=model.as_posix())
@@ -115,7 +119,7 @@ def _configuration(path: Path | None) -> dict[str, Any]:
 def _options(file: Mapping[str, Any], text: str, **given: Any) -> AnalysisOptions:
     """The file, then the JSON, then single options: later ones win. Raises BadOptions."""
     chosen = parse_options(text).model_dump(exclude_unset=True, mode="json")
-    said = {name: value for name, value in given.items() if value}
+    said = {name: value for name, value in given.items() if value not in (None, [])}
     options = parse_options({**file, **chosen, **said})
     policy(options)
     return options

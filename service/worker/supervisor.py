@@ -135,7 +135,7 @@ class Supervisor:
         except FileNotFoundError:
             log.exception("the files of job %s are gone", job.id)
             self.store.finish(job, State.FAILED, error=UNREADABLE)
-        except OSError as error:  # a disk or a bucket that does not answer, a fork server that was killed at this moment
+        except OSError as error:  # a disk or bucket that does not answer, a fork server that was killed just now
             log.warning("job %s cannot be started: %s", job.id, error)
             self.store.release(job)
             self.stopping.wait(AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""The first half of the gallery, which thresholds may be looked at with: 50 sick networks, 17 healthy ones."""
+"""The first half of the gallery, which thresholds may be looked at with: 51 sick networks, 17 healthy ones."""
 
 import numpy as np
 import onnx
@@ -149,6 +149,9 @@ SICK: tuple[Exhibit, ...] = (
     sick("dropout of 0.8 behind three narrow layers", "dropout",
          lambda _: net.dropped(drawn(stack(4, width=24), HE), 0.8), VECTORS, "602", NOT_TRANSPORT,
          effort=Effort.STANDARD, training=True),
+    sick("batch norm, one sample a step", "batch norm",
+         lambda _: drawn(stack(4, width=24, normalization=nn.BatchNorm1d), HE), VECTORS, "604", "102",
+         effort=Effort.STANDARD, options={"minibatch_size": 1}),
     sick("a loss of its own over silent units", "own loss",
          lambda _: net.Reconstruction(drawn(stack(3, outputs=32), HE, bias=-20.0)), tasks.numbers(), "605",
          NOT_EXPLODING, effort=Effort.STANDARD, own_loss=True),

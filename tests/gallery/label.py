@@ -4,7 +4,8 @@ The exported graph as converted here (its gradients are tested against other imp
 200 steps of SGD with momentum 0.9 at 0.1, 0.01 and 0.001, then of Adam at 0.003 and 0.0003. A run trains if the mean
 loss of its last 10 steps is under half of chance. `trains`: some run of SGD does. `adam`: Adam alone. `fails`: none.
 Once a run of an optimiser trained, its others are not needed. Where an exhibit is exported for training, its Dropout is
-on; where it ends in its own loss, losses are as they are, which begin near 1 there.
+on; where it is trained by minibatches of its own size, so is it here, with twice as many steps; where it
+ends in its own loss, losses are as they are, which begin near 1 there.
 """
 
 import importlib
@@ -23,6 +24,7 @@ from analysis.options import AnalysisOptions
 from analysis.subject.dropout import dropping_of
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject, uses_batch_statistics
+from analysis.training.grid import as_many_samples
 from tests.gallery.exhibit import LABELS, Exhibit
 
 STEPS, MINIBATCH, LAST = 200, 64, 10
@@ -63,7 +65,8 @@ def train(
     weights = [parameter for parameter in subject.converted.parameters() if parameter.requires_grad]
     start = [weight.detach().clone() for weight in weights]
     inputs, _ = subject.tensors()
-    subject.converted.train(uses_batch_statistics(subject.model, subject.converted, inputs))
+    told, last = exhibit.options.get("minibatch_size"), LAST * _times(exhibit)
+    subject.converted.train(told is not None or uses_batch_statistics(subject.model, subject.converted, inputs))
     step: torch.optim.Optimizer = torch.optim.Adam(weights, rate, weight_decay=decay)
     if optimizer == "sgd":
         step = torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)
@@ -81,13 +84,17 @@ def train(
     with torch.no_grad():
         for weight, before in zip(weights, start, strict=True):
             weight.copy_(before)
-    return sum(losses[-LAST:]) / LAST if len(losses) == STEPS else math.inf
+    return sum(losses[-last:]) / last if len(losses) == STEPS * _times(exhibit) else math.inf
+
+
+def _times(exhibit: Exhibit) -> int:
+    return min(as_many_samples(exhibit.options.get("minibatch_size")), 2)
 
 
 def _losses(exhibit: Exhibit, subject: Subject, seed: int) -> Iterator[torch.Tensor]:
     random, sampler = np.random.default_rng((seed, 2)), exhibit.sampler(seed)
-    for _ in range(STEPS):
-        x, target = sampler(random, MINIBATCH)
+    for _ in range(STEPS * _times(exhibit)):
+        x, target = sampler(random, exhibit.options.get("minibatch_size", MINIBATCH))
         yield subject.training_loss([torch.from_numpy(x)], None if exhibit.own_loss else torch.from_numpy(target))
 
 

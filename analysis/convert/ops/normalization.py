@@ -57,13 +57,16 @@ def batch_normalization(
         y, running_mean, running_variance = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
         return y if read == 1 else (y, running_mean, running_variance, running_mean, running_variance)
     if x.ndim == 1:  # the page takes it for a batch of one channel
-        return _standardized(x.unsqueeze(1), scale, bias, mean, variance, epsilon, mode).squeeze(1)
-    return _standardized(x, scale, bias, mean, variance, epsilon, mode)
+        return _standardized(x.unsqueeze(1), scale, bias, mean, variance, epsilon, momentum, mode).squeeze(1)
+    return _standardized(x, scale, bias, mean, variance, epsilon, momentum, mode)
 
 
 def _standardized(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, mode: RunMode
-) -> Tensor:
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float,
+    mode: RunMode,
+) -> Tensor:  # fmt: skip
+    if mode.training and mode.moving:
+        _move(x, mean, variance, momentum, mode)
     scale, bias = scale.to(mean.dtype), bias.to(mean.dtype)  # torch wants the four in one type
     if mode.training:
         return _by_the_batch(x, scale, bias, epsilon)
@@ -72,6 +75,17 @@ def _standardized(
         return (centred * _per_channel(x, scale) + _per_channel(x, bias)).to(x.dtype)
     y = F.batch_norm(_one_layout(x), mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's
     return y.reshape(x.shape)
+
+
+def _move(x: Tensor, mean: Tensor, variance: Tensor, momentum: float, mode: RunMode) -> None:
+    """The running statistics towards those of x, in place, where they are among those that move."""
+    values = x.detach().to(mean.dtype)
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    with torch.no_grad():
+        if id(mean) in mode.moving:
+            mean.lerp_(values.mean(axes), 1 - momentum)
+        if id(variance) in mode.moving:
+            variance.lerp_(values.var(axes, correction=0), 1 - momentum)
 
 
 def _training_form(
@@ -93,7 +107,7 @@ def batch_normalization_14(
 ) -> Tensor | tuple[Tensor, ...]:  # fmt: skip
     """From opset 14 an attribute asks for batch statistics, and for the running ones they lead to."""
     if not training_mode:
-        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, mode=mode)
+        return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, momentum=momentum, mode=mode)
     whole = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
     return whole[0] if read == 1 else whole
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Rule
 from analysis.diagnosis.rules.batch_axis import batch_axis
+from analysis.diagnosis.rules.batch_of_one import batch_of_one
 from analysis.diagnosis.rules.cancelled_parameter import cancelled_parameter
 from analysis.diagnosis.rules.chaotic_gradient import chaotic_gradient
 from analysis.diagnosis.rules.collapsed_tokens import collapsed_tokens
@@ -86,6 +87,7 @@ RULES: Final[tuple[Rule, ...]] = (
     no_gradient,
     dropout_strength,
     batch_axis,
+    batch_of_one,
     own_loss,
     converged,
     zero_initialized_branch,

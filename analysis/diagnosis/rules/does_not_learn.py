@@ -37,9 +37,9 @@ sound network learns by heart in 20 steps: never more than a warning, and a rema
 other targets), where the inputs are equal, where they were made up, too, and flow is in the green zone or unknown, or
 where there are more targets than weights (a label for each pixel). Never more than a warning either where the loss came
 under 0.6, or was still falling, so that as many steps again would have brought it under the limit: that is slow, not
-sick; where SGD learns at 0.1 once gradients are clipped, which the advice says; where all inputs of the batch are
-equal; where the budget ends before a recurrent network had its 200 steps; and where BatchNormalization works with
-running statistics that no training has collected.
+sick; where SGD learns at 0.1 once gradients are clipped, or your own training after a warm-up, which the advice says;
+where all inputs of the batch are equal; where the budget ends before a recurrent network had its 200 steps; and where
+BatchNormalization works with running statistics that no training has collected.
 
 ## Remedies
 First what costs nothing: Adam where only SGD fails, your own learning rate. Then the remedies of the findings beside
@@ -81,7 +81,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     adam = probe.learns("adam")
     invented = measurement.loss.targets is Provenance.SYNTHETIC
     waiting = probe.unfinished and probe.held_out > 0
-    clipped = probe.clipped_at is not None
+    clipped = probe.clipped_at is not None or probe.warmed is not None
     slow = probe.falls or probe.closest.end < SLOW
     excused = clipped or invented or waiting or measurement.idle_normalization or slow
     severity = Severity.WARNING if adam or excused or measurement.batch.constant_inputs else Severity.ERROR

@@ -12,21 +12,22 @@ on the same minibatches, and gives it four times as many steps (ten times as man
 diverges when its loss ends over twice chance and twice its start, or is not finite; it oscillates when it rises by a
 fifth in two of five steps; it stalls when it ends within a hundredth of where it began. Then, with a run that learns
 beside it, or where it shakes without one: a warning. Where it comes down, but too slowly to learn in those steps while
-another run learns: a remark.
+another run learns: a remark. Last it is run with a rate that rises to yours over the first 100 of 200 steps; if that
+learns, it is said: a warm-up is what it lacks.
 
 ## Example
 Adam at 0.000001 on a network of three layers: 1.00 of chance after 200 steps; at 0.003 it learns in ten.
 
 ## When it is wrong
-Warm-up, schedules and clipping are not part of the short training: a rate that they lead to may be too large from the
-first step on.
+Schedules and clipping are not part of the short training: a rate that they lead to may be too large from the first step
+on. A warm-up that takes thousands of steps is tried with 100.
 
 ## Remedies
-The rate that learnt in the probe; the advice has the lines for it.
+The rate that learnt in the probe, or a warm-up where that learnt; the advice has the lines for it.
 
 ## References
 Bengio 2012 (Practical recommendations: the learning rate is the first thing to search for, by powers of ten); Smith
-2017 (range test).
+2017 (range test); Xiong et al. 2020 (post-LN transformers need a warm-up).
 """
 
 from collections.abc import Iterator
@@ -63,4 +64,7 @@ def own_learning_rate(measurement: Measurement, limits: Limits) -> Iterator[Draf
     if working is not None and working.optimizer == worst.optimizer:
         beyond = over if worst.learning_rate > working.learning_rate else under
         evidence["own_learning_rate"] = beyond(worst.learning_rate, working.learning_rate)
+    if probe.warmed is not None:
+        found = Evidence(value=probe.warmed.end, threshold=probe.warmed.limit, margin_decades=None)
+        evidence["loss_over_chance_after_warm_up"] = found
     yield Draft(severity=Severity.INFO if slow else Severity.WARNING, evidence=evidence, affects=(worst.optimizer,))

@@ -4,7 +4,8 @@ import torch
 from onnx import ModelProto, helper, numpy_helper
 
 from analysis.clock import OutOfTime
-from analysis.convert import DifferentiableModel
+from analysis.convert import DifferentiableModel, convert
+from analysis.model import check_model
 from tests.analysis.convert.conversion import (
     RANDOM,
     Tensor,
@@ -288,3 +289,49 @@ def test_the_trips_of_a_loop_are_asked_about_one_by_one_and_the_former_way_retur
     assert module.interrupt is None
     module(x)
     assert part.asked == before_the_loop + 2
+
+
+# ------------------------------------------------------------------ running statistics
+
+
+def normalized(momentum: float = 0.9) -> tuple[ModelProto, torch.nn.BatchNorm1d]:
+    """ONNX keeps the share that torch replaces."""
+    truth = torch.nn.BatchNorm1d(3, momentum=1 - momentum)
+    made = proto(
+        f"y = BatchNormalization<momentum={momentum}>(x, s, b, m, v)",
+        s=np.ones(3, np.float32), b=np.zeros(3, np.float32), m=np.zeros(3, np.float32), v=np.ones(3, np.float32),
+    )  # fmt: skip
+    return made, truth
+
+
+@pytest.mark.parametrize("momentum", [0.9, 0.5])
+def test_running_statistics_move_in_training_as_those_of_torch(momentum: float) -> None:
+    """But for torch's unbiased variance: with n values a channel it is n / (n - 1) times as large."""
+    made, truth = normalized(momentum)
+    model = check_model(made.SerializeToString())
+    module, samples = convert(model), 50
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        x = 3 * torch.randn(samples, 3, generator=generator) + 2
+        torch.testing.assert_close(module.train()(x)[0], truth.train()(x))
+    fresh = momentum**4
+    biased = (truth.running_var - fresh) * (samples - 1) / samples + fresh
+    expected = (x - truth.running_mean) / (biased + 1e-5).sqrt()
+    torch.testing.assert_close(module.eval()(x)[0], expected.detach())
+    assert np.array_equal(model.weights["m"], np.zeros(3))  # memory of its own
+
+
+def test_running_statistics_stay_in_an_analysis_and_after_a_cast_they_move_on() -> None:
+    made, _ = normalized()
+    x = torch.from_numpy(floats(8, 3)) + 5
+    module = converted(made)
+    before = module.eval()(x)[0]
+    module.train()(x)
+    assert torch.equal(module.eval()(x)[0], before)
+    with module.moving_statistics():
+        module.train()(x)
+        assert not torch.equal(module.eval()(x)[0], before)
+    assert torch.equal(module.eval()(x)[0], before)
+    cast = module.move_statistics().double()
+    cast.train()(x.double())
+    assert not torch.allclose(cast.eval()(x.double())[0].float(), before)

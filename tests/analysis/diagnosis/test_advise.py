@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.advise import advise
-from analysis.facts import LargerRate, Outcome, ProbeKind, SampleGradients
+from analysis.facts import LargerRate, NormalizationTrial, Outcome, ProbeKind, SampleGradients
 from analysis.report.parts import AdviceKind
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, probe, run
 
@@ -128,3 +128,31 @@ def test_another_optimiser_is_named_where_the_own_one_learns_at_no_rate() -> Non
     (card,) = advise(measurement(probe=probe(own, run("adam", 0.1))), None, 0.0)
     assert card.kind is AdviceKind.LEARNING_RATE
     assert "Adam at 0.1 learns" in card.words
+
+
+def test_a_warm_up_is_advised_with_both_ends_and_its_schedule() -> None:
+    own = replace(run("adam", 1.0), own=True)
+    warmed = replace(own, warm_up=100, curve=(1.0, 0.1), outcome=Outcome.LEARNT)
+    (card, _) = advise(measurement(probe=replace(probe(own), warmed=warmed)), None, 0.01)
+    assert card.kind is AdviceKind.WARM_UP
+    assert card.values == {"loss_over_chance": 0.1, "unchanged": 1.0, "learning_rate": 0.1, "warm_up_steps": 100}
+    assert "rises over 100 steps the loss fell to 0.10 of chance in 1 step on minibatches, without" in card.words
+    assert "LambdaLR" in (card.snippet or "")
+
+
+@pytest.mark.parametrize(
+    ("frozen", "end", "words"),
+    [
+        (False, 1.0, "Minibatches of 32 train ... with minibatches of 1 to 1.00 in 1 step."),
+        (True, 1.0, "Minibatches whose own statistics are used train ... with frozen statistics to 1.00 in 1 step."),
+        (True, 0.1, None),
+    ],
+)
+def test_what_lets_batch_normalization_work_is_advised(frozen: bool, end: float, words: str | None) -> None:
+    trial = NormalizationTrial(
+        frozen=frozen, minibatch=1, usual_minibatch=32, values=1, without=run("sgd", 0.3), run=run("sgd", end)
+    )
+    cards = advise(measurement(probe=FAILS, normalization=trial), None, 0.01)
+    said = [card.words for card in cards if card.kind is AdviceKind.NORMALIZATION]
+    learnt = "train the unchanged network: SGD at 0.1 came to 0.30 of chance in 1 step,"
+    assert said == ([] if words is None else [words.replace("train ...", learnt)])

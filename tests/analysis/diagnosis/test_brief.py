@@ -16,10 +16,11 @@ from analysis.facts import (
     Provenance,
     Range,
     ValueFacts,
+    WeightStats,
 )
 from analysis.report import Advice, Finding, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Cause, Decades
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run, stats, with_activation
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import error, trained, trial
 
@@ -438,3 +439,32 @@ def test_a_loss_that_two_decimals_would_round_to_nothing_has_two_digits(loss: fl
     if loss < 1.0:
         assert f"({words} to {words} of chance)" in said.certainty
         assert f"to {words} of chance" in said.moved
+
+
+# ------------------------------------------------------------------ nothing explains it, nothing cures it
+
+
+def test_where_only_gh105_remains_what_was_ruled_out_and_tried_is_said() -> None:
+    cause = brief_of(report_of(measurement(probe=FAILS))).cause
+    assert "Ruled out: vanishing-gradient (flow_decades 0, limit -2.8), " in cause
+    assert cause.endswith("Tried in vain: sgd at 0.1, adam at 0.1.")
+    assert "Ruled out" not in brief_of(report_of(SICK)).cause
+
+
+@pytest.mark.parametrize(
+    ("units", "dead", "words"),
+    [
+        (2, 0.9, "Its narrowest layer, layer-01, has 2 units: "),
+        (1, 0.0, "Its narrowest layer, layer-01, has 1 unit: "),
+        (5, 0.9, "Most units of layer-01 are silent, and no treatment woke them: draw the network anew."),
+        (5, 0.5, "ended at 0.97 of chance. What usually helps"),
+    ],
+)
+def test_a_narrow_or_dead_network_that_no_treatment_cures_is_told_so(units: int, dead: float, words: str) -> None:
+    first = with_activation(1, dead_fraction=dead)
+    first = replace(first, weight=WeightStats(norm=1.0, rms=1.0, units=units))
+    useless = trial("he", measurement(probe=trained(0.97)))
+    report = report_of(measurement(probe=FAILS, stats=(first, stats(2), stats(3))), [useless])
+    change = brief_of(report).change
+    assert " The one that came furthest, he, ended at 0.97 of chance." in change
+    assert words in change

@@ -24,6 +24,8 @@ class Laboratory:
     trials: list[Trial]
     unchanged: Probe | None = FAILS
     asked: list[Sequence[str]] = field(default_factory=list)
+    together: list[Trial] = field(default_factory=list)
+    combined: list[Sequence[str]] = field(default_factory=list)
 
     def treated(self, names: Iterable[str] | None = None) -> Sequence[tuple[VariantInfo, Measurement]]:
         asked = None if names is None else set(names)
@@ -33,6 +35,12 @@ class Laboratory:
         done = hopeful[:2]
         self.asked += [hopeful, proven(done), furthest(done)]
         return done
+
+    def combine(self, names: Sequence[str]) -> Sequence[str]:
+        """What these come to together is told in advance."""
+        self.combined.append(names)
+        self.trials += self.together
+        return [each.info.id for each in self.together]
 
 
 def diagnosis(
@@ -120,3 +128,18 @@ def test_the_hopeful_are_trained_and_what_was_trained_is_judged() -> None:
     told = Judge(laboratory, diagnosis()).remedies_of_trainings()
     assert laboratory.asked == [("best", "second", "useless", "untrained"), ("best", "second"), ("best", "second")]
     assert [remedy.variant for remedy in told] == ["best", "second"]
+
+
+def test_where_no_treatment_helps_those_that_came_furthest_are_combined() -> None:
+    near = at("near", 0.95)
+    laboratory = Laboratory([USELESS, near], together=[at("near+useless", 0.3)])
+    (remedy,) = Judge(laboratory, diagnosis()).remedies_of_trainings()
+    assert laboratory.combined == [("near", "useless")]
+    assert remedy.variant == "near+useless"
+
+
+def test_nothing_is_combined_where_a_treatment_helps_or_only_one_was_trained() -> None:
+    for trials in ([BEST, USELESS], [USELESS]):
+        laboratory = Laboratory(trials)
+        Judge(laboratory, diagnosis()).remedies_of_trainings()
+        assert laboratory.combined == []

@@ -109,7 +109,8 @@ def test_static_evidence_breaks_ties() -> None:
 
 
 def test_a_destructive_remedy_says_so() -> None:
-    (remedy,) = rank(measurement(), FAILS, [trial("he", measurement(probe=trained(0.1)), destructive=True)], [])
+    redrawn = [trial("he", measurement(probe=trained(0.1)), destructive=True)]
+    (remedy,) = rank(measurement(probe=FAILS), FAILS, redrawn, [])
     assert remedy.destructive
     assert remedy.changes_function
     assert not remedy.training_only
@@ -230,6 +231,48 @@ def test_of_equal_scores_the_fewer_changes_come_first_and_then_the_id() -> None:
     assert order(trial("a+b+c", same), trial("y", same), trial("b+c", same), trial("x", same)) == [
         "x", "y", "b+c", "a+b+c",
     ]  # fmt: skip
+
+
+def changed(name: str, end: float, **facts: object) -> Trial:
+    made = trial(name, measurement(probe=trained(end, end)))
+    return replace(made, info=replace(made.info, **facts))  # type: ignore[arg-type]
+
+
+def test_of_those_that_are_as_good_the_smallest_change_comes_first() -> None:
+    assert order(changed("all", 0.10, redrawn=9), changed("few", 0.11, redrawn=2)) == ["few", "all"]
+    assert order(changed("a+b", 0.10), changed("c", 0.119)) == ["c", "a+b"]
+    kept = changed("x+y", 0.11, redrawn=5, effect=Effect.PRESERVES_OUTPUT)
+    assert order(changed("z", 0.10), kept) == ["x+y", "z"]
+    assert order(changed("a+b", 0.10), changed("c", 0.13)) == ["a+b", "c"]
+
+
+def test_what_is_as_good_is_within_the_spread_of_seeds_and_a_twentieth_at_most() -> None:
+    wide = trial("a+b", measurement(probe=trained(0.1, 0.5)))
+    assert order(wide, trial("c", measurement(probe=trained(0.54, 0.54)))) == ["c", "a+b"]
+    assert order(wide, trial("c", measurement(probe=trained(0.56, 0.56)))) == ["a+b", "c"]
+
+
+def test_what_redraws_trained_weights_comes_last_and_only_where_descent_fails_at_every_rate() -> None:
+    lost, kept = changed("a", 0.01, destructive=True), changed("b", 0.6)
+
+    def variants(**unchanged: object) -> list[str]:
+        return [each.variant for each in rank(measurement(**unchanged), FAILS, [lost, kept], [])]
+
+    assert variants(probe=FAILS) == ["b", "a"]
+    assert variants(probe=replace(FAILS, unfinished=True)) == ["b"]
+    assert variants(probe=probe(run("sgd", 0.3), run("adam", 1.0))) == ["b"]
+    assert variants() == ["b"]
+
+
+def test_the_proof_tells_the_loss_in_eval_mode_of_the_run_that_ended_lowest_in_the_worst_seed() -> None:
+    runs = [
+        replace(run("sgd", end, seed), evaluated=said)
+        for end, seed, said in ((0.1, 0, 0.3), (0.2, 0, 9.0), (0.2, 1, 0.5), (0.1, 1, 0.4))
+    ]
+    (remedy,) = rank(measurement(), FAILS, [trial("batch_norm", measurement(probe=probe(*runs)))], [])
+    assert remedy.proof.evaluated == 0.4
+    assert order(trial("x", measurement(probe=trained(0.2)))) == ["x"]
+    assert rank(measurement(), FAILS, [trial("x", measurement(probe=trained(0.2)))], [])[0].proof.evaluated is None
 
 
 def test_the_score_is_the_worst_seed_over_optimisers_plus_a_little_static_evidence() -> None:

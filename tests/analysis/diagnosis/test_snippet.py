@@ -50,6 +50,16 @@ def test_the_lines_run_and_take_the_step_they_describe(kind: str, decay: float) 
         torch.testing.assert_close(weight.detach(), old - 0.1 * (gradient + decay * old), rtol=1e-5, atol=1e-7)
 
 
+def test_a_warm_up_is_a_schedule_that_runs() -> None:
+    model = nn.Linear(2, 1)
+    loss = model(torch.ones(1, 2)).sum()
+    scope = {"torch": torch, "model": model, "loss": loss}
+    exec(training_snippet("adam", 0.4, None, GradientStep(), "proven by nobody", warm_up=4), scope)
+    optimizer = scope["optimizer"]
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.2)  # of the second step
+
+
 def test_the_first_line_says_what_proved_it_and_the_second_which_optimiser() -> None:
     lines = training_snippet("adam", 3e-3, None, GradientStep(), "proven by 20 steps").splitlines()
     assert lines[0] == "# proven by 20 steps"

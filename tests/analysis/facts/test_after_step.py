@@ -1,6 +1,7 @@
 """What the optimiser sees, by arithmetic and by measurement, against torch's own clipping and weight decay."""
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,14 +11,14 @@ import torch
 from torch import nn
 
 from analysis.facts import Clip, ClipKind, GradientStats, GradientStep, Measurement, WeightStats
-from analysis.facts.after_step import after_step
+from analysis.facts.after_step import after_step, as_trained
 from analysis.measure.clipping import take_step
 from analysis.measure.passes import measure
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from tests.analysis.diagnosis.builders import measurement, stats
-from tests.gallery import export, vectors
+from tests.gallery import export, npz, vectors
 
 DECAY = 0.3
 LIMIT = 0.1
@@ -229,3 +230,35 @@ def test_what_was_not_measured_stays_absent_under_either_step() -> None:
         assert (layer.update_ratio, layer.vector_gradient) == (None, None)
     unknown = replace(bare, weight_gradient=None, gradient_dot_weight=None)
     assert after_step(replace(by_hand(), stats=(unknown,)), clipped(1.5)).stats == (unknown,)
+
+
+def test_gradients_of_the_loss_as_it_is_trained_are_times_what_it_was_divided_by() -> None:
+    """Of the mean squared error itself, by torch."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((64, 4)).astype(np.float32)
+    y = (500 * x[:, :1]).astype(np.float32)
+    module = nn.Linear(4, 1)
+    nn.functional.mse_loss(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+    model = check_model(export(module, torch.zeros(2, 4)))
+    subject = prepare(model, npz(x=x, target=y), AnalysisOptions())
+    measured = as_trained(measure(subject, cotangents=(0,)))
+    (stats,) = measured.stats
+    truth = float(module.weight.grad.norm())  # type: ignore[union-attr]
+    assert stats.weight_gradient is not None
+    assert stats.weight_gradient.norm == pytest.approx(truth, rel=1e-4)
+    assert stats.update_ratio == pytest.approx(truth / float(module.weight.detach().norm()), rel=1e-4)
+    whole = math.hypot(truth, float(module.bias.grad.norm()))  # type: ignore[union-attr]
+    assert measured.total_gradient_norm == pytest.approx(whole, rel=1e-4)
+
+
+def test_losses_that_are_divided_by_nothing_stay_as_they_are() -> None:
+    plain = measurement()
+    assert as_trained(plain) is plain
+
+
+def test_a_step_is_told_for_gradients_that_were_divided() -> None:
+    step = GradientStep(clip=Clip(kind=ClipKind.GLOBAL_NORM, max_norm=2.0), weight_decay=0.5)
+    small = step.over(4.0)
+    assert small.clip is not None
+    assert (small.clip.max_norm, small.weight_decay) == (0.5, 0.125)
+    assert GradientStep().over(4.0) == GradientStep()

@@ -8,10 +8,16 @@ from onnx import numpy_helper, parser
 from torch import nn
 
 from analysis.convert.translate import read_graph
-from analysis.graph.training_state import asks_for_batch_statistics, looks_trained, with_running_statistics
+from analysis.graph.training_state import (
+    asks_for_batch_statistics,
+    frozen_statistics,
+    is_for_training,
+    looks_trained,
+    with_running_statistics,
+)
 from analysis.model import CheckedModel, check_model
 from tests.analysis.graph.graphs import floats, proto
-from tests.gallery import ResidualNetwork, Transformer, export, he, mlp, normal, seeded, xavier
+from tests.gallery import ResidualNetwork, Transformer, export, export_for_training, he, mlp, normal, seeded, xavier
 
 
 def judged(model: CheckedModel) -> bool:
@@ -107,3 +113,40 @@ def test_what_was_converted_from_scikit_learn_was_fitted(producer: str, trained:
     fresh = proto("y = MatMul(x, w)", w=floats(5, 3))
     fresh.producer_name = producer
     assert looks_trained(check_model(fresh.SerializeToString()), ["w"]) is trained
+
+
+class Kept(nn.BatchNorm1d):
+    def train(self, mode: bool = True) -> "Kept":
+        return super().train(mode and False)
+
+
+def between(*parts: nn.Module) -> bytes:
+    return export_for_training(nn.Sequential(nn.Linear(4, 6), *parts, nn.Linear(6, 2)), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize(
+    ("parts", "trains", "frozen"),
+    [
+        ((nn.BatchNorm1d(6),), True, 0),
+        ((nn.BatchNorm1d(6), Kept(6)), True, 1),
+        ((Kept(6), nn.Dropout(0.1)), True, 1),
+        ((Kept(6),), False, 0),  # what an export for use looks like, too
+        ((nn.ReLU(),), False, 0),
+    ],
+)
+def test_in_an_export_for_training_what_is_not_in_its_form_is_frozen(
+    parts: tuple[nn.Module, ...], trains: bool, frozen: int
+) -> None:
+    model = check_model(between(*parts))
+    assert is_for_training(model) is trains
+    assert len(frozen_statistics(model, ())) == frozen
+
+
+@pytest.mark.parametrize(
+    ("freeze", "frozen"),
+    [((), 0), (("*",), 0), (("*running_mean",), 2), (("1.running_var",), 1), (("*.weight",), 0)],
+)
+def test_statistics_are_frozen_where_the_user_names_them(freeze: tuple[str, ...], frozen: int) -> None:
+    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 6), nn.BatchNorm1d(6))
+    model = check_model(export(network, torch.zeros(2, 4), keep_batch_norm=True))
+    assert len(frozen_statistics(model, freeze)) == frozen

@@ -4,7 +4,7 @@ import pytest
 
 from analysis.errors import BadOptions
 from analysis.interventions.shelf import BY_TOKEN
-from analysis.interventions.variants import BASELINE, asked_for, cell_of, plain_cell, variant_id
+from analysis.interventions.variants import BASELINE, asked_for, cell_of, plain_cell, together, variant_id
 from analysis.options import AnalysisOptions
 
 
@@ -56,3 +56,16 @@ def test_cells_that_are_asked_for_come_in_the_order_they_are_named() -> None:
 def test_an_id_that_is_none_is_refused(name: str) -> None:
     with pytest.raises(BadOptions):
         cell_of(name)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("he", "batch_norm", "batch_norm+he"),
+        ("residual+he", "batch_norm+xavier", "batch_norm+residual+he"),
+        ("batch_norm+xavier", "residual+he", "batch_norm+residual+xavier"),
+        ("relu", "tanh", "relu"),
+    ],
+)
+def test_of_two_cells_together_the_first_ones_levels_win(first: str, second: str, both: str) -> None:
+    assert variant_id(together(cell_of(first), cell_of(second))) == both

@@ -170,6 +170,13 @@ ADDED = {
     "bound",
     "cause",
     "link_misses_classes",
+    "window",
+    "warm_up",
+    "warmed",
+    "evaluated",
+    "target_variance",
+    "ruled_out",
+    "redrawn",
 }
 """Fields of this version that earlier reports of the same major version do not have."""
 

@@ -597,3 +597,38 @@ def test_soft_bits_that_are_all_equal_leave_nothing_to_learn() -> None:
     objective = choose(floats(8, 2), np.full((8, 2), 0.3, np.float32), wanted=LossName.BCE)
     assert objective.chance is None
     assert "all targets of the batch are equal" in objective.absent_chance
+
+
+SOFT = np.array([[0.5, 0.5, 0.0], [0.0, 0.25, 0.75], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("link", "wanted"),
+    [
+        (Link.IDENTITY, LossName.CROSS_ENTROPY),
+        (Link.SOFTMAX, LossName.NLL),
+        (Link.SOFTMAX, LossName.AUTOMATIC),
+        (Link.LOG_SOFTMAX, LossName.AUTOMATIC),
+    ],
+)
+def test_rows_of_probabilities_are_soft_labels_whose_own_entropy_is_taken_off(link: Link, wanted: LossName) -> None:
+    logits = floats(4, 3)
+    objective = choose(logits, SOFT, link=link, wanted=wanted, axis=1 if link is not Link.IDENTITY else None)
+    assert (objective.name, objective.soft, objective.class_axis) == (LossName.CROSS_ENTROPY, True, 1)
+    rows = torch.from_numpy(SOFT)
+    own = float(torch.distributions.Categorical(rows.double()).entropy().mean())
+    truth = float(F.cross_entropy(torch.from_numpy(logits), rows))
+    assert loss_of(objective, logits) == pytest.approx(truth - own, abs=1e-5)
+    mean = torch.distributions.Categorical(rows.double().mean(0))
+    assert objective.chance == pytest.approx(float(mean.entropy()) - own, rel=1e-6)
+    assert objective.axis_of_targets(1) == 1
+    assert f"counted from their entropy of {own:.3f}" in objective.chosen
+
+
+def test_probabilities_may_count_classes_along_another_axis_and_must_add_up() -> None:
+    images = np.moveaxis(np.stack([SOFT, SOFT[::-1]]), -1, 1)  # [2, 3, 4]
+    objective = choose(floats(2, 3, 4), np.ascontiguousarray(images), wanted=LossName.CROSS_ENTROPY)
+    assert (objective.class_axis, objective.soft) == (1, True)
+    for wrong in (SOFT * 0.9, SOFT - 0.1):
+        with pytest.raises(BadBatch, match="class ids do not fit"):
+            choose(floats(4, 3), wrong, wanted=LossName.CROSS_ENTROPY)

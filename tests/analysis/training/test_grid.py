@@ -4,7 +4,18 @@ import pytest
 
 from analysis.facts import ProbeKind
 from analysis.options import OptimizerName
-from analysis.training.grid import GRID, PATIENCE, STEPS, THOROUGH_GRID, in_units, kind_for, minibatches_of, passes
+from analysis.training.grid import (
+    GRID,
+    PATIENCE,
+    STEPS,
+    THOROUGH_GRID,
+    Training,
+    as_many_samples,
+    in_units,
+    kind_for,
+    minibatches_of,
+    passes,
+)
 
 
 def test_192_samples_test_learning_and_fewer_memorising() -> None:
@@ -28,6 +39,43 @@ def test_memorising_repeats_one_minibatch(samples: int, size: int) -> None:
     assert len(minibatches) == 20
     assert all(rows == minibatches[0] for rows in minibatches)
     assert len(minibatches[0]) == size
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind", "wanted", "size"),
+    [
+        (256, ProbeKind.LEARNING, 1, 1),
+        (256, ProbeKind.LEARNING, 100, 100),
+        (256, ProbeKind.LEARNING, 300, 256),
+        (40, ProbeKind.MEMORIZING, 8, 8),
+        (256, ProbeKind.MEMORIZING, 8, 8),
+        (256, ProbeKind.MEMORIZING, 64, 64),
+        (256, ProbeKind.MEMORIZING, 128, 64),
+    ],
+)
+def test_minibatches_have_the_size_of_the_users_as_far_as_there_are_samples(
+    samples: int, kind: ProbeKind, wanted: int, size: int
+) -> None:
+    minibatches = list(minibatches_of(range(samples), kind, 0, 40, wanted))
+    assert [len(rows) for rows in minibatches] == [size] * 40
+
+
+def test_what_is_memorised_in_small_steps_is_one_batch_all_the_same() -> None:
+    whole = next(minibatches_of(range(1000), ProbeKind.MEMORIZING, 0, 1))
+    small = list(minibatches_of(range(1000), ProbeKind.MEMORIZING, 0, 16, 8))
+    assert sorted(row for rows in small[:8] for row in rows) == whole
+    assert {row for rows in small for row in rows} == set(whole)
+
+
+@pytest.mark.parametrize(("size", "times"), [(None, 1), (256, 1), (32, 1), (17, 1), (16, 2), (5, 6), (4, 8), (1, 8)])
+def test_small_minibatches_get_more_steps_up_to_eight_times_as_many(size: int | None, times: int) -> None:
+    assert as_many_samples(size) == times
+
+
+def test_a_rate_rises_in_a_straight_line_and_stays() -> None:
+    rising = Training(OptimizerName.ADAM, 0.4, warm_up=4)
+    assert [rising.rate_at(step) for step in range(1, 7)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    assert Training(OptimizerName.ADAM, 0.4).rate_at(1) == 0.4
 
 
 @pytest.mark.parametrize("kind", list(ProbeKind))

@@ -1,6 +1,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from analysis.training.probe import _Session, joined, probe
 from tests.analysis.experiment.small_cells import probe_of, run
 from tests.analysis.fixed_exports import FEATURES, OwnFactor, fixed
 from tests.analysis.text_models import drawn, written
-from tests.gallery import CLASSES, INPUTS, export, he, mlp, npz, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, export, he, mlp, npz, seeded, vectors, xavier
 
 
 def subject_of(model: bytes, samples: int = 256) -> Subject:
@@ -198,7 +199,7 @@ def session(
     )  # fmt: skip
 
 
-ONE, TWO = ([[0, 1]] * 2, [[0], [1]])
+ONE, TWO = ([[0, 1]] * 2, [list(range(32)), list(range(32, 64))])
 
 
 @pytest.mark.parametrize(
@@ -401,3 +402,46 @@ def test_steps_are_those_of_the_users_own_loss(max_norm: float | None) -> None:
             nn.utils.clip_grad_norm_(layer.parameters(), max_norm)
         optimizer.step()
     assert proof.runs[0].curve == pytest.approx(curve, rel=1e-4)
+
+
+# ------------------------------------------------------------------ warm-up, small minibatches, eval mode
+
+
+def test_no_run_ends_before_its_rate_is_reached() -> None:
+    subject, entry = subject_of(mlp(2, "Relu", he())), Training(OptimizerName.ADAM, 0.01)
+    early, warmed = (
+        probe(subject, kind=ProbeKind.LEARNING, grid=(each,), seeds=(0,), training=False).runs[0]
+        for each in (entry, replace(entry, warm_up=45))
+    )
+    assert early.steps < 45 <= warmed.steps
+    assert (early.warm_up, warmed.warm_up) == (0, 45)
+
+
+def test_steps_of_a_few_samples_are_read_by_their_trend() -> None:
+    subject = subject_of(mlp(2, "Relu", he()))
+    proof = probe(
+        subject, kind=ProbeKind.LEARNING, grid=(Training(OptimizerName.SGD, 0.01),), seeds=(0,), training=False,
+        minibatch=2, lengthen=4,
+    )  # fmt: skip
+    (run,) = proof.runs
+    assert (proof.minibatch, run.window) == (2, 16)
+    assert run.outcome is Outcome.LEARNT  # and not oscillating from sample to sample
+    assert len(run.trend) == -(-run.steps // 16) + 1
+    assert run.trend[0] == pytest.approx(sum(run.curve[:16]) / 16)
+
+
+def test_the_loss_in_eval_mode_is_that_of_running_statistics_which_are_put_back() -> None:
+    network = nn.Sequential(nn.Linear(32, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+    subject = subject_of(export(seeded(lambda: network), torch.zeros(2, 32), keep_batch_norm=True))
+    inputs, targets = subject.tensors()
+    before = float(subject.loss(inputs, targets).detach())
+    entry = (Training(OptimizerName.SGD, 0.1),)
+    told, untold = (
+        probe(subject, kind=ProbeKind.LEARNING, grid=entry, seeds=(0,), training=True, to_the_end=True, evaluate=each)
+        for each in (True, False)
+    )
+    assert told.runs[0].evaluated is not None
+    assert told.runs[0].evaluated == pytest.approx(told.runs[0].end, abs=0.1)
+    assert untold.runs[0].evaluated is None
+    assert told.runs[0].curve == untold.runs[0].curve
+    assert float(subject.loss(inputs, targets).detach()) == before

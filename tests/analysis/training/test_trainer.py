@@ -400,6 +400,58 @@ def test_thorough_effort_takes_three_seeds_and_twice_as_long(rehearse: Rehearse)
     assert rehearsal.asked[0]["step"] == NO_STEP
 
 
+# ------------------------------------------------------------------ as the user trains
+
+
+@pytest.mark.parametrize(("end", "told"), [(0.1, True), (0.9, False)])
+def test_ones_own_training_that_fails_is_tried_after_a_warm_up_last_of_all(
+    end: float, told: bool, rehearse: Rehearse
+) -> None:
+    own = run(1.0, rate=0.5, own=True, outcome=Outcome.STALLED)
+    warmed = run(end, rate=0.5, own=True, warm_up=100)
+    first = gridded(0.3, 0.3, 0.3)
+    rehearsal = rehearse(replace(first, runs=(*first.runs, own)), probe_of(own, late=True), probe_of(warmed))
+    proof = trainer_of(learning_rate=0.5).probe_unchanged(measurement())
+    assert proof is not None
+    assert proof.warmed == (warmed if told else None)
+    last = rehearsal.asked[-1]
+    assert [*last["grid"]] == [Training(OptimizerName.SGD, 0.5, own=True, warm_up=100)]
+    assert (last["lengthen"], last["late"]) == (4, True)
+
+
+def test_where_ones_own_training_learns_or_is_unknown_no_warm_up_is_tried(rehearse: Rehearse) -> None:
+    first = gridded(0.3, 0.3, 0.3)
+    known = replace(first, runs=(*first.runs, run(0.3, rate=0.5, own=True)))
+    for proof, options in ((first, {}), (known, {"learning_rate": 0.5})):
+        rehearsal = rehearse(proof)
+        trainer_of(**options).probe_unchanged(measurement())
+        assert len(rehearsal.asked) == 1
+
+
+@pytest.mark.parametrize(("size", "times"), [(None, 1), (8, 4), (1, 8), (100, 1)])
+def test_minibatches_of_the_users_size_get_as_many_more_steps_as_they_are_smaller(
+    size: int | None, times: int, rehearse: Rehearse
+) -> None:
+    trainer, rehearsal = replace(trainer_of(), minibatch=size), rehearse(gridded(0.5))
+    trainer.train(trainer.baseline, ProbeKind.LEARNING, (0,), measurement(), lengthen=2)
+    assert (rehearsal.asked[0]["minibatch"], rehearsal.asked[0]["lengthen"]) == (size, 2 * times)
+    assert trainer.with_usual_minibatches().minibatch is None
+
+
+def test_normalisation_uses_the_minibatches_that_the_user_says_and_none_where_it_is_frozen(rehearse: Rehearse) -> None:
+    network = nn.Sequential(nn.Linear(32, 8), nn.BatchNorm1d(8), nn.Linear(8, 10))
+    trainer = trainer_of(content=export(network, torch.zeros(2, 32), keep_batch_norm=True))
+    for each, measured, expected in (
+        (trainer, measurement(batch_statistics=False), False),
+        (replace(trainer, minibatch=1), measurement(batch_statistics=False), True),
+        (trainer, measurement(batch_statistics=True), True),
+        (trainer.freezing(), measurement(batch_statistics=True), False),
+    ):
+        rehearsal = rehearse(gridded(0.5))
+        each.train(each.baseline, ProbeKind.LEARNING, (0,), measured)
+        assert rehearsal.asked[0]["training"] is expected
+
+
 # ------------------------------------------------------------------ a larger rate with clipping
 
 

@@ -27,3 +27,20 @@ def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
         update(ours, gradients)
     for mine, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(mine, other.detach())
+
+
+@pytest.mark.parametrize("optimizer", list(OptimizerName))
+def test_a_warm_up_is_that_of_a_linear_schedule_of_torch(optimizer: OptimizerName) -> None:
+    ours, theirs = [torch.ones(3)], [torch.nn.Parameter(torch.ones(3))]
+    truth: torch.optim.Optimizer = torch.optim.Adam(theirs, 0.2)
+    if optimizer is OptimizerName.SGD:
+        truth = torch.optim.SGD(theirs, 0.2, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.LambdaLR(truth, lambda step: min(1.0, (step + 1) / 3))
+    update = update_of(Training(optimizer, 0.2, warm_up=3))
+    for step in range(6):
+        gradient = torch.arange(3.0) - step
+        theirs[0].grad = gradient.clone()
+        truth.step()
+        schedule.step()
+        update(ours, [gradient])
+    torch.testing.assert_close(ours[0], theirs[0].detach())

@@ -44,6 +44,15 @@ def test_it_says_how_far_the_rate_is_from_one_that_learns_on_either_side(working
     assert (rate.value, rate.threshold, rate.margin_decades) == (1.0, working, pytest.approx(decades))
 
 
+def test_a_warm_up_that_learns_is_told_and_is_reason_enough_to_speak() -> None:
+    stalled = probe(own(1.0, Outcome.STALLED, "adam"), STUCK)
+    assert severity("GH109", measurement(probe=stalled)) is None
+    warmed = replace(stalled, warmed=replace(own(0.1, Outcome.LEARNT, "adam"), warm_up=100))
+    finding = found("GH109", measurement(probe=warmed))
+    assert finding.severity is WARNING
+    assert finding.evidence["loss_over_chance_after_warm_up"].value == 0.1
+
+
 def test_rates_of_two_optimisers_are_not_compared() -> None:
     finding = found("GH109", measurement(probe=probe(own(9.0, Outcome.DIVERGED, "adam"), LEARNS)))
     assert (finding.affects, [*finding.evidence]) == (("adam",), ["own_loss_over_chance"])
