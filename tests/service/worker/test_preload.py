@@ -11,9 +11,12 @@ from tests.gallery import Recurrent, export, mlp, seeded, sequences, vectors, xa
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
-import gc, sys
+import gc, os, sys
 from pathlib import Path
+import onnxruntime  # starts a thread of its own when it is loaded
+before = os.listdir("/proc/self/task")
 import service.worker.preload
+assert os.listdir("/proc/self/task") == before, "children would lack these threads of their fork server"
 assert gc.get_freeze_count() > 100_000
 before = set(sys.modules)
 from analysis.options import parse_options
