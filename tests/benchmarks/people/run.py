@@ -56,7 +56,7 @@ def score(case: Case, known: Mapping[str, Any]) -> dict[str, bool | None]:
     trains may be called at risk; an error on what really trains is wrong always.
     """
     truth, said = known["truth"], known["product"]
-    own, sgd, adam = trains(truth["own"]), ends_by(truth, "sgd"), ends_by(truth, "adam")
+    own, sgd = trains(truth["own"]), ends_by(truth, "sgd")
     verdict, cause = said.get("verdict", "broken"), said.get("cause")
     healthy = verdict == "healthy"
     named = cause in case.rules
@@ -67,8 +67,6 @@ def score(case: Case, known: Mapping[str, Any]) -> dict[str, bool | None]:
         right = told = verdict == "refused"
     elif own or sgd:
         right, told = healthy or (named and verdict != "broken"), None
-    elif adam:
-        right, told = verdict in {"unhealthy", "at_risk"}, named or None
     else:
         right, told = verdict in {"unhealthy", "at_risk"}, named
     sick = not (case.elsewhere or own or "refused" in case.rules or case.metric is own_loss)

@@ -36,7 +36,7 @@ def scored(truth: dict[str, Any], verdict: str, cause: str | None, **more: Any) 
         (DESCENT, "healthy", None, True, None),
         (DESCENT, "at_risk", "GH101", True, None),  # its owner's rate fails, and why is said
         (ADAM, "at_risk", "GH101", True, True),
-        (ADAM, "healthy", None, False, None),
+        (ADAM, "healthy", None, False, False),
     ],
 )
 def test_a_verdict_is_right_as_training_says_and_a_cause_where_one_is_asked_for(
