@@ -15,7 +15,7 @@ import numpy as np
 from analysis.batch.formats import UNNAMED, read_arrays
 from analysis.batch.ids import check_ids
 from analysis.batch.missing import fills_in
-from analysis.batch.samples import Batch, sample_axes
+from analysis.batch.samples import Batch, refuse_without_numbers, sample_axes
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.facts import Provenance
 from analysis.model import CheckedModel
@@ -133,6 +133,7 @@ def _listed(names: Any) -> str:
 
 def _checked(spec: ValueSpec, array: Array) -> Array:
     """The array, its type, rank and fixed sizes as declared; names of dimensions are only hints in ONNX."""
+    refuse_without_numbers(spec)
     array = _native(array)
     if spec.dtype == "bfloat16" and array.dtype == np.dtype("V2"):
         array = array.view(ml_dtypes.bfloat16)  # numpy's own formats keep only its bytes

@@ -6,12 +6,16 @@ from typing import Final
 
 import numpy as np
 
+from analysis.errors import BadBatch
 from analysis.facts import Provenance
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 
 BATCH_NAMES: Final = frozenset({"n", "b", "bs", "batch", "batch_size", "batchsize", "unk__batch", "samples"})
+
+WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
+"""Types of inputs that are no tensors of numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,16 @@ class Batch:
         """Whether all samples are equal, so that nothing can be said about units."""
         return self.size > 1 and all(
             _samples_equal(array, self.axes[name]) for name, array in self.inputs.items() if array.size
+        )
+
+
+def refuse_without_numbers(spec: ValueSpec) -> None:
+    """Raises BadBatch for an input that no array fills, sent or made up."""
+    if spec.dtype in WITHOUT_NUMBERS:
+        raise BadBatch(
+            f"an input of type {spec.dtype} can be neither made up nor sent",
+            where=spec.name,
+            hint="export a graph whose inputs are tensors of numbers, one for each part of what this input holds",
         )
 
 

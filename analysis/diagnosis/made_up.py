@@ -14,6 +14,7 @@ error rests on it.
 
 from typing import Final
 
+from analysis.diagnosis.readings import is_relearning
 from analysis.facts import Measurement, Provenance
 from analysis.report import Finding, Severity
 
@@ -40,10 +41,9 @@ def weighed(finding: Finding, measurement: Measurement, *, of_inputs: bool, of_t
     untried = measurement.looks_folded and measurement.unfolded is None
     if untried and finding.severity is Severity.ERROR:
         finding = finding.model_copy(update={"severity": Severity.WARNING})
-    relearning = measurement.trained and measurement.loss.targets is Provenance.SYNTHETIC
     if is_out_of_place(measurement):
         severity = Severity.INFO if of_inputs else ONE_STEP_LESS[finding.severity]
-    elif relearning and of_targets:
+    elif of_targets and is_relearning(measurement):
         severity = Severity.INFO
     else:
         return finding

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from analysis.facts import Flow, Layer, LayerStats, Measurement
+from analysis.facts import Flow, Layer, LayerStats, Measurement, Provenance
 from analysis.report import Evidence, Severity
 
 
@@ -51,13 +51,19 @@ def targets_do_not_follow(measurement: Measurement) -> bool:
     return max(reading.linear, reading.neighbours) <= reading.permuted
 
 
+def is_relearning(measurement: Measurement) -> bool:
+    """Whether trained weights are asked for targets that were made up."""
+    return measurement.trained and measurement.loss.targets is Provenance.SYNTHETIC
+
+
 def amber(measurement: Measurement) -> Severity:
     """Evidence that is often right and often harmless: a warning, but a remark where plain gradient descent learns.
 
-    A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then.
+    A remark also where the targets do not follow from the inputs: that nothing is learnt is no second witness then; and
+    of weights that look trained, where nobody sent targets: they were learnt on such inputs, at this scale.
     """
     probe = measurement.probe
-    trains = learns_by_descent(measurement) or (probe is not None and probe.own_learns)
+    trains = learns_by_descent(measurement) or (probe is not None and probe.own_learns) or is_relearning(measurement)
     return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 

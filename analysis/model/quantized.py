@@ -61,8 +61,8 @@ LAID_OUT: Final = frozenset(
     {"Gather", "Transpose", "Reshape", "Slice", "Squeeze", "Unsqueeze", "Identity", "Flatten", "Split"}
 )
 """Operators that may stand between a stored integer and what dequantises it."""
-FAKE_QUANTIZERS: Final = frozenset({"Quant", "IntQuant", "BipolarQuant", "Trunc"})
-"""QONNX's: floats come out that an integer type could hold."""
+FAKE_QUANTIZERS: Final = frozenset({"Quant", "IntQuant", "BipolarQuant", "FloatQuant", "Trunc"})
+"""QONNX's: floats come out that few bits could hold."""
 MOVING: Final = frozenset(
     {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Slice", "Gather", "Split", "Pad", "Expand",
      "Tile", "Concat", "MaxPool", "Relu", "Max", "Min", "Add", "Sub", "Mul", "Where", "Resize", "DepthToSpace",

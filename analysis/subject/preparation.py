@@ -16,7 +16,7 @@ from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
 from analysis.errors import BadBatch, BadOptions
 from analysis.graph.closed import closed_head
-from analysis.graph.heads import find_heads
+from analysis.graph.heads import Head, find_heads
 from analysis.graph.ranges import limits_of
 from analysis.graph.survey import Survey
 from analysis.graph.training_state import looks_trained
@@ -24,6 +24,7 @@ from analysis.graph.trunk import Trunk, find_trunk, last_layer_output, mark_trun
 from analysis.model import CheckedModel
 from analysis.model.weights import Array
 from analysis.options import AnalysisOptions, Device, LossName
+from analysis.subject.branches import take_branches, told
 from analysis.subject.objective import Objective, choose_objective, with_spread
 from analysis.subject.opening import Opening, open_samples
 from analysis.subject.refusal import telling_of_batch
@@ -50,17 +51,20 @@ def prepare(
     opening = open_samples(model, options.seed, interrupt)
     model = opening.model
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
-    read = read_graph(model, train=options.train, freeze=options.freeze)
-    converted = translate(read).to(_device(options.device))
-    trainable = frozenset(converted.initializers)
-    heads = find_heads(model, read.sources, trainable)
-    names = [head.value for head in heads]
+    read, converted, heads = _converted(model, options)
 
     def fit(batch: Batch) -> Batch:
         return fitting(batch, model, converted, options)
 
     with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
         batch = _made_up(model, converted, options, fit) if batch is None else fit(batch)
+        settled = _settled(model, converted, batch, options)
+    if settled is not model:
+        batch = replace(batch, notes=(*batch.notes, *told(model, settled)))
+        model = settled
+        read, converted, heads = _converted(model, options)
+    trainable, names = frozenset(converted.initializers), [head.value for head in heads]
+    with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
         logits = within_budget(partial(_evaluate, converted, batch, names), options)
     trained = looks_trained(model, trainable)
     try:
@@ -73,6 +77,13 @@ def prepare(
     rows, against = find_rows(read, converted, batch, objective.head.value, objective.head.axis)
     batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
     return _subject(read, converted, objective, batch, rows, trained=trained)
+
+
+def _converted(model: CheckedModel, options: AnalysisOptions) -> tuple[Survey, DifferentiableModel, Sequence[Head]]:
+    """The graph read, its program where it was asked for, and its heads. Raises as `prepare` does."""
+    read = read_graph(model, train=options.train, freeze=options.freeze)
+    converted = translate(read).to(_device(options.device))
+    return read, converted, find_heads(model, read.sources, frozenset(converted.initializers))
 
 
 def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) -> Subject:
@@ -145,6 +156,16 @@ def _made_up(
     """A batch that the graph runs on. Raises BadOptions where finding one takes all of the budget."""
     try:
         return synthesize_batch(model, converted, options.batch_size, options.seed, fit)
+    except OutOfTime as error:
+        raise too_slow(options, options.budget_seconds) from error
+
+
+def _settled(
+    model: CheckedModel, converted: DifferentiableModel, batch: Batch, options: AnalysisOptions
+) -> CheckedModel:
+    """With the branches that are taken whatever the data are. Raises BadOptions where finding them takes too long."""
+    try:
+        return take_branches(model, converted, batch)
     except OutOfTime as error:
         raise too_slow(options, options.budget_seconds) from error
 

@@ -20,9 +20,11 @@ from analysis.convert.stepwise import step_through
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import translate
 from analysis.errors import AnalysisError
+from analysis.graph.families import PASSING, walk_back
+from analysis.graph.slots import RECURRENT
 from analysis.graph.survey import Survey
 from analysis.model import CheckedModel
-from analysis.model.nodes import all_nodes, label
+from analysis.model.nodes import all_nodes, attributes_of, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
 from analysis.subject.same_samples import Sizes, compare, reordered
@@ -38,6 +40,12 @@ SHARING: Final = frozenset({"Softmax", "LogSoftmax"})
 """What makes parts of a whole."""
 SHAPES: Final = frozenset({"Shape", "Size"})
 """What tells of a value how large it is, and nothing else."""
+STATE: Final = 5
+"""Where recurrent operators take their initial state."""
+STEPS_NAMES: Final = frozenset(
+    {"seq", "seq_len", "seqlen", "seq_length", "sequence", "sequence_length", "time", "time_steps", "timesteps",
+     "steps", "num_steps", "frames", "num_frames", "n_frames", "length", "len", "t"}
+)  # fmt: skip
 WHOLE: Final = "trainings use the whole batch in every step, the loss being that of some samples"
 
 
@@ -95,8 +103,9 @@ def find_rows(
     logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
     if stuck is None:
         return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
-    along, why = _against(read.model, stuck)
-    if logits is not None and _makes_one_of_all(read.model, stuck, value, batch):
+    along, why = _against(read.model, stuck, batch)
+    meant = bool(_meant(read.model, stuck, batch))
+    if logits is not None and not meant and _makes_one_of_all(read.model, stuck, value, batch):
         along = label(stuck)
     return Rows(cut=False, logits=logits, along=along), why
 
@@ -126,11 +135,31 @@ def _makes_one_of_all(model: CheckedModel, node: NodeProto, value: str, batch: B
     return not any(batch.axes[name] is not None for name in reached & batch.axes.keys())
 
 
-def _against(model: CheckedModel, stuck: NodeProto) -> tuple[str, str]:
-    """The node if it runs along the samples as along a sequence, and why it stands against cutting the batch."""
+def _against(model: CheckedModel, stuck: NodeProto, batch: Batch) -> tuple[str, str]:
+    """The node if it takes samples for a sequence, and why it stands against cutting the batch."""
+    meant = _meant(model, stuck, batch)
+    if meant:
+        return "", f"node {label(stuck)!r} ({stuck.op_type}) runs along axis 0 on purpose: {meant}"
     if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
         return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
     return label(stuck) if stuck.op_type in ALONG else "", standing_against(stuck)
+
+
+def _meant(model: CheckedModel, node: NodeProto, batch: Batch) -> str:
+    """What says that the rows of the batch are the steps of one sequence; empty where nothing does.
+
+    x [seq_len, 576] -- ... -- LSTM               the axis is called so
+    h [1, 1, 128] ------------ LSTM (initial_h)   an input that is the state of one sequence
+    """
+    shapes = {spec.name: spec.shape or () for spec in model.inputs}
+    named = [shapes[name][axis] for name, axis in batch.axes.items() if axis is not None and shapes.get(name)]
+    steps = next((each for each in named if isinstance(each, str) and each.lower() in STEPS_NAMES), None)
+    if steps is not None:
+        return f"the axis is called {steps}"
+    state = node.input[STATE] if node.op_type in RECURRENT and len(node.input) > STATE else ""
+    sent = batch.inputs.get(walk_back(model, state, PASSING))
+    one = sent is not None and sent.ndim == 3 and sent.shape[0 if attributes_of(node).get("layout") else 1] == 1
+    return f"{state} is the state of one sequence" if one else ""
 
 
 def _meets_values(model: CheckedModel, node: NodeProto) -> bool:

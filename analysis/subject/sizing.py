@@ -1,9 +1,10 @@
 """How many samples of a batch are measured: all of them, unless time, memory or use speak against it.
 
 One sample is run first. What a forward pass takes, and what it keeps for the backward pass, is multiplied by the
-passes that effort quick plans. Only where that comes to more than twice the budget, or to more than the memory there
-is, are there fewer samples; a power of two then, and the same ones for the same seed. So noise in the times changes
-nothing for ordinary models. Where one sample costs mostly what any pass costs, more are run until that is known.
+passes that effort quick plans. Only where that comes to more than twice the budget, or to more memory than there is or
+than a measurement is worth, are there fewer samples; a power of two then, and the same ones for the same seed. So noise
+in the times changes nothing for ordinary models. Where one sample costs mostly what any pass costs, more are run until
+that is known.
 """
 
 import math
@@ -47,9 +48,12 @@ LONGEST_SECONDS: Final = 86_400
 """The largest budget there is."""
 MEMORY_SHARE: Final = 0.25
 """Of the memory there is, for what a forward pass keeps; gradients and statistics take as much again."""
+MOST_KEPT: Final = 2 << 30
+"""Bytes that a forward pass may keep on any machine: with gradients and statistics a process takes two to three times
+as many, and what so large samples say they say of few."""
 TOO_MANY: Final = "more say nothing new"
 TOO_SLOW: Final = "passes over all of them would take more than budget_seconds"
-TOO_LARGE: Final = "what a pass over all of them keeps would not fit into memory"
+TOO_LARGE: Final = "a pass over all of them would keep too much memory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +159,13 @@ def _is_divisible(batch: Batch, model: CheckedModel) -> bool:
 def _affordable(batch: Batch, converted: DifferentiableModel, limit: int, options: AnalysisOptions) -> tuple[int, str]:
     """How many samples, at most `limit`, and why not so many; as many are run as it takes to know."""
     memory = allowed_bytes()
+    keeps = MOST_KEPT if memory is None else min(MEMORY_SHARE * memory, MOST_KEPT)
     count, fits, why = 1, 1, ""
     for _ in range(MOST_RUNS):
         cost = _cost_of(batch, converted, count, options)
         passes = count * options.budget_seconds / max(cost.seconds, 1e-9)
         by_time = max(passes / PASSES, min(passes / PASSES_FOR_FEW, ENOUGH))
-        by_memory = limit if memory is None else count * MEMORY_SHARE * memory / max(cost.kept_bytes, 1)
+        by_memory = count * keeps / max(cost.kept_bytes, 1)
         if by_time * FAR_OVER >= limit and by_memory >= limit:
             return limit, ""
         fits, why = int(min(by_time, by_memory, limit)), TOO_SLOW if by_time <= by_memory else TOO_LARGE

@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from analysis.errors import BadBatch, LimitExceeded
+from analysis.batch.samples import refuse_without_numbers
+from analysis.errors import LimitExceeded
 from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 from analysis.synthesis.kinds import Kind
@@ -14,13 +15,16 @@ from analysis.synthesis.scales import PIXELS, UNIT, Scale
 
 SAMPLE_RATE: Final = 16_000
 SMALL_INTEGERS: Final = 10
+HARMONICS: Final = 16
+LOUDNESS: Final = 0.1
+"""Of speech, over full scale; recordings are kept that far from clipping."""
+NOISE: Final = 0.003
 SHARED_LIGHT: Final = 0.8
 """How much of a picture is common to its channels."""
 MOST_NUMBERS: Final = 1 << 29
 """Of one input, 4 GiB as they are drawn."""
 EVERYWHERE: Final = {Kind.MASK: 1, Kind.NO_MASK: 0, Kind.STATE: 0, Kind.RATE: SAMPLE_RATE}
 """What holds the same number everywhere."""
-WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,7 @@ class Feed:
 def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:
     """An array of a shape. Raises BadBatch for a type that holds no numbers, LimitExceeded for too many."""
     spec = feed.spec
-    if spec.dtype in WITHOUT_NUMBERS:
-        raise BadBatch(f"cannot make up a value of type {spec.dtype}", where=spec.name, hint="send a batch")
+    refuse_without_numbers(spec)
     if math.prod(shape) > MOST_NUMBERS:
         told = f"made up as {' x '.join(map(str, shape))} it has {math.prod(shape)} numbers, {MOST_NUMBERS} are allowed"
         raise LimitExceeded(told, where=spec.name, hint="send a batch")
@@ -66,7 +69,7 @@ def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], ra
         return random.integers(0, SMALL_INTEGERS, shape).astype(dtype)
     if whole and scale is UNIT:
         scale = PIXELS
-    standard = _pictures(feed, shape, random) if feed.kind is Kind.PICTURE else random.standard_normal(shape)
+    standard = _standard(feed, shape, random)
     values = standard if scale is UNIT else scale.mean + scale.deviation * standard
     if feed.kind is Kind.POSITIVE:
         values = np.abs(values)
@@ -76,6 +79,13 @@ def _numbers(feed: Feed, dtype: np.dtype[np.generic], shape: tuple[int, ...], ra
         limits = np.iinfo(dtype.name)
         values = np.rint(np.clip(values, limits.min, limits.max))
     return values.astype(dtype)
+
+
+def _standard(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """At the scale of what nothing is known of: sound of -1 to 1, all else of mean 0 and deviation 1."""
+    if feed.kind is Kind.PICTURE:
+        return _pictures(feed, shape, random)
+    return _sound(shape, random) if feed.kind is Kind.SOUND else random.standard_normal(shape)
 
 
 def _spreads(scale: Scale, shape: tuple[int, ...]) -> bool:
@@ -104,3 +114,18 @@ def _pictures(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -
         mixed = mixed / max(float(mixed.std()), 1e-12)
         picture[...] = (mixed + 0.5 * random.standard_normal()) / np.sqrt(1.25)
     return pictures if feed.channels_first else np.moveaxis(pictures, 1, -1)
+
+
+def _sound(shape: tuple[int, ...], random: np.random.Generator) -> Array:
+    """Voices that hum syllables over a little noise: harmonics of a pitch, stronger near a formant, within -1 to 1."""
+    count, length = shape[0], max(shape[1:])
+    time, number = np.arange(length) / SAMPLE_RATE, np.arange(1, HARMONICS + 1)
+    sound = np.empty((count, length))
+    for voice in sound:
+        pitch, formant, syllables = random.uniform(90, 240), random.uniform(400, 900), random.uniform(3, 6)
+        strength = np.exp(-(((number * pitch - formant) / 500) ** 2))
+        phases = 2 * np.pi * (np.outer(number * pitch, time) + random.random((HARMONICS, 1)))
+        hum = strength @ np.sin(phases) / np.linalg.norm(strength)
+        loud = np.clip(np.sin(2 * np.pi * (syllables * time + random.random())) + 0.5, 0, 1)
+        voice[...] = LOUDNESS * random.uniform(0.2, 2) * hum * loud + NOISE * random.standard_normal(length)
+    return np.clip(sound, -1, 1).reshape(shape)

@@ -11,10 +11,11 @@
     t -- Mul (a frequency) -- Sin           numbers, as t is computed with by itself
 
 Names decide only what the graph leaves open: an integer that is nothing else is a mask; a float called state is one
-where an output has the same axes, the next state.
+where an output has the same axes, the next state; [batch, samples] called audio, or beside a sample rate, is sound.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     POSITIVE = "positive numbers"
     FRACTION = "numbers of 0 to 1"
     PICTURE = "pictures"
+    SOUND = "sound like speech"
     IDS = "ids"
     POSITIONS = "positions"
     MASK = "a mask of ones"
@@ -46,6 +48,9 @@ LENGTH_NAME: Final = re.compile(r"(^|[._/-])(\w*len(gth)?s?|\w*_sizes?)$", re.IG
 STATE_NAME: Final = re.compile(r"(^|[._/-])([hc]_?[0n]?|\w*cache\w*|\w*past\w*)([._/-]|$)", re.IGNORECASE)
 PERHAPS_STATE_NAME: Final = re.compile(r"state|hidden|memory|carry|(^|[._/-])[hc]_?(in|prev|\d+)$", re.IGNORECASE)
 RATE_NAME: Final = re.compile(r"^(sr|fs|sample_?rate|sampling_?rate)$", re.IGNORECASE)
+SOUND_NAME: Final = re.compile(r"audio|speech|sound|pcm|(^|[^a-z])wav(e?forms?|s)?([^a-z]|$)", re.IGNORECASE)
+SHORTEST_SOUND: Final = 100
+"""Samples: what is shorter are features of sound."""
 CONVOLUTIONS: Final = frozenset({"Conv", "FusedConv", "ConvTranspose", "QLinearConv", "ConvInteger"})
 WEIGHING: Final = CONVOLUTIONS | {"MatMul", "Gemm"}
 CURVES: Final = frozenset({"Cos", "Exp", "Log", "Pow", "Sin", "Sqrt", "Tanh"})
@@ -87,7 +92,29 @@ def _by_shape(model: CheckedModel, spec: ValueSpec, named: str, ends: set[tuple[
         return Kind.PICTURE
     if _is_integer(spec):
         return _integers(model, spec, named, ends)
-    return Kind.STATE if _is_state(model, spec, named) else Kind.NUMBERS
+    if _is_state(model, spec, named):
+        return Kind.STATE
+    return Kind.SOUND if _is_sound(model, spec) else Kind.NUMBERS
+
+
+def _is_sound(model: CheckedModel, spec: ValueSpec) -> bool:
+    """Whether an input counts samples and nothing else beside the batch, and is called sound or has a sample rate."""
+    if signal_axis(spec.shape or ()) is None or spec.dtype not in {"float16", "float32", "float64"}:
+        return False
+    beside = any(RATE_NAME.match(other.name) and len(other.shape or ()) < 2 for other in model.inputs)
+    return beside or bool(SOUND_NAME.search(spec.name))
+
+
+def signal_axis(shape: Sequence[int | str | None]) -> int | None:
+    """The axis that counts the samples of a signal: of [batch, T], [batch, 1, T] or [batch, T, 1]."""
+    if len(shape) == 3 and 1 in shape[1:]:
+        axis = 2 if shape[1] == 1 else 1
+    elif len(shape) == 2:
+        axis = 1
+    else:
+        return None
+    length = shape[axis]
+    return axis if not isinstance(length, int) or length >= SHORTEST_SOUND else None
 
 
 def _is_state(model: CheckedModel, spec: ValueSpec, named: str) -> bool:

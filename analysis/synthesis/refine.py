@@ -2,6 +2,7 @@
 
 x ~ N(0, 1) -- Log -- nan           taken for positive numbers
 mask of ones -- (what to leave out) -- Softmax -- nan       taken for a mask of zeros
+mask of ones -- Where (0, x) -- the same for every sample   the same
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ Attempt = Callable[[Feeds], Outcome]
 def refine(feeds: Feeds, attempt: Attempt) -> dict[str, Feed]:
     """The feeds, made anew where that helps; `attempt` runs the graph at the sizes of the batch."""
     found = {name: _spread(feed, attempt) if feed.kind is Kind.POSITIONS else feed for name, feed in feeds.items()}
-    return {**found, **_finite(found, attempt)}
+    outcome = attempt(found)
+    return {**found, **(_unmasked(found, outcome, attempt) if outcome.finite else _finite(found, outcome, attempt))}
 
 
 def _spread(feed: Feed, attempt: Attempt) -> Feed:
@@ -43,12 +45,20 @@ def _spread(feed: Feed, attempt: Attempt) -> Feed:
     return replace(feed, low=0, high=largest_taken(reach, taken, min(refused, FURTHEST_POSITION + 1)))
 
 
-def _finite(feeds: Feeds, attempt: Attempt) -> Feeds:
+def _finite(feeds: Feeds, outcome: Outcome, attempt: Attempt) -> Feeds:
     """Those feeds that have to hold something else, so that all outputs are finite; none where nothing helps."""
-    outcome = attempt(feeds)
-    if not outcome.ran or outcome.finite:
+    if not outcome.ran:
         return {}
     return next((changed for changed in _changes(feeds) if attempt({**feeds, **changed}).finite), {})
+
+
+def _unmasked(feeds: Feeds, outcome: Outcome, attempt: Attempt) -> Feeds:
+    """Masks of zeros where those of ones hide all of the samples: an output is the same for each of them."""
+    masks = {name: replace(feed, kind=Kind.NO_MASK) for name, feed in feeds.items() if feed.kind is Kind.MASK}
+    if not outcome.flat or not masks:
+        return {}
+    shown = attempt({**feeds, **masks})
+    return masks if shown.finite and shown.flat < outcome.flat else {}
 
 
 def _changes(feeds: Feeds) -> Iterator[Feeds]:

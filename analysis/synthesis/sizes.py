@@ -13,7 +13,7 @@ from analysis.batch.samples import BATCH_NAMES
 from analysis.model import CheckedModel
 from analysis.model.checked import Dimension, ValueSpec
 from analysis.synthesis.draw import Feed
-from analysis.synthesis.kinds import Kind, known_channels
+from analysis.synthesis.kinds import Kind, known_channels, signal_axis
 from analysis.synthesis.trial import Outcome
 
 SAMPLES: Final = "(samples)"
@@ -116,12 +116,14 @@ def _moves(model: CheckedModel, feeds: Sequence[Feed]) -> Iterator[Sizes]:
 
 
 def _signals(feeds: Sequence[Feed]) -> frozenset[int | str]:
-    """Axes that count the samples of a signal: [batch, T] or [batch, 1, T], with nothing else along it.
+    """Axes that count the samples of a signal, with nothing else along it.
 
     Steps of vectors are none, as attention between 16,000 of them would take gigabytes.
     """
-    shapes = [names_of(feed.spec, feed.spec.shape or ()) for feed in feeds if feed.kind is Kind.NUMBERS]
-    return frozenset(shape[-1] for shape in shapes if len(shape) == 2 or (len(shape) == 3 and shape[1] == 1))
+    kinds = {Kind.NUMBERS, Kind.SOUND}
+    shapes = [names_of(feed.spec, feed.spec.shape or ()) for feed in feeds if feed.kind in kinds]
+    axes = [(shape, signal_axis(shape)) for shape in shapes]
+    return frozenset(shape[axis] for shape, axis in axes if axis is not None)
 
 
 def _present_sizes(model: CheckedModel) -> tuple[int, ...]:

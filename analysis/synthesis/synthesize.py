@@ -60,7 +60,7 @@ def feed_of(model: CheckedModel, spec: ValueSpec) -> Feed:
     if spec.shape is None:
         spec = replace(spec, shape=(None,) * rank_of(model, spec))
     kind = kind_of(model, spec)
-    scaled = kind in {Kind.NUMBERS, Kind.PICTURE}
+    scaled = kind in {Kind.NUMBERS, Kind.PICTURE, Kind.SOUND}
     scale = expected_scale(model, spec.name, len(spec.shape or ())) if scaled else UNIT
     return Feed(spec, kind, scale)
 
@@ -90,7 +90,7 @@ class _Search:
             sizes = {**self._sizes, SAMPLES: count, **dict.fromkeys(together, count)}
             note = "" if count == size else _fewer(size, count)
             batch = fit(self._named(self._inputs(sizes), note))
-            outcome = self._trials.run(batch.inputs)
+            outcome = self._trials.run(batch.inputs, decisive=True)
             if outcome.ran:
                 return self._refined(sizes, note, batch, fit)
             if self._trials.exhausted:
@@ -102,11 +102,9 @@ class _Search:
         """A batch that says more of the graph than this one, if there is any; `fit` is what it was cut by."""
 
         def attempt(changed: Mapping[str, Feed]) -> Outcome:
-            if self._trials.exhausted:
-                return Outcome((), NodeFailed("too much was tried"), {})
             return self._trials.run(fit(self._named(self._inputs(sizes, changed), note)).inputs)
 
-        better = refine(self._feeds, attempt)
+        better = self._feeds if self._trials.exhausted else refine(self._feeds, attempt)
         if better == self._feeds or not attempt(better).ran:
             return batch
         self._feeds = better
@@ -157,9 +155,7 @@ class _Search:
         return any(SAMPLES in names_of(feed.spec, feed.spec.shape or ()) for feed in self._feeds.values())
 
     def _attempt(self, sizes: Sizes, changed: Mapping[str, Feed] | None = None, watched: Sequence[str] = ()) -> Outcome:
-        """Run the graph; once enough was tried, nothing comes any further."""
-        if self._trials.exhausted:
-            return Outcome((), NodeFailed("too much was tried"), {})
+        """Run the graph; sizes for which no input can be made up fail like any other."""
         try:
             inputs = self._inputs(sizes, changed)
         except LimitExceeded as error:

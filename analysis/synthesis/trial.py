@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from analysis.clock import Clock, both
+from analysis.clock import Clock, OutOfTime, both
 from analysis.convert import DifferentiableModel
 from analysis.convert.program import Watcher
 from analysis.convert.tensors import to_tensor
@@ -17,6 +17,7 @@ from analysis.model.weights import Array
 
 LARGEST_ELEMENTS: Final = 1 << 26
 """Of one input in a trial."""
+TOO_MUCH: Final = "too much was tried"
 MOST_TRIALS: Final = 1500
 MOST_SECONDS: Final = 30.0
 """Of processor time that all trials of one graph may take, and any of them."""
@@ -35,6 +36,8 @@ class Outcome:
     """Largest element of each value that was watched and reached."""
     finite: bool = False
     """Whether all outputs are finite, where nothing failed."""
+    flat: int = 0
+    """Outputs that are numbers and have the same in every row, where nothing failed."""
 
     @property
     def ran(self) -> bool:
@@ -58,8 +61,16 @@ class Trials:
         """Whether as much was tried as is worth it."""
         return self._left <= 0 or self._clock.is_over or self._refused_seconds > MOST_SECONDS_REFUSED
 
-    def run(self, inputs: Mapping[str, Array], watched: Sequence[str] = ()) -> Outcome:
-        """Run in eval mode and without gradients. Raises OutOfTime where no more trials would be worth it."""
+    def run(self, inputs: Mapping[str, Array], watched: Sequence[str] = (), *, decisive: bool = False) -> Outcome:
+        """Run in eval mode and without gradients; ended, and failed, where no more trials are worth their time.
+
+        Not so the first one, and a `decisive` one: what it costs, a measurement costs too. Raises OutOfTime where the
+        budget of the analysis ends.
+        """
+        decisive = decisive or self._left == MOST_TRIALS
+        if self.exhausted and not decisive:
+            return Outcome((), NodeFailed(TOO_MUCH), {})
+        look = self._converted.interrupt if decisive else both(self._clock.look, self._converted.interrupt)
         self._left -= 1
         begin = time.process_time()
         largest: dict[str, int] = {}
@@ -74,16 +85,28 @@ class Trials:
             return Outcome((), LimitExceeded("the batch that was tried is too large"), largest)
         tensors = [to_tensor(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
         try:
-            with torch.no_grad(), self._converted.interrupted_by(both(self._clock.look, self._converted.interrupt)):
+            with torch.no_grad(), self._converted.interrupted_by(look):
                 outputs = self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})
         except NodeFailed as error:
             return Outcome(error.path, error, largest)
+        except OutOfTime:
+            if decisive or not self._clock.is_over:
+                raise
+            return Outcome((), NodeFailed(TOO_MUCH), largest)
         except LimitExceeded as error:
             self._refused_seconds += time.process_time() - begin
             return Outcome((), error, largest)
-        return Outcome((len(self._converted.steps),), None, largest, finite=all(map(_is_finite, outputs)))
+        finite, flat = all(map(_is_finite, outputs)), sum(map(_is_flat, outputs))
+        return Outcome((len(self._converted.steps),), None, largest, finite, flat)
 
 
 def _is_finite(value: Any) -> bool:
     """Whether a value holds neither nan nor infinity; what is no tensor of numbers cannot."""
     return not isinstance(value, torch.Tensor) or bool(torch.isfinite(value).all())
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a value of several rows of numbers has equal ones only."""
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point() or value.ndim < 1 or len(value) < 2:
+        return False
+    return bool((value == value[:1]).all())

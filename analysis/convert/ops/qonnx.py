@@ -89,6 +89,35 @@ def trunc(
     return (kept - zero_point / factor) * wide(out)
 
 
+@of_qonnx("FloatQuant")
+def float_quant(
+    x: Tensor, scale: Tensor, exponent_bits: Tensor, mantissa_bits: Tensor, exponent_bias: Tensor,
+    max_value: Tensor | None = None, *, rounding_mode: str = "ROUND", has_inf: int = 0, has_nan: int = 0,
+    has_subnormal: int = 0, saturation: int = 1, name: NodeName = "",
+) -> Tensor:  # fmt: skip
+    """x / s in a small float: a mantissa of so many bits times a power of two not below the least; times s.
+
+    What is larger than the largest is that, or without `saturation` infinite (not a number where there is no infinity).
+    """
+    numbers, mantissa, bias = wide(x) / wide(scale), wide(mantissa_bits), wide(exponent_bias)
+    size = numbers.detach().abs()
+    exponent = torch.floor(torch.log2(size + torch.finfo(size.dtype).tiny))
+    step = torch.exp2(torch.maximum(exponent - mantissa, 1 - bias - mantissa))
+    largest = (2 - 2**-mantissa) * 2 ** (2 ** wide(exponent_bits) - 1 - bias)
+    largest = largest if max_value is None else torch.minimum(largest, wide(max_value))
+    whole = _rounding(rounding_mode, name)(numbers.detach() / step) * step
+    inside = whole.abs() <= largest
+    beyond = _beyond(whole, largest, saturates=bool(saturation), has_inf=bool(has_inf))
+    return straight_through(numbers, torch.where(inside, whole, beyond), inside) * wide(scale)
+
+
+def _beyond(numbers: Tensor, largest: Tensor, *, saturates: bool, has_inf: bool) -> Tensor:
+    """What stands for numbers beyond the largest."""
+    if saturates:
+        return numbers.sign() * largest
+    return numbers.sign() * torch.inf if has_inf else torch.full_like(numbers, torch.nan)
+
+
 def _range(bits: Tensor, *, signed: bool, narrow: bool) -> tuple[Tensor, Tensor]:
     """The smallest and the largest integer; narrow ranges have one less."""
     if not signed:
@@ -97,11 +126,15 @@ def _range(bits: Tensor, *, signed: bool, narrow: bool) -> tuple[Tensor, Tensor]
 
 
 def _rounded(numbers: Tensor, mode: str, name: str) -> Tensor:
+    whole = _rounding(mode, name)(numbers.detach())
+    return straight_through(numbers, whole, whole.isfinite())
+
+
+def _rounding(mode: str, name: str) -> Callable[[Tensor], Tensor]:
     rounding = ROUNDINGS.get(mode.upper())
     if rounding is None:
         raise UnsupportedOp(f"rounding_mode {mode} is none of {', '.join(ROUNDINGS)}", where=name)
-    whole = rounding(numbers.detach())
-    return straight_through(numbers, whole, whole.isfinite())
+    return rounding
 
 
 def _sides(steps: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ steps of a sequence never meet. It may even learn its batch by heart, and means 
 The graph runs node by node on the batch, and again on half of its samples in another order. The first node that makes
 other numbers of the same sample is named, where it is recurrent or attends, where it is a softmax, and where it sums
 up and all samples are given one answer by it. The softmax behind the logits is asked for its axis. BatchNormalization,
-which looks at all samples on purpose, is none, and neither is one that is written out. Error; a warning where some
-optimiser learns in the probe all the same, or where there was no probe.
+which looks at all samples on purpose, is none, and neither is one that is written out; nor is a layer behind an axis
+that the model calls a sequence (`seq_len`), or with an input that is the state of one sequence. Error; a warning where
+some optimiser learns in the probe all the same, or where there was no probe.
 
 ## Example
 Data of 256 samples, 20 steps and 6 features in an LSTM that counts time first: it reads one sequence of 256 steps.

@@ -8,13 +8,14 @@ not. Trees and strings stay as they are, to be refused by name.
 Source: https://onnx.ai/onnx/operators/index.html#ai-onnx-ml, and onnxruntime where the pages are silent.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from onnx import ModelProto, NodeProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from analysis.errors import InvalidModel
-from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, label
+from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies, label
 from analysis.model.traditional import linear, preprocessing, support_vectors, tables
 from analysis.model.traditional.tail import drop_strings, keeps_order, unzip_maps
 from analysis.model.traditional.writer import DOMAIN, REWRITINGS, NotRewritten, Types, Writer, names_of
@@ -41,32 +42,68 @@ class Rewritten:
 
 
 def rewrite_traditional(proto: ModelProto) -> Rewritten:
-    """Rewrite the nodes of the main graph, in place. Raises InvalidModel where attributes contradict each other."""
+    """Rewrite the nodes of a graph and of the bodies in it, in place.
+
+    What they hold becomes tensors of the main graph, which bodies see. Raises InvalidModel where attributes contradict
+    each other.
+    """
     done = Rewritten()
-    if all(node.domain != DOMAIN for node in proto.graph.node):
+    if all(node.domain != DOMAIN for node in all_nodes(proto.graph.node)):
         return done
     opset = _standard_opset(proto)
     if opset < OLDEST:
         return done
     done.comparable = keeps_order(proto.graph)
     done.notes += [*unzip_maps(proto.graph), *drop_strings(proto.graph)]
-    graph = proto.graph
-    types = Types([*graph.input, *graph.value_info], graph.initializer)
-    taken = names_of(graph)
-    nodes: list[NodeProto] = []
-    for node in graph.node:
-        writer = _written(node, types, opset, taken)
-        nodes += [node] if writer is None else writer.nodes
-        if writer is not None:
-            graph.initializer.extend(writer.tensors)
-            done.fixed |= writer.fixed
-            done.any = True
-        elif node.op_type == "Cast":
-            types.note(node.output[0], next(each.i for each in node.attribute if each.name == "to"))
+    stage = _Stage(opset, Types(_declared(proto.graph), proto.graph.initializer), _names(proto.graph), done)
+    proto.graph.initializer.extend(stage.rewrite(proto.graph))
     done.any = done.any or bool(done.notes)
-    del graph.node[:]
-    graph.node.extend(nodes)
     return done
+
+
+@dataclass(slots=True)
+class _Stage:
+    """One pass over a graph and its bodies."""
+
+    opset: int
+    types: Types
+    taken: set[str]
+    done: Rewritten
+
+    def rewrite(self, graph: GraphProto) -> list[TensorProto]:
+        """Write the nodes anew; the tensors that are now needed."""
+        nodes: list[NodeProto] = []
+        tensors: list[TensorProto] = []
+        for node in graph.node:
+            for body in bodies(node):
+                tensors += self.rewrite(body)
+            writer = _written(node, self.types, self.opset, self.taken)
+            nodes += [node] if writer is None else writer.nodes
+            if writer is not None:
+                tensors += writer.tensors
+                self.done.fixed |= writer.fixed
+                self.done.any = True
+            elif node.op_type == "Cast":
+                self.types.note(node.output[0], next(each.i for each in node.attribute if each.name == "to"))
+        del graph.node[:]
+        graph.node.extend(nodes)
+        return tensors
+
+
+def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """A graph and the bodies in it."""
+    yield graph
+    for node in all_nodes(graph.node):
+        yield from bodies(node)
+
+
+def _declared(graph: GraphProto) -> Iterator[ValueInfoProto]:
+    for each in _graphs(graph):
+        yield from (*each.input, *each.value_info)
+
+
+def _names(graph: GraphProto) -> set[str]:
+    return set().union(*map(names_of, _graphs(graph)))
 
 
 def _written(node: NodeProto, types: Types, opset: int, taken: set[str]) -> Writer | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis import readings
-from analysis.facts import Anatomy, Flow, LossFacts, Measurement, Probe, ProbeKind, Range, TimeProfile
+from analysis.facts import Anatomy, Flow, LossFacts, Measurement, Probe, ProbeKind, Provenance, Range, TimeProfile
 from analysis.report import Evidence, Severity
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run, stats
 
@@ -43,6 +43,16 @@ def test_a_network_learns_by_either_optimiser_and_amber_pales_by_plain_descent_o
 ) -> None:
     patient = measurement(probe=probed)
     assert (readings.learns(patient), readings.amber(patient)) == (learns, amber)
+
+
+@pytest.mark.parametrize("provenance", list(Provenance))
+@pytest.mark.parametrize("trained", [True, False])
+def test_amber_pales_for_trained_weights_that_nobody_sent_targets_for(provenance: Provenance, *, trained: bool) -> None:
+    patient = measurement(probe=FAILS, trained=trained)
+    patient = replace(patient, loss=replace(patient.loss, targets=provenance))
+    pales = trained and provenance is Provenance.SYNTHETIC
+    assert readings.is_relearning(patient) is pales
+    assert readings.amber(patient) is (INFO if pales else WARNING)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,51 @@ def test_a_network_that_runs_along_the_samples_is_told_by_name() -> None:
     assert "LSTM" in note
 
 
+class Streaming(nn.Module):
+    """One sequence of feature vectors, whose state is handed in and out, as a detector in a stream has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent = nn.LSTM(FEATURES, 8)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        states, _ = self.recurrent(x.unsqueeze(1), (h, c))
+        named: torch.Tensor = self.head(states.squeeze(1))
+        return named
+
+
+@pytest.mark.parametrize(("axis", "why"), [("seq_len", "is called seq_len"), ("rows", "the state of one sequence")])
+def test_a_network_that_is_meant_to_run_along_its_rows_is_accused_of_nothing(axis: str, why: str) -> None:
+    torch.manual_seed(0)
+    state = torch.zeros(1, 1, 8)
+    model = fixed(Streaming(), torch.randn(6, FEATURES), state, state, axes={"x": {0: axis}})
+    zeros = np.zeros((1, 1, 8), np.float32)
+    subject = prepared(model, x=drawn(8, FEATURES), x1=zeros, x2=zeros, target=np.arange(8) % CLASSES)
+    assert (subject.rows.cut, subject.rows.along) == (False, "")
+    (note,) = [note for note in subject.batch.notes if "on purpose" in note]
+    assert why in note
+    assert "whole batch" in note
+
+
+def test_the_states_of_all_samples_do_not_excuse_a_network_that_runs_along_them() -> None:
+    torch.manual_seed(0)
+
+    class Mistaken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.recurrent = nn.LSTM(FEATURES, 8)
+
+        def forward(self, x: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+            states, _ = self.recurrent(x, (h, h))
+            last: torch.Tensor = states[:, -1]
+            return last
+
+    model = fixed(Mistaken(), torch.randn(6, STEPS, FEATURES), torch.zeros(1, STEPS, 8), axes={"x": {0: "N"}})
+    subject = prepared(model, x=drawn(8, STEPS, FEATURES), x1=np.zeros((1, STEPS, 8), np.float32))
+    assert subject.rows.along
+
+
 def test_attention_along_the_samples_is_told_by_name() -> None:
     model = written(
         "(float[N,4] x) => (float[N,3] y)",

@@ -100,6 +100,16 @@ def test_a_pass_whose_cost_is_mostly_its_own_is_run_with_more_samples_until_that
     assert run == [1, 6, 19, 63]
 
 
+def test_on_a_large_machine_a_pass_keeps_no_more_than_a_measurement_is_worth(
+    costs: Costs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs(0.0, 0.0, 200 << 20)
+    for memory in (None, 1 << 40):
+        monkeypatch.setattr(sizing, "allowed_bytes", lambda memory=memory: memory)
+        assert fitted(32).size == 8  # ten times 200 MiB
+        assert fitted(32).notes[-1].endswith(TOO_LARGE)
+
+
 def test_a_loop_that_costs_too_much_at_any_size_ends(costs: Costs) -> None:
     run = costs(1.4, 0.05, 0)
     fits = fitted(100_000).size

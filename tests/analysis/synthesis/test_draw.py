@@ -85,3 +85,20 @@ def test_a_scale_for_each_element_is_none_for_another_number_of_samples() -> Non
     assert np.abs(drawn(Kind.NUMBERS, "float32", 5, 2, scale=scale)).max() < 9
     each_column = Scale(np.full(2, 100.0), np.full(2, 0.1))
     assert drawn(Kind.NUMBERS, "float32", 5, 2, scale=each_column).min() > 99
+
+
+@pytest.mark.parametrize("shape", [(20, 16_000), (20, 1, 16_000), (20, 16_000, 1)])
+def test_sound_is_as_loud_as_speech_and_lies_where_voices_do(shape: tuple[int, ...]) -> None:
+    sound = drawn(Kind.SOUND, "float32", *shape).reshape(20, -1)
+    assert np.abs(sound).max() <= 1
+    assert 0.03 < float(sound.std()) < 0.2
+    power = np.abs(np.fft.rfft(sound)) ** 2  # a second: one bin is one hertz
+    assert power[:, 80:2000].sum() > 0.9 * power.sum()
+    loudness = sound.reshape(20, 160, 100).std(-1)
+    assert (loudness.min(1) < 0.2 * loudness.max(1)).all()  # pauses between syllables
+    assert np.unique(power[:, 80:400].argmax(1)).size > 10  # everybody has a pitch
+
+
+def test_sound_in_integers_of_a_recording_has_their_scale() -> None:
+    scale = Scale(np.zeros(()), np.full((), 32_768.0))
+    assert 1000 < float(drawn(Kind.SOUND, "float32", 20, 4000, scale=scale).std()) < 7000

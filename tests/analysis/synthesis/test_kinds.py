@@ -126,3 +126,23 @@ def test_channels_count_all_groups() -> None:
 def test_an_input_of_unknown_rank_gets_the_one_its_reader_needs(nodes: str, rank: int) -> None:
     checked = graph(nodes, "int64[] x" if "Gather" in nodes else "float[] x")
     assert rank_of(checked, checked.inputs[0]) == rank
+
+
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ("float[N,T] x, int64 sr", Kind.SOUND),
+        ("float[N,1,T] x, int64 sr", Kind.SOUND),
+        ("float[N,576] x, int64[1] sample_rate", Kind.SOUND),
+        ("float[N,16000,1] wav_in", Kind.SOUND),
+        ("float[N,T] audio", Kind.SOUND),
+        ("float[N,40] x, int64 sr", Kind.NUMBERS),
+        ("float[N,80,T] audio_features", Kind.NUMBERS),
+        ("float[N,T] wavelets", Kind.NUMBERS),
+        ("float[N,T] x", Kind.NUMBERS),
+        ("float[N,T] x, int64 size", Kind.NUMBERS),
+    ],
+)
+def test_samples_that_are_called_sound_or_have_a_rate_are_sound(inputs: str, expected: Kind) -> None:
+    name = inputs.split(", int64", maxsplit=1)[0].rsplit(maxsplit=1)[-1]
+    assert of(model(f"y = Neg({name})", inputs), name) is expected

@@ -64,6 +64,25 @@ def test_a_mask_of_what_is_left_out_is_one_of_zeros() -> None:
     assert "padding_mask (32 x 3) holds a mask of zeros" in batch.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("hidden", "holds"),
+    [
+        ("Where(mask, zeros, h)", "a mask of zeros"),
+        ("Where(mask, h, zeros)", "a mask of ones"),
+        ("Where(mask, zeros, zeros)", "a mask of ones"),
+    ],
+)
+def test_a_mask_that_hides_all_samples_is_one_of_zeros_if_that_shows_them(hidden: str, holds: str) -> None:
+    """Everything stays finite here; the second output tells samples apart whatever is hidden."""
+    checked = model(
+        f"h = MatMul(x, W) a = {hidden} y = MatMul(a, V) z = Neg(h)", "float[N,8] x, bool[N,3] mask",
+        "float[N,2] y, float[N,3] z", W=floats(8, 3), V=floats(3, 2), zeros=np.zeros(3, np.float32),
+    )  # fmt: skip
+    batch = synthesize_batch(checked, convert(checked), 32, 0)
+    assert f"mask (32 x 3) holds {holds}" in batch.notes[0]
+    assert bool(batch.inputs["mask"].any()) is (holds == "a mask of ones")
+
+
 def test_what_nothing_makes_finite_stays_as_it_was() -> None:
     batch = made_up(
         "a = Mul(x, inf) y = MatMul(a, W)", "float[N,8] x", W=floats(8, 3), inf=np.array(np.inf, np.float32)

@@ -6,11 +6,13 @@ from onnx import numpy_helper, parser
 
 from analysis.batch import Batch, load_batch
 from analysis.convert import convert
-from analysis.errors import BadBatch
+from analysis.errors import BadBatch, NodeFailed
 from analysis.facts import Provenance
 from analysis.model import CheckedModel, check_model
+from analysis.synthesis import trial
 from analysis.synthesis.synthesize import synthesize_batch
 from tests.analysis.batch.batches import identical, model, npz
+from tests.analysis.graph.graphs import model as graph_model
 
 
 def made_up(against: CheckedModel, size: int, seed: int) -> Batch:
@@ -103,3 +105,29 @@ def test_a_synthetic_batch_is_one_that_would_be_accepted(size: int, seed: int) -
     loaded = load_batch(npz(**made.inputs), against)
     assert all(identical(loaded.inputs[name], made.inputs[name]) for name in made.inputs)
     assert (loaded.size, loaded.axes) == (made.size, made.axes)
+
+
+def test_where_trials_take_too_long_what_was_found_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first trial runs already: ids are not spread, samples are made up all the same."""
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
+    against = graph_model("y = Gather(E, i)", "int64[N,T] i", E=np.zeros((7, 3), np.float32))
+    batch = made_up(against, 8, 0)
+    assert batch.inputs["i"].shape == (8, 16)
+    assert batch.size == 8
+
+
+def test_where_trials_end_without_one_that_ran_it_is_refused_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
+    against = graph_model("y = MatMul(x, W)", "float[N,K] x", W=np.zeros((7, 3), np.float32))
+    with pytest.raises(NodeFailed, match="no batch could be made up"):
+        made_up(against, 8, 0)
+
+
+@pytest.mark.parametrize("kind", ["seq(float)", "string[N]", "optional(float[N])"])
+def test_an_input_that_no_array_fills_is_refused_whether_it_is_sent_or_not(kind: str) -> None:
+    against = model(f"{kind} s, float[N,4] x", "float[N,4] y")
+    for refused in (lambda: made_up(against, 4, 0), lambda: load_batch(npz(s=np.ones(4), x=np.ones((4, 4))), against)):
+        with pytest.raises(BadBatch, match="neither made up nor sent") as told:
+            refused()
+        assert told.value.where == "s"
+        assert "tensors of numbers" in told.value.hint

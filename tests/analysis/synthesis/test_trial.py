@@ -72,12 +72,30 @@ def test_trials_come_to_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == [False, False, True]
 
 
-def test_one_run_ends_with_the_time_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_fails_where_the_time_of_all_is_over_but_not_the_first_nor_one_that_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(trial, "MOST_SECONDS", 0.0)
     trials = Trials(convert(CHAIN))
     assert trials.exhausted
+    assert trials.run(numbers(3, 4)).ran
+    late = trials.run(numbers(3, 4))
+    assert (late.ran, late.reached) == (False, ())
+    assert isinstance(late.error, NodeFailed)
+    assert trials.run(numbers(3, 4), decisive=True).ran
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])
+def test_the_end_of_the_whole_budget_ends_every_run(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "MOST_SECONDS", seconds)
+
+    def ended() -> bool:
+        raise OutOfTime
+
+    converted = convert(CHAIN)
+    converted.interrupt = ended
     with pytest.raises(OutOfTime):
-        trials.run(numbers(3, 4))
+        Trials(converted).run(numbers(3, 4))
 
 
 def test_a_graph_that_asks_for_too_much_is_not_tried_for_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,12 @@
 """Cases of QONNX's quantisers against its formulas in numpy, and gradients that are straight-through."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
 
 from analysis.convert.ops import qonnx
-from analysis.convert.ops.qonnx import DOMAINS, ROUNDINGS, bipolar_quant, quant, trunc
+from analysis.convert.ops.qonnx import DOMAINS, ROUNDINGS, bipolar_quant, float_quant, quant, trunc
 from analysis.errors import UnsupportedOp
 from tests.analysis.convert.ops.cases import Case, scalar
 
@@ -29,6 +30,10 @@ BOUNDS = {
     (0, 1): lambda bits: (0.0, 2.0**bits - 2),
 }
 HALVES = np.arange(-20, 21, dtype=np.float32) / 4  # with scale 0.5 every quarter of a step
+SPREAD = np.concatenate([[0.0, 1.0625, 1.1875, -1.3125, 500.0, -1e6], HALVES, np.geomspace(1e-4, 400, 61)]).astype(
+    np.float32
+)
+"""Halves of a last place, numbers under the least and over the largest."""
 
 
 def floats(*shape: int) -> np.ndarray:
@@ -62,6 +67,16 @@ def truncated_to_scale(x, scale, zero_point, bits, out_scale, out_zero_point, ou
     return ((whole - zero_point / factor) * out_scale).astype(np.float32)
 
 
+def small_float(dtype: str):
+    """What somebody else's type of these bits holds, the largest in place of what is larger."""
+
+    def formula(x, scale, exponent_bits, mantissa_bits, bias, largest):
+        kept = np.clip(x / scale, -largest, largest).astype(getattr(ml_dtypes, dtype))
+        return (kept.astype(np.float32) * scale).astype(np.float32)
+
+    return formula
+
+
 def every(op: str, inputs: list, formula, attributes: dict | None = None, name: str = "") -> list[Case]:
     return [
         Case(
@@ -93,6 +108,11 @@ CASES = [
            {"rounding_mode": "ROUND"}, "rounded"),
     *every("Trunc", [HALVES, scalar(0.25), scalar(4.0), scalar(8.0), scalar(1.0), scalar(1.0), scalar(3.0)],
            truncated_to_scale, {"signed": 0, "narrow": 0}, "to a scale"),
+    *every("FloatQuant", [SPREAD, scalar(1.0), *map(scalar, (4.0, 3.0, 7.0, 448.0))], small_float("float8_e4m3fn")),
+    *every("FloatQuant", [SPREAD, scalar(0.25), *map(scalar, (5.0, 2.0, 15.0, 57_344.0))], small_float("float8_e5m2"),
+           {"has_inf": 1, "has_nan": 1, "has_subnormal": 1}, "with a scale"),
+    *every("FloatQuant", [SPREAD, scalar(1.0), *map(scalar, (2.0, 3.0, 1.0, 7.5))], small_float("float6_e2m3fn"),
+           {"rounding_mode": "HALF_EVEN"}, "six bits"),
 ]  # fmt: skip
 
 
@@ -117,6 +137,26 @@ def test_two_sides_pass_gradients_between_them_only() -> None:
     np.testing.assert_array_equal(
         slopes(lambda x: bipolar_quant(x, torch.tensor(1.0)), HALVES), (np.abs(HALVES) <= 1).astype(np.float32)
     )
+
+
+def small(x: torch.Tensor, **how: int) -> torch.Tensor:
+    """Four bits of exponent and three of mantissa, 448 the largest."""
+    return float_quant(x, *(torch.tensor(each) for each in (1.0, 4.0, 3.0, 7.0, 448.0)), **how)
+
+
+def test_a_small_float_passes_gradients_up_to_its_largest_number() -> None:
+    np.testing.assert_array_equal(slopes(small, SPREAD), (np.abs(SPREAD) <= 448).astype(np.float32))
+
+
+def test_a_small_float_that_does_not_saturate_has_infinities_or_else_none_of_the_numbers() -> None:
+    x = torch.tensor([1.0, 1000.0, -1000.0])
+    assert small(x, saturation=0, has_inf=1).tolist() == [1.0, np.inf, -np.inf]
+    assert torch.isnan(small(x, saturation=0, has_nan=1)).tolist() == [False, True, True]
+
+
+def test_without_a_largest_number_the_bits_say_which_it_is() -> None:
+    found = float_quant(torch.tensor([1e6]), *(torch.tensor(each) for each in (1.0, 4.0, 3.0, 7.0)))
+    assert found.item() == 480  # 1.875 * 2**8: no pattern is kept for infinity
 
 
 def test_a_truncation_passes_what_it_divides_by() -> None:

@@ -50,6 +50,22 @@ def test_a_graph_without_a_node_of_the_standard_gets_an_opset(standard: int | No
     assert_same(proto, x=floats(3, 2))
 
 
+@pytest.mark.parametrize("wide", [True, False])
+def test_what_stands_in_a_branch_is_rewritten_there_and_trains(wide: bool) -> None:
+    linear = node("LinearRegressor", ["x"], ["h"], coefficients=[1.0, 2.0], intercepts=[0.5])
+    scaled = node("Scaler", ["h"], ["s"], offset=[1.0], scale=[0.5])
+    first = helper.make_graph([linear, scaled], "first", [], [helper.make_tensor_value_info("s", 1, None)])
+    other = node("LinearRegressor", ["x"], ["h"], coefficients=[-3.0, 1.0])
+    second = helper.make_graph([other], "second", [], [helper.make_tensor_value_info("h", 1, None)])
+    choice = helper.make_node("If", ["wide"], ["y"], then_branch=first, else_branch=second)
+    flag = helper.make_tensor_value_info("wide", TensorProto.BOOL, [])
+    proto = graph([choice], {"x": floats(3, 2)}, {"y": TensorProto.FLOAT})
+    proto.graph.input.append(flag)
+    model = assert_same(proto, x=floats(3, 2), wide=np.array(wide))
+    assert sum(parameter.numel() for parameter in convert(model).parameters()) == 5
+    assert len(model.weights) > len(convert(model).initializers)  # offset and scale do not train
+
+
 def test_under_an_opset_that_lacks_what_is_needed_the_node_is_refused() -> None:
     nodes = [node("LinearRegressor", ["x"], ["h"], coefficients=[1.0, 2.0]), helper.make_node("Relu", ["h"], ["y"])]
     proto = graph(nodes, {"x": floats(2, 2)}, {"y": TensorProto.FLOAT}, opsets=(8, 1, 3))
