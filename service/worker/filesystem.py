@@ -19,6 +19,7 @@ SYSTEM: Final = (
     "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat",
     "/proc/sys/vm", "/sys/devices/system", "/sys/fs/cgroup", "/dev/urandom", "/dev/null",
 )  # fmt: skip
+PACKAGES: Final = {"site-packages", "dist-packages"}
 OURS: Final = ("analysis", "service")
 READ: Final = AccessFS.READ_FILE | AccessFS.READ_DIR
 WRITE: Final = (
@@ -51,6 +52,7 @@ def _libraries() -> Iterator[str]:
     """Where Python, its packages and this program lie; never a folder that holds more, as a checkout does."""
     yield from (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
     yield from site.getsitepackages()
+    yield from (path for path in sys.path if Path(path).name in PACKAGES)  # of PYTHONPATH
     yield f"{sys.base_prefix}/lib"
     for name in OURS:
         yield from getattr(sys.modules.get(name), "__path__", ())

@@ -12,7 +12,8 @@ die_with_parent()
 import gc
 from typing import Final
 
-import numpy.ma  # noqa: F401 - numpy loads it with the first median
+import numpy.fft  # numpy loads it with its first use, for pictures that are made up
+import numpy.ma  # noqa: F401 - and this with the first median
 import onnx.reference  # noqa: F401 - for weights that are cut and joined on their way to an operator
 from onnx.parser import parse_model
 

@@ -1,6 +1,7 @@
 """Which files are within reach, asked in a child, whose reach does not come back."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,21 @@ def test_a_file_can_be_read_a_folder_written_and_nothing_else_is_there(tmp_path:
     }  # fmt: skip
     assert set(outcomes.values()) == {"done", "PermissionError"}
     assert (tmp_path / "objects" / "file").read_bytes() == b"content"
+
+
+def read_package(folder: Path, packages: Path) -> tuple[str, str, str]:
+    sys.path.append(str(packages))
+    state = restrict_files(folder, [])
+    return state, outcome((packages / "module.py").read_bytes), outcome((packages.parent / "secret").read_bytes)
+
+
+def test_packages_that_lie_elsewhere_can_be_read_too_and_what_is_beside_them_cannot(tmp_path: Path) -> None:
+    packages = tmp_path / "elsewhere" / "site-packages"
+    packages.mkdir(parents=True)
+    for path in (packages / "module.py", packages.parent / "secret"):
+        path.write_bytes(b"")
+    (tmp_path / "work").mkdir()
+    state, module, secret = in_child(read_package, tmp_path / "work", packages)
+    if state.startswith("off"):
+        pytest.skip(state)
+    assert (module, secret) == ("done", "PermissionError")
