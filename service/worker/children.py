@@ -9,13 +9,14 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from service.worker.channel import Receiver
 from service.worker.launch import run_child
@@ -70,9 +71,13 @@ class ForkServer:
         return process, Receiver(receiver)
 
 
-def wait_for_news(children: Iterable[Child], seconds: float) -> None:
-    """Until one of them says something, but no longer."""
-    connection.wait([child.channel.pipe for child in children], seconds)
+def wait_for_news(children: Iterable[Child], others: Iterable[Any], seconds: float) -> None:
+    """Until one of them says something, or something else can be read, but no longer."""
+    heard = [*(child.channel.pipe for child in children), *others]
+    if heard:
+        connection.wait(heard, seconds)
+    else:
+        time.sleep(seconds)
 
 
 def listen(child: Child) -> Ending | None:
