@@ -71,7 +71,7 @@ class ForkServer:
         return process, Receiver(receiver)
 
 
-def wait_for_news(children: Iterable[Child], others: Iterable[Any], seconds: float) -> None:
+def wait_for_news(children: Iterable[Child], seconds: float, others: Iterable[Any] = ()) -> None:
     """Until one of them says something, or something else can be read, but no longer."""
     heard = [*(child.channel.pipe for child in children), *others]
     if heard:

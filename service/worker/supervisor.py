@@ -152,7 +152,7 @@ class Supervisor:
 
     def _rest(self) -> None:
         """Wait for a message or a job, but never long."""
-        wait_for_news([run.child for run in self.running], self.source.ears(), self.source.patience())
+        wait_for_news([run.child for run in self.running], self.source.patience(), self.source.ears())
 
     # -------------------------------------------------------------- starts
 
