@@ -10,7 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
-OBJECTS: Final = "^(file:///.+)?$"
+OBJECTS: Final = "^(file:///.+|s3://[^/]+(/.*)?)?$"
 MOST_SLOTS: Final = 64
 CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 """Of a container (cgroup v2): microseconds of processor time in a period, and the period."""
@@ -47,7 +47,13 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; by default a SQLite file in data_dir."""
     objects_url: str = Field(default="", pattern=OBJECTS)
     """Where uploads, reports and repaired models are, which all nodes of a database share: `file:///path` of a folder
-    on a disk that all of them mount; by default the folder `objects` in data_dir."""
+    on a disk that all of them mount, or `s3://bucket/prefix`; by default the folder `objects` in data_dir."""
+    s3_endpoint: str = ""
+    """Of a bucket that is not with AWS, such as `http://minio:9000`. What is not set of these comes from `AWS_*`, or
+    from the role of the machine."""
+    s3_region: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = Field(default="", repr=False)
     max_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Model and batch together."""
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
@@ -79,6 +85,15 @@ class Settings(BaseSettings):
     """Refuse to analyse anything where a layer of the sandbox (`gradient-health doctor` lists them) is not in force."""
     max_models_bytes: int = Field(default=1 << 30, ge=0)
     """What the repaired models of one analysis may take together; remedies come first."""
+    runner: Literal["embedded", "poll", "celery"] = "embedded"
+    """Who computes: a supervisor of this service; workers (`gradient-health worker`) that ask the job table; or workers
+    that a broker tells."""
+    broker_url: str = "amqp://guest:guest@127.0.0.1:5672//"
+    """Of RabbitMQ (`amqp://`) or Redis (`redis://`), for the runner `celery`."""
+    computes: Literal["any", "cpu", "gpu"] = "any"
+    """Which jobs this node computes: `gpu` are those whose options say `"device": "cuda"`."""
+    lease_seconds: float = Field(default=30.0, ge=2)
+    """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
     job_slots: int = Field(default_factory=lambda: min(usable_cores(), MOST_SLOTS), ge=1, le=MOST_SLOTS)
     """Analyses at a time, by default one for each core that the service may use; they share the cores."""
     default_wait_seconds: float = Field(default=30.0, ge=0)
@@ -121,10 +136,28 @@ class Settings(BaseSettings):
 
     @property
     def objects_dir(self) -> Path:
-        """Uploads and reports by sha256."""
+        """Uploads and reports by sha256; with a bucket, where they are collected on their way."""
+        if self.is_bucket:
+            return self.data_dir.resolve() / "spool"
         if self.objects_url:
             return Path(unquote(self.objects_url.removeprefix("file://")))
         return self.data_dir.resolve() / "objects"
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether objects are in S3."""
+        return self.objects_url.startswith("s3://")
+
+    @property
+    def bucket_access(self) -> dict[str, str]:
+        """What is set of how to get at it."""
+        given = {
+            "endpoint": self.s3_endpoint,
+            "region": self.s3_region,
+            "access_key_id": self.s3_access_key_id,
+            "secret_access_key": self.s3_secret_access_key,
+        }
+        return {name: value for name, value in given.items() if value}
 
     @property
     def is_private(self) -> bool:

@@ -10,6 +10,8 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -25,6 +27,8 @@ from analysis.pipeline import analyze
 from analysis.render.text import render_text
 from analysis.report import Severity
 from analysis.report.gate import Gate
+from analysis.version import VERSION
+from service.broker import QUEUES
 from service.cli._configuration import find_configuration
 from service.settings import Settings
 
@@ -249,9 +253,10 @@ def test_pins_are_exact_and_inside_the_ranges() -> None:
     assert pins["torch"] == "2.13.0"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert "gradient-health[postgres]" in extras["dev"]
-    installed = [*project["dependencies"], *extras["dev"], *extras["postgres"], *extras["mutants"]]
-    for requirement in map(Requirement, set(installed) - {"gradient-health[postgres]", "gradient-health[dev]"}):
+    own = {"gradient-health[celery,postgres,s3]", "gradient-health[dev]"}
+    assert own <= {*extras["dev"], *extras["mutants"]}
+    installed = [*project["dependencies"], *(each for extra in extras.values() for each in extra)]
+    for requirement in map(Requirement, set(installed) - own):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
 
 
@@ -273,6 +278,75 @@ def test_compose_and_dockerfile_agree_with_the_settings() -> None:
     user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
     assert user is not None, "by number, so that a cluster can see that it is not root"
     assert f"--uid {user[1]} --gid {user[2]}" in dockerfile
+
+
+def test_the_nodes_of_the_compose_file_have_settings_that_start_and_servers_that_are_there() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    nodes = {name: each for name, each in services.items() if each.get("profiles") == ["nodes"]}
+    assert set(nodes) == {"api", "worker", "postgres", "rabbitmq", "minio", "bucket"}
+    for name in ("api", "worker"):
+        settings = Settings(**settings_of(nodes[name]["environment"]))
+        assert settings.runner == "celery"
+        for url in (settings.database, settings.broker_url, settings.s3_endpoint):
+            assert urlsplit(re.sub(r"\$\{\w+:-([^}]+)\}", r"\1", url)).hostname in nodes
+        assert nodes[name]["read_only"]
+        assert nodes[name]["cap_drop"] == ["ALL"]
+    assert nodes["worker"]["command"] == ["gradient-health", "worker"]
+    assert all(port.startswith("127.0.0.1:") for each in nodes.values() for port in each.get("ports", []))
+    assert all(":" in each["image"] for each in nodes.values() if "image" in each)
+
+
+def settings_of(environment: dict[str, str]) -> dict[str, str]:
+    """By their names in the program, which has all of them."""
+    named = {name.removeprefix("GRADIENT_HEALTH_").lower(): value for name, value in environment.items()}
+    assert set(named) <= set(Settings.model_fields)
+    return named
+
+
+def manifests() -> dict[tuple[str, str], dict[str, Any]]:
+    """Of deploy/kubernetes, by kind and name."""
+    documents = [
+        each for path in (ROOT / "deploy/kubernetes").glob("*.yaml") for each in yaml.safe_load_all(path.read_text())
+    ]
+    named = {(each["kind"], each["metadata"]["name"]): each for each in documents}
+    assert len(named) == len(documents)
+    return named
+
+
+def test_the_manifests_have_settings_that_start() -> None:
+    found = manifests()
+    environment = found["ConfigMap", "gradient-health"]["data"] | found["Secret", "gradient-health"]["stringData"]
+    settings = Settings(**settings_of(environment), host="0.0.0.0")
+    assert not settings.is_exposed
+    assert (settings.runner, settings.is_bucket) == ("celery", True)
+    (trigger,) = found["ScaledObject", "gradient-health-worker"]["spec"]["triggers"]
+    assert trigger["metadata"]["queueName"] in QUEUES[settings.computes]
+    (reference,) = found["TriggerAuthentication", "gradient-health"]["spec"]["secretTargetRef"]
+    assert reference["key"] in found["Secret", reference["name"]]["stringData"]
+
+
+@pytest.mark.parametrize("part", ["api", "worker"])
+def test_the_pods_of_the_manifests_are_confined_and_reach_their_servers_alone(part: str) -> None:
+    found = manifests()
+    template = found["Deployment", f"gradient-health-{part}"]["spec"]["template"]
+    (container,) = template["spec"]["containers"]
+    assert template["spec"]["securityContext"]["runAsUser"] == 10001
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert container["image"] == f"gradient-health:{VERSION}"
+    assert {volume["mountPath"] for volume in container["volumeMounts"]} == {"/data", "/tmp"}
+    assert container["livenessProbe"]
+    policy = found["NetworkPolicy", f"gradient-health-{part}"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == template["metadata"]["labels"]
+    reached = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    secret = found["Secret", "gradient-health"]["stringData"]
+    urls = [secret[f"GRADIENT_HEALTH_{name}"] for name in ("DATABASE_URL", "BROKER_URL", "S3_ENDPOINT")]
+    assert reached == {53, *((urlsplit(url).port or 5432) for url in urls)}
+    if part == "api":
+        assert container["ports"] == [{"name": "http", "containerPort": 8000}]
+        assert policy["ingress"] == [{"ports": [{"port": 8000}]}]
+    else:
+        assert container["args"] == ["gradient-health", "worker"]
+        assert "ingress" not in policy
 
 
 def test_the_build_context_is_what_the_dockerfile_copies_and_nothing_else() -> None:

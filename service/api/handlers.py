@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from analysis.errors import AnalysisError
 from service.api.methods import allowed_methods
+from service.objects.blob import UnavailableError
 from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, problem_of
 
 PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -48,7 +49,13 @@ def answer_database_error(request: Request, error: Exception) -> JSONResponse:
 
 
 def answer_full_disk(request: Request, error: Exception) -> JSONResponse:
-    """Handler of OSError: a disk that became full on the way is 507, anything else a bug."""
+    """Handler of OSError: a full disk is 507, a place for objects that does not answer 503, anything else a bug."""
+    if isinstance(error, UnavailableError):
+        log.warning("the objects: %s", error)
+        detail = "the object store does not answer at the moment"
+        hint = "ask again after Retry-After seconds"
+        told = problem("objects-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, detail, hint=hint)
+        return respond(told.model_copy(update={"instance": request.url.path}), {"Retry-After": str(RETRY_SECONDS)})
     if getattr(error, "errno", None) not in FULL:
         raise error
     log.error("the disk is full: %s", error)

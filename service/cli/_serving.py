@@ -8,11 +8,14 @@ import typer
 from pydantic import ValidationError
 
 from service.app import create_app
+from service.runners.celery import publishing
 from service.runners.embedded import embedded_supervisor
+from service.runners.polling import polling
 from service.server.server import make_server
 from service.settings import Settings
 from service.startup import CannotStartError
 
+RUNNERS: Final = {"embedded": embedded_supervisor, "poll": polling, "celery": publishing}
 EXPOSED: Final = (
     "{host} can be reached from elsewhere, and GRADIENT_HEALTH_AUTH is none: set GRADIENT_HEALTH_AUTH=keys and make "
     "keys with `gradient-health keys create`, serve on 127.0.0.1, or, where something else keeps strangers out, set "
@@ -31,7 +34,7 @@ def serve_until_interrupted(**given: Any) -> None:
         raise typer.BadParameter(EXPOSED.format(host=settings.host or "every address"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        app = create_app(settings, embedded_supervisor)
+        app = create_app(settings, RUNNERS[settings.runner])
         listener = _listener(settings)
     except OSError as error:
         where = f"on {settings.host} port {settings.port} from {settings.data_dir}"

@@ -9,16 +9,18 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, DateTime, func, select, update
+from sqlalchemy import ColumnElement, DateTime, func, not_, select, update
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
+from service.jobs.bell import ring
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
-from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of
+from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of, uses_gpu
 
 LEASE: Final = timedelta(seconds=30)
 GOING_ON: Final = (State.QUEUED, State.RUNNING)
+Device = Literal["any", "cpu", "gpu"]
 ALIVE: Final = timedelta(seconds=15)
 """A worker that has not been seen for so long is gone."""
 
@@ -50,8 +52,11 @@ class Census:
 class Store:
     """The table behind one URL."""
 
-    def __init__(self, url: str, busy_seconds: float = BUSY_SECONDS) -> None:
-        """Connect, and make the tables where there are none; a locked SQLite is waited for `busy_seconds`."""
+    def __init__(
+        self, url: str, busy_seconds: float = BUSY_SECONDS, *, lease_seconds: float = LEASE.total_seconds()
+    ) -> None:
+        """Connect, and bring the tables up to date; a locked SQLite is waited for `busy_seconds`."""
+        self.lease = timedelta(seconds=lease_seconds)
         self.engine = open_engine(url, busy_seconds)
         upgrade_tables(self.engine)
 
@@ -67,6 +72,7 @@ class Store:
         """Insert a queued job; durable when this returns."""
         with writing(self.engine) as connection:
             connection.execute(JOBS.insert().values(**row_of(job)))
+            ring(connection)
 
     def get(self, job_id: str, tenant: str = DEFAULT_TENANT) -> Job | None:
         """A job of this tenant."""
@@ -146,22 +152,34 @@ class Store:
         with reading(self.engine) as connection:
             return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
 
-    def claim(self, owner: str, at: datetime | None = None, most_of_a_tenant: int = 0) -> Job | None:
-        """Take the oldest queued job: fence and attempt raised, lease set.
+    def claim(
+        self,
+        owner: str,
+        at: datetime | None = None,
+        most_of_a_tenant: int = 0,
+        *,
+        device: Device = "any",
+        job_id: str | None = None,
+    ) -> Job | None:
+        """Take the oldest queued job, or the one of this id: fence and attempt raised, lease set.
 
         Jobs of tenants of whom `most_of_a_tenant` are running are passed over (0: none are); on PostgreSQL nodes that
-        claim at the same moment may take one more each.
+        claim at the same moment may take one more each. `device`: only jobs for it.
         """
         oldest = select(JOBS).where(JOBS.c.state == State.QUEUED).order_by(JOBS.c.created, JOBS.c.id).limit(1)
         if most_of_a_tenant:
             running = select(JOBS.c.tenant).where(JOBS.c.state == State.RUNNING).group_by(JOBS.c.tenant)
             oldest = oldest.where(JOBS.c.tenant.not_in(running.having(func.count() >= most_of_a_tenant)))
+        if device != "any":
+            oldest = oldest.where(uses_gpu() if device == "gpu" else not_(uses_gpu()))
+        if job_id is not None:
+            oldest = oldest.where(JOBS.c.id == job_id)
         moment = at or self.time()
         with reading(self.engine) as connection:  # most often there is none, and nobody is kept from writing
             if connection.execute(oldest).first() is None:
                 return None
         with writing(self.engine) as connection:
-            row = connection.execute(oldest.with_for_update(skip_locked=True)).first()
+            row = connection.execute(oldest.with_for_update(skip_locked=job_id is None)).first()
             if row is None:
                 return None
             change = {
@@ -169,7 +187,7 @@ class Store:
                 "owner": owner,
                 "attempt": row.attempt + 1,
                 "fence": row.fence + 1,
-                "lease_until": moment + LEASE,
+                "lease_until": moment + self.lease,
                 "started": row.started or moment,
                 "stage": "starting",
             }
@@ -178,7 +196,7 @@ class Store:
 
     def keep(self, job: Job, at: datetime | None, stage: str, fraction: float) -> bool:
         """Renew the lease and note progress; False: the job is no longer this worker's."""
-        return self._change(job, lease_until=(at or self.time()) + LEASE, stage=stage, fraction=fraction)
+        return self._change(job, lease_until=(at or self.time()) + self.lease, stage=stage, fraction=fraction)
 
     def finish(
         self,
@@ -190,35 +208,22 @@ class Store:
         error: dict[str, Any] | None = None,
     ) -> bool:
         """End a running job; False: it is no longer this worker's, and nothing changed."""
-        return self._change(
-            job,
-            state=state,
-            finished=at or self.time(),
-            lease_until=None,
-            report_sha256=report,
-            error=None if error is None else json.dumps(error),
-            stage=state.value,
-            fraction=1.0,
-        )
+        return self._end(job, state, at, report=report, error=error)
 
     def release(self, job: Job) -> bool:
         """Give a running job back, as if it had not been claimed; the fence stays raised."""
-        return self._change(
-            job, state=State.QUEUED, owner=None, lease_until=None, attempt=job.attempt - 1, stage="queued", fraction=0.0
-        )
+        return self._queue(job, attempt=job.attempt - 1)
 
     def retry(self, job: Job, error: dict[str, Any]) -> bool:
         """Queue a running job once more; the row keeps what its first attempt died of."""
-        return self._change(
-            job, state=State.QUEUED, owner=None, lease_until=None, stage="queued", fraction=0.0, error=json.dumps(error)
-        )
+        return self._queue(job, error=json.dumps(error))
 
     def reap(self, at: datetime | None, lost: dict[str, Any], owner: str | None = None) -> int:
         """Requeue or fail running jobs whose lease is over (or whose owner was this one); how many."""
         gone = JOBS.c.lease_until < (at or self.time()) if owner is None else JOBS.c.owner == owner
         with reading(self.engine) as connection:
             rows = connection.execute(select(JOBS).where(JOBS.c.state == State.RUNNING, gone)).all()
-        return sum(self._lose(job_of(row), at, lost) for row in rows)
+        return sum(self._lose(job_of(row), at, lost, gone) for row in rows)
 
     def seen(self, owner: str, at: datetime | None = None, *, ready: bool) -> None:
         """Note that a worker lives."""
@@ -243,16 +248,44 @@ class Store:
 
     # -------------------------------------------------------------- inside
 
-    def _lose(self, job: Job, at: datetime | None, lost: dict[str, Any]) -> bool:
-        state = after_loss(job)
-        if state is State.FAILED:
-            return self.finish(job, state, at, error=lost)
-        return self._change(job, state=state, owner=None, lease_until=None, stage="queued", fraction=0.0)
+    def _lose(self, job: Job, at: datetime | None, lost: dict[str, Any], gone: ColumnElement[bool]) -> bool:
+        """False: its worker was only late."""
+        if after_loss(job) is State.QUEUED:
+            return self._queue(job, gone)
+        return self._end(job, State.FAILED, at, gone, error=lost)
 
-    def _change(self, job: Job, **values: Any) -> bool:
-        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING)
+    def _queue(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
+        waits = {"state": State.QUEUED, "owner": None, "lease_until": None, "stage": "queued", "fraction": 0.0}
+        return self._change(job, *conditions, **waits, published=None, **values)
+
+    def _end(
+        self,
+        job: Job,
+        state: State,
+        at: datetime | None,
+        *conditions: ColumnElement[bool],
+        report: str | None = None,
+        error: dict[str, Any] | None = None,
+    ) -> bool:
+        return self._change(
+            job,
+            *conditions,
+            state=state,
+            finished=at or self.time(),
+            lease_until=None,
+            report_sha256=report,
+            error=None if error is None else json.dumps(error),
+            stage=state.value,
+            fraction=1.0,
+        )
+
+    def _change(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
+        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING, *conditions)
         with writing(self.engine) as connection:
-            return bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
+            changed = bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
+            if changed and values.get("state") is State.QUEUED:
+                ring(connection)
+            return changed
 
     def _find(self, *conditions: Any) -> Job | None:
         newest = select(JOBS).where(*conditions).order_by(JOBS.c.created.desc()).limit(1)

@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final
 
-from sqlalchemy import Column, Float, Index, Integer, Row, String, Table, Text
+from sqlalchemy import Column, ColumnElement, Float, Index, Integer, Row, String, Table, Text
 
 from service.database import METADATA, Utc
 from service.jobs.job import Job, Question, State
@@ -33,6 +33,7 @@ JOBS: Final = Table(
     Column("report_sha256", String(64)),
     Column("error", Text),
     Column("labels", Text, nullable=False),
+    Column("published", Utc),  # to a broker, where there is one
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
@@ -52,6 +53,11 @@ DELETED: Final = Table(
     Column("deleted", Utc, nullable=False),
 )
 """What remains of a job that was deleted, so that its id can be answered for."""
+
+
+def uses_gpu() -> ColumnElement[bool]:
+    """In SQL. Options are JSON, in which a quoted name before a quoted value is a choice and nothing else."""
+    return JOBS.c.options.contains('"device":"cuda"', autoescape=True)
 
 
 def row_of(job: Job) -> dict[str, Any]:

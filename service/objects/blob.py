@@ -18,6 +18,10 @@ class Blob:
     size: int
 
 
+class UnavailableError(OSError):
+    """A place that does not answer, or refuses; later it may."""
+
+
 class BlobWriter(Protocol):
     """Receives a stream; nothing remains unless it is committed before the context ends."""
 

@@ -15,7 +15,7 @@ from service.database import METADATA, alone
 from service.objects.blob import Objects
 from service.objects.folder import ObjectFolder
 from service.settings import Settings
-from service.startup import CannotStartError
+from service.startup import CannotStartError, needing_extra
 
 PLACE: Final = Table("object_place", METADATA, Column("mark", String(36), primary_key=True))
 """One row, once a node has started that may share its objects."""
@@ -26,8 +26,12 @@ class OtherPlaceError(CannotStartError):
 
 
 def open_objects(settings: Settings) -> Objects:
-    """The place that the settings name."""
-    return ObjectFolder(settings.objects_dir)
+    """The place that the settings name. Raises MissingExtraError."""
+    if not settings.is_bucket:
+        return ObjectFolder(settings.objects_dir)
+    with needing_extra("s3"):
+        from service.objects.s3 import ObjectBucket  # noqa: PLC0415 - of an extra that few have
+    return ObjectBucket(settings.objects_url, settings.objects_dir, settings.bucket_access)
 
 
 def objects_of(engine: Engine, settings: Settings) -> Objects:

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 @contextmanager
 def embedded_supervisor(settings: Settings) -> Iterator[None]:
     """A supervisor for as long as the context lasts."""
-    environment = {**os.environ, **_environment(settings)}
+    environment = {**os.environ, **environment_of(settings)}
     stopping = threading.Event()
     keeper = threading.Thread(target=_keep, args=(environment, stopping), name="supervisor", daemon=True)
     keeper.start()
@@ -61,7 +61,7 @@ def _supervise(environment: Mapping[str, str], stopping: threading.Event) -> int
             return process.wait()
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def environment_of(settings: Settings) -> dict[str, str]:
     """The settings, for a process that reads them from the environment."""
     prefix = settings.model_config["env_prefix"]
     values = settings.model_dump(mode="json")

@@ -1,35 +1,46 @@
 """`python -m service.worker`: the supervisor of a data folder, until it is told to stop.
 
-It stops on a signal, and when its standard input closes: whoever started it holds the other end, so it never outlives
-the service.
+It stops on a signal, and, unless it is `alone`, when its standard input closes: whoever started it holds the other end,
+so it never outlives the service.
 """
 
 import logging
 import os
 import signal
+import sys
 import threading
+from typing import Final
 
 from service.settings import Settings
+from service.startup import CannotStartError
 from service.worker.lock import Lock
 from service.worker.supervisor import Supervisor
+
+ALONE: Final = "alone"
+"""An argument: nobody holds the other end of standard input."""
 
 
 def main() -> None:
     """Serve until standard input closes or a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings().prepare()
-    _forget_settings()
     with Lock(settings.data_dir):
-        supervisor = Supervisor(settings)
+        try:
+            supervisor = Supervisor(settings)
+        except CannotStartError as error:
+            sys.exit(f"error: {error}")
+        _forget_settings()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
-        threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
+        if ALONE not in sys.argv:
+            threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
         supervisor.serve()
 
 
 def _forget_settings() -> None:
     """Children are started with what is left of the environment and could read it for ever, passwords among it."""
-    for name in [name for name in os.environ if name.upper().startswith(Settings.model_config["env_prefix"])]:
+    secrets = (Settings.model_config["env_prefix"], "AWS_")
+    for name in [name for name in os.environ if name.upper().startswith(secrets)]:
         del os.environ[name]
 
 

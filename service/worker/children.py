@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing import connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from service.worker.channel import Receiver
 from service.worker.held import held_bytes, killed_for_memory
@@ -89,9 +89,13 @@ class ForkServer:
         return process, Receiver(receiver)
 
 
-def wait_for_news(children: Iterable[Child], seconds: float) -> None:
-    """Until one of them says something, but no longer."""
-    connection.wait([child.channel.pipe for child in children], seconds)
+def wait_for_news(children: Iterable[Child], seconds: float, others: Iterable[Any] = ()) -> None:
+    """Until one of them says something, or something else can be read, but no longer."""
+    heard = [*(child.channel.pipe for child in children), *others]
+    if heard:
+        connection.wait(heard, seconds)
+    else:
+        time.sleep(seconds)
 
 
 def listen(child: Child) -> Ending | None:

@@ -10,7 +10,8 @@ import shutil
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -29,12 +30,15 @@ from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, ove
 from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached
 from service.worker.results import LARGEST_REPORT, BadResultError, store_results
 from service.worker.sandbox import Confinement
+from service.worker.sources import TICK_SECONDS, source_of
 
-TICK_SECONDS: Final = 0.05
-"""So long nobody looks for new jobs and stops."""
 NEWS: Final = timedelta(seconds=0.2)
 """Progress of a job is written no more often, however much its child has to say."""
 HEARTBEAT: Final = timedelta(seconds=5)
+REAP: Final = timedelta(seconds=2)
+"""How often one looks for jobs of workers that are gone."""
+ALIVE: Final = "alive"
+"""A file in the data folder that is touched at every heartbeat, for whoever watches a worker."""
 LOOK: Final = timedelta(seconds=1)
 """A job that was cancelled goes on for no longer than this, and what its child takes to leave."""
 AGAIN_SECONDS: Final = 1.0
@@ -59,6 +63,8 @@ class Running:
     looked: timedelta = field(default_factory=elapsed)
     ending: Ending | None = None
     """How the child ended, until that is written."""
+    again: timedelta = LONG_AGO
+    """It is not written before."""
 
 
 class Supervisor:
@@ -68,12 +74,13 @@ class Supervisor:
         """Nothing runs yet."""
         self.settings = settings.prepare()
         self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
-        self.store = Store(settings.database)
+        self.store = Store(settings.database, lease_seconds=settings.lease_seconds)
         self.objects: Objects = objects_of(self.store.engine, settings)
+        self.source = source_of(self.store, self.owner, settings)
         self.fork_server = ForkServer()
         self.running: list[Running] = []
         self.stopping = threading.Event()
-        self._seen = LONG_AGO
+        self._seen = self._reaped = LONG_AGO
         self.ready = False
 
     def serve(self) -> None:
@@ -89,8 +96,10 @@ class Supervisor:
             except OperationalError as error:  # the row is the truth: without it there is nothing to do but to wait
                 log.warning("the job table does not answer: %s", error.orig)
                 self.stopping.wait(AGAIN_SECONDS)
+        self.source.close()
         for run in list(self.running):
-            self._drop(run)
+            end(run.child)
+            self.running.remove(run)
             self.store.release(run.job)
 
     def _turn(self) -> None:
@@ -109,17 +118,43 @@ class Supervisor:
         self.objects.sweep()
 
     def _beat(self) -> None:
-        if elapsed() - self._seen > HEARTBEAT:
+        if elapsed() - self._seen > self._heartbeat:
             self._seen = elapsed()
             self.store.seen(self.owner, ready=self.ready)
+            (self.settings.data_dir / ALIVE).touch()
+        if elapsed() - self._reaped > REAP:
+            self._reaped = elapsed()
             self.store.reap(None, LOST)
 
+    @property
+    def _heartbeat(self) -> timedelta:
+        return min(HEARTBEAT, self.store.lease / 3)
+
+    @contextmanager
+    def _keeping(self, *starting: Job) -> Iterator[None]:
+        """What runs, and these, stays ours while files are on their way, however long that takes."""
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(max(self._heartbeat.total_seconds(), TICK_SECONDS)):
+                with suppress(OperationalError):
+                    self.store.seen(self.owner, ready=self.ready)
+                    for run in list(self.running):
+                        self.store.keep(run.job, None, run.child.reached.stage, run.child.reached.fraction)
+                    for job in starting:
+                        self.store.keep(job, None, "files", 0.0)
+
+        keeper = threading.Thread(target=keep, daemon=True)
+        keeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            keeper.join()
+
     def _rest(self) -> None:
-        """Wait for a message, but never long."""
-        if self.running:
-            wait_for_news([run.child for run in self.running], TICK_SECONDS)
-        else:
-            self.stopping.wait(TICK_SECONDS)
+        """Wait for a message or a job, but never long."""
+        wait_for_news([run.child for run in self.running], self.source.patience(), self.source.ears())
 
     # -------------------------------------------------------------- starts
 
@@ -127,17 +162,20 @@ class Supervisor:
         """Start the next job if there is one and a slot for it."""
         if len(self.running) >= self.settings.job_slots:
             return False
-        job = self.store.claim(self.owner, most_of_a_tenant=self.settings.max_running_jobs_per_tenant)
+        job = self.source.claim()
         if job is None:
             return False
         try:
-            self.running.append(self._start(job))
+            with self._keeping(job):
+                self.running.append(self._start(job))
         except FileNotFoundError:
             log.exception("the files of job %s are gone", job.id)
             self.store.finish(job, State.FAILED, error=UNREADABLE)
+            self.source.ended(job)
         except OSError as error:  # a disk or bucket that does not answer, a fork server that was killed just now
             log.warning("job %s cannot be started: %s", job.id, error)
             self.store.release(job)
+            self.source.ended(job)
             self.stopping.wait(AGAIN_SECONDS)
         return True
 
@@ -178,7 +216,7 @@ class Supervisor:
 
     def _watch(self, run: Running) -> None:
         run.ending = run.ending or listen(run.child)
-        if run.ending is not None:
+        if run.ending is not None and elapsed() >= run.again:
             self._conclude(run, run.ending)
         elif elapsed() > run.deadline:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
@@ -196,7 +234,7 @@ class Supervisor:
     def _renew(self, run: Running) -> bool:
         """Keep the lease and write progress where it changed; False: the job is no longer ours."""
         reached, since = run.child.reached, elapsed() - run.renewed
-        if since < (HEARTBEAT if reached is run.reported else NEWS):
+        if since < (self._heartbeat if reached is run.reported else NEWS):
             return True
         run.reported, run.renewed = reached, elapsed()
         return self.store.keep(run.job, None, reached.stage, reached.fraction)
@@ -205,15 +243,15 @@ class Supervisor:
         """Keep what the child left, then say how the job ended."""
         if isinstance(ending, Done):
             try:
-                report = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+                with self._keeping():
+                    report = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+            except OSError as error:  # what was computed is kept until there is a place for it
+                log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
+                run.again = elapsed() + timedelta(seconds=AGAIN_SECONDS)
+                return
             except BadResultError as error:
                 log.exception("job %s left no results", run.job.id)
                 ending = Broken(type(error).__name__)
-            except OSError as error:  # a disk that is full: what the child left stays until there is room
-                log.warning("the results of job %s cannot be stored: %s", run.job.id, error.strerror)
-                self._renew(run)
-                self.stopping.wait(AGAIN_SECONDS)
-                return
             else:
                 self._finish(run, State.SUCCEEDED, report=report.sha256)
                 return
@@ -235,6 +273,7 @@ class Supervisor:
     def _drop(self, run: Running) -> None:
         end(run.child)
         self.running.remove(run)
+        self.source.ended(run.job)
 
 
 def _may_try_again(job: Job, ending: Died) -> bool:

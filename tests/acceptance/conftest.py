@@ -18,6 +18,7 @@ import pytest
 from service.jobs.job import Job
 from service.jobs.store import Store
 from service.settings import Settings
+from tests.servers import postgres_schema
 
 SECONDS = float(os.environ.get("GRADIENT_HEALTH_TEST_PATIENCE", "60"))
 """Patience with a busy machine."""
@@ -226,3 +227,10 @@ def service(running: Service) -> Service:
         running.start()
     running.wait_until_ready()
     return running
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """A schema of its own, dropped afterwards."""
+    with postgres_schema() as url:
+        yield url

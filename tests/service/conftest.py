@@ -1,14 +1,10 @@
 """Reports, an application and job tables that several tests share."""
 
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from analysis.options import parse_options
 from analysis.pipeline import analyze
@@ -17,10 +13,8 @@ from service.app import create_app
 from service.jobs.store import Store
 from service.settings import Settings
 from tests.gallery import he, mlp, vectors, xavier
+from tests.servers import postgres_schema
 from tests.service.application import Service
-
-POSTGRES = os.environ.get("GRADIENT_HEALTH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
-REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
 
 
 @pytest.fixture(scope="session")
@@ -43,21 +37,8 @@ def service(tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """A schema of its own, dropped afterwards."""
-    engine = create_engine(POSTGRES, connect_args={"connect_timeout": 5})
-    schema = f"gradient_health_test_{uuid.uuid4().hex}"
-    try:
-        with engine.begin() as connection:
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
-    except OperationalError as error:
-        if REQUIRED:
-            pytest.fail(f"no PostgreSQL at {POSTGRES}: {error}")
-        pytest.skip(f"no PostgreSQL at {POSTGRES}, see GRADIENT_HEALTH_TEST_POSTGRES")
-    try:
-        yield f"{POSTGRES}?options=-csearch_path%3D{schema}"
-    finally:
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-        engine.dispose()
+    with postgres_schema() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.server)])

@@ -79,7 +79,7 @@ async def get_variant_model(
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     name = f"{Path(job.question.model_name).stem}.{variant}.onnx"
     reading = ExitStack()
-    path = reading.enter_context(parts.objects.local(file.sha256))
+    path = await run_sync(reading.enter_context, parts.objects.local(file.sha256))
     done = BackgroundTask(reading.close)
     kind = BYTES if BYTES in request.headers.get("accept", "") else ONNX
     return FileResponse(path, headers=headers, media_type=kind, filename=name, background=done)

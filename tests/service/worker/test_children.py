@@ -3,6 +3,7 @@
 import multiprocessing.forkserver
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -137,3 +138,13 @@ def test_children_are_told_of_in_time(start: Start) -> None:
     child = start("report")
     wait_for_news([child], SECONDS)
     assert child.channel.receive() != []
+
+
+def test_something_else_that_can_be_read_is_news_also_without_children() -> None:
+    heard, said = os.pipe()
+    started = time.monotonic()
+    os.write(said, b".")
+    wait_for_news([], SECONDS, [heard])
+    assert time.monotonic() - started < SECONDS / 2
+    os.close(heard)
+    os.close(said)

@@ -1,9 +1,12 @@
 """Whether the process lives, and what it lacks."""
 
 from http import HTTPStatus
+from pathlib import Path
 
 from analysis.version import VERSION
+from service.app import create_app
 from service.jobs.job import now
+from service.settings import Settings
 from service.worker.checkup import NOTE
 from tests.service.application import Service
 
@@ -33,6 +36,14 @@ def test_readiness_tells_of_each_layer_of_the_sandbox(service: Service) -> None:
     (service.parts.settings.data_dir / NOTE).write_text('{"landlock": "on: ABI 7", "seccomp": "off: there is none"}')
     told = {"landlock": "on: ABI 7", "seccomp": "off: there is none"}
     assert service.get("/readyz").json()["sandbox"] == told
+
+
+def test_an_api_whose_workers_are_elsewhere_is_ready_without_them(tmp_path: Path) -> None:
+    """Or nothing would arrive that they could be started for."""
+    app = create_app(Settings(data_dir=tmp_path, runner="poll"))
+    response = Service(app).get("/readyz")
+    app.state.parts.store.close()
+    assert (response.status_code, response.json()["checks"]["workers"]) == (HTTPStatus.OK, "none")
 
 
 def test_a_lost_database_is_unready_not_dead(service: Service) -> None:

@@ -1,0 +1,127 @@
+"""Blobs in a bucket (extra `s3`): a key for each sha256, under a prefix.
+
+An upload is collected in a folder of this node first, since its name is known only at its end; the bucket then takes it
+whole or not at all. What a bucket does not do at this moment is an OSError, like what a disk does not.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import S3Store
+
+from service.objects.blob import Blob, UnavailableError
+from service.objects.part import PartWriter, sweep_parts
+
+PIECE: Final = 16 << 20
+"""Bytes of one request, so that each ends within its time however large a blob is."""
+PATIENCE: Final = timedelta(seconds=30)
+"""Of one request."""
+
+
+class ObjectBucket:
+    """Uploads, reports and repaired models, as `service.objects.blob.Objects` promises them."""
+
+    def __init__(self, url: str, spool: Path, access: Mapping[str, str]) -> None:
+        """`s3://bucket/prefix`; what `access` leaves out is taken from `AWS_*`, or from the machine's role."""
+        parts = urlsplit(url)
+        self.spool = spool
+        self._url = url
+        self._prefix = parts.path.strip("/")
+        options: Any = {**access, "virtual_hosted_style_request": "false"}
+        self._bucket = S3Store(
+            parts.netloc,
+            config=options,
+            client_options={"timeout": PATIENCE, "connect_timeout": timedelta(seconds=5), "allow_http": True},
+            retry_config={"max_retries": 3, "retry_timeout": PATIENCE},
+        )
+
+    def __str__(self) -> str:
+        """As an operator names it."""
+        return self._url
+
+    def key(self, *names: str) -> str:
+        """Of what lies under the prefix."""
+        return "/".join(filter(None, (self._prefix, *names)))
+
+    def put(self, content: bytes) -> Blob:
+        """Store bytes."""
+        with self.writer() as writer:
+            writer.write(content)
+            return writer.commit()
+
+    def get(self, sha256: str) -> bytes:
+        """Read a blob."""
+        return b"".join(self._pieces(sha256))
+
+    @contextmanager
+    def local(self, sha256: str) -> Iterator[Path]:
+        """A copy, which is gone when the context ends."""
+        kept: list[Path] = []
+        with PartWriter(self.spool, lambda path, _: kept.append(path)) as copy:
+            for piece in self._pieces(sha256):
+                copy.write(piece)
+            copy.commit()
+            if copy.sha256 != sha256:
+                raise UnavailableError(f"{self._url} has another content under {sha256}")
+            yield kept[0]
+
+    def writer(self) -> PartWriter:
+        """Store a stream."""
+        return PartWriter(self.spool, self._upload)
+
+    def sweep(self) -> None:
+        """Remove what killed processes left half written, here; a rule of the bucket ends half uploads there."""
+        sweep_parts(self.spool)
+
+    def check(self) -> None:
+        """Raises OSError where the bucket does not answer."""
+        with telling():
+            obstore.list(self._bucket, prefix=self.key("marks"), chunk_size=1).collect()
+
+    def mark(self, name: str) -> None:
+        """Leave a mark."""
+        with telling():
+            obstore.put(self._bucket, self.key("marks", name), b"")
+
+    def has_mark(self, name: str) -> bool:
+        """Whether somebody left it."""
+        return self._size(self.key("marks", name)) is not None
+
+    def _upload(self, part: Path, sha256: str) -> None:
+        if self._size(self.key(sha256[:2], sha256)) == part.stat().st_size:
+            return
+        with telling():
+            obstore.put(self._bucket, self.key(sha256[:2], sha256), part, chunk_size=PIECE)
+
+    def _pieces(self, sha256: str) -> Iterator[bytes]:
+        key = self.key(sha256[:2], sha256)
+        size = self._size(key)
+        if size is None:
+            raise FileNotFoundError(f"{self._url} has no {sha256}")
+        for start in range(0, size, PIECE):
+            with telling():
+                yield bytes(obstore.get_range(self._bucket, key, start=start, end=min(start + PIECE, size)))
+
+    def _size(self, key: str) -> int | None:
+        try:
+            with telling():
+                return obstore.head(self._bucket, key)["size"]
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """What goes wrong with a bucket, as what goes wrong with a disk."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError(str(error)) from error
+    except BaseError as error:
+        raise UnavailableError(str(error).partition("\n")[0][:300]) from error

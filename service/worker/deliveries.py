@@ -1,0 +1,119 @@
+"""Jobs that a broker delivers: a Celery worker in threads of this supervisor, one for each slot.
+
+A task offers its id to the supervisor and waits until the job has ended here, or is not to be had: it has ended, runs
+elsewhere, was forgotten. Then the message is acknowledged. The job itself is kept by its lease, as any other.
+"""
+
+import importlib
+import logging
+import os
+import queue
+import threading
+from typing import Any, Final
+
+from service.broker import QUEUES, TASK, make_app
+from service.jobs.job import Job
+from service.jobs.store import Store
+from service.settings import Settings
+
+LOOK_SECONDS: Final = 1.0
+AGAIN_SECONDS: Final = 2.0
+log = logging.getLogger(__name__)
+
+
+class BrokerSource:
+    """Ids from a broker, claimed in the table."""
+
+    def __init__(self, store: Store, owner: str, settings: Settings) -> None:
+        """Consumes from now on."""
+        self._store = store
+        self._owner = owner
+        self._settings = settings
+        self._offers: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
+        self._held: dict[str, threading.Event] = {}
+        self._heard, self._said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._closing = threading.Event()
+        self._app = make_app(settings)
+        self._app.task(name=TASK, shared=False)(self._offer)
+        self._app.set_default()  # the threads of a worker ask for it
+        self._state = vars(importlib.import_module("celery.worker.state"))
+        self._state["should_stop"] = None
+        threading.Thread(target=self._consume, name="broker", daemon=True).start()
+
+    def claim(self) -> Job | None:
+        """The first of those offered that is to be had."""
+        self._drain()
+        while True:
+            try:
+                job_id, over = self._offers.get_nowait()
+            except queue.Empty:
+                return None
+            job = self._claim(job_id, over)
+            if job is not None:
+                self._held[job.id] = over
+                return job
+            over.set()
+
+    def ended(self, job: Job) -> None:
+        """Its message is acknowledged."""
+        over = self._held.pop(job.id, None)
+        if over is not None:
+            over.set()
+
+    def ears(self) -> list[Any]:
+        """The end of a pipe."""
+        return [self._heard]
+
+    def patience(self) -> float:
+        """Nothing depends on it."""
+        return LOOK_SECONDS
+
+    def close(self) -> None:
+        """Consume no more; what is not acknowledged goes to somebody else."""
+        self._closing.set()
+        for over in self._held.values():
+            over.set()
+        self._state["should_stop"] = 0  # an exit code: how Celery tells its own worker, which hears it within 10 s
+
+    def _claim(self, job_id: str, over: threading.Event) -> Job | None:
+        """Raises OperationalError with the offer put back."""
+        most = self._settings.max_running_jobs_per_tenant
+        try:
+            return self._store.claim(self._owner, most_of_a_tenant=most, job_id=job_id)
+        except Exception:
+            self._offers.put((job_id, over))
+            raise
+
+    def _offer(self, job_id: str) -> None:
+        """The task, in a thread of Celery's."""
+        over = threading.Event()
+        self._offers.put((str(job_id), over))
+        os.write(self._said, b".")
+        while not over.wait(LOOK_SECONDS):
+            if self._closing.is_set():
+                return
+
+    def _drain(self) -> None:
+        try:
+            os.read(self._heard, 1 << 16)
+        except BlockingIOError:
+            return
+
+    def _consume(self) -> None:
+        """One consumer after the other, should one end."""
+        from kombu.asynchronous import set_event_loop  # noqa: PLC0415 - of an extra that few have
+
+        while not self._closing.is_set():
+            try:
+                set_event_loop(None)  # that of a worker before has been closed
+                self._app.WorkController(
+                    pool="threads",
+                    concurrency=self._settings.job_slots,
+                    queues=QUEUES[self._settings.computes],
+                    without_gossip=True,
+                    without_mingle=True,
+                    without_heartbeat=True,
+                ).start()
+            except Exception:
+                log.warning("the broker does not answer", exc_info=True)
+            self._closing.wait(AGAIN_SECONDS)
