@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: demo test serve lint bench mutants acceptance clean
+.PHONY: demo test serve lint bench mutants acceptance docs clean
 
 demo: .venv/.runtime                 ## analyse the bundled sick model over HTTP, offline
 	$(BIN)/python deploy/demo/run.py
@@ -26,6 +26,9 @@ serve: .venv/.runtime                ## the service on http://127.0.0.1:8000
 bench: .venv/.develop                ## benchmarks, with their targets
 	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
 
+docs: .venv/.docs                    ## the documentation as a site, build/site/index.html; loads nothing from elsewhere
+	$(BIN)/python -m mkdocs build --strict --quiet
+
 mutants: .venv/.mutants              ## faults that tests should notice, hours; a part with ONLY="service/jobs analysis/report"
 	$(BIN)/python -m tests.mutants $(ONLY)
 
@@ -40,6 +43,10 @@ mutants: .venv/.mutants              ## faults that tests should notice, hours; 
 .venv/.develop: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[dev]'
 	touch $@ .venv/.runtime
+
+.venv/.docs: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
+	touch $@ .venv/.develop .venv/.runtime
 
 .venv/.mutants: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable '.[mutants]'
