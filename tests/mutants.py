@@ -1,34 +1,43 @@
 """Small faults put into the sources one at a time, and whether the mirrored tests notice: `make mutants`.
 
-mutmut makes the faults and forks a process for each after the tests have been imported. This file tells it, package by
-package, what to break and which tests to ask, and compares what survives with docs/mutants.md, which gives the reasons.
+mutmut makes the faults: every function is written once per fault, and a variable of the environment says which is
+called. This file puts them into a copy of the project, package by package, lets pytest import and collect there once,
+and forks for each fault, so that nothing that a fault does or caches outlives it. Asked are the tests that reach the
+broken function, those of the mirrored file first. What survives is compared with docs/mutants.md, which gives the
+reasons.
 
 mutmut breaks the bodies of functions and methods, and leaves whatever carries a decorator alone, which here would be
 every rule and property. It gets a copy in which `@rule(...) def f` is written `def f` and `f = rule(...)(f)`: the
-same program. Caches are left out of the copy, because what they hold would outlive the fault.
+same program. Caches are left out of the copy, because a template would keep what an earlier fault made of it.
 """
 
 import argparse
 import ast
+import contextlib
 import fnmatch
+import functools
 import gc
 import json
 import os
+import random
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import jinja2
 import pytest
-from mutmut.configuration import reset_config
+from mutmut.mutation import trampoline
 from mutmut.mutation.diff_apply import get_diff_for_mutant
-from mutmut.stats import status_by_exit_code
-from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+from mutmut.mutation.file_mutation import mutate_file_contents
+from mutmut.utils.format_utils import get_mutant_name, orig_function_and_class_names_from_key
 
 ROOT: Final = Path(__file__).parents[1]
 WORK: Final = ROOT / "build" / "mutants"
@@ -68,7 +77,10 @@ SLOW: Final = (
     "tests/analysis/render/test_text.py::test_a_summary_says_verdict_cause_layers_and_remedy",
 )
 """Seconds each, for every fault that they meet: not asked."""
-NOTICED: Final = frozenset({"killed", "timeout", "segfault", "suspicious"})
+NAMES: Final = Path("mutants.json")
+"""In the copy: the faults to be tried."""
+ANSWERS: Final = "answers-*.jsonl"
+"""In the copy: faults and the tests that noticed them, one a line; null where a process died or never ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +91,14 @@ class Outcome:
     whole: bool
     """Whether all of its files were asked for."""
     counts: Mapping[str, int]
-    """By mutmut's word for it."""
+    """Noticed and survived."""
     survivors: tuple[str, ...]
 
     @property
     def row(self) -> str:
         """A line of the table."""
         total = sum(self.counts.values())
-        noticed = sum(count for status, count in self.counts.items() if status in NOTICED)
+        noticed = self.counts["noticed"]
         return f"| `{self.package}` | {total} | {noticed} | {noticed / max(total, 1):.1%} |"
 
 
@@ -120,47 +132,26 @@ def undecorated(source: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def prepare(work: Path, files: Sequence[str], tests: Sequence[str]) -> None:
-    """A copy of the project, and what mutmut is to do there."""
+def prepare(work: Path, files: Sequence[str], most: int) -> dict[str, tuple[str, str]]:
+    """A copy of the project with all faults in it, and a draw of these: file and its broken text by name of a fault."""
     shutil.rmtree(work, ignore_errors=True)
     for folder in ("analysis", "service", "tests", "deploy"):
         shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", work)
-    for name in files:
-        (work / name).write_text(undecorated((ROOT / name).read_text()))
-    settings = {
-        "source_paths": ("analysis", "service"),
-        "only_mutate": files,
-        "also_copy": ("deploy",),
-        "pytest_add_cli_args": (
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "tests.mutants",
-            "-k=not analysed",  # the same pages of a report that takes seconds to make
-            *(f"--deselect={test}" for test in SLOW),
-        ),
-        "pytest_add_cli_args_test_selection": tests,
-        "process_isolation": "forkserver",  # torch is imported there once, and nothing has run when it forks
-        "timeout_multiplier": "5",
-        "timeout_constant": "3",
-        "use_git_change_detection": "false",
-    }
-    (work / "setup.cfg").write_text(
-        "[mutmut]\n"
-        + "".join(
-            f"{name} = {value}\n" if isinstance(value, str) else f"{name} =\n    " + "\n    ".join(value) + "\n"
-            for name, value in settings.items()
-        )
-    )
+    mutants = {}
+    for file in files:
+        broken = mutate_file_contents(file, undecorated((ROOT / file).read_text()))
+        (work / file).write_text(broken.code)
+        mutants |= {get_mutant_name(Path(file), name): (file, broken.code) for name in broken.mutant_names}
+    names = random.Random(0).sample(list(mutants), most) if most < len(mutants) else list(mutants)
+    (work / NAMES).write_text(json.dumps(names))
+    return {name: mutants[name] for name in names}
 
 
-def changed(work: Path, file: str, mutant: str) -> str:
+def changed(file: str, broken: str, mutant: str) -> str:
     """One line that says where a mutant lies and what it changed; the same for as long as the code is."""
-    os.chdir(work)
-    reset_config()
     before, after = [], []
-    for line in get_diff_for_mutant(mutant, path=file).splitlines()[2:]:
+    for line in get_diff_for_mutant(mutant, broken, file).splitlines()[2:]:
         if line[:1] in {"-", "+"}:
             (before if line[0] == "-" else after).append(line[1:].strip())
     name, class_name = orig_function_and_class_names_from_key(mutant)
@@ -168,29 +159,26 @@ def changed(work: Path, file: str, mutant: str) -> str:
     return f"- `{file}` {where}: `{' '.join(before)}` → `{' '.join(after)}`"
 
 
-def break_package(package: str, files: Sequence[str], processes: int, *, whole: bool) -> Outcome:
-    """Run mutmut over these files of a package."""
+def break_package(package: str, files: Sequence[str], processes: int, most: int, *, whole: bool) -> Outcome:
+    """Try all faults of these files of a package."""
     work = WORK / package.replace("/", "-")
-    prepare(work, files, TESTS[package])
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    mutmut = Path(sys.executable).with_name("mutmut")
-    with (work / "mutmut.log").open("w") as log:
-        done = subprocess.run(
-            [mutmut, "run", "--max-children", str(processes)],
-            cwd=work, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
-    if done.returncode:
-        sys.exit(f"{package}: mutmut failed, see {log.name}")
-    counts: Counter[str] = Counter()
-    survivors = []
-    for file in files:
-        meta = work / "mutants" / f"{file}.meta"
-        codes = json.loads(meta.read_text())["exit_code_by_key"] if meta.exists() else {}
-        for mutant, code in codes.items():
-            status = status_by_exit_code[code]
-            counts[status] += 1
-            if status not in NOTICED:
-                survivors.append(changed(work, file, mutant))
+    mutants = prepare(work, files, most)
+    command = [
+        sys.executable, "-m", "pytest", "-q", "--assert=plain", "--capture=no",
+        "-p", "no:cacheprovider", "-p", "tests.mutants", f"--mutants={processes}",
+        "-k", "not analysed",  # the same pages of a report that takes seconds to make
+        *(f"--deselect={test}" for test in SLOW),
+        *TESTS[package],
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(work)}
+    with (work / "pytest.log").open("w") as log:
+        subprocess.run(command, cwd=work, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False)
+    lines = [line for path in work.glob(ANSWERS) for line in path.read_text().splitlines()]
+    answers = dict(json.loads(line) for line in lines)
+    if answers.keys() != mutants.keys():
+        sys.exit(f"{package}: only {len(answers)} of {len(mutants)} were tried, see {log.name}")
+    survivors = [changed(*mutants[mutant], mutant) for mutant in mutants if answers[mutant] == ""]
+    counts = {"noticed": len(mutants) - len(survivors), "survived": len(survivors)}
     return Outcome(package, whole, counts, tuple(survivors))
 
 
@@ -224,16 +212,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("only", nargs="*", help="folders, files or patterns of files; all where left out")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--most", type=int, default=sys.maxsize, help="of a package's faults, drawn at random")
     options = parser.parse_args()
     patterns = [pattern.rstrip("/") for pattern in options.only]
     outcomes = []
     for package, files, whole in chosen(patterns):
-        outcome = break_package(package, files, options.processes, whole=whole)
+        outcome = break_package(package, files, options.processes, options.most, whole=whole)
         outcomes.append(outcome)
         print(outcome.row, dict(outcome.counts), flush=True)  # noqa: T201
         (WORK / f"{package.replace('/', '-')}.txt").write_text("".join(f"{line}\n" for line in outcome.survivors))
     os.chdir(ROOT)
-    write_shares([outcome for outcome in outcomes if outcome.whole])
+    write_shares([outcome for outcome in outcomes if outcome.whole and options.most == sys.maxsize])
     explained = {line for line in PAGE.read_text().splitlines() if line.startswith("- `")}
     survivors = {line for outcome in outcomes for line in outcome.survivors}
     asked = {f"- `{file}`" for _, files, _ in chosen(patterns) for file in files}
@@ -245,14 +234,112 @@ def main() -> None:
         print(f"\n{len(lines)} {title}", *sorted(lines), sep="\n")  # noqa: T201
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The same order for every mutant: mutmut hands over a set."""
-    items.sort(key=lambda item: (item.location[0], item.location[1] or 0, item.nodeid))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--mutants", type=int, help="processes that try the faults")
 
 
-def pytest_collection_finish() -> None:
-    """Freeze what was imported: pytest collects garbage ten times a run, and would walk all of torch each time."""
-    gc.freeze()
+def pytest_runtestloop(session: pytest.Session) -> bool:
+    """In the copy, instead of running the tests: try all faults."""
+    gc.freeze()  # forks would walk and thereby copy all of torch
+    cached = functools.partialmethod(jinja2.Environment.__init__, bytecode_cache=jinja2.FileSystemBytecodeCache("."))
+    jinja2.Environment.__init__ = cached  # type: ignore[method-assign, assignment]
+    tests = tests_by_function(session.items)
+    mutants = json.loads(NAMES.read_text())
+    processes = session.config.getoption("--mutants")
+    for number in range(processes):
+        if not os.fork():
+            try:
+                try_all(mutants[number::processes], tests, number)
+            finally:
+                os._exit(0)
+    for _ in range(processes):
+        os.wait()
+    return True
+
+
+Tests = dict[str, list[tuple[float, pytest.Item]]]
+"""By name of a function the tests that reach it and their seconds, in the order in which they are asked."""
+
+
+def tests_by_function(items: Sequence[pytest.Item]) -> Tests:
+    """Each test is run once, without a fault and on its own."""
+    tests: Tests = {}
+    for item in items:
+        answer = apart(functools.partial(reached, item), Path("reached.json"), 600)
+        if answer is None or answer["fails"]:
+            raise pytest.UsageError(f"{item.nodeid} fails without a fault")
+        for function in answer["functions"]:
+            tests.setdefault(function, []).append((answer["seconds"], item))
+    for function, found in tests.items():
+        mirrored = f"test_{function.split('.')[-2].removeprefix('_')}"
+        found.sort(key=lambda each: (each[1].path.stem != mirrored, each[1].path, each[0]))
+    return tests
+
+
+def reached(item: pytest.Item) -> dict[str, Any]:
+    """Run a test; whether it fails, what it takes and which functions it reaches."""
+    functions = set()
+    trampoline.record_trampoline_hit = lambda name, caller=None: functions.add(name)  # noqa: ARG005
+    trampoline.set_mutant_under_test("stats")
+    start = time.process_time()
+    fails = first_failing([item])
+    return {"fails": bool(fails), "seconds": time.process_time() - start, "functions": sorted(functions)}
+
+
+def try_all(mutants: Sequence[str], tests: Tests, number: int) -> None:
+    """Write down which test notices each; one that has noticed a fault of a function is asked first about the next."""
+    with Path(ANSWERS.replace("*", str(number))).open("w") as answers:
+        for mutant in mutants:
+            asked = tests.get(mutant.partition("__mutmut_")[0], [])
+            seconds = 5 * sum(each for each, _ in asked) + 3
+            items = [item for _, item in asked]
+            answer = apart(functools.partial(noticed_by, mutant, items), Path(f"answer-{number}.json"), seconds)
+            answers.write(f"{json.dumps([mutant, answer])}\n")
+            answers.flush()
+            if answer:
+                asked.sort(key=lambda each: each[1].nodeid != answer)  # stable
+
+
+def noticed_by(mutant: str, items: Sequence[pytest.Item]) -> str:
+    """The first test that fails with a fault."""
+    trampoline.set_mutant_under_test(mutant)
+    return first_failing(items)
+
+
+def apart(work: Callable[[], Any], answer: Path, seconds: float) -> Any:
+    """What a fork of this process returns, by way of a file; None where it dies or takes longer than this."""
+    answer.unlink(missing_ok=True)
+    child = os.fork()
+    if not child:
+        try:
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (round(seconds), round(seconds) + 1))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20 * round(seconds))  # of a busy machine
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            answer.write_text(json.dumps(work()))
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it has started
+    return json.loads(answer.read_text()) if answer.exists() else None
+
+
+def first_failing(items: Sequence[pytest.Item]) -> str:
+    """The first test that fails, by name."""
+    for item, following in zip(items, [*items[1:], None], strict=False):
+        phases = (
+            lambda item=item: item.ihook.pytest_runtest_setup(item=item),
+            lambda item=item: item.ihook.pytest_runtest_call(item=item),
+            lambda item=item, following=following: item.ihook.pytest_runtest_teardown(item=item, nextitem=following),
+        )
+        for when, phase in zip(("setup", "call", "teardown"), phases, strict=True):
+            call = pytest.CallInfo.from_call(phase, when)
+            if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+                return item.nodeid
+    return ""
 
 
 if __name__ == "__main__":
