@@ -271,4 +271,4 @@ class Keeping(RuleBasedStateMachine):
 
 
 TestKeeping = Keeping.TestCase
-TestKeeping.settings = settings(max_examples=15, stateful_step_count=12, deadline=None, derandomize=True)
+TestKeeping.settings = settings(max_examples=6, stateful_step_count=10, deadline=None, derandomize=True)
