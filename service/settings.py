@@ -94,6 +94,15 @@ class Settings(BaseSettings):
     """Which jobs this node computes: `gpu` are those whose options say `"device": "cuda"`."""
     lease_seconds: float = Field(default=30.0, ge=2)
     """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
+    keep_days: float = Field(default=0.0, ge=0)
+    """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
+    keep_jobs: int = Field(default=0, ge=0)
+    """So many analyses that have ended are kept, those that ended last, of all tenants together; 0: all of them."""
+    keep_bytes: int = Field(default=0, ge=0)
+    """Where uploads, reports and repaired models take more together, the analyses that ended first are deleted;
+    0: none is."""
+    orphan_seconds: float = Field(default=3600.0, gt=0)
+    """Files that belong to no analysis any more are removed after so long, and within a third of it more."""
     job_slots: int = Field(default_factory=lambda: min(usable_cores(), MOST_SLOTS), ge=1, le=MOST_SLOTS)
     """Analyses at a time, by default one for each core that the service may use; they share the cores."""
     default_wait_seconds: float = Field(default=30.0, ge=0)

@@ -6,16 +6,17 @@ so that every node tells the same.
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.jobs.holding import removed
 from service.jobs.job import State, now
 from service.jobs.store import Store
 from service.settings import Settings
@@ -64,13 +65,13 @@ class TableCollector(Collector):
         """Nothing is read before somebody scrapes."""
         return ()
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         """Gauges; a job table that does not answer is one of them."""
         yield _gauge(
             "disk_free_bytes", "Of the disk of the data folder", shutil.disk_usage(self._settings.data_dir).free
         )
         try:
-            census, workers = self._store.census(), self._store.workers()
+            census, workers, gone = self._store.census(), self._store.workers(), removed(self._store.engine)
         except OperationalError:
             yield _gauge("database_up", "Whether the job table answers", 0)
             return
@@ -82,6 +83,7 @@ class TableCollector(Collector):
         oldest = 0.0 if census.oldest is None else max(0.0, (now() - census.oldest).total_seconds())
         yield _gauge("queue_oldest_seconds", "Age of the job that has waited longest", oldest)
         yield _gauge("workers_ready", "Workers that live and can compute", sum(workers.values()))
+        yield from _removed(gone)
 
 
 class Counted:
@@ -121,6 +123,15 @@ class Counted:
 def _method(scope: Scope) -> str:
     known = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
     return scope["method"] if scope["method"] in known else "other"
+
+
+def _removed(gone: Mapping[str, tuple[int, int]]) -> Iterable[CounterMetricFamily]:
+    numbers = CounterMetricFamily(f"{PREFIX}_removed", "Removed by age, number or bytes, or unused", labels=["what"])
+    for what in ("jobs", "objects"):
+        numbers.add_metric([what], gone.get(what, (0, 0))[0])
+    yield numbers
+    _, size = gone.get("objects", (0, 0))
+    yield CounterMetricFamily(f"{PREFIX}_removed_bytes", "Bytes of the objects that were removed", value=size)
 
 
 def _gauge(name: str, what: str, value: float) -> GaugeMetricFamily:

@@ -9,15 +9,18 @@ import hashlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy.exc import IntegrityError
 
 from analysis.version import VERSION
 from service.intake.multipart import Upload
+from service.jobs.holding import SizeOf, VanishedError
 from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
-from service.problems import refusal
+from service.problems import ProblemError, problem, refusal
 
+RETRY_SECONDS: Final = 1
 Quota = Callable[[str], None]
 """Raises ProblemError where a tenant may have no further job."""
 
@@ -35,10 +38,12 @@ def submit(
     rejoin: bool = False,
     quota: Quota = unlimited,
     labels: Mapping[str, str] = MappingProxyType({}),
+    size_of: SizeOf | None = None,
 ) -> Job:
     """The job for this upload; with `rejoin` any that is under way or succeeded will do.
 
-    Raises ProblemError: 422 for a key that was used for another question, and what the quota says.
+    Raises ProblemError: 422 for a key that was used for another question, what the quota says, and 503 where the same
+    content, stored long ago for a job that is gone, was removed at the moment at which it was sent again.
     """
     question = question_of(upload)
     known = _known(question, store, tenant, key, rejoin=rejoin)
@@ -47,9 +52,13 @@ def submit(
     quota(tenant)
     job = Job(id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels)
     try:
-        store.submit(job)
+        store.submit(job, size_of)
+    except VanishedError as error:
+        raise _vanished() from error
     except IntegrityError:  # a request with the same key was a moment faster: it is known now
-        return submit(upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels)
+        return submit(
+            upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels, size_of=size_of
+        )
     return job
 
 
@@ -68,6 +77,12 @@ def question_of(upload: Upload) -> Question:
         digest=hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         data_files=data_files,
     )
+
+
+def _vanished() -> ProblemError:
+    detail = "what was sent is not there any more"
+    told = problem("busy", HTTPStatus.SERVICE_UNAVAILABLE, detail, hint="send it again")
+    return ProblemError(told, {"Retry-After": str(RETRY_SECONDS)})
 
 
 def _known(question: Question, store: Store, tenant: str, key: str | None, *, rejoin: bool) -> Job | None:

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, DateTime, func, not_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
 from service.jobs.bell import ring
+from service.jobs.holding import SizeOf, hold, inputs_of
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
 from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of, uses_gpu
 
@@ -68,10 +70,12 @@ class Store:
 
     # -------------------------------------------------------------- clients
 
-    def submit(self, job: Job) -> None:
-        """Insert a queued job; durable when this returns."""
+    def submit(self, job: Job, size_of: SizeOf | None = None) -> None:
+        """Insert a queued job, durable when this returns; with `size_of` it holds its inputs. Raises VanishedError."""
         with writing(self.engine) as connection:
             connection.execute(JOBS.insert().values(**row_of(job)))
+            if size_of is not None:
+                hold(connection, job.id, inputs_of(job), size_of)
             ring(connection)
 
     def get(self, job_id: str, tenant: str = DEFAULT_TENANT) -> Job | None:
@@ -105,6 +109,21 @@ class Store:
                 return False
             connection.execute(DELETED.insert().values(id=job.id, tenant=job.tenant, deleted=at or self.time()))
             return True
+
+    def ended_first(self, limit: int, before: datetime | None = None, after_newest: int = 0) -> list[Job]:
+        """Jobs of all tenants that have ended, those first that ended first.
+
+        `before`: by then only; `after_newest`: but so many, which ended last.
+        """
+        ended: list[ColumnElement[bool]] = [JOBS.c.finished.is_not(None), JOBS.c.state.not_in(GOING_ON)]
+        if before is not None:
+            ended.append(JOBS.c.finished < before)
+        order: Any = (JOBS.c.finished, JOBS.c.id)
+        if after_newest:
+            newest = select(JOBS.c.id).where(*ended).order_by(JOBS.c.finished.desc(), JOBS.c.id.desc())
+            ended.append(JOBS.c.id.in_(newest.limit(limit).offset(after_newest)))
+        with reading(self.engine) as connection:
+            return [job_of(row) for row in connection.execute(select(JOBS).where(*ended).order_by(*order).limit(limit))]
 
     def going_on(self, job_ids: Collection[str]) -> set[str]:
         """Those of these jobs that have not ended."""
@@ -193,6 +212,15 @@ class Store:
             }
             connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(**change))
         return self.get(row.id, row.tenant)
+
+    def hold(self, job: Job, names: Collection[str], size_of: SizeOf) -> bool:
+        """Keep these objects as long as there is the job; False: there is none. Raises VanishedError."""
+        try:
+            with writing(self.engine) as connection:
+                hold(connection, job.id, names, size_of)
+        except IntegrityError:
+            return False
+        return True
 
     def keep(self, job: Job, at: datetime | None, stage: str, fraction: float) -> bool:
         """Renew the lease and note progress; False: the job is no longer this worker's."""

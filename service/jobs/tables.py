@@ -37,6 +37,7 @@ JOBS: Final = Table(
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
+    Index("jobs_by_end", "finished"),
 )
 WORKERS: Final = Table(
     "workers",

@@ -4,6 +4,7 @@ A blob is named by the sha256 of its content, written whole or not at all, and d
 returns.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,16 @@ class Blob:
 
 class UnavailableError(OSError):
     """A place that does not answer, or refuses; later it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A blob as it lies there."""
+
+    sha256: str
+    size: int
+    version: str
+    """Another one where the same content was stored anew."""
 
 
 class BlobWriter(Protocol):
@@ -59,6 +70,15 @@ class Objects(Protocol):
 
     def local(self, sha256: str) -> AbstractContextManager[Path]:
         """A file with the content of a blob, to be read until the context ends."""
+
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a blob; None: there is none."""
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Blobs whose names begin with these two hexadecimal digits."""
+
+    def remove(self, blob: Found) -> bool:
+        """Remove a blob; False: it is gone, or was stored anew since it was found."""
 
     def sweep(self) -> None:
         """Remove what killed processes left half written."""

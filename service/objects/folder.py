@@ -1,12 +1,16 @@
 """Blobs in a folder: `ab/abcdef...`."""
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
-from service.objects.blob import Blob
+from service.objects.blob import Blob, Found
 from service.objects.part import PartWriter, sweep_parts
+
+NAME: Final = re.compile("[0-9a-f]{64}")
 
 
 class ObjectFolder:
@@ -43,6 +47,36 @@ class ObjectFolder:
         """Store a stream."""
         return PartWriter(self.folder, self._keep)
 
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a blob; None: there is none."""
+        try:
+            with self.path(sha256).open("rb") as file:  # a shared disk may answer for its names from memory
+                return os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            return None
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Blobs whose names begin with these two hexadecimal digits."""
+        try:
+            entries = list(os.scandir(self.folder / prefix))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            if NAME.fullmatch(entry.name):
+                with suppress(FileNotFoundError):
+                    yield _found(Path(entry.path))
+
+    def remove(self, blob: Found) -> bool:
+        """Remove a blob; False: it is gone, or was stored anew since it was found."""
+        path = self.path(blob.sha256)
+        try:
+            if _found(path) != blob:
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def sweep(self) -> None:
         """Remove what killed processes left half written."""
         sweep_parts(self.folder)
@@ -71,6 +105,11 @@ class ObjectFolder:
         part.replace(target)
         for folder in (target.parent, self.folder):
             _sync_folder(folder)
+
+
+def _found(path: Path) -> Found:
+    about = path.stat()
+    return Found(path.name, about.st_size, f"{about.st_mtime_ns} {about.st_ino}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,15 +8,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import S3Store
 
-from service.objects.blob import Blob, UnavailableError
+from service.objects.blob import Blob, Found, UnavailableError
+from service.objects.folder import NAME
 from service.objects.part import PartWriter, sweep_parts
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 PIECE: Final = 16 << 20
 """Bytes of one request, so that each ends within its time however large a blob is."""
@@ -75,6 +79,31 @@ class ObjectBucket:
         """Store a stream."""
         return PartWriter(self.spool, self._upload)
 
+    def size(self, sha256: str) -> int | None:
+        """Bytes of a blob; None: there is none."""
+        return self._size(self.key(sha256[:2], sha256))
+
+    def found(self, prefix: str) -> Iterator[Found]:
+        """Blobs whose names begin with these two hexadecimal digits."""
+        with telling():
+            for page in obstore.list(self._bucket, prefix=self.key(prefix)):
+                for each in page:
+                    name = each["path"].rpartition("/")[2]
+                    if NAME.fullmatch(name):
+                        yield Found(name, each["size"], _version(each))
+
+    def remove(self, blob: Found) -> bool:
+        """Remove a blob; False: it is gone, or was stored anew since it was found."""
+        key = self.key(blob.sha256[:2], blob.sha256)
+        try:
+            with telling():
+                if _version(obstore.head(self._bucket, key)) != blob.version:
+                    return False
+                obstore.delete(self._bucket, key)
+        except FileNotFoundError:
+            return False
+        return True
+
     def sweep(self) -> None:
         """Remove what killed processes left half written, here; a rule of the bucket ends half uploads there."""
         sweep_parts(self.spool)
@@ -114,6 +143,11 @@ class ObjectBucket:
                 return obstore.head(self._bucket, key)["size"]
         except FileNotFoundError:
             return None
+
+
+def _version(about: "ObjectMeta") -> str:
+    """Of a listing as of a question: only some places tell parts of seconds, and not always."""
+    return f"{about['last_modified']:%Y-%m-%dT%H:%M:%S} {about['e_tag']}"
 
 
 @contextmanager

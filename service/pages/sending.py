@@ -47,7 +47,6 @@ async def send(request: Request, sent: Sent) -> Job:
     parts, tenant = parts_of(request), tenant_of(request)
     admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sent.texts)
-    made = partial(
-        submit, upload, store=parts.store, tenant=tenant, labels=sent.labels, quota=partial(admit_job, parts)
-    )
-    return await run_sync(made)
+    room = partial(admit_job, parts)
+    whose = partial(submit, store=parts.store, tenant=tenant, labels=sent.labels, size_of=parts.objects.size)
+    return await run_sync(partial(whose, upload, quota=room))

@@ -8,8 +8,9 @@ somebody else, which would then be handed out as a repaired model.
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -28,8 +29,22 @@ class BadResultError(Exception):
     """A child left something else than a report and the models that it names."""
 
 
-def store_results(folder: Path, objects: Objects, models_bytes: int) -> Blob:
-    """Store what lies in a child's folder; the report.
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What was stored."""
+
+    report: Blob
+    models: Collection[str]
+    """sha256 of each."""
+
+    @property
+    def names(self) -> set[str]:
+        """sha256 of the report and of each model."""
+        return {self.report.sha256, *self.models}
+
+
+def store_results(folder: Path, objects: Objects, models_bytes: int) -> Results:
+    """Store what lies in a child's folder.
 
     Raises BadResultError; what was stored by then is named by no report.
     """
@@ -42,10 +57,11 @@ def store_results(folder: Path, objects: Objects, models_bytes: int) -> Blob:
             content = file.read(LARGEST_REPORT + 1)
         if len(content) > LARGEST_REPORT:
             raise BadResultError(f"a report of more than {LARGEST_REPORT} bytes")
-        _store_models(named_models(content), root, objects, models_bytes)
+        models = named_models(content)
+        _store_models(models, root, objects, models_bytes)
     finally:
         os.close(root)
-    return objects.put(content)
+    return Results(objects.put(content), set(models.values()))
 
 
 def named_models(content: bytes) -> Mapping[str, str]:

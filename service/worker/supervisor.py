@@ -31,6 +31,7 @@ from service.worker.protocol import Assignment, Broken, Died, Done, Ending, Open
 from service.worker.results import LARGEST_REPORT, BadResultError, store_results
 from service.worker.sandbox import Confinement
 from service.worker.sources import TICK_SECONDS, source_of
+from service.worker.sweeper import Sweeper
 
 NEWS: Final = timedelta(seconds=0.2)
 """Progress of a job is written no more often, however much its child has to say."""
@@ -90,6 +91,9 @@ class Supervisor:
         self.fork_server.warm_up()
         self.ready = True
         threading.Thread(target=note_states, args=(self.settings.data_dir,), daemon=True).start()
+        sweeper = Sweeper(self.store, self.objects, self.settings)
+        sweeping = threading.Thread(target=sweeper.run, args=(self.stopping,), daemon=True)
+        sweeping.start()
         while not self.stopping.is_set():
             try:
                 self._turn()
@@ -101,6 +105,7 @@ class Supervisor:
             end(run.child)
             self.running.remove(run)
             self.store.release(run.job)
+        sweeping.join(AGAIN_SECONDS)
 
     def _turn(self) -> None:
         """Running jobs first: where nobody could write for long, their leases are renewed before any is reaped."""
@@ -244,7 +249,8 @@ class Supervisor:
         if isinstance(ending, Done):
             try:
                 with self._keeping():
-                    report = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+                    stored = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
+                    self.store.hold(run.job, stored.names, self.objects.size)
             except OSError as error:  # what was computed is kept until there is a place for it
                 log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
                 run.again = elapsed() + timedelta(seconds=AGAIN_SECONDS)
@@ -253,7 +259,7 @@ class Supervisor:
                 log.exception("job %s left no results", run.job.id)
                 ending = Broken(type(error).__name__)
             else:
-                self._finish(run, State.SUCCEEDED, report=report.sha256)
+                self._finish(run, State.SUCCEEDED, report=stored.report.sha256)
                 return
         told = failure(ending, run.child.reached.stage, before=run.job.error)
         if isinstance(ending, Died) and _may_try_again(run.job, ending):

@@ -97,7 +97,7 @@ async def analyze(
     parts, gate = parts_of(request), gate_of(fail_on)
     admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
-    whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels)
+    whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels, size_of=parts.objects.size)
     room = partial(admit_job, parts)
     job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room))
     seconds, applied = patience(parts.settings, wait, prefer)

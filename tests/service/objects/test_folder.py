@@ -178,3 +178,16 @@ def test_a_file_that_is_swept_before_it_is_locked_is_replaced(tmp_path: Path, mo
     blob = objects.put(b"content")
     assert objects.get(blob.sha256) == b"content"
     assert len(made) == 2
+
+
+def test_blobs_are_found_by_prefix_and_removed_unless_stored_anew(objects: ObjectFolder) -> None:
+    one = objects.put(CONTENT)
+    (found,) = objects.found(one.sha256[:2])
+    assert (found.sha256, found.size, objects.size(one.sha256)) == (one.sha256, one.size, one.size)
+    assert list(objects.found("00" if one.sha256[:2] != "00" else "11")) == []
+    objects.put(CONTENT)
+    assert not objects.remove(found)
+    (found,) = objects.found(one.sha256[:2])
+    assert objects.remove(found)
+    assert not objects.remove(found)
+    assert objects.size(one.sha256) is None

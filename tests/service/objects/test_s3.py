@@ -1,5 +1,6 @@
 """Blobs in a bucket of moto, a server that behaves like S3."""
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Iterator
@@ -131,3 +132,15 @@ def test_settings_open_it(endpoint: str, bucket: ObjectBucket, tmp_path: Path) -
     assert "'secret'" not in repr(settings)
     with closing(Store(settings.database)) as store:
         assert objects_of(store.engine, settings).get(blob.sha256) == CONTENT
+
+
+def test_blobs_are_found_by_prefix_and_removed_as_they_were_found(bucket: ObjectBucket) -> None:
+    one = bucket.put(CONTENT)
+    (found,) = bucket.found(one.sha256[:2])
+    assert (found.sha256, found.size, bucket.size(one.sha256)) == (one.sha256, one.size, one.size)
+    assert list(bucket.found("00" if one.sha256[:2] != "00" else "11")) == []
+    assert not bucket.remove(dataclasses.replace(found, version="stored anew"))
+    assert bucket.size(one.sha256) == one.size
+    assert bucket.remove(found)
+    assert not bucket.remove(found)
+    assert bucket.size(one.sha256) is None

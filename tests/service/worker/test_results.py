@@ -54,12 +54,13 @@ def stored(objects: ObjectFolder) -> set[str]:
 
 def test_a_report_and_the_models_it_names_are_stored_and_nothing_else(left: Path, objects: ObjectFolder) -> None:
     (left / "models" / "unnamed.onnx").write_bytes(b"nobody asked for it")
-    blob = store_results(left, objects, ROOM)
-    content = objects.get(blob.sha256)
+    kept = store_results(left, objects, ROOM)
+    content = objects.get(kept.report.sha256)
     assert content == (left / "report.json").read_bytes()
     named = {each.model.sha256 for each in Report.from_json(content).variants if each.model is not None}
     assert named
-    assert stored(objects) == named | {blob.sha256, hashlib.sha256(SECRET).hexdigest()}
+    assert kept.names == named | {kept.report.sha256}
+    assert stored(objects) == kept.names | {hashlib.sha256(SECRET).hexdigest()}
 
 
 def link(left: Path) -> None:
@@ -141,7 +142,7 @@ def test_models_and_reports_have_room_up_to_a_limit(
     room = sum(files[name] for name in named)
     with pytest.raises(BadResultError, match="more bytes"):
         store_results(left, objects, room - 1)
-    assert store_results(left, objects, room).size == len(content)
+    assert store_results(left, objects, room).report.size == len(content)
     monkeypatch.setattr(results, "LARGEST_REPORT", len(content) - 1)
     with pytest.raises(BadResultError, match="more than"):
         store_results(left, objects, room)
