@@ -8,6 +8,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from analysis.diagnosis.brief import brief_of
+from analysis.facts import OutputFacts
 from analysis.render._visible import visible
 from analysis.render.markdown import render_markdown
 from analysis.report import Report, Verdict
@@ -156,6 +157,8 @@ def test_the_recipe_is_a_list_with_a_label_for_every_sentence() -> None:
     ]  # fmt: skip
     unproven = report_of(measurement(flow=VANISHING, probe=FAILS), left_out=[("training of x", "budget")])
     assert f"\n- **Tried:** {brief_of(unproven).change}\n" in render_markdown(unproven)
+    read = report.model_copy(update={"outputs": OutputFacts(reading="Read behind a softmax.", link="Softmax")})
+    assert "\n- **Read:** Read behind a softmax.\n" in render_markdown(read)
 
 
 def test_a_verdict_has_its_mark_and_its_words() -> None:

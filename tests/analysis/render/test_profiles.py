@@ -51,3 +51,10 @@ def test_a_block_that_ends_with_an_added_layer_ends_behind_the_layer_before_it()
     found = profile(report, treated.model_copy(update={"layers": layers}))
     assert found.blocks == {0: pytest.approx(-1.0)}
     assert found.block_norms == {0: pytest.approx(math.log10(0.1 / 1.6))}
+
+
+@pytest.mark.parametrize("logits", [math.inf, math.nan, 0.0, None])
+def test_without_a_gradient_at_the_logits_the_last_layer_that_gets_one_is_the_measure(logits: float | None) -> None:
+    stats = profiled(1e-3, 1e-2, 1e-1)
+    report = report_of(measurement(stats=stats, flow=replace(flow(), logits_gradient_rms=logits)))
+    assert profile(report, report.variants[0]).rms == pytest.approx((-2.0, -1.0, 0.0))
