@@ -78,7 +78,7 @@ NO_FLOATS_OUT: Final = frozenset({"Shape", "Size", "NonZero", "ArgMax", "ArgMin"
 """Their output carries nothing of the floats that go in."""
 DATA_SLOT: Final[Mapping[str, int]] = dict.fromkeys(
     ("Reshape", "Slice", "Gather", "Expand", "Tile", "Unsqueeze", "Squeeze", "Split", "Pad", "Cast", "CastLike",
-     "Transpose", "Flatten", "Identity", "DequantizeLinear", "QuantizeLinear", "Quant", "IntQuant",
+     "Transpose", "Flatten", "Identity", "DequantizeLinear", "QuantizeLinear", "Quant", "IntQuant", "FloatQuant",
      "BipolarQuant", "Trunc", "Dropout", "Trilu", "ReduceMean",
      "ReduceSum", "ReduceL2", "ReduceMax", "GatherElements", "GatherND", "Resize", "CumSum", "TopK"),
     0,

@@ -389,7 +389,7 @@ class Server(Bridge):
         response = super().handle_request(request)
         if request.method == "POST":
             job = self.parts.store.claim("worker", now())
-            self.parts.store.finish(job, now=now(), **self.end)
+            self.parts.store.finish(job, at=now(), **self.end)
             self.ended.append(job)
         return response
 
