@@ -1,6 +1,7 @@
 """The form as a browser without scripts sends it: the same job as that of the API."""
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 
 import httpx
@@ -56,9 +57,7 @@ def test_a_model_alone_is_enough_and_its_data_files_come_along(service: Service)
 
 def test_a_form_obeys_the_quota_and_the_disk_like_the_api(service: Service) -> None:
     settings = service.parts.settings.model_copy(update={"max_queued_jobs": 1})
-    service.app.state.parts = type(service.parts)(
-        settings, service.parts.store, service.parts.objects, service.parts.drain, service.parts.metrics
-    )
+    service.app.state.parts = replace(service.parts, settings=settings)
     assert service.submit(headers=WITHOUT_WAITING).status_code == HTTPStatus.ACCEPTED
     refused = sent(service)
     assert (refused.status_code, refused.headers["retry-after"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "2")
