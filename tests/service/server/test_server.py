@@ -16,10 +16,11 @@ from service.settings import Settings
 from tests.service.application import FILES
 from tests.service.server.live import Live, everything, live, problem_in
 
-PART = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n'
+PART = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n' + b"a" * (1 << 20)
+"""As much as is not kept in memory until there is more of it."""
 POST = (
     b"POST /v1/analyses HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=b\r\n"
-    b"Content-Length: 1000000\r\n\r\n"
+    b"Content-Length: 9000000\r\n\r\n"
 )
 
 
@@ -32,13 +33,15 @@ def server(tmp_path: Path) -> Iterator[Live]:
 
 
 def until_it_is_written(folder: Path) -> None:
+    deadline = time.monotonic() + 20.0
     while not list(folder.rglob("*.part")):
+        assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def test_a_body_that_does_not_come_holds_nothing_up(server: Live, tmp_path: Path) -> None:
     with server.connect() as connection:
-        connection.sendall(POST + PART + b"a")
+        connection.sendall(POST + PART)
         until_it_is_written(tmp_path)
         server.stop()
         answer = everything(connection)
@@ -51,9 +54,9 @@ def test_a_body_that_does_not_come_holds_nothing_up(server: Live, tmp_path: Path
 
 def test_a_body_that_comes_in_time_is_still_taken_and_not_waited_for(server: Live, tmp_path: Path) -> None:
     rest = b" model\r\n--b--\r\n"
-    length = f"Content-Length: {len(PART) + 1 + len(rest)}".encode()
+    length = f"Content-Length: {len(PART) + len(rest)}".encode()
     with server.connect() as connection:
-        connection.sendall(POST.replace(b"Content-Length: 1000000", length) + PART + b"a")
+        connection.sendall(POST.replace(b"Content-Length: 9000000", length) + PART)
         until_it_is_written(tmp_path)
         server.stop()
         connection.sendall(rest)
