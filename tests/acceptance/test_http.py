@@ -394,8 +394,8 @@ def test_kill_9_of_everything_at_once_loses_nothing_and_leaves_no_half_of_an_upl
 
 @contextmanager
 def half_an_upload(service: Service) -> Iterator[None]:
-    """A client that has sent half of its request and waits."""
-    body = b'--x\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\n' + HEALTHY
+    """A client that has sent half of its request, more than is kept in memory, and waits."""
+    body = b'--x\r\nContent-Disposition: form-data; name="model"; filename="m"\r\n\r\n' + HEALTHY * 64
     head = "POST /v1/analyses HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(f"{head}Content-Length: {2 * len(body)}\r\n\r\n".encode() + body)
