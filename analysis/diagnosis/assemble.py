@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analysis.clock import Clock
-from analysis.diagnosis.brief import brief_of, cause_of
+from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.effects import factor_effects, factor_interactions
+from analysis.diagnosis.root import cause_of
 from analysis.diagnosis.rows import Row
 from analysis.diagnosis.ruled_out import ruled_out
 from analysis.facts import Effect, EngineFacts, Layer, LayerStats, Measurement, ModelFacts, VariantInfo

@@ -6,21 +6,15 @@ These are the words of the report's summary, of the terminal and of the page; no
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from analysis.diagnosis.made_up import FOLDED
-from analysis.diagnosis.policy import find_rule
+from analysis.diagnosis.root import root_cause, serious
+from analysis.diagnosis.unproven import unproven, why_untrained
+from analysis.diagnosis.words import loss_words
 from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
 from analysis.options import LossName
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
-from analysis.report.parts import AdviceKind, Cause, Decades, RuledOut
-
-SMALL_LOSS: Final = 0.095
-"""Over chance."""
-NARROW: Final = 4
-"""Units of a hidden layer, of which one or two that fall silent are half of it."""
-MOST: Final = 0.5
-"""Of a layer's units."""
+from analysis.report.parts import AdviceKind, Decades, RuledOut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +46,8 @@ class Brief:
 
 def brief_of(report: Report) -> Brief:
     """The recipe of a report; its `summary` is not read."""
-    best = report.remedies[0] if report.remedies and _is_ill(report.verdict) else None
+    ill = report.verdict in {Verdict.UNHEALTHY, Verdict.AT_RISK}
+    best = report.remedies[0] if report.remedies and ill else None
     root = root_cause(report.findings)
     return Brief(
         verdict=_verdict(report),
@@ -60,51 +55,16 @@ def brief_of(report: Report) -> Brief:
         batch=_batch(report) if is_made_up(report) else "",
         cause=_cause(report, root),
         first=" ".join(card.words for card in report.advice if card.kind is not AdviceKind.WEIGHT_DECAY),
-        change=best.recipe if best is not None else _unproven(report, root),
+        change=best.recipe if best is not None else unproven(report, root) if ill else "",
         moved="" if best is None else _moved(best),
         cost="" if best is None else _cost(best),
         certainty=" ".join(_certainty(report, root, best)),
     )
 
 
-def loss_words(loss: float) -> str:
-    """A loss over chance: two decimals, and two digits of one that they would round to nothing."""
-    return f"{loss:.2f}" if loss >= SMALL_LOSS or loss == 0 else f"{loss:.2g}"
-
-
 def is_made_up(report: Report) -> bool:
     """Whether nobody sent a batch."""
     return report.batch.provenance == Provenance.SYNTHETIC.value
-
-
-def root_cause(findings: Sequence[Finding]) -> Finding | None:
-    """What nothing explains and the worst finding follows from; None where there are remarks only.
-
-    A warning that explains an error comes before the error: the root opens, the consequence follows. Of several the
-    worst, then the one that explains most, then the first by id.
-    """
-    serious = _serious(findings)
-
-    def weight(each: Finding) -> tuple[bool, int, int, int, str]:
-        explained = [other.severity.rank for other in serious if each.rule in other.caused_by]
-        worst = max([each.severity.rank, *explained])
-        return bool(each.caused_by), -worst, -each.severity.rank, -len(explained), each.rule
-
-    return min(serious, key=weight, default=None)
-
-
-def cause_of(findings: Sequence[Finding]) -> Cause | None:
-    """The same as the report says it: rule and layers."""
-    root = root_cause(findings)
-    return None if root is None else Cause(rule=root.rule, layers=root.layers)
-
-
-def _is_ill(verdict: Verdict) -> bool:
-    return verdict in {Verdict.UNHEALTHY, Verdict.AT_RISK}
-
-
-def _serious(findings: Sequence[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.severity is not Severity.INFO]
 
 
 # ------------------------------------------------------------------ the batch
@@ -147,10 +107,10 @@ def _cause(report: Report, root: Finding | None) -> str:
         return f"No gradient-flow problem found.{_excused(report)}{_own_loss(report)}"
     if report.verdict is Verdict.INCONCLUSIVE:
         if flow.decades_rms is None:
-            why = "; ".join(filter(None, (flow.absent.get("decades_rms"), _why_untrained(report))))
+            why = "; ".join(filter(None, (flow.absent.get("decades_rms"), why_untrained(report))))
             return f"Neither gradient flow nor a training probe could be measured{': ' * bool(why)}{why}."
         if report.loss.name == LossName.GRAPH:
-            return f"Gradients flow; the graph ends in its own loss, and it was not trained: {_why_untrained(report)}."
+            return f"Gradients flow; the graph ends in its own loss, and it was not trained: {why_untrained(report)}."
         return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
@@ -224,59 +184,12 @@ def _rates(optimizer: str, probe: Probe) -> str:
 
 def _others(findings: Sequence[Finding], root: Finding) -> str:
     """What the root does not explain."""
-    apart = [each for each in _serious(findings) if each.rule != root.rule and root.rule not in each.caused_by]
+    apart = [each for each in serious(findings) if each.rule != root.rule and root.rule not in each.caused_by]
     names = list(dict.fromkeys(finding.name for finding in apart))
     return f" Also found: {', '.join(names)}." if names else ""
 
 
 # ------------------------------------------------------------------ the change, its effect, its cost
-
-
-def _unproven(report: Report, root: Finding | None) -> str:
-    """What is known where no treatment was proven to help."""
-    if not _is_ill(report.verdict):
-        return ""
-    rule = None if root is None else find_rule(root.rule)
-    usual = "" if rule is None else f" What usually helps: {' '.join(rule.sections['Remedies'])}"
-    if rule is not None and not rule.treatable:
-        return f"No treatment of the network mends this, and none was trained.{usual}"
-    return f"No treatment was proven to help: {_why_unproven(report)}.{_incurable(report)}{usual}"
-
-
-def _incurable(report: Report) -> str:
-    """What no treatment gives a network: width; and which units stay silent."""
-    trained = [each for each in report.variants[1:] if each.probe is not None]
-    if not trained:
-        return ""
-    best = min(trained, key=lambda each: each.probe.best_loss_over_chance if each.probe else math.inf)
-    assert best.probe is not None
-    came = f" The one that came furthest, {best.id}, ended at {loss_words(best.probe.best_loss_over_chance)} of chance."
-    hidden = (report.variants[0].layers or ())[:-1]
-    widths = {each.id: each.weight.units for each in hidden if each.weight is not None and each.weight.units}
-    narrowest = min(widths, key=widths.__getitem__, default="")
-    silent = [each.id for each in hidden if each.activation is not None and (each.activation.dead_fraction or 0) > MOST]
-    if narrowest and widths[narrowest] <= NARROW:
-        units = f"{widths[narrowest]} unit{'s' * (widths[narrowest] > 1)}"
-        return (
-            f"{came} Its narrowest layer, {narrowest}, has {units}: what that does not let through no treatment brings "
-            "back; make it wider."
-        )
-    if silent:
-        return (
-            f"{came} Most units of {', '.join(silent)} are silent, and no treatment woke them: draw the network anew."
-        )
-    return came
-
-
-def _why_unproven(report: Report) -> str:
-    trained = [each for each in report.variants[1:] if each.probe is not None]
-    if trained:
-        return f"of {len(trained)} that were trained none learnt clearly better than the unchanged model"
-    return _why_untrained(report) or "none that was measured looked promising enough to be trained"
-
-
-def _why_untrained(report: Report) -> str:
-    return next((item.why for item in report.left_out if item.what.startswith("training")), "")
 
 
 def _moved(remedy: Remedy) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from analysis.diagnosis.brief import root_cause
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.rank import Trial, may_redraw, rank, score, shortlist
+from analysis.diagnosis.root import root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Factor, Measurement, Probe, VariantInfo
 from analysis.report import Remedy

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from analysis.diagnosis.brief import loss_words, root_cause
+from analysis.diagnosis.root import root_cause
 from analysis.diagnosis.rules import BY_ID
+from analysis.diagnosis.words import loss_words
 from analysis.facts import Status, TimeProfile
 from analysis.facts.zones import GREEN_DECADES
 from analysis.render import _chart

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from analysis.diagnosis.brief import loss_words
+from analysis.diagnosis.words import loss_words
 from analysis.report import Evidence
 from analysis.report.parts import Bound
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from markupsafe import Markup
 
-from analysis.diagnosis.brief import Brief, root_cause
+from analysis.diagnosis.brief import Brief
+from analysis.diagnosis.root import root_cause
 from analysis.facts import Confidence, ParityStatus, Probe, ProbeKind, Zone
 from analysis.render._excerpts import worst_first
 from analysis.render._numbers import loss_of, power_of_ten, signed_number, times

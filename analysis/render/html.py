@@ -16,7 +16,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from analysis.diagnosis.brief import brief_of, root_cause
+from analysis.diagnosis.brief import brief_of
+from analysis.diagnosis.root import root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Flow, Layer, LayerStats, Range
 from analysis.options import AnalysisOptions

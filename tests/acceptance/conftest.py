@@ -234,3 +234,12 @@ def postgres_url() -> Iterator[str]:
     """A schema of its own, dropped afterwards."""
     with postgres_schema() as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for a file: its driver keeps an event loop running, which other tests want for themselves."""
+    from tests.acceptance.browsing import chromium  # noqa: PLC0415 - which needs what is in here
+
+    with chromium() as opened:
+        yield opened

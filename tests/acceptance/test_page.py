@@ -1,12 +1,6 @@
 """The report as a person meets it: in Chromium, on a telephone and on a desk, by day and by night, on paper."""
 
-import importlib.util
-import os
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +8,13 @@ import pytest
 
 from analysis.pipeline import analyze
 from analysis.render.html import render_html
+from tests.acceptance.browsing import IN_A_BROWSER, UNFOLDED, barriers, tab
 from tests.acceptance.conftest import Service
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.render.pages import RECURRENT, deep, poisoned
 from tests.gallery import mlp, vectors, xavier
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MISSING = (
-    "chromium is not installed" if CHROMIUM is None
-    else "axe-playwright-python is not installed" if importlib.util.find_spec("axe_playwright_python") is None
-    else "playwright is not installed" if importlib.util.find_spec("playwright") is None
-    else ""
-)  # fmt: skip
-REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
-pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(MISSING) and not REQUIRED, reason=MISSING)]
+pytestmark = IN_A_BROWSER
 WIDTHS = (360, 1440)
 SCHEMES = ("light", "dark")
 NAME = "a_very_long_name_without_any_place_to_break" * 8
@@ -61,45 +48,6 @@ OUTSIDE = """() => [...document.querySelectorAll("body *")].filter(each => {
 }).map(each => `${each.tagName} ${each.className} ${each.textContent.slice(0, 40)}`)"""
 
 
-@dataclass
-class Visit:
-    """A page that is open, and everything a browser complained about."""
-
-    page: Any
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def assert_quiet(self, address: str) -> None:
-        """No error, and nothing asked for but the page."""
-        assert self.complaints == []
-        assert self.requests == [address]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    assert not MISSING, MISSING
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def visit(browser: Any, address: str, *, width: int = 1440, scheme: str = "light", **how: Any) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **how)
-    seen = Visit(context.new_page())
-    seen.page.on("console", lambda message: seen.complaints.append(message.text))
-    seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    seen.page.on("request", lambda request: seen.requests.append(request.url))
-    try:
-        seen.page.goto(address)
-        yield seen
-    finally:
-        context.close()
-
-
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of files, as `analyze --html` leaves them."""
@@ -123,11 +71,11 @@ PAGES = ("sick", "recurrent", "long names", "hostile")
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_runs_over_the_edge_of_a_screen(browser: Any, pages: dict[str, str], name: str, width: int) -> None:
-    with visit(browser, pages[name], width=width) as seen:
-        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    with tab(browser, pages[name], width=width) as seen:
+        seen.page.evaluate(UNFOLDED)
         assert seen.page.evaluate("document.documentElement.scrollWidth") == width
         assert seen.page.evaluate(OUTSIDE) == []
-        seen.assert_quiet(pages[name])
+        seen.assert_quiet(alone=True)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -135,8 +83,8 @@ def test_nothing_runs_over_the_edge_of_a_screen(browser: Any, pages: dict[str, s
 def test_every_word_can_be_read_by_day_and_by_night(
     browser: Any, pages: dict[str, str], name: str, scheme: str
 ) -> None:
-    with visit(browser, pages[name], scheme=scheme) as seen:
-        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    with tab(browser, pages[name], scheme=scheme) as seen:
+        seen.page.evaluate(UNFOLDED)
         assert seen.page.evaluate(CONTRAST) == []
         back = seen.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (max(map(int, re.findall(r"\d+", back))) < 64) is (scheme == "dark")
@@ -145,17 +93,13 @@ def test_every_word_can_be_read_by_day_and_by_night(
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("name", ["sick", "recurrent"])
 def test_axe_finds_no_barrier(browser: Any, pages: dict[str, str], name: str, width: int) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where it is installed
-
     for scheme in SCHEMES:
-        with visit(browser, pages[name], width=width, scheme=scheme) as seen:
-            seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            found = Axe().run(seen.page)
-            assert found.violations_count == 0, found.generate_report()
+        with tab(browser, pages[name], width=width, scheme=scheme) as seen:
+            assert barriers(seen.page) == ""
 
 
 def test_a_layer_of_a_finding_leads_to_the_map_and_from_there_to_its_row(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["sick"]) as seen:
+    with tab(browser, pages["sick"]) as seen:
         seen.page.locator("#findings article a", has_text="layer-01").first.click()
         stop = seen.page.locator(".map .stop:target")
         assert stop.is_visible()
@@ -166,29 +110,29 @@ def test_a_layer_of_a_finding_leads_to_the_map_and_from_there_to_its_row(browser
 
 
 def test_a_thousand_layers_in_two_dozen_variants_are_open_at_once(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["deep"], width=1280) as seen:
+    with tab(browser, pages["deep"], width=1280) as seen:
         assert not seen.page.locator(".map .stop").first.is_visible()
         loaded = seen.page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
         assert loaded < 5_000  # half a second here, on a machine that is busy
-        seen.assert_quiet(pages["deep"])
+        seen.assert_quiet(alone=True)
 
 
 def test_words_in_a_drawing_are_as_large_as_small_print_on_a_telephone(browser: Any, pages: dict[str, str]) -> None:
     for width in WIDTHS:
-        with visit(browser, pages["sick"], width=width) as seen:
+        with tab(browser, pages["sick"], width=width) as seen:
             label = seen.page.locator(".plot text:not(.minor)").first
             assert label.bounding_box()["height"] > 10.0
 
 
 def test_no_name_runs_and_no_name_hides(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["hostile"]) as seen:
+    with tab(browser, pages["hostile"]) as seen:
         assert seen.page.title().startswith("</style></svg><script>")
         assert "\\u202e" in seen.page.locator("h1").inner_text()
-        seen.assert_quiet(pages["hostile"])
+        seen.assert_quiet(alone=True)
 
 
 def test_a_finding_leads_to_the_page_of_its_rule(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["sick"]) as seen:
+    with tab(browser, pages["sick"]) as seen:
         rule = seen.page.locator("#GH101")
         assert not rule.is_visible()
         seen.page.locator("#findings a", has_text="GH101").first.click()
@@ -197,7 +141,7 @@ def test_a_finding_leads_to_the_page_of_its_rule(browser: Any, pages: dict[str, 
 
 
 def test_the_top_says_what_is_wrong_and_what_to_change_on_the_first_screen(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["sick"], width=1280) as seen:
+    with tab(browser, pages["sick"], width=1280) as seen:
         for words in (".tiles", ".cause", ".change", ".diff"):
             box = seen.page.locator(words).bounding_box()
             assert box["y"] + box["height"] <= 900.0
@@ -205,7 +149,7 @@ def test_the_top_says_what_is_wrong_and_what_to_change_on_the_first_screen(brows
 
 def test_a_page_is_as_long_as_a_reader_bears_and_the_rest_is_folded(browser: Any, pages: dict[str, str]) -> None:
     for width, longest in ((1280, 4_000), (390, 6_000)):
-        with visit(browser, pages["sick"], width=width) as seen:
+        with tab(browser, pages["sick"], width=width) as seen:
             assert seen.page.evaluate("document.documentElement.scrollHeight") < longest
             assert not seen.page.locator("#variants").is_visible()
 
@@ -214,8 +158,8 @@ def test_a_page_is_as_long_as_a_reader_bears_and_the_rest_is_folded(browser: Any
 def test_a_table_is_as_wide_as_its_frame_and_on_a_telephone_a_stack_of_cards(
     browser: Any, pages: dict[str, str], width: int
 ) -> None:
-    with visit(browser, pages["sick"], width=width) as seen:
-        seen.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    with tab(browser, pages["sick"], width=width) as seen:
+        seen.page.evaluate(UNFOLDED)
         wide = "[...document.querySelectorAll('table')].filter(each => each.scrollWidth > each.clientWidth + 1).length"
         assert seen.page.evaluate(wide) == 0
         first, last = (seen.page.locator(f"#layers-table tbody tr:first-child td:{each}") for each in (
@@ -225,7 +169,7 @@ def test_a_table_is_as_wide_as_its_frame_and_on_a_telephone_a_stack_of_cards(
 
 
 def test_it_works_without_scripts_and_prints_what_is_folded(browser: Any, pages: dict[str, str]) -> None:
-    with visit(browser, pages["sick"], java_script_enabled=False) as seen:
+    with tab(browser, pages["sick"], java_script_enabled=False) as seen:
         assert seen.page.locator("h1").inner_text().startswith("mlp")
         seen.page.emulate_media(media="print", color_scheme="dark")
         assert seen.page.locator("#GH101").is_visible()
@@ -240,11 +184,11 @@ def test_the_served_page_obeys_its_own_policy_and_asks_for_nothing_else(
     job_id = service.submit(model=mlp(12, "Sigmoid", xavier()), batch=vectors())
     service.until_end(job_id)
     address = f"{service.url}/v1/analyses/{job_id}/report"
-    with visit(browser, address, scheme=scheme) as seen:
+    with tab(browser, address, scheme=scheme) as seen:
         assert seen.page.locator("h1").inner_text().endswith("unhealthy")
         padding = seen.page.evaluate("getComputedStyle(document.querySelector('.recipe')).padding")
         assert padding != "0px"  # the style sheet is applied under the policy
-        seen.assert_quiet(address)
+        seen.assert_quiet(alone=True)
 
 
 def test_the_command_line_writes_a_page_that_opens(browser: Any, tmp_path: Path) -> None:
@@ -255,6 +199,6 @@ def test_the_command_line_writes_a_page_that_opens(browser: Any, tmp_path: Path)
     model, target = tmp_path / "model.onnx", tmp_path / "report.html"
     model.write_bytes(mlp(3, "Sigmoid", xavier()))
     CliRunner().invoke(app, ["analyze", str(model), "--effort", "quick", "--html", str(target)])
-    with visit(browser, target.as_uri()) as seen:
+    with tab(browser, target.as_uri()) as seen:
         assert seen.page.locator("h1").inner_text().startswith("model.onnx")
-        seen.assert_quiet(target.as_uri())
+        seen.assert_quiet(alone=True)

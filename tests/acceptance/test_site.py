@@ -1,16 +1,13 @@
 """The pages at `/` as a person uses them: in Chromium, with and without scripts, with and without keys."""
 
-import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,6 +18,7 @@ from service.access.key import Scope, issue
 from service.app import create_app
 from service.jobs.job import Job, now
 from service.settings import Settings
+from tests.acceptance.browsing import IN_A_BROWSER, barriers, tab
 from tests.acceptance.conftest import SECONDS, wait_until
 from tests.acceptance.conftest import Service as WholeService
 from tests.analysis.diagnosis.reports import report_of
@@ -29,15 +27,7 @@ from tests.gallery import mlp, vectors, xavier
 from tests.service.application import WITHOUT_WAITING, Service
 from tests.service.server.live import live
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-MISSING = (
-    "chromium is not installed" if CHROMIUM is None
-    else "axe-playwright-python is not installed" if importlib.util.find_spec("axe_playwright_python") is None
-    else "playwright is not installed" if importlib.util.find_spec("playwright") is None
-    else ""
-)  # fmt: skip
-REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
-pytestmark = [pytest.mark.server, pytest.mark.skipif(bool(MISSING) and not REQUIRED, reason=MISSING)]
+pytestmark = IN_A_BROWSER
 REPORT = "header#top .tiles"
 REPAIRED = b"a repaired model"
 
@@ -106,48 +96,6 @@ def compared(site: Site) -> dict[str, str]:
     """Two analyses that have ended, by their verdict."""
     healthy = report_of(measurement(probe=LEARNS))
     return {"healthy": site.analysed(healthy, "one"), "sick": site.analysed(sick(), "two")}
-
-
-@dataclass
-class Visit:
-    """A tab, with everything its browser complained about and asked for."""
-
-    page: Any
-    home: str
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-    def assert_quiet(self) -> None:
-        assert self.complaints == []
-        assert {urlsplit(each).netloc for each in self.requests if not each.startswith("blob:")} == {
-            urlsplit(self.home).netloc
-        }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    assert not MISSING, MISSING
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415 - only where it is installed
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@contextmanager
-def tab(browser: Any, home: str, *, width: int = 1280, scheme: str = "light", **how: Any) -> Iterator[Visit]:
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **how)
-    context.set_default_timeout(SECONDS * 1000)
-    visit = Visit(context.new_page(), home)
-    visit.page.on("console", lambda message: visit.complaints.append(message.text))
-    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    visit.page.on("request", lambda request: visit.requests.append(request.url))
-    try:
-        visit.page.goto(home)
-        yield visit
-    finally:
-        context.close()
 
 
 def choose(page: Any, files: dict[str, Path]) -> None:
@@ -334,16 +282,12 @@ def test_an_analysis_is_cancelled(browser: Any, site: Site, files: dict[str, Pat
 def test_pages_have_no_barrier_and_nothing_runs_over_the_edge(
     browser: Any, site: Site, compared: dict[str, str], width: int, scheme: str
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - only where it is installed
-
     paths = ["/", "/analyses", f"/analyses/{compared['sick']}", "/analyses/nobody",
              f"/compare?old={compared['healthy']}&new={compared['sick']}"]  # fmt: skip
     with tab(browser, site.url, width=width, scheme=scheme) as visit:
         for path in paths:
             visit.page.goto(site.url + path)
-            visit.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            found = Axe().run(visit.page)
-            assert found.violations_count == 0, (path, found.generate_report())
+            assert barriers(visit.page) == "", path
             assert visit.page.evaluate("document.documentElement.scrollWidth") == width, path
         assert [each for each in visit.complaints if "status of 404" not in each] == []
 

@@ -52,3 +52,24 @@ def found(rule: str, severity: str, *layers: str, **margins: float | str | None)
 
 def excerpt(report: dict[str, Any]) -> Excerpt:
     return parse_excerpt(json.loads(json.dumps(report)), "by hand")
+
+
+WORSE_OLD = small_report(
+    "at_risk",
+    found("GH303", "warning", "layer-1", "layer-4", spread=0.5),
+    found("GH201", "warning", "layer-2", dead=0.2),
+    found("GH105", "info"),
+    gradient_flow={"decades_rms": -0.5},
+    remedies=[{"variant": "relu"}],
+)
+WORSE_NEW = small_report(
+    "unhealthy",
+    found("GH101", "error", "layer-1", "layer-2", flow=1.0),
+    found("GH201", "warning", "layer-4", dead=0.2),
+    found("GH105", "info"),
+    layers=("stem", "inserted", "block1", "tail"),
+    engine={"version": "0.1.0", "seed": 1, "effort": "standard"},
+    gradient_flow={"decades_rms": -3.5},
+    remedies=[{"variant": "he"}],
+)
+"""One finding lost, one moved, one gained, one as it was; a layer more, another seed."""

@@ -1,9 +1,20 @@
 """Measured variants made of plain numbers, as ranking sees them."""
 
 from analysis.diagnosis.rank import Trial
-from analysis.facts import Choices, Confidence, Effect, Factor, GradientStep, Measurement, Probe, Status, VariantInfo
+from analysis.facts import (
+    Choices,
+    Confidence,
+    Effect,
+    Factor,
+    GradientStep,
+    Measurement,
+    Probe,
+    Range,
+    Status,
+    VariantInfo,
+)
 from analysis.report import Finding, Severity
-from tests.analysis.diagnosis.builders import probe, run
+from tests.analysis.diagnosis.builders import FAILS, flow, measurement, probe, run
 from tests.variant_ids import STEPS, without_steps
 
 
@@ -38,3 +49,16 @@ def error(rule: str) -> Finding:
         rule=rule, name="x", severity=Severity.ERROR, confidence=Confidence.HIGH, layers=(), message="x.",
         evidence={}, affects=(), caused_by=(), remedies=(),
     )  # fmt: skip
+
+
+VANISHING = flow(-6.0, leverage_log10=Range(least=-4.0, largest=1.0), decades_per_layer=-0.5)
+SICK = measurement(flow=VANISHING, probe=FAILS)
+CURED = trial("he", measurement(flow=flow(-0.25), probe=trained(0.2, 0.25)))
+
+
+def warning(rule: str, name: str = "x") -> Finding:
+    return error(rule).model_copy(update={"name": name, "severity": Severity.WARNING})
+
+
+def remark(rule: str) -> Finding:
+    return error(rule).model_copy(update={"severity": Severity.INFO})

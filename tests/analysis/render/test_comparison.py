@@ -20,27 +20,9 @@ from analysis.comparison.match import MatchedBy
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.comparison import WIDTH, render_baseline, render_comparison
-from tests.analysis.comparison.small_reports import excerpt, found, small_report
+from tests.analysis.comparison.small_reports import WORSE_NEW, WORSE_OLD, excerpt, found, small_report
 from tests.gallery import he, mlp, vectors, xavier
 
-OLD = small_report(
-    "at_risk",
-    found("GH303", "warning", "layer-1", "layer-4", spread=0.5),
-    found("GH201", "warning", "layer-2", dead=0.2),
-    found("GH105", "info"),
-    gradient_flow={"decades_rms": -0.5},
-    remedies=[{"variant": "relu"}],
-)
-NEW = small_report(
-    "unhealthy",
-    found("GH101", "error", "layer-1", "layer-2", flow=1.0),
-    found("GH201", "warning", "layer-4", dead=0.2),
-    found("GH105", "info"),
-    layers=("stem", "inserted", "block1", "tail"),
-    engine={"version": "0.1.0", "seed": 1, "effort": "standard"},
-    gradient_flow={"decades_rms": -3.5},
-    remedies=[{"variant": "he"}],
-)
 SUMMARY = """\
 net.onnx -> net.onnx: REGRESSION
 ================================
@@ -74,7 +56,7 @@ proven remedies
 
 
 def test_a_comparison_is_told_worst_first() -> None:
-    assert render_comparison(compare(excerpt(OLD), excerpt(NEW))) == SUMMARY
+    assert render_comparison(compare(excerpt(WORSE_OLD), excerpt(WORSE_NEW))) == SUMMARY
 
 
 def test_reports_that_are_alike_are_told_in_few_lines() -> None:
@@ -86,7 +68,7 @@ def test_reports_that_are_alike_are_told_in_few_lines() -> None:
 
 
 def test_a_baseline_says_how_much_it_accepts_and_what_is_new() -> None:
-    assert render_baseline(compare(excerpt(OLD), excerpt(NEW)), "old.json") == (
+    assert render_baseline(compare(excerpt(WORSE_OLD), excerpt(WORSE_NEW)), "old.json") == (
         "baseline old.json: 2 known findings accepted, 1 new, 0 worsened, 1 gone\n"
         "  gained    error   GH101 vanishing-gradient\n"
         "  moved     warning GH201 dead-units\n"
@@ -94,7 +76,7 @@ def test_a_baseline_says_how_much_it_accepts_and_what_is_new() -> None:
         "  note: Findings may come and go for other reasons than the model: engine.seed\n"
         "    0, now 1.\n"
     )
-    same = render_baseline(compare(excerpt(OLD), excerpt(OLD)), "old.json")
+    same = render_baseline(compare(excerpt(WORSE_OLD), excerpt(WORSE_OLD)), "old.json")
     assert same == "baseline old.json: 3 known findings accepted, 0 new, 0 worsened, 0 gone\n"
     alone = small_report("at_risk", found("GH105", "info"))
     assert "1 known finding accepted" in render_baseline(compare(excerpt(alone), excerpt(alone)), "old.json")
@@ -126,7 +108,7 @@ def parts(comparison: Comparison, **changes: Any) -> list[list[str]]:
 
 
 ALIKE = compare(excerpt(small_report()), excerpt(small_report()))
-CHANGED = compare(excerpt(OLD), excerpt(NEW))
+CHANGED = compare(excerpt(WORSE_OLD), excerpt(WORSE_NEW))
 
 
 def names(*lengths: int) -> tuple[LayerName, ...]:

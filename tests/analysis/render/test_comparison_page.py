@@ -5,32 +5,13 @@ import pytest
 from analysis.comparison.compare import compare
 from analysis.comparison.document import Change, Comparison
 from analysis.render.comparison_page import TONES, render_comparison_body
-from tests.analysis.comparison.small_reports import excerpt, found, small_report
+from tests.analysis.comparison.small_reports import WORSE_NEW, WORSE_OLD, excerpt, found, small_report
 from tests.analysis.render.pages import Element, parsed, rows
-
-OLD = small_report(
-    "at_risk",
-    found("GH303", "warning", "layer-1", "layer-4", spread=0.5),
-    found("GH201", "warning", "layer-2", dead=0.2),
-    found("GH105", "info"),
-    gradient_flow={"decades_rms": -0.5},
-    remedies=[{"variant": "relu"}],
-)
-NEW = small_report(
-    "unhealthy",
-    found("GH101", "error", "layer-1", "layer-2", flow=1.0),
-    found("GH201", "warning", "layer-4", dead=0.2),
-    found("GH105", "info"),
-    layers=("stem", "inserted", "block1", "tail"),
-    engine={"version": "0.1.0", "seed": 1, "effort": "standard"},
-    gradient_flow={"decades_rms": -3.5},
-    remedies=[{"variant": "he"}],
-)
 
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return compare(excerpt(OLD), excerpt(NEW))
+    return compare(excerpt(WORSE_OLD), excerpt(WORSE_NEW))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +60,7 @@ def test_two_that_are_alike_are_no_regression_and_have_empty_tables_left_out() -
 def test_names_are_escaped() -> None:
     name = "<script>alert(1)</script>\u202e"
     hostile = small_report("unhealthy", found("GH101", "error", "layer-1", flow=1.0), layers=(name, "b", "c", "d"))
-    text = render_comparison_body(compare(excerpt(OLD), excerpt(hostile)))
+    text = render_comparison_body(compare(excerpt(WORSE_OLD), excerpt(hostile)))
     assert "<script" not in text
     assert "\\u202e" in text
 
