@@ -25,15 +25,24 @@ from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.subject.invented import invent
 from analysis.subject.link import read_by, values_behind
+from analysis.subject.targets import (
+    IGNORED_LABEL,
+    all_but,
+    as_labels,
+    as_numbers,
+    as_shares,
+    binary_entropy,
+    check_count,
+    class_axis,
+    label_entropy,
+    mean_entropy,
+    one_hot,
+)
 
 SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
 NO_CHANCE: Final = 1e-9
 """Nothing is left to learn: rounding, where an entropy is the difference of two."""
-ADDS_UP: Final = 1e-3
-"""How far probabilities of classes may be from one, as rounded to three digits."""
-IGNORED_LABEL: Final = -100
-"""Positions with this label count for nothing (torch's convention)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,32 +194,32 @@ def _fitting(
     head: Head, logits: Array, targets: Array, wanted: LossName, provenance: Provenance, why: str
 ) -> Objective:
     """Read the targets the one way that fits the logits."""
-    axis = _class_axis(head, logits, targets)
-    labels = _as_labels(logits, targets, axis, wanted) if axis is not None else None
+    axis = class_axis(head, logits, targets)
+    labels = as_labels(logits, targets, axis, wanted) if axis is not None else None
     name, reason = (wanted, "asked for")
     if wanted is LossName.AUTOMATIC:
-        name, reason = _automatic(head, targets, labels, are_shares=_as_shares(logits, targets, axis) is not None)
+        name, reason = _automatic(head, targets, labels, are_shares=as_shares(logits, targets, axis) is not None)
     if name is LossName.NLL and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
         name, reason = LossName.CROSS_ENTROPY, "asked for: nll of a softmax is the cross-entropy of its logits"
     chosen = why or reason
-    shares = _as_shares(logits, targets, axis) if labels is None and name is LossName.CROSS_ENTROPY else None
+    shares = as_shares(logits, targets, axis) if labels is None and name is LossName.CROSS_ENTROPY else None
     if shares is not None and axis is not None:
-        own = _entropy(shares.astype(np.float64), axis)
-        whole = _entropy(shares.astype(np.float64).mean(_others(shares, axis), keepdims=True), axis)
+        own = mean_entropy(shares.astype(np.float64), axis)
+        whole = mean_entropy(shares.astype(np.float64).mean(all_but(shares, axis), keepdims=True), axis)
         chosen = f"{chosen}, counted from their entropy of {own:.3f}"
         return _objective(name, chosen, head, shares, axis, 1.0, whole - own, provenance)
     if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
         labels, axis = _class_targets(head, logits, targets, labels, axis)
-        chance = _label_entropy(labels, logits.shape[axis])
+        chance = label_entropy(labels, logits.shape[axis])
         return _objective(name, chosen, head, labels, axis, 1.0, chance, provenance)
     if name is LossName.BCE and labels is not None and axis is not None and targets.shape != logits.shape:
-        targets = _one_hot(labels, logits.shape[axis], axis)
-    numbers = _as_numbers(head, logits, targets)
+        targets = one_hot(labels, logits.shape[axis], axis)
+    numbers = as_numbers(head, logits, targets)
     if name is LossName.BCE:
         if numbers.min() < 0 or numbers.max() > 1:
             raise BadBatch("binary cross-entropy needs targets within [0, 1]", where="target")
-        chance = _binary_entropy(numbers.reshape(len(numbers), -1).astype(np.float64).mean(0))
-        own = _binary_entropy(numbers.astype(np.float64))
+        chance = binary_entropy(numbers.reshape(len(numbers), -1).astype(np.float64).mean(0))
+        own = binary_entropy(numbers.astype(np.float64))
         if own > 0:
             chosen = f"{chosen}, counted from their entropy of {own:.3f}"
         return _objective(name, chosen, head, numbers, 0, 1.0, chance - own, provenance)
@@ -248,114 +257,14 @@ def _automatic(head: Head, targets: Array, labels: Array | None, *, are_shares: 
     return LossName.MSE, f"automatic: {kind} targets, {tail}"
 
 
-def _class_axis(head: Head, logits: Array, targets: Array) -> int | None:
-    """The axis of the logits that counts classes, or None where nothing says so.
-
-    That of the softmax, unless the targets only fit another one: it is taken over the steps then, by mistake.
-    """
-    if logits.ndim < 2:
-        return None
-    candidates = [*([] if head.axis is None else [head.axis % logits.ndim]), 1, logits.ndim - 1]
-    candidates = [axis for axis in candidates if logits.shape[axis] > 1]
-    for axis in candidates:
-        if logits.shape[:axis] + logits.shape[axis + 1 :] == targets.shape or _is_one_hot(logits, targets, axis):
-            return axis
-    shares = (axis for axis in candidates if _as_shares(logits, targets, axis) is not None)
-    if (found := next(shares, None)) is not None:
-        return found
-    column = tuple(size for size in targets.shape if size != 1) == logits.shape[:1]
-    return 1 if logits.ndim == 2 and logits.shape[1] > 1 and column else None
-
-
-def _is_one_hot(logits: Array, targets: Array, axis: int) -> bool:
-    return targets.shape == logits.shape and bool(np.isin(targets, (0, 1)).all() and (targets.sum(axis) == 1).all())
-
-
-def _as_shares(logits: Array, targets: Array, axis: int | None) -> Array | None:
-    """Probabilities of classes, where the targets are shaped like the logits and add up to one along the classes."""
-    if axis is None or targets.shape != logits.shape or targets.dtype.kind != "f" or not targets.size:
-        return None
-    sums = targets.astype(np.float64).sum(axis)
-    probable = bool((targets >= 0).all() and (np.abs(sums - 1) < ADDS_UP).all())
-    return targets.astype(np.float64 if targets.dtype == np.float64 else np.float32) if probable else None
-
-
-def _others(values: Array, axis: int) -> tuple[int, ...]:
-    return tuple(each for each in range(values.ndim) if each != axis)
-
-
-def _entropy(shares: Array, axis: int) -> float:
-    """Mean over all that the classes are not."""
-    logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    return float(-(shares * logs).sum(axis).mean())
-
-
-def _as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Array | None:
-    """Class ids, where the targets can be read as such."""
-    classes = logits.shape[axis]
-    if targets.shape == logits.shape:
-        return targets.argmax(axis).astype(np.int64) if _is_one_hot(logits, targets, axis) else None
-    if targets.dtype.kind not in "iub" and not bool((targets == np.floor(targets)).all()):
-        return None
-    labels = targets.astype(np.int64).reshape(logits.shape[:axis] + logits.shape[axis + 1 :])
-    valid = (labels == IGNORED_LABEL) | ((labels >= 0) & (labels < classes))
-    if not valid.all() and (targets.dtype.kind in "iub" or wanted in {LossName.CROSS_ENTROPY, LossName.NLL}):
-        raise BadBatch(
-            f"class ids must lie in 0..{classes - 1}, given {int(labels.min())}..{int(labels.max())}", where="target"
-        )
-    return labels if valid.all() else None
-
-
 def _class_targets(
     head: Head, logits: Array, targets: Array, labels: Array | None, axis: int | None
 ) -> tuple[Array, int]:
     if labels is not None and axis is not None:
         return labels, axis
-    _check_count(head, logits, targets)
+    check_count(head, logits, targets)
     raise BadBatch(
         f"class ids do not fit output {head.output} of shape {list(logits.shape)}: given {list(targets.shape)}",
         where="target",
         hint="send one id per sample (and position), one-hot rows, or rows of probabilities that add up to 1",
     )
-
-
-def _as_numbers(head: Head, logits: Array, targets: Array) -> Array:
-    if targets.size == logits.size and targets.shape[:1] == logits.shape[:1]:
-        return targets.reshape(logits.shape).astype(np.float64 if targets.dtype == np.float64 else np.float32)
-    _check_count(head, logits, targets)
-    raise BadBatch(
-        f"expected targets of shape {list(logits.shape)} for output {head.output}, given {list(targets.shape)}",
-        where="target",
-        hint="or class ids, one per sample",
-    )
-
-
-def _check_count(head: Head, logits: Array, targets: Array) -> None:
-    """Raises BadBatch where there are more or fewer targets than samples, whatever their shape is besides."""
-    samples, given = logits.shape[:1], targets.shape[:1]
-    if given != samples and len(given) == len(samples) == 1:
-        raise BadBatch(
-            f"{given[0]} targets for {samples[0]} samples (output {head.output} is {list(logits.shape)}, the targets "
-            f"are {list(targets.shape)})",
-            where="target",
-            hint="send one target for each sample",
-        )
-
-
-def _one_hot(labels: Array, classes: int, axis: int) -> Array:
-    """A sigmoid for each class asks for one bit a class; an ignored label has none."""
-    return np.moveaxis(labels[..., None] == np.arange(classes), -1, axis)
-
-
-def _label_entropy(labels: Array, classes: int) -> float:
-    counted = labels[labels != IGNORED_LABEL]
-    counts = np.bincount(counted.reshape(-1).astype(np.int64), minlength=classes)
-    shares = counts[counts > 0] / max(counts.sum(), 1)
-    return float(max(-(shares * np.log(shares)).sum(), 0.0)) if len(shares) > 1 else 0.0
-
-
-def _binary_entropy(shares: Array) -> float:
-    """Mean over shares of yes, nothing where all or none are."""
-    within = shares[(shares > 0) & (shares < 1)]
-    total = -(within * np.log(within) + (1 - within) * np.log(1 - within)).sum()
-    return float(total / max(shares.size, 1))

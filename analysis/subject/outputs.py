@@ -19,8 +19,9 @@ from analysis.graph.ranges import Limits, limits_of
 from analysis.model.weights import Array
 from analysis.options import LossName
 from analysis.subject.link import DOUBLED
-from analysis.subject.objective import IGNORED_LABEL, Objective
+from analysis.subject.objective import Objective
 from analysis.subject.subject import Subject
+from analysis.subject.targets import IGNORED_LABEL
 
 PROBABILITIES: Final = Limits(0.0, 1.0)
 SMOOTH: Final = frozenset({Link.SOFTMAX, Link.SIGMOID})
