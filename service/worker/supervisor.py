@@ -223,7 +223,7 @@ class Supervisor:
         run.ending = run.ending or listen(run.child)
         if run.ending is not None and elapsed() >= run.again:
             self._conclude(run, run.ending)
-        elif elapsed() > run.deadline:
+        elif run.ending is None and elapsed() > run.deadline:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
         elif not (self._renew(run) and self._holds(run)):
             log.warning("job %s was cancelled or taken over", run.job.id)

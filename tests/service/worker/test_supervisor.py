@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-import service.worker.supervisor
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
@@ -136,7 +135,7 @@ def test_a_job_whose_files_are_gone_fails_and_the_next_one_runs(bench: Bench) ->
 def test_a_job_whose_files_cannot_be_opened_now_waits_until_they_can(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service.worker.supervisor, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
     attempts = []
 
     def stalled(*_: object) -> None:
@@ -173,15 +172,16 @@ def test_a_job_whose_fork_server_is_killed_at_its_start_is_started_again(
 
 def test_results_that_find_no_room_are_kept_until_there_is(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     store, full = module.store_results, [OSError(errno.ENOSPC, "no space left")] * 2
-
-    def store_if_there_is_room(*where: Any) -> Any:
-        if full:
-            raise full.pop()
-        return store(*where)
-
-    monkeypatch.setattr(module, "store_results", store_if_there_is_room)
     monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
-    with bench.serving():
+    with bench.serving() as supervisor:
+
+        def store_if_there_is_room(*where: Any) -> Any:
+            supervisor.running[0].deadline = module.LONG_AGO  # it was computed in time
+            if full:
+                raise full.pop()
+            return store(*where)
+
+        monkeypatch.setattr(module, "store_results", store_if_there_is_room)
         ended = bench.until_end(bench.submit("report"))
     assert (ended.state, ended.attempt, full) == (State.SUCCEEDED, 1, [])
 
@@ -216,9 +216,7 @@ def test_a_job_over_its_deadline_expires_and_its_child_dies(bench: Bench, script
 def test_a_result_with_a_stale_fence_is_dropped(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(
-        service.worker.supervisor, "HEARTBEAT", timedelta(hours=1)
-    )  # it will not ask whether it is still its
+    monkeypatch.setattr(module, "HEARTBEAT", timedelta(hours=1))  # it will not ask whether it is still its
     with bench.serving() as supervisor:
         job = bench.until_probe(bench.submit("report_when_told"))
         other = taken_over(bench)
@@ -237,7 +235,7 @@ def test_a_child_whose_job_was_taken_over_is_stopped(
         job = bench.until_probe(bench.submit("hang"))
         pid = supervisor.running[0].child.process.pid
         other = taken_over(bench)
-        monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
+        monkeypatch.setattr(module, "HEARTBEAT", timedelta(0))
         wait_until(lambda: bench.work() == [] and supervisor.running == [])
         assert not lives(pid)
         assert bench.find(job) == other
@@ -253,7 +251,7 @@ def taken_over(bench: Bench) -> Job:
 
 
 def test_a_running_job_is_kept_without_news_of_progress(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.worker.supervisor, "HEARTBEAT", timedelta(0))
+    monkeypatch.setattr(module, "HEARTBEAT", timedelta(0))
     with bench.serving():
         running = bench.until_probe(bench.submit("hang"))
         bench.until(running, lambda row: bool(running.lease_until and row.lease_until > running.lease_until))
@@ -487,7 +485,7 @@ def test_a_job_that_is_cancelled_while_it_waits_is_never_claimed(bench: Bench) -
 def test_a_job_table_that_somebody_holds_is_waited_for_and_nothing_is_lost(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service.worker.supervisor, "AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.05)
     path = bench.folder / "jobs.sqlite"
     with bench.serving() as supervisor:
         event.listen(supervisor.store.engine, "checkout", impatient)
