@@ -18,7 +18,7 @@ lint: .venv/.develop
 	$(BIN)/lint-imports
 
 acceptance: .venv/.develop           ## what starts servers, and a browser (chromium, skipped where it is not installed)
-	$(BIN)/python -m pytest -m server
+	$(BIN)/python -m pytest -m server --numprocesses 2 --dist loadgroup
 
 serve: .venv/.runtime                ## the service on http://127.0.0.1:8000
 	$(BIN)/gradient-health serve

@@ -36,3 +36,11 @@ def _same_draws(request: pytest.FixtureRequest) -> None:
         random = getattr(module, "RANDOM", None)
         if isinstance(random, np.random.Generator):
             random.bit_generator.state = np.random.default_rng(0).bit_generator.state
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests are dealt to processes by group: those of a file share servers."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(item.config.rootpath).as_posix()))

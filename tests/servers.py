@@ -16,6 +16,8 @@ from service.settings import Settings
 POSTGRES = os.environ.get("GRADIENT_HEALTH_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test")
 RABBITMQ = os.environ.get("GRADIENT_HEALTH_TEST_RABBITMQ", "amqp://guest:guest@127.0.0.1:5672//")
 REDIS = os.environ.get("GRADIENT_HEALTH_TEST_REDIS", "redis://127.0.0.1:6379/1")
+BROKERS = "brokers"
+"""The group of tests that empty the queues of a broker: one after the other."""
 REQUIRED = os.environ.get("GRADIENT_HEALTH_TEST_REQUIRE_SERVERS") == "1"
 
 

@@ -14,9 +14,9 @@ from analysis.report import Report, Verdict
 from service.jobs.job import State
 from tests.acceptance.nodes import LEASE, Nodes, installation, wait_until
 from tests.gallery import he, mlp, vectors, xavier
-from tests.servers import broker
+from tests.servers import BROKERS, broker
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group(BROKERS)]
 QUICK = {"model": mlp(3, "Relu", he(), width=16), "batch": vectors()}
 LONG = {"model": mlp(12, "Sigmoid", xavier(), width=32), "batch": vectors()}
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 from service.broker import CPU, GPU, QUEUES, TASK, make_app, queue_of, waiting
 from service.settings import Settings
 from service.startup import MissingExtraError
-from tests.servers import broker
+from tests.servers import BROKERS, broker
 
 
 def test_each_kind_of_job_has_its_queue() -> None:
@@ -36,6 +36,7 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.xdist_group(BROKERS)
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
 def test_a_message_is_the_id_of_a_job_and_nothing_else(kind: str) -> None:
     app = make_app(Settings(broker_url=broker(kind)))

@@ -12,7 +12,7 @@ from service.jobs.store import Store
 from service.runners import celery
 from service.runners.celery import Publisher, publishing
 from service.settings import Settings
-from tests.servers import broker
+from tests.servers import BROKERS, broker
 from tests.service.jobs.small_jobs import small_job
 from tests.service.worker.bench import wait_until
 
@@ -86,6 +86,7 @@ def test_lost_messages_are_looked_for_where_no_queue_has_any(depth: dict[str, in
 
 
 @pytest.mark.server
+@pytest.mark.xdist_group(BROKERS)
 def test_beside_an_api_a_real_broker_is_told(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, runner="celery", broker_url=broker("rabbitmq")).prepare()
     with closing(Store(settings.database)) as store:

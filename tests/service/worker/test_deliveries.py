@@ -8,7 +8,7 @@ import pytest
 from service.broker import CPU, TASK, make_app, waiting
 from service.jobs.job import State
 from service.settings import Settings
-from tests.servers import broker
+from tests.servers import BROKERS, broker
 from tests.service.worker.bench import Bench, wait_until
 
 
@@ -19,7 +19,7 @@ def _alone() -> Iterator[None]:
     wait_until(lambda: not any(thread.name == "broker" for thread in threading.enumerate()))
 
 
-pytestmark = [pytest.mark.server, pytest.mark.usefixtures("scripted_children")]
+pytestmark = [pytest.mark.server, pytest.mark.xdist_group(BROKERS), pytest.mark.usefixtures("scripted_children")]
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
