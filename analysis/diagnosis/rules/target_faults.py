@@ -10,7 +10,7 @@ learns those. With one sample of a class in a hundred of the other, always sayin
 loss that looks good says little.
 
 ## How it is measured
-Of targets that were sent. Fewer than two different ones: warning. Numbers of which the hundredth farthest from the mean
+Of targets that were sent. Fewer than two different ones, of two samples or more: warning. Numbers of which the hundredth farthest from the mean
 holds more than half of the variance (8 % for normal numbers): warning, or a remark where plain gradient descent learns
 in the probe. More than ten labels of the most frequent class for each of the rarest that occurs: a remark, for such
 networks train. Class ids out of range and numbers that are not finite are refused before anything is measured.
@@ -57,7 +57,7 @@ def target_faults(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     targets = measurement.targets
     if targets is None:
         return
-    if _is_constant(targets):
+    if _is_constant(targets) and measurement.batch.size >= FEWEST_DIFFERENT:
         evidence = {"different_targets": under(1, FEWEST_DIFFERENT)}
         yield Draft(severity=Severity.WARNING, evidence=evidence)
     elif targets.tail_share is not None and targets.tail_share > limits["tail_share"]:

@@ -46,3 +46,9 @@ def test_targets_that_teach_little_are_told(
 )
 def test_the_number_stands_beside_its_limit(targets: TargetFacts, shown: Numbers) -> None:
     assert evidence(found("GH506", measurement(targets=targets))) == shown
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, None), (2, WARNING)])
+def test_a_single_sample_shows_nothing_of_what_targets_are_equal(size: int, expected: Severity | None) -> None:
+    whole = measurement(targets=replace(LABELS, present=1, imbalance=1.0))
+    assert severity("GH506", replace(whole, batch=replace(whole.batch, size=size))) is expected
