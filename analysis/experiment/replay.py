@@ -14,28 +14,29 @@ from analysis.subject.subject import Subject
 
 @contextmanager
 def drawn(subject: Subject, recipe: Recipe, seed: int) -> Iterator[None]:
-    """Inside: the module with the weights of a recipe; afterwards with its own again."""
+    """Inside: the module with the weights of a recipe; afterwards with its own again.
+
+    Those are set aside as they are: what lies in a mapped file is neither copied nor written to.
+    """
     weights = [subject.converted.initializers[name] for name in recipe.draws]
-    own = [weight.detach().clone() for weight in weights]
+    own = [weight.data for weight in weights]
     try:
         draw(subject, recipe, seed)
         yield
     finally:
-        with torch.no_grad():
-            for weight, values in zip(weights, own, strict=True):
-                weight.copy_(values)
+        for weight, values in zip(weights, own, strict=True):
+            weight.data = values
 
 
 def draw(subject: Subject, recipe: Recipe, seed: int, *, statistics: bool = False) -> None:
-    """Write a recipe's weights into the module, then the scales they lead to, and running statistics that are read.
+    """Give the module a recipe's weights, then the scales they lead to, and running statistics that are read.
 
-    `statistics`: these in any case, as they are in the file.
+    The weights lie in memory of their own. `statistics`: these in any case, as they are in the file.
     """
-    with torch.no_grad():
-        for name, each in recipe.draws.items():
-            parameter = subject.converted.initializers[name]
-            values = each.realize(name, subject.model.weights[name], seed)
-            parameter.copy_(torch.from_numpy(values).reshape(parameter.shape))
+    for name, each in recipe.draws.items():
+        parameter = subject.converted.initializers[name]
+        values = each.realize(name, subject.model.weights[name], seed)
+        parameter.data = torch.empty_like(parameter.data).copy_(torch.from_numpy(values).reshape(parameter.shape))
     scale_to_unit_variance(subject, recipe.unit_variance)
     if statistics or _reads_running_statistics(subject):
         for name, value in batch_statistics(subject, recipe.sites).items():
