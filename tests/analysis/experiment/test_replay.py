@@ -58,6 +58,16 @@ def test_drawn_weights_are_in_place_inside_and_the_own_ones_afterwards() -> None
     assert all(np.array_equal(each, before[name]) for name, each in weights(subject).items())
 
 
+def test_own_weights_are_neither_copied_nor_written_over() -> None:
+    subject = subject_of()
+    weight = subject.converted.initializers["w1"]
+    own = weight.detach().numpy()  # over the same memory
+    before, place = own.copy(), weight.data_ptr()
+    with drawn(subject, recipe(subject, draws={"w1": Constant(0.5)}), seed=0):
+        assert np.array_equal(own, before)
+    assert weight.data_ptr() == place
+
+
 def test_own_weights_come_back_also_after_a_failure() -> None:
     subject = subject_of()
     before = weights(subject)
