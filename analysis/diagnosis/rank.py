@@ -226,11 +226,11 @@ def _evaluated(probe: Probe) -> float | None:
 
 
 def _snippet(info: VariantInfo, probe: Probe) -> str:
-    """The training whose worst seed ended lowest."""
+    """The training whose worst seed ended lowest, of those with as many seeds as any."""
     ends: dict[tuple[str, float], list[Run]] = {}
     for run in probe.runs:
         ends.setdefault((run.optimizer, run.learning_rate), []).append(run)
-    runs = min(ends.values(), key=lambda runs: max(run.end for run in runs))
+    runs = min(ends.values(), key=lambda runs: (-len(runs), max(run.end for run in runs)))
     worst = max(run.end for run in runs)
     what = "minibatches, on samples held out" if probe.held_out else "one batch"
     proof = f"proven by {probe.steps} steps on {what}, worst of {len(runs)} seeds: loss {worst:.2f} of chance"

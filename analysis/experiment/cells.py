@@ -102,9 +102,3 @@ def with_probe(measurement: Measurement, proof: Probe) -> Measurement:
     best = min(proof.runs, key=lambda run: run.end)
     stats = tuple(replace(each, moved=best.moved.get(each.id)) for each in measurement.stats)
     return replace(measurement, stats=stats, probe=proof)
-
-
-def joined_probes(first: Probe, second: Probe) -> Probe:
-    """The same training with more seeds; the worst of them counts."""
-    worst = max(first.best_loss_over_chance, second.best_loss_over_chance)
-    return replace(first, runs=(*first.runs, *second.runs), best_loss_over_chance=worst)

@@ -14,10 +14,10 @@ from analysis.experiment.unfolding import probe_unfolded
 from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, cell_of, together, variant_id
-from analysis.measure.target_reading import read_targets
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 from analysis.training.own_loss import train_by_own_loss
+from analysis.training.target_reading import read_targets
 from analysis.training.trainer import Trainer, labels_are_readable
 from analysis.training.with_dropout import try_dropout
 from analysis.training.with_normalization import try_normalization

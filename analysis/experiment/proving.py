@@ -10,11 +10,15 @@ from functools import partial
 from typing import Final
 
 from analysis.clock import Clock
-from analysis.experiment.cells import Cells, Measured, joined_probes, with_probe
+from analysis.experiment.cells import Cells, Measured, with_probe
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.replay import draw, drawn
-from analysis.facts import Probe, ProbeKind
+from analysis.experiment.seeds import further_seeds, joined_probes
+from analysis.facts import Measurement, Probe, ProbeKind
+from analysis.interventions.contract import Recipe
 from analysis.measure.passes import cotangent_seeds
+from analysis.subject.subject import Subject
+from analysis.training.grid import Training
 from analysis.training.trainer import Trainer
 
 SHORTLIST: Final = 5
@@ -119,8 +123,16 @@ class Proving:
         measurement, subject = self.cells.baseline, self.measuring.structures.unchanged
         if measurement.probe is not None and measurement.probe.held_out:
             return measurement.probe
-        train = partial(self.trainer.prove, subject, self.trainer.seeds, measurement)
-        return self.clock.finished("training of treatments", train)
+
+        def train(seeds: Sequence[int], grid: Sequence[Training] | None = None) -> Probe:
+            return self.trainer.prove(subject, seeds, measurement, grid=grid)
+
+        def every_seed() -> Probe:
+            first, others = train(self.trainer.seeds[:1]), self.trainer.seeds[1:]
+            alike = self.trainer.seeds_agree
+            return joined_probes(first, further_seeds(first, others, self.trainer.grid, train, alike=alike))
+
+        return self.clock.finished("training of treatments", every_seed)
 
     def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
         self.clock.between("prove", 0.6, 0.95, done, of)
@@ -138,13 +150,23 @@ class Proving:
             measurement = before
             if not before.cotangents:
                 measurement = self.measuring.measured(subject, recipe, cotangent_seeds(options))
-            proof = self.trainer.prove(
-                subject, seeds, measurement, partial(draw, subject, recipe, statistics=True), recipe.gradient_step
-            )
-        whole = proof if before.probe is None else joined_probes(before.probe, proof)
+            whole = self._trained(subject, recipe, seeds, measurement)
         replicates = len({run.seed for run in whole.runs})
         info = replace(self.cells[name].info, replicates=replicates)
         return Measured(info, with_probe(measurement, whole), recipe)
+
+    def _trained(self, subject: Subject, recipe: Recipe, seeds: Sequence[int], measurement: Measurement) -> Probe:
+        """With these seeds, and with those before; after the first, what that has left open."""
+        again = partial(draw, subject, recipe, statistics=True)
+
+        def train(seeds: Sequence[int], grid: Sequence[Training] | None = None) -> Probe:
+            return self.trainer.prove(subject, seeds, measurement, again, recipe.gradient_step, grid)
+
+        first = measurement.probe
+        if first is None:
+            return train(seeds)
+        alike = self.trainer.seeds_agree and not any(each.random for each in recipe.draws.values())
+        return joined_probes(first, further_seeds(first, seeds, self.trainer.grid, train, alike=alike))
 
     def _learns(self, name: str) -> bool:
         """With the draw that is exported."""

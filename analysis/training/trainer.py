@@ -19,6 +19,7 @@ from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
 from analysis.training.grid import (
     GRID,
+    MINIBATCH,
     NO_STEP,
     PATIENCE,
     STEPS,
@@ -180,6 +181,7 @@ class Trainer:
         measured: Measurement,
         prepare: Prepare | None = None,
         step: GradientStep = NO_STEP,
+        grid: Sequence[Training] | None = None,
     ) -> Probe:
         """The training that treatments are put to: one batch, to the end, as a twentieth of the cost of learning.
 
@@ -188,11 +190,19 @@ class Trainer:
         if self.holds_out and self.kind is ProbeKind.LEARNING:
             return self.train(
                 subject, ProbeKind.LEARNING, seeds, measured,
-                prepare=prepare, step=step, evaluate=True, lengthen=LENGTHENED,
+                prepare=prepare, step=step, evaluate=True, lengthen=LENGTHENED, grid=grid,
             )  # fmt: skip
         return self.train(
-            subject, ProbeKind.MEMORIZING, seeds, measured, prepare=prepare, step=step, evaluate=True, to_the_end=True
-        )
+            subject, ProbeKind.MEMORIZING, seeds, measured,
+            prepare=prepare, step=step, evaluate=True, to_the_end=True, grid=grid,
+        )  # fmt: skip
+
+    @property
+    def seeds_agree(self) -> bool:
+        """Whether what treatments are put to is the same with every seed, from the same weights: nothing is drawn."""
+        samples = self.baseline.batch.size
+        whole = samples <= MINIBATCH and (self.minibatch is None or self.minibatch >= samples)
+        return whole and self.kind is ProbeKind.MEMORIZING and not self.drops
 
     def learns(
         self, subject: Subject, measured: Measurement, prepare: Prepare, step: GradientStep, *, sgd_alone: bool

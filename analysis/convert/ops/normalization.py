@@ -27,10 +27,15 @@ def batch_normalization_1(
     return (x - mean) * torch.rsqrt(variance + epsilon) * scale + bias
 
 
-def _by_the_batch(x: Tensor, scale: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    """Statistics of x; torch's functional form refuses a single value per channel, which standardises to 0."""
+def _by_the_batch(
+    x: Tensor, scale: Tensor, bias: Tensor, epsilon: float, mean: Tensor | None = None, variance: Tensor | None = None
+) -> Tensor:
+    """Statistics of x, written to the mean and the unbiased variance where these are given.
+
+    torch's functional form refuses a single value per channel, which standardises to 0.
+    """
     enabled = torch.backends.cudnn.enabled
-    y = torch.batch_norm(_one_layout(x), scale, bias, None, None, True, 0.0, epsilon, enabled)  # noqa: FBT003 - torch's
+    y = torch.batch_norm(_one_layout(x), scale, bias, mean, variance, True, 1.0, epsilon, enabled)  # noqa: FBT003 - torch's
     return y.reshape(x.shape)
 
 
@@ -54,8 +59,8 @@ def batch_normalization(
     Before opset 14 a node that declares its statistics as outputs is in the training form.
     """
     if outputs > 1:
-        y, running_mean, running_variance = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
-        return y if read == 1 else (y, running_mean, running_variance, running_mean, running_variance)
+        y, *running = _training_form(x, scale, bias, mean, variance, epsilon, momentum, read)
+        return (y, *running, *running) if running else y
     if x.ndim == 1:  # the page takes it for a batch of one channel
         return _standardized(x.unsqueeze(1), scale, bias, mean, variance, epsilon, momentum, mode).squeeze(1)
     return _standardized(x, scale, bias, mean, variance, epsilon, momentum, mode)
@@ -65,9 +70,9 @@ def _standardized(
     x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float,
     mode: RunMode,
 ) -> Tensor:  # fmt: skip
-    if mode.training and mode.moving:
-        _move(x, mean, variance, momentum, mode)
     scale, bias = scale.to(mean.dtype), bias.to(mean.dtype)  # torch wants the four in one type
+    if mode.training and mode.moving:
+        return _moving(x, scale, bias, mean, variance, epsilon, momentum, mode)
     if mode.training:
         return _by_the_batch(x, scale, bias, epsilon)
     if mean.requires_grad or variance.requires_grad:
@@ -77,23 +82,35 @@ def _standardized(
     return y.reshape(x.shape)
 
 
-def _move(x: Tensor, mean: Tensor, variance: Tensor, momentum: float, mode: RunMode) -> None:
-    """The running statistics towards those of x, in place, where they are among those that move."""
-    values = x.detach().to(mean.dtype)
-    axes = [axis for axis in range(x.ndim) if axis != 1]
+def _moving(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float,
+    mode: RunMode,
+) -> Tensor:  # fmt: skip
+    """By the batch; the running statistics go towards its own, in place, where they are among those that move.
+
+    torch computes these on the way; taken once more from x they would cost three times the layer. It adds them to
+    nothing times what was there, which has to be a number.
+    """
+    of_batch, unbiased, values = torch.zeros_like(mean), torch.zeros_like(variance), x.numel() // max(x.shape[1], 1)
+    y = _by_the_batch(x, scale, bias, epsilon, of_batch, unbiased)
     with torch.no_grad():
         if id(mean) in mode.moving:
-            mean.lerp_(values.mean(axes), 1 - momentum)
+            mean.lerp_(of_batch, 1 - momentum)
         if id(variance) in mode.moving:
-            variance.lerp_(values.var(axes, correction=0), 1 - momentum)
+            population = unbiased * ((values - 1) / values) if values > 1 else torch.zeros_like(unbiased)
+            variance.lerp_(population, 1 - momentum)
+    return y
 
 
 def _training_form(
-    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """By the statistics of the batch, and the running ones they lead to."""
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float,
+    read: int,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """By the statistics of the batch, and the running ones they lead to where anybody reads them."""
     columns = x.unsqueeze(1) if x.ndim == 1 else x
     y = _by_the_batch(columns, scale.to(mean.dtype), bias.to(mean.dtype), epsilon).reshape(x.shape)
+    if read == 1:
+        return (y,)
     axes = [axis for axis in range(columns.ndim) if axis != 1]
     values = columns.to(mean.dtype)
     running_mean = momentum * mean + (1 - momentum) * values.mean(axes)
@@ -108,8 +125,8 @@ def batch_normalization_14(
     """From opset 14 an attribute asks for batch statistics, and for the running ones they lead to."""
     if not training_mode:
         return batch_normalization(x, scale, bias, mean, variance, epsilon=epsilon, momentum=momentum, mode=mode)
-    whole = _training_form(x, scale, bias, mean, variance, epsilon, momentum)
-    return whole[0] if read == 1 else whole
+    whole = _training_form(x, scale, bias, mean, variance, epsilon, momentum, read)
+    return whole if len(whole) > 1 else whole[0]
 
 
 @op("InstanceNormalization")

@@ -321,6 +321,41 @@ def test_running_statistics_move_in_training_as_those_of_torch(momentum: float) 
     assert np.array_equal(model.weights["m"], np.zeros(3))  # memory of its own
 
 
+def test_a_single_value_a_channel_moves_the_mean_and_has_no_variance() -> None:
+    made, _ = normalized(0.5)
+    module, x = converted(made), torch.tensor([[2.0, 4.0, -8.0]])
+    assert torch.equal(module.move_statistics().train()(x)[0], torch.zeros(1, 3))
+    expected = (x - torch.tensor([1.0, 2.0, -4.0])) / (torch.tensor(0.5) + 1e-5).sqrt()
+    torch.testing.assert_close(module.eval()(x)[0], expected)
+
+
+def test_statistics_that_move_do_not_depend_on_what_was_in_their_memory() -> None:
+    """torch.empty hands out what others left, infinities among it."""
+    made, _ = normalized()
+    x = torch.from_numpy(floats(8, 3))
+    expected = converted(made).move_statistics().train()
+    expected(x)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True  # with NaN
+    try:
+        module = converted(made).move_statistics().train()
+        module(x)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(module.eval()(x)[0], expected.eval()(x)[0])
+    assert module.eval()(x)[0].isfinite().all()
+
+
+def test_a_gradient_passes_through_statistics_that_move_and_that_move_again_before_it_comes_back() -> None:
+    made, truth = normalized()
+    module, x = converted(made).move_statistics().train(), torch.from_numpy(floats(8, 3)).requires_grad_()
+    up = torch.from_numpy(floats(8, 3))
+    (expected,) = torch.autograd.grad((truth.train()(x) * up).sum(), x)
+    twice = sum((module(x)[0] * up).sum() for _ in range(2))
+    (found,) = torch.autograd.grad(twice, x)
+    torch.testing.assert_close(found, 2 * expected)
+
+
 def test_running_statistics_stay_in_an_analysis_and_after_a_cast_they_move_on() -> None:
     made, _ = normalized()
     x = torch.from_numpy(floats(8, 3)) + 5

@@ -374,3 +374,13 @@ def test_the_snippet_is_the_training_whose_worst_seed_ended_lowest() -> None:
     proof, optimizer, *_ = (remedy.snippet or "").splitlines()
     assert proof == "# proven by 50 steps on one batch, worst of 2 seeds: loss 0.35 of chance"
     assert optimizer == "optimizer = torch.optim.SGD(model.parameters(), lr=0.01)"
+
+
+def test_the_snippet_is_a_training_that_ran_with_every_seed() -> None:
+    """Not one whose first seed alone was run, and came lower."""
+    every = [replace(run("sgd", end, seed), learning_rate=0.1) for seed, end in enumerate((0.2, 0.4))]
+    once = [replace(run("sgd", 0.3), learning_rate=0.01)]
+    (remedy,) = rank(measurement(), FAILS, [trial("a", measurement(probe=probe(*every, *once)))], [])
+    proof, optimizer, *_ = (remedy.snippet or "").splitlines()
+    assert proof == "# proven by 50 steps on one batch, worst of 2 seeds: loss 0.40 of chance"
+    assert optimizer == "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)"

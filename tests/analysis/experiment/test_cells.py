@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.experiment.cells import Cells, describe_cell, joined_probes, with_probe
+from analysis.experiment.cells import Cells, describe_cell, with_probe
 from analysis.facts import Clip, ClipKind, Effect, Factor, GradientStep, Status
 from analysis.interventions.draws import Constant, Normal
 from analysis.interventions.variants import cell_of
@@ -90,11 +90,3 @@ def test_layers_are_told_how_far_they_moved_in_the_run_that_ended_lowest() -> No
     assert [each.moved for each in seen.stats] == [0.3, None]
     assert seen.probe is proof
     assert patient.probe is None
-
-
-@pytest.mark.parametrize(("first", "second"), [(0.3, 0.4), (0.4, 0.3)])
-def test_of_more_seeds_the_worst_counts(first: float, second: float) -> None:
-    one, more = probe_of(run(first, 0)), probe_of(run(second, 1), run(second / 2, 2))
-    whole = joined_probes(one, more)
-    assert [each.seed for each in whole.runs] == [0, 1, 2]
-    assert whole.best_loss_over_chance == 0.4

@@ -14,6 +14,7 @@ from analysis.experiment.proving import Proving, Ranked
 from analysis.facts import Probe, ProbeKind, StartEnd
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
+from analysis.training.grid import GRID
 from tests.analysis.experiment.experiments import OPTIONS, experiment, out_of_time_after
 from tests.analysis.experiment.small_cells import MODEL, cell, cells_of, probe_of, run
 from tests.gallery import mlp, vectors, xavier
@@ -25,13 +26,14 @@ class Rehearsed:
     def __init__(self, *ends: float, learning: Sequence[str] = (), kind: ProbeKind = ProbeKind.LEARNING) -> None:
         self.ends, self.learning, self.kind = list(ends), learning, kind
         self.seeds = (0, 1, 2)
+        self.seeds_agree, self.grid = False, GRID[:1]
         self.trained: list[tuple[int, ...]] = []
         self.asked: list[bool] = []
 
     def may_train(self, what: str) -> bool:
         return what == "training of treatments"
 
-    def prove(self, _: Subject, seeds: Sequence[int], *__: object) -> Probe:
+    def prove(self, _: Subject, seeds: Sequence[int], *__: object, **___: object) -> Probe:
         self.trained.append(tuple(seeds))
         end = self.ends.pop(0)
         return probe_of(*(run(end, seed, weight_norm=StartEnd(start=1.0, end=end)) for seed in seeds))
@@ -97,7 +99,7 @@ def test_a_budget_that_ends_in_the_middle_of_the_proofs_keeps_what_was_proven(mo
     cells = experiment(mlp(20, "Sigmoid", xavier()), vectors(256))
     cells.run_plan(cures=False)
     before = [weight.detach().clone() for weight in cells.structures.unchanged.converted.initializers.values()]
-    out_of_time_after(cells, 9 * 20 + 3 * 20 + 5, monkeypatch)  # the unchanged model, one treatment, and a little
+    out_of_time_after(cells, 7 * 20 + 3 * 20 + 5, monkeypatch)  # the unchanged model, one treatment, and a little
     tried = cells.proving.prove(["relu+batch_norm+he", "xavier"])
     assert [each.info.id for each in tried] == ["relu+batch_norm+he"]
     assert ("training of xavier", BUDGET_REACHED) in cells.clock.left_out
@@ -130,10 +132,11 @@ def test_what_ends_at_more_than_twice_the_best_loss_is_worth_no_further_seeds(
 def test_hopeless_treatments_get_one_seed_and_the_others_all_and_the_worst_counts() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()))
     cells.run_plan(cures=False)
-    trainer = Rehearsed(1.0, 0.5, 1.01, 0.9, 0.95, 0.7)  # the unchanged model, three treatments, two of them again
+    # the unchanged model, and with further seeds; three treatments, and two of them again
+    trainer = Rehearsed(0.9, 1.0, 0.5, 1.01, 0.9, 0.95, 0.7)
     cells.proving.trainer = trainer  # type: ignore[assignment]
     tried = cells.proving.prove(["he", "xavier", "relu"])
-    assert trainer.trained == [(0, 1, 2), (0,), (0,), (0,), (1, 2), (1, 2)]
+    assert trainer.trained == [(0,), (1, 2), (0,), (0,), (0,), (1, 2), (1, 2)]
     assert [(each.info.id, each.info.replicates) for each in tried] == [("he", 3), ("xavier", 1), ("relu", 3)]
     found = [each.measurement.probe for each in tried if each.measurement is not None]
     assert [each.best_loss_over_chance for each in found if each is not None] == [0.95, 1.01, 0.9]
@@ -143,7 +146,7 @@ def test_hopeless_treatments_get_one_seed_and_the_others_all_and_the_worst_count
 def test_the_unchanged_model_is_trained_once_and_not_at_all_where_its_own_probe_held_samples_out() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()))
     cells.run_plan(cures=False)
-    cells.proving.trainer = Rehearsed(1.0, 0.5, 0.5, 0.5, 0.5)  # type: ignore[assignment]
+    cells.proving.trainer = Rehearsed(1.0, 1.0, 0.5, 0.5, 0.5, 0.5)  # type: ignore[assignment]
     cells.proving.prove(["he"])
     cells.proving.prove(["xavier"])
     assert cells.unchanged is not None
@@ -155,6 +158,23 @@ def test_the_unchanged_model_is_trained_once_and_not_at_all_where_its_own_probe_
     other.proving.trainer = Rehearsed(0.5, 0.5)  # type: ignore[assignment]
     other.proving.prove(["he"])
     assert other.unchanged == own
+
+
+def test_what_no_seed_changes_is_trained_once_and_counts_for_all_seeds() -> None:
+    """64 samples are one batch: only what a seed draws anew can come out otherwise."""
+    cells = experiment(mlp(6, "Tanh", xavier()), vectors(64))
+    cells.run_plan(cures=False)
+    proven = cells.proving.prove(["batch_norm", "he"])
+    probes = {each.info.id: each.measurement.probe for each in proven if each.measurement is not None}
+    probes["baseline"] = cells.unchanged
+    curves: dict[str, list[set[tuple[float, ...]]]] = {}
+    for name, probe in probes.items():
+        assert probe is not None
+        assert len({run.seed for run in probe.runs}) == 3
+        adam = [run.curve for run in probe.runs if run.optimizer == "adam"]
+        curves[name] = [set(adam), {curve[:1] for curve in adam}]
+    assert {name: len(found) for name, (found, _) in curves.items()} == {"batch_norm": 1, "he": 3, "baseline": 1}
+    assert all(each.info.replicates == 3 for each in proven)
 
 
 def test_nothing_is_trained_where_nothing_is_wanted() -> None:
@@ -169,7 +189,7 @@ def test_progress_runs_from_the_first_treatment_to_the_further_seeds() -> None:
     cells = experiment(mlp(3, "Tanh", xavier()), clock=clock)
     cells.run_plan(cures=False)
     told.clear()
-    cells.proving.trainer = Rehearsed(1.0, 0.5, 0.9, 0.5, 0.9)  # type: ignore[assignment]
+    cells.proving.trainer = Rehearsed(1.0, 1.0, 0.5, 0.9, 0.5, 0.9)  # type: ignore[assignment]
     cells.proving.prove(["he", "xavier"])
     assert told == pytest.approx([0.6, 0.775, 0.95, 0.95])
 

@@ -332,6 +332,31 @@ def test_treatments_are_put_to_one_batch_or_to_samples_held_out(
     assert (asked["seeds"], asked["prepare"], asked["step"], asked["grid"]) == ((0, 1), print, step, GRID)
 
 
+def test_treatments_are_put_to_some_of_the_grid_alone_where_that_is_asked(rehearse: Rehearse) -> None:
+    for holds_out in (False, True):
+        trainer, rehearsal = trainer_of(256, holds_out=holds_out), rehearse(gridded(0.5))
+        trainer.prove(trainer.baseline, (1,), measurement(), grid=GRID[1:])
+        assert rehearsal.asked[0]["grid"] == GRID[1:]
+
+
+@pytest.mark.parametrize(
+    ("samples", "minibatch", "drops", "agree"),
+    [
+        (64, None, False, True),
+        (64, 64, False, True),
+        (64, 16, False, False),  # in another order with every seed
+        (65, None, False, False),  # other ones of them with every seed
+        (256, None, False, False),
+        (64, None, True, False),
+    ],
+)
+def test_seeds_agree_where_one_batch_is_all_there_is(
+    samples: int, minibatch: int | None, drops: bool, agree: bool
+) -> None:
+    trainer = replace(trainer_of(samples), minibatch=minibatch, drops=drops)
+    assert trainer.seeds_agree is agree
+
+
 # ------------------------------------------------------------------ minibatches for a treatment
 
 

@@ -1,13 +1,16 @@
 """What readers make of targets that follow from the inputs, and of the same targets shuffled apart."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from analysis.measure.target_reading import explained, read_targets, readers_of, reference_share, standardized
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
+from analysis.training.target_reading import explained, read_targets, readers_of, reference_share, standardized
 from tests.gallery import export, npz
 from tests.gallery.networks import stack
 from tests.gallery.tasks import vectors
@@ -53,6 +56,42 @@ def test_the_reference_network_learns_what_follows_and_nothing_of_what_does_not(
     x, y = drawn(seed)
     assert reference_share(x, y, seed) > 0.5
     assert reference_share(x, np.random.default_rng(seed).permutation(y), seed) < 0.05
+
+
+def test_the_reference_network_is_the_one_that_torch_would_train() -> None:
+    x, y = drawn()
+    random = torch.Generator().manual_seed(3)
+    module = torch.nn.Sequential(
+        torch.nn.Linear(INPUTS, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 1)
+    )
+    with torch.no_grad():
+        for linear in (module[0], module[2], module[4]):
+            fan_out, fan_in = linear.weight.shape
+            linear.weight.copy_((torch.randn(fan_in, fan_out, generator=random) * (2 / fan_in) ** 0.5).T)
+            linear.bias.zero_()
+    inputs, wanted = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.float32))
+    optimizer, shares = torch.optim.Adam(module.parameters(), 3e-3), []
+    for step in range(201):
+        if step % 10 == 0:
+            shares.append(explained(module(inputs[:64]).detach().double().numpy(), y[:64]))
+        rows = 64 + torch.randint(SAMPLES - 64, (32,), generator=random)
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(module(inputs[rows]), wanted[rows]).backward()
+        optimizer.step()
+    assert reference_share(x, y, 3) == pytest.approx(max(shares), abs=1e-3)
+
+
+def test_reading_loads_no_compiler_which_every_job_would_pay_for() -> None:
+    """The optimisers of torch load torch._dynamo, a second of processor time and 70 MB."""
+    script = """
+import sys
+import numpy as np
+from analysis.training.target_reading import reference_share
+x = np.random.default_rng(0).standard_normal((64, 4))
+reference_share(x, x[:, :1], 0)
+assert not {"sympy", "torch._dynamo"} & sys.modules.keys()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 @pytest.mark.parametrize("follows", [True, False])

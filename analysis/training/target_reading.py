@@ -20,8 +20,10 @@ import torch
 from analysis.facts import Provenance, TargetReading
 from analysis.measure.readable import HELD_OUT, RIDGE
 from analysis.model.weights import Array
-from analysis.options import LossName
+from analysis.options import LossName, OptimizerName
 from analysis.subject.subject import Subject
+from analysis.training.grid import Training
+from analysis.training.updates import update_of
 
 PERMUTATIONS: Final = 20
 """One in twenty of noisy targets looks as if it followed."""
@@ -31,7 +33,7 @@ MOST_FEATURES: Final = 50_000
 MOST_TARGETS: Final = 256
 WIDTH: Final = 64
 REFERENCE_STEPS: Final = 200
-REFERENCE_RATE: Final = 3e-3
+REFERENCE: Final = Training(OptimizerName.ADAM, 3e-3)
 MINIBATCH: Final = 32
 EVERY: Final = 10
 
@@ -131,17 +133,17 @@ def reference_share(x: Array, y: Array, seed: int, tick: Callable[[], object] = 
         (torch.randn(a, b, generator=random) * (2 / a) ** 0.5).requires_grad_() for a, b in itertools.pairwise(sizes)
     ]
     biases = [torch.zeros(size, requires_grad=True) for size in sizes[1:]]
-    optimizer = torch.optim.Adam([*weights, *biases], REFERENCE_RATE)
-    best = -np.inf
+    update, trainable, best = update_of(REFERENCE), [*weights, *biases], -np.inf
     for step in range(REFERENCE_STEPS + 1):
         tick()
         if step % EVERY == 0:
             with torch.no_grad():
                 best = max(best, explained(_outputs(inputs[:held], weights, biases).double().numpy(), y[:held]))
         rows = held + torch.randint(len(x) - held, (MINIBATCH,), generator=random)
-        optimizer.zero_grad()
-        (_outputs(inputs[rows], weights, biases) - wanted[rows]).square().mean().backward()
-        optimizer.step()
+        loss = (_outputs(inputs[rows], weights, biases) - wanted[rows]).square().mean()
+        gradients = torch.autograd.grad(loss, trainable)
+        with torch.no_grad():
+            update(trainable, gradients)
     return float(best)
 
 

@@ -1,0 +1,65 @@
+"""What further seeds of a training leave undone."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from analysis.experiment.seeds import best_rates, further_seeds, joined_probes
+from analysis.facts import Probe
+from analysis.options import OptimizerName
+from analysis.training.grid import GRID, Training
+from tests.analysis.experiment.small_cells import probe_of, run
+
+INFINITE = float("inf")
+
+
+def first(large: float, small: float, adam: float = 0.3) -> Probe:
+    """What the grid comes to with the first seed."""
+    return probe_of(run(large), run(small, rate=0.01), run(adam, optimizer="adam", rate=0.003))
+
+
+def rates(entries: Sequence[Training]) -> list[float]:
+    return [entry.learning_rate for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "best"), [(0.2, 0.4, 0.1), (0.4, 0.2, 0.01), (0.4, 0.4, 0.1), (INFINITE, INFINITE, 0.1)]
+)
+def test_each_optimiser_goes_on_at_the_rate_that_did_best(large: float, small: float, best: float) -> None:
+    assert rates(best_rates(first(large, small), GRID)) == [best, 0.003]
+
+
+def test_the_rate_of_the_user_is_one_of_them_where_it_did_best() -> None:
+    own = Training(OptimizerName.SGD, 0.05, own=True)
+    proof = first(0.4, 0.3)
+    with_own = probe_of(*proof.runs, run(0.2, rate=0.05, own=True))
+    assert best_rates(with_own, (*GRID, own)) == (own, GRID[2])
+
+
+def test_further_seeds_train_at_the_best_rates_alone() -> None:
+    asked: list[tuple[Sequence[int], list[float]]] = []
+
+    def train(seeds: Sequence[int], grid: Sequence[Training]) -> Probe:
+        asked.append((seeds, rates(grid)))
+        return probe_of(*(run(0.5, seed) for seed in seeds))
+
+    assert {each.seed for each in further_seeds(first(0.4, 0.2), (1, 2), GRID, train, alike=False).runs} == {1, 2}
+    assert asked == [((1, 2), [0.01, 0.003])]
+
+
+def test_a_training_that_no_seed_changes_is_not_run_again() -> None:
+    def train(*_: object) -> Probe:
+        raise AssertionError
+
+    proof = further_seeds(first(0.4, 0.2), (1, 2), GRID, train, alike=True)
+    assert [(each.seed, each.learning_rate, each.end) for each in proof.runs] == [
+        (1, 0.01, 0.2), (1, 0.003, 0.3), (2, 0.01, 0.2), (2, 0.003, 0.3)
+    ]  # fmt: skip
+    assert proof.best_loss_over_chance == 0.2
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.3, 0.4), (0.4, 0.3)])
+def test_of_more_seeds_the_worst_counts(one: float, other: float) -> None:
+    whole = joined_probes(probe_of(run(one, 0)), probe_of(run(other, 1), run(other / 2, 2)))
+    assert [each.seed for each in whole.runs] == [0, 1, 2]
+    assert whole.best_loss_over_chance == 0.4
