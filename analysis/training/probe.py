@@ -59,6 +59,7 @@ def probe(
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     minibatch: int | None = None,
+    enough: float = 0.0,
     tick: Callable[[], object] = int,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
@@ -69,8 +70,9 @@ def probe(
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
     samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
-    `minibatch`: samples of a step, where the user says so. `tick` is called before each step; what it raises ends the
-    probe, weights restored.
+    `minibatch`: samples of a step, where the user says so. `enough`: where an optimiser ends lower, its further rates
+    are left out, but for the user's own. `tick` is called before each step; what it raises ends the probe, weights
+    restored.
     """
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
@@ -85,7 +87,7 @@ def probe(
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
             evaluate=evaluate and training and bool(with_running_statistics(subject.model)),
         )  # fmt: skip
-        runs += [_run(session, entry, seed) for entry in grid]
+        runs += _runs(session, grid, seed, enough)
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
@@ -170,6 +172,16 @@ class _Session:
         if self.repeated and self.late:
             return limit
         return EARLY_LATE if self.held_out or self.late else EARLY
+
+
+def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: float) -> list[Run]:
+    """One after the other; see `probe` for what is enough."""
+    runs: list[Run] = []
+    for entry in grid:
+        low = any(run.optimizer == entry.optimizer.value and run.end < enough for run in runs)
+        if entry.own or not low:
+            runs.append(_run(session, entry, seed))
+    return runs
 
 
 def _run(session: _Session, entry: Training, seed: int) -> Run:
