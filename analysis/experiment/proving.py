@@ -13,7 +13,7 @@ from analysis.clock import Clock
 from analysis.experiment.cells import Cells, Measured, with_probe
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.replay import draw, drawn
-from analysis.experiment.seeds import further_seeds, joined_probes
+from analysis.experiment.seeds import as_for_treatments, further_seeds, joined_probes
 from analysis.facts import Measurement, Probe, ProbeKind
 from analysis.interventions.contract import Recipe
 from analysis.measure.passes import cotangent_seeds
@@ -128,9 +128,10 @@ class Proving:
             return self.trainer.prove(subject, seeds, measurement, grid=grid)
 
         def every_seed() -> Probe:
-            first, others = train(self.trainer.seeds[:1]), self.trainer.seeds[1:]
-            alike = self.trainer.seeds_agree
-            return joined_probes(first, further_seeds(first, others, self.trainer.grid, train, alike=alike))
+            seeds, grid, alike = self.trainer.seeds, self.trainer.grid, self.trainer.seeds_agree
+            own = measurement.probe if self.trainer.probes_as_it_proves(measurement) else None
+            first = (own and as_for_treatments(own, seeds[0], grid)) or train(seeds[:1])
+            return joined_probes(first, further_seeds(first, seeds[1:], grid, train, alike=alike))
 
         return self.clock.finished("training of treatments", every_seed)
 

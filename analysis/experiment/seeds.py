@@ -1,14 +1,15 @@
 """What further seeds of a training leave undone: what the first one has shown, and what cannot come out otherwise.
 
 Every optimiser goes on at the rate that did best with the first seed. A training from the same weights on the same
-batch is the same with every seed.
+batch is the same with every seed, and that of the unchanged model its own probe.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from analysis.facts import Probe, Run
-from analysis.training.grid import Training
+from analysis.facts import Probe, ProbeKind, Run
+from analysis.training.grid import STEPS, Training
+from analysis.training.probe import BLOWN_UP, EARLY
 
 Train = Callable[[Sequence[int], Sequence[Training]], Probe]
 """(seeds, grid): these trainings. Raises OutOfTime."""
@@ -24,14 +25,38 @@ def further_seeds(first: Probe, seeds: Sequence[int], grid: Sequence[Training], 
 
 
 def best_rates(proof: Probe, grid: Sequence[Training]) -> tuple[Training, ...]:
-    """Of each optimiser the entry of the grid that ended lowest; of several as low, the first."""
+    """Of each optimiser the entry of the grid that ended lowest, of those that ran; of several as low, the first."""
     best: dict[str, tuple[float, Training]] = {}
     for entry in grid:
-        end = min(run.end for run in proof.runs if is_run_of(run, entry))
-        known = best.get(entry.optimizer.value)
-        if known is None or end < known[0]:
-            best[entry.optimizer.value] = end, entry
+        known, ends = best.get(entry.optimizer.value), [run.end for run in proof.runs if is_run_of(run, entry)]
+        if ends and (known is None or min(ends) < known[0]):
+            best[entry.optimizer.value] = min(ends), entry
     return tuple(entry for _, entry in best.values())
+
+
+def as_for_treatments(proof: Probe, seed: int, grid: Sequence[Training]) -> Probe | None:
+    """The unchanged model's probe of one batch as the training that treatments are put to, with this seed.
+
+    Such runs go to the end: None where one of them stopped before, or was given more steps.
+    """
+    found: list[Run] = []
+    for entry in grid:
+        found += [run for run in proof.runs if is_run_of(run, entry) and run.seed == seed and _went_to_the_end(run)][:1]
+    if len(found) < len(grid):
+        return None
+    return Probe(
+        kind=proof.kind,
+        steps=STEPS[proof.kind],
+        samples=proof.samples,
+        minibatch=proof.minibatch,
+        best_loss_over_chance=min(run.end for run in found),
+        runs=tuple(found),
+    )
+
+
+def _went_to_the_end(run: Run) -> bool:
+    """Whether a run of a probe took all steps of one batch, and was not over before the last."""
+    return len(run.curve) == STEPS[ProbeKind.MEMORIZING] + 1 and EARLY <= run.curve[-2] <= BLOWN_UP
 
 
 def joined_probes(first: Probe, second: Probe) -> Probe:

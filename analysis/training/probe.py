@@ -24,7 +24,7 @@ from analysis.facts import GradientStep, Probe, ProbeKind, Run, StartEnd, in_win
 from analysis.graph.training_state import with_running_statistics
 from analysis.measure.clipping import take_step
 from analysis.measure.readable import split
-from analysis.measure.statistics import combine, summarize
+from analysis.measure.statistics import sum_of_squares
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
 from analysis.training.grid import LONGEST, NO_STEP, SMALL_MINIBATCH, STEPS, Training, minibatches_of
@@ -59,6 +59,7 @@ def probe(
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     minibatch: int | None = None,
+    enough: float = 0.0,
     tick: Callable[[], object] = int,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
@@ -69,8 +70,9 @@ def probe(
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
     samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
-    `minibatch`: samples of a step, where the user says so. `tick` is called before each step; what it raises ends the
-    probe, weights restored.
+    `minibatch`: samples of a step, where the user says so. `enough`: where an optimiser ends lower, its further rates
+    are left out, but for the user's own. `tick` is called before each step; what it raises ends the probe, weights
+    restored.
     """
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
@@ -85,7 +87,7 @@ def probe(
             training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
             evaluate=evaluate and training and bool(with_running_statistics(subject.model)),
         )  # fmt: skip
-        runs += [_run(session, entry, seed) for entry in grid]
+        runs += _runs(session, grid, seed, enough)
     best = [min(run.end for run in runs if run.seed == seed) for seed in seeds]
     return Probe(
         kind=kind,
@@ -172,6 +174,16 @@ class _Session:
         return EARLY_LATE if self.held_out or self.late else EARLY
 
 
+def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: float) -> list[Run]:
+    """One after the other; see `probe` for what is enough."""
+    runs: list[Run] = []
+    for entry in grid:
+        low = any(run.optimizer == entry.optimizer.value and run.end < enough for run in runs)
+        if entry.own or not low:
+            runs.append(_run(session, entry, seed))
+    return runs
+
+
 def _run(session: _Session, entry: Training, seed: int) -> Run:
     """Train, read the curve, put the weights back."""
     subject, limit = session.subject, session.limit(entry.optimizer)
@@ -183,8 +195,9 @@ def _run(session: _Session, entry: Training, seed: int) -> Run:
         with moving:
             curve, held_out = _train(session, weights, update_of(entry), limit, entry.warm_up)
             evaluated = _evaluated(session) if session.evaluate else None
-        moved = _moved(subject, start)
-        norms = StartEnd(start=_norm(start), end=_norm(weights))
+        before, after = _squares(start), _squares(weights)
+        norms = StartEnd(start=math.sqrt(sum(before)), end=math.sqrt(sum(after)))
+        moved = _moved(subject, before, [_apart(now, then) for now, then in zip(weights, start, strict=True)])
     finally:
         subject.converted.train(False)  # noqa: FBT003 - torch's signature
         with torch.no_grad():
@@ -257,18 +270,23 @@ def _evaluated(session: _Session) -> float:
     return _loss(session, session.judged)
 
 
-def _norm(tensors: Sequence[torch.Tensor]) -> float:
-    return combine(summarize(tensor) for tensor in tensors).norm
+def _squares(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """The sum of squares of each."""
+    return [sum_of_squares(tensor) for tensor in tensors]
 
 
-def _moved(subject: Subject, start: Sequence[torch.Tensor]) -> dict[str, float]:
-    """|W_K - W_0| / |W_0| over the weights of each layer."""
-    before = dict(zip(subject.converted.initializers, start, strict=True))
+def _apart(now: torch.Tensor, then: torch.Tensor) -> float:
+    """The sum of squares of their difference."""
+    return sum_of_squares(now.detach() - then)
+
+
+def _moved(subject: Subject, before: Sequence[float], change: Sequence[float]) -> dict[str, float]:
+    """|W_K - W_0| / |W_0| over the weights of each layer, of the sums of squares of W_0 and W_K - W_0."""
+    place = {name: place for place, name in enumerate(subject.converted.initializers)}
     moved: dict[str, float] = {}
     for layer in subject.layers:
-        names = [info.initializer for info in layer.parameters.values()]
-        base = _norm([before[name] for name in names])
-        change = _norm([subject.converted.initializers[name].detach() - before[name] for name in names])
+        places = [place[info.initializer] for info in layer.parameters.values()]
+        base = math.sqrt(sum(before[at] for at in places))
         if base:
-            moved[layer.id] = change / base
+            moved[layer.id] = math.sqrt(sum(change[at] for at in places)) / base
     return moved

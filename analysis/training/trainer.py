@@ -5,6 +5,7 @@ chance level to be compared with. A training that the budget ends in the middle 
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -45,6 +46,8 @@ UNCHANGED: Final = "training probe of the unchanged model"
 SGD: Final = OptimizerName.SGD.value
 READABLE: Final = 0.7
 """Share of the labels a straight line names right beyond guessing, from which a network is expected to."""
+ENOUGH: Final = 0.05
+"""Of chance: a treatment that comes so low at one rate is not trained at an optimiser's others to rank it."""
 CLIP_NORMS: Final = (0.1, 1.0)
 """With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
 
@@ -134,6 +137,7 @@ class Trainer:
         late: bool = False,
         go_on: bool = False,
         grid: Sequence[Training] | None = None,
+        enough: float = 0.0,
         tell: bool = False,
     ) -> Probe:
         """One probe: `prepare(seed)` sets the weights that a seed starts from, `step` is what becomes of gradients.
@@ -166,6 +170,7 @@ class Trainer:
             hold_out=self.holds_out and kind is ProbeKind.LEARNING,
             step=step,
             minibatch=self.minibatch,
+            enough=enough,
             tick=tick,
         )
 
@@ -186,6 +191,7 @@ class Trainer:
         """The training that treatments are put to: one batch, to the end, as a twentieth of the cost of learning.
 
         Where samples are held out, how fast a batch is learnt by heart says nothing: minibatches, twice as long.
+        `grid`: these entries of it alone.
         """
         if self.holds_out and self.kind is ProbeKind.LEARNING:
             return self.train(
@@ -194,8 +200,16 @@ class Trainer:
             )  # fmt: skip
         return self.train(
             subject, ProbeKind.MEMORIZING, seeds, measured,
-            prepare=prepare, step=step, evaluate=True, to_the_end=True, grid=grid,
+            prepare=prepare, step=step, evaluate=True, to_the_end=True, grid=grid, enough=ENOUGH,
         )  # fmt: skip
+
+    def probes_as_it_proves(self, measured: Measurement) -> bool:
+        """Whether the probe of the unchanged model is a training that treatments are put to, but for an early end.
+
+        Not where the loss in eval mode is taken at the end of it.
+        """
+        changed = self.drops or self.frozen or self.minibatch is not None
+        return self.kind is ProbeKind.MEMORIZING and not changed and not measured.batch_statistics
 
     @property
     def seeds_agree(self) -> bool:
@@ -215,7 +229,7 @@ class Trainer:
         ends = {(run.optimizer, run.learning_rate): run.end for run in measured.probe.runs}
         grid = sorted(
             (each for each in self.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
-            key=lambda each: ends[each.optimizer.value, each.learning_rate],
+            key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf),
         )
         return any(
             self.train(

@@ -30,6 +30,9 @@ class Rehearsed:
         self.trained: list[tuple[int, ...]] = []
         self.asked: list[bool] = []
 
+    def probes_as_it_proves(self, _: object) -> bool:
+        return False
+
     def may_train(self, what: str) -> bool:
         return what == "training of treatments"
 

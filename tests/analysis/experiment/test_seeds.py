@@ -1,14 +1,17 @@
 """What further seeds of a training leave undone."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from analysis.experiment.seeds import best_rates, further_seeds, joined_probes
-from analysis.facts import Probe
+from analysis.experiment.seeds import as_for_treatments, best_rates, further_seeds, joined_probes
+from analysis.facts import Probe, ProbeKind
 from analysis.options import OptimizerName
 from analysis.training.grid import GRID, Training
+from tests.analysis.experiment.experiments import experiment
 from tests.analysis.experiment.small_cells import probe_of, run
+from tests.gallery import mlp, vectors, xavier
 
 INFINITE = float("inf")
 
@@ -27,6 +30,12 @@ def rates(entries: Sequence[Training]) -> list[float]:
 )
 def test_each_optimiser_goes_on_at_the_rate_that_did_best(large: float, small: float, best: float) -> None:
     assert rates(best_rates(first(large, small), GRID)) == [best, 0.003]
+
+
+def test_a_rate_that_was_left_out_is_none_of_them() -> None:
+    proof = first(0.04, 0.02)
+    without = probe_of(proof.runs[0], proof.runs[2])
+    assert rates(best_rates(without, GRID)) == [0.1, 0.003]
 
 
 def test_the_rate_of_the_user_is_one_of_them_where_it_did_best() -> None:
@@ -56,6 +65,24 @@ def test_a_training_that_no_seed_changes_is_not_run_again() -> None:
         (1, 0.01, 0.2), (1, 0.003, 0.3), (2, 0.01, 0.2), (2, 0.003, 0.3)
     ]  # fmt: skip
     assert proof.best_loss_over_chance == 0.2
+
+
+def test_the_probe_of_one_batch_is_the_training_that_treatments_are_put_to() -> None:
+    cells = experiment(mlp(12, "Sigmoid", xavier()), vectors(64))
+    trained = cells.trainer.prove(cells.structures.unchanged, (0,), cells.baseline)
+    proof = cells.trainer.train(cells.structures.unchanged, ProbeKind.MEMORIZING, (0,), cells.baseline)
+    assert as_for_treatments(proof, 0, GRID) == trained
+
+
+def test_a_probe_with_a_run_that_ended_early_or_went_on_is_not() -> None:
+    curve = (1.0,) * 21
+    runs = [run(1.0, curve=curve), run(1.0, rate=0.01, curve=curve)]
+    runs += [run(1.0, optimizer="adam", rate=0.003, curve=curve)]
+    assert as_for_treatments(probe_of(*runs, kind=ProbeKind.MEMORIZING), 0, GRID) is not None
+    for other in ((1.0,) * 20, (1.0,) * 201, (*curve[:19], 0.49, 0.49), (*curve[:19], 2e3, 2e3)):
+        changed = [replace(runs[0], curve=other), *runs[1:]]
+        assert as_for_treatments(probe_of(*changed, kind=ProbeKind.MEMORIZING), 0, GRID) is None
+    assert as_for_treatments(probe_of(*runs, kind=ProbeKind.MEMORIZING), 1, GRID) is None
 
 
 @pytest.mark.parametrize(("one", "other"), [(0.3, 0.4), (0.4, 0.3)])

@@ -66,6 +66,20 @@ def test_exploding_weights_diverge() -> None:
     assert not result.learns("sgd")
 
 
+@pytest.mark.parametrize(
+    ("enough", "ran"),
+    [(0.0, [0.1, 0.01, 0.003, 0.02]), (0.9, [0.1, 0.003, 0.02])],  # the last one is the user's own
+)
+def test_where_one_rate_does_well_an_optimiser_is_trained_at_no_other(enough: float, ran: list[float]) -> None:
+    grid = (*GRID, Training(OptimizerName.SGD, 0.02, own=True))
+    subject = subject_of(mlp(4, "Relu", he()), 64)
+    result = probe(
+        subject, kind=ProbeKind.MEMORIZING, grid=grid, seeds=(0,), training=False, to_the_end=True, enough=enough
+    )
+    assert result.runs[0].end < 0.9
+    assert [run.learning_rate for run in result.runs] == ran
+
+
 def test_the_worst_seed_counts() -> None:
     subject = subject_of(mlp(4, "Relu", he()))
     result = probe(subject, kind=ProbeKind.MEMORIZING, grid=GRID, seeds=(0, 1, 2), training=False)

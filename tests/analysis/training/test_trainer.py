@@ -357,6 +357,14 @@ def test_seeds_agree_where_one_batch_is_all_there_is(
     assert trainer.seeds_agree is agree
 
 
+def test_a_probe_is_what_treatments_are_put_to_where_both_are_one_batch_and_nothing_else_changed() -> None:
+    plain = trainer_of(64)
+    assert plain.probes_as_it_proves(measurement())
+    assert not plain.probes_as_it_proves(measurement(batch_statistics=True))
+    others = (trainer_of(256), plain.dropping(), plain.freezing(), replace(plain, minibatch=64))
+    assert not any(other.probes_as_it_proves(measurement()) for other in others)
+
+
 # ------------------------------------------------------------------ minibatches for a treatment
 
 

@@ -30,6 +30,25 @@ def test_updates_are_those_of_torch(training: Training, truth: object) -> None:
 
 
 @pytest.mark.parametrize("optimizer", list(OptimizerName))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_gradient_may_lie_in_memory_as_it_likes(optimizer: OptimizerName, dtype: torch.dtype) -> None:
+    """As the way back leaves it: transposed, or one number that stands for all."""
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(3, 4, dtype=dtype, generator=generator), torch.randn(5, dtype=dtype, generator=generator)]
+    weights += [torch.randn((), dtype=dtype, generator=generator), torch.randn(4, 2, dtype=dtype, generator=generator)]
+    weights[3] = weights[3].t()
+    other = [weight.clone(memory_format=torch.contiguous_format) for weight in weights]
+    one, two = update_of(Training(optimizer, 0.1)), update_of(Training(optimizer, 0.1))
+    for step in range(3):
+        whole = torch.randn(4, 3, dtype=dtype, generator=generator)
+        single = torch.tensor(0.5 + step, dtype=dtype)
+        gradients = [whole.t(), single.expand(5), single, torch.randn(2, 4, dtype=dtype, generator=generator)]
+        one(weights, gradients)
+        two(other, [gradient.clone(memory_format=torch.contiguous_format) for gradient in gradients])
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(weights, other, strict=True))
+
+
+@pytest.mark.parametrize("optimizer", list(OptimizerName))
 def test_a_warm_up_is_that_of_a_linear_schedule_of_torch(optimizer: OptimizerName) -> None:
     ours, theirs = [torch.ones(3)], [torch.nn.Parameter(torch.ones(3))]
     truth: torch.optim.Optimizer = torch.optim.Adam(theirs, 0.2)
