@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, DateTime, func, not_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
 from service.jobs.bell import ring
@@ -41,6 +40,14 @@ class Wanted:
         for name, value in self.labels.items():
             label = json.dumps({name: value})[1:-1]
             yield func.replace(JOBS.c.labels, label, "") != JOBS.c.labels  # LIKE would ignore case
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Objects that a job keeps."""
+
+    names: Collection[str]
+    size_of: SizeOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,17 +217,8 @@ class Store:
                 "started": row.started or moment,
                 "stage": "starting",
             }
-            connection.execute(update(JOBS).where(JOBS.c.id == row.id).values(**change))
-        return self.get(row.id, row.tenant)
-
-    def hold(self, job: Job, names: Collection[str], size_of: SizeOf) -> bool:
-        """Keep these objects as long as there is the job; False: there is none. Raises VanishedError."""
-        try:
-            with writing(self.engine) as connection:
-                hold(connection, job.id, names, size_of)
-        except IntegrityError:
-            return False
-        return True
+            claimed = update(JOBS).where(JOBS.c.id == row.id).values(**change).returning(JOBS)
+            return job_of(connection.execute(claimed).one())
 
     def keep(self, job: Job, at: datetime | None, stage: str, fraction: float) -> bool:
         """Renew the lease and note progress; False: the job is no longer this worker's."""
@@ -234,9 +232,13 @@ class Store:
         *,
         report: str | None = None,
         error: dict[str, Any] | None = None,
+        holds: Holds | None = None,
     ) -> bool:
-        """End a running job; False: it is no longer this worker's, and nothing changed."""
-        return self._end(job, state, at, report=report, error=error)
+        """End a running job; False: it is no longer this worker's, and nothing changed.
+
+        `holds`: objects that are kept from then on as long as there is the job. Raises VanishedError.
+        """
+        return self._end(job, state, at, report=report, error=error, holds=holds)
 
     def release(self, job: Job) -> bool:
         """Give a running job back, as if it had not been claimed; the fence stays raised."""
@@ -283,8 +285,14 @@ class Store:
         return self._end(job, State.FAILED, at, gone, error=lost)
 
     def _queue(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
-        waits = {"state": State.QUEUED, "owner": None, "lease_until": None, "stage": "queued", "fraction": 0.0}
-        return self._change(job, *conditions, **waits, published=None, **values)
+        waits: dict[str, Any] = {
+            "state": State.QUEUED,
+            "owner": None,
+            "lease_until": None,
+            "stage": "queued",
+            "fraction": 0.0,
+        }
+        return self._change(job, *conditions, **waits, stage="queued", fraction=0.0, **values)
 
     def _end(
         self,
@@ -294,10 +302,12 @@ class Store:
         *conditions: ColumnElement[bool],
         report: str | None = None,
         error: dict[str, Any] | None = None,
+        holds: Holds | None = None,
     ) -> bool:
         return self._change(
             job,
             *conditions,
+            holds=holds,
             state=state,
             finished=at or self.time(),
             lease_until=None,
@@ -307,10 +317,12 @@ class Store:
             fraction=1.0,
         )
 
-    def _change(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
+    def _change(self, job: Job, *conditions: ColumnElement[bool], holds: Holds | None = None, **values: Any) -> bool:
         own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING, *conditions)
         with writing(self.engine) as connection:
             changed = bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
+            if changed and holds is not None:
+                hold(connection, job.id, holds.names, holds.size_of)
             if changed and values.get("state") is State.QUEUED:
                 ring(connection)
             return changed

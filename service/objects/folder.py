@@ -19,6 +19,8 @@ class ObjectFolder:
     def __init__(self, folder: Path) -> None:
         """The folder exists."""
         self.folder = folder
+        self._flushed: set[Path] = set()
+        """Folders in it whose names are on disk for certain."""
 
     def __str__(self) -> str:
         """As an operator names it."""
@@ -45,7 +47,7 @@ class ObjectFolder:
 
     def writer(self) -> PartWriter:
         """Store a stream."""
-        return PartWriter(self.folder, self._keep)
+        return PartWriter(self.folder, self._keep, self._has)
 
     def size(self, sha256: str) -> int | None:
         """Bytes of a blob; None: there is none."""
@@ -103,8 +105,28 @@ class ObjectFolder:
         target = self.path(sha256)
         target.parent.mkdir(exist_ok=True)
         part.replace(target)
-        for folder in (target.parent, self.folder):
-            _sync_folder(folder)
+        self._flush_names(target.parent)
+
+    def _has(self, blob: Blob) -> bool:
+        """Whether it is there, as if it had been stored now: whoever was about to remove it sees that it was not left.
+
+        Its content was on disk before it had its name; whether that is, too, who gave it knows: it is flushed again.
+        """
+        path = self.path(blob.sha256)
+        try:
+            if path.stat().st_size != blob.size:
+                return False
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        self._flush_names(path.parent)
+        return True
+
+    def _flush_names(self, folder: Path) -> None:
+        _sync_folder(folder)
+        if folder not in self._flushed:
+            _sync_folder(self.folder)
+            self._flushed.add(folder)
 
 
 def _found(path: Path) -> Found:

@@ -21,9 +21,15 @@ FORGOTTEN_SECONDS: Final = 24 * 3600
 class PartWriter:
     """Receives a stream; nothing remains unless it is committed."""
 
-    def __init__(self, folder: Path, keep: Callable[[Path, str], None]) -> None:
-        """A temporary file in the folder; `keep` takes it, flushed, and its sha256, and has kept it when it returns."""
+    def __init__(
+        self, folder: Path, keep: Callable[[Path, str], None], has: Callable[[Blob], bool] = lambda _: False
+    ) -> None:
+        """A temporary file in the folder; `keep` takes it, flushed, and its sha256, and has kept it when it returns.
+
+        `has`: whether there is such a blob already, which will be there no less long than one that comes now.
+        """
         self._keep = keep
+        self._has = has
         descriptor, self._path = _locked_part(folder)
         self._file = os.fdopen(descriptor, "wb")
         self._digest = hashlib.sha256()
@@ -41,11 +47,13 @@ class PartWriter:
         return self._digest.hexdigest()
 
     def commit(self) -> Blob:
-        """Flush to disk, and have it kept under its content's name."""
+        """Flush to disk, and have it kept under its content's name; unless it is there."""
+        blob = Blob(self.sha256, self.size)
         self._file.flush()
-        os.fsync(self._file.fileno())
-        self._keep(self._path, self.sha256)
-        return Blob(self.sha256, self.size)
+        if not self._has(blob):
+            os.fsync(self._file.fileno())
+            self._keep(self._path, blob.sha256)
+        return blob
 
     def __enter__(self) -> Self:
         """The writer."""

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -30,6 +31,13 @@ GRACE_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 PRELOADED: Final = ["service.worker.preload", "service.worker.launch"]
 """What a child is made of; the main module of its supervisor is the `__main__` of a package and not imported again."""
+
+
+PROCESSES: Final = threading.Lock()
+"""Whoever starts a child or asks how one ended has it: multiprocessing, asked for one, looks at all of them, and of two
+threads that ask about the same one, one would hear that nobody knows."""
+PATIENCE_SECONDS: Final = 0.1
+"""So long one waits for that, rather than to ask again later: a fork server that starts anew takes seconds."""
 
 
 @dataclass(slots=True)
@@ -84,7 +92,8 @@ class ForkServer:
     def _run(self, assignment: Assignment | None) -> tuple[ForkServerProcess, Receiver]:
         receiver, sender = self._context.Pipe(duplex=False)
         process = self._context.Process(target=run_child, args=(assignment, sender), daemon=True)
-        process.start()
+        with PROCESSES:
+            process.start()
         sender.close()
         return process, Receiver(receiver)
 
@@ -120,16 +129,23 @@ def end(child: Child) -> None:
     """
     with suppress(ProcessLookupError):  # also where it has left: what it started may be there yet
         os.killpg(child.process.pid or 0, signal.SIGKILL)
-    if child.process.is_alive():
-        child.process.kill()  # it may not have come to lead a group
-        child.process.join()
+    with PROCESSES:
+        if child.process.is_alive():
+            child.process.kill()  # it may not have come to lead a group
+            child.process.join()
     child.channel.pipe.close()
     shutil.rmtree(child.folder, ignore_errors=True)
 
 
-def _death(child: Child) -> Died | Broken:
-    child.process.join(timeout=GRACE_SECONDS)
-    code = child.process.exitcode
+def _death(child: Child) -> Died | Broken | None:
+    """How it died; None: that cannot be said at the moment."""
+    if not PROCESSES.acquire(timeout=PATIENCE_SECONDS):
+        return None
+    try:
+        child.process.join(timeout=GRACE_SECONDS)
+        code = child.process.exitcode
+    finally:
+        PROCESSES.release()
     if code is None:
         return Broken("Silence")
     return Died(code, memory_ran_out=code == -signal.SIGKILL and killed_for_memory() > child.killed_before)

@@ -5,6 +5,7 @@ this process) and its own uploads; it writes in its own folder. Neither TCP, nor
 anybody outside, where the kernel is new enough to say so.
 """
 
+import functools
 import site
 import sys
 import sysconfig
@@ -36,9 +37,8 @@ def restrict_files(folder: Path, inputs: Iterable[Path]) -> str:
         if not version:
             return "off: this kernel has no Landlock"
         with landlockpy.Ruleset(scoped=Scope.SIGNAL | Scope.ABSTRACT_UNIX_SOCKET) as rules:
-            for path in map(Path, (*SYSTEM, *_libraries())):
-                if path.exists():
-                    rules.allow_path(path, READ if path.is_dir() else AccessFS.READ_FILE)
+            for each, access in readable():
+                rules.allow_path(each, access)
             for path in inputs:
                 rules.allow_path(path, AccessFS.READ_FILE)
             rules.allow_path(folder, WRITE)
@@ -46,6 +46,14 @@ def restrict_files(folder: Path, inputs: Iterable[Path]) -> str:
     except OSError as error:
         return f"off: {error.strerror}"
     return f"on: ABI {version}"
+
+
+@functools.cache
+def readable() -> tuple[tuple[str, AccessFS], ...]:
+    """What every job may read, and how: looked up once, in the fork server, as it takes programs to find libc."""
+    landlockpy.abi_version()
+    paths = [Path(path) for path in (*SYSTEM, *_libraries())]
+    return tuple((str(path), READ if path.is_dir() else AccessFS.READ_FILE) for path in paths if path.exists())
 
 
 def _libraries() -> Iterator[str]:

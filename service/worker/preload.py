@@ -10,35 +10,46 @@ from service.worker.leash import die_with_parent
 die_with_parent()
 
 import gc
+import io
 from typing import Final
 
+import numpy as np
 import numpy.fft  # numpy loads it with its first use, for pictures that are made up
-import numpy.ma  # noqa: F401 - and this with the first median
+import numpy.ma
 import onnx.reference  # noqa: F401 - for weights that are cut and joined on their way to an operator
+import torch
 from onnx.parser import parse_model
 
 import service.worker.child  # noqa: F401
-from analysis.convert.translate import read_graph, translate
-from analysis.graph.trunk import find_trunk
 from analysis.interventions.shelf import INTERVENTIONS
 from analysis.model import check_model
+from analysis.options import parse_options
+from analysis.subject.parity import check_parity
+from analysis.subject.preparation import prepare
+from service.worker import sandbox
 
 SMALL: Final = """<ir_version: 9, opset_import: ["": 18]> small (float[N, 4] x) => (float[N, 4] y)
 <float[4, 4] w = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}> { h = MatMul(x, w) a = Relu(h) y = MatMul(a, w) }"""
 
 
-def read_small_graph() -> None:
-    """What networkx compiles and what Python reads of annotations at a first call is done once and for all.
+def run_small_model() -> None:
+    """What is compiled and looked up at a first call is so once and for all, up to the comparison with onnxruntime.
 
-    Nothing is computed: a fork server that has used torch or onnxruntime may have threads that its children lack.
+    Forwards and on one thread only: a fork server with threads has children that lack them, and the first backward pass
+    of a process asks for its GPUs, after which no child could use one.
     """
-    read = read_graph(check_model(parse_model(SMALL).SerializeToString()))
-    translate(read)
-    find_trunk(read.model, read.sources, read.layers, "y")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    batch = io.BytesIO()
+    np.savez(batch, x=np.eye(4, dtype=np.float32))
+    model = check_model(parse_model(SMALL).SerializeToString())
+    check_parity(prepare(model, batch.getvalue(), parse_options({"device": "cpu"})))
+    torch.set_num_threads(threads)
 
 
 for treatment in INTERVENTIONS:
     treatment.load()
-read_small_graph()
+run_small_model()
+sandbox.prepare()
 gc.collect()
 gc.freeze()

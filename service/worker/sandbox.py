@@ -16,10 +16,10 @@ from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Final
 
-from service.worker.filesystem import restrict_files
+from service.worker.filesystem import readable, restrict_files
 from service.worker.leash import die_with_parent
 from service.worker.namespaces import leave_namespaces
-from service.worker.syscalls import filter_calls
+from service.worker.syscalls import filter_calls, program
 
 KEPT_ENVIRONMENT: Final = frozenset({"LANG", "LC_ALL", "PATH", "TMPDIR", "MALLOC_MMAP_THRESHOLD_"})
 OPEN_FILES: Final = 256
@@ -75,6 +75,13 @@ def confine(limits: Confinement, descriptors: Iterable[int], inputs: Iterable[Pa
     if limits.required and missing:
         raise NotConfinedError(", ".join(f"{name} {states[name]}" for name in missing))
     return states
+
+
+def prepare() -> None:
+    """What is the same for all children, looked up once in the process that they are forked from."""
+    for look_up in (readable, program):
+        with suppress(OSError):  # a child says what is missing
+            look_up()
 
 
 def _let_go_of_descriptors(kept: Iterable[int]) -> None:

@@ -2,6 +2,11 @@
 
 One per data folder (`lock`), run as `python -m service.worker`. The row is the truth: what a child says is written with
 the fence of its claim, and thrown away where the job has been claimed again meanwhile.
+
+    claim -> starting (a hand) -> listened to -> ended -> storing (a hand) -> its end written -> put away (a hand)
+
+One thread asks and tells the table and keeps the leases; what waits for a disk or a new process is done by `hands`, so
+that a disk that is slow, or a bucket, holds up the job that needs it and no other.
 """
 
 import logging
@@ -10,8 +15,8 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from concurrent.futures import Future
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -20,17 +25,18 @@ from typing import Final
 from sqlalchemy.exc import OperationalError
 
 from service.jobs.job import MAX_ATTEMPTS, Job, State
-from service.jobs.store import Store
+from service.jobs.store import Holds, Store
 from service.objects.blob import Objects
 from service.objects.place import objects_of
 from service.settings import Settings
 from service.worker.checkup import note_states
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
+from service.worker.hands import Hands
 from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached
-from service.worker.results import LARGEST_REPORT, BadResultError, store_results
+from service.worker.results import LARGEST_REPORT, BadResultError, Results, store_results
 from service.worker.sandbox import Confinement
-from service.worker.sources import TICK_SECONDS, source_of
+from service.worker.sources import source_of
 from service.worker.sweeper import Sweeper
 
 NEWS: Final = timedelta(seconds=0.2)
@@ -43,6 +49,8 @@ ALIVE: Final = "alive"
 LOOK: Final = timedelta(seconds=1)
 """A job that was cancelled goes on for no longer than this, and what its child takes to leave."""
 AGAIN_SECONDS: Final = 1.0
+STORE_SECONDS: Final = 5.0
+"""So long a supervisor that stops waits for results that are on their way."""
 LONG_AGO: Final = timedelta(days=-1)
 log = logging.getLogger(__name__)
 
@@ -60,10 +68,12 @@ class Running:
     child: Child
     deadline: timedelta
     reported: Reached | None = None
-    renewed: timedelta = field(default_factory=lambda: elapsed() - NEWS)
+    renewed: timedelta = field(default_factory=elapsed)
     looked: timedelta = field(default_factory=elapsed)
     ending: Ending | None = None
     """How the child ended, until that is written."""
+    storing: "Future[Results] | None" = None
+    """What it left, on its way to a place."""
     again: timedelta = LONG_AGO
     """It is not written before."""
 
@@ -79,6 +89,8 @@ class Supervisor:
         self.objects: Objects = objects_of(self.store.engine, settings)
         self.source = source_of(self.store, self.owner, settings)
         self.fork_server = ForkServer()
+        self.hands = Hands(2 * settings.job_slots)
+        self.starting: dict[Future[Child], Job] = {}
         self.running: list[Running] = []
         self.stopping = threading.Event()
         self._seen = self._reaped = LONG_AGO
@@ -101,17 +113,34 @@ class Supervisor:
                 log.warning("the job table does not answer: %s", error.orig)
                 self.stopping.wait(AGAIN_SECONDS)
         self.source.close()
-        for run in list(self.running):
-            end(run.child)
-            self.running.remove(run)
-            self.store.release(run.job)
+        self._give_back()
         sweeping.join(AGAIN_SECONDS)
+
+    def _give_back(self) -> None:
+        """Jobs that have not ended, as if they had not been claimed."""
+        for future, job in self.starting.items():
+            if future.exception() is None:
+                self.hands.take(end, future.result())
+            self.store.release(job)
+        for run in list(self.running):
+            if run.storing is not None:
+                with suppress(TimeoutError):
+                    run.storing.exception(STORE_SECONDS)
+                    self._store(run, run.storing)
+        for run in list(self.running):
+            self._drop(run)
+            self.store.release(run.job)
+        self.hands.close()
 
     def _turn(self) -> None:
         """Running jobs first: where nobody could write for long, their leases are renewed before any is reaped."""
+        self.hands.hush()
         for run in list(self.running):
             self._watch(run)
         self._beat()
+        for future in [future for future in self.starting if future.done()]:
+            self._begin(self.starting[future], future)
+            del self.starting[future]
         if not self._claim():
             self._rest()
 
@@ -127,6 +156,8 @@ class Supervisor:
             self._seen = elapsed()
             self.store.seen(self.owner, ready=self.ready)
             (self.settings.data_dir / ALIVE).touch()
+            for job in self.starting.values():
+                self.store.keep(job, None, "files", 0.0)
         if elapsed() - self._reaped > REAP:
             self._reaped = elapsed()
             self.store.reap(None, LOST)
@@ -135,44 +166,28 @@ class Supervisor:
     def _heartbeat(self) -> timedelta:
         return min(HEARTBEAT, self.store.lease / 3)
 
-    @contextmanager
-    def _keeping(self, *starting: Job) -> Iterator[None]:
-        """What runs, and these, stays ours while files are on their way, however long that takes."""
-        over = threading.Event()
-
-        def keep() -> None:
-            while not over.wait(max(self._heartbeat.total_seconds(), TICK_SECONDS)):
-                with suppress(OperationalError):
-                    self.store.seen(self.owner, ready=self.ready)
-                    for run in list(self.running):
-                        self.store.keep(run.job, None, run.child.reached.stage, run.child.reached.fraction)
-                    for job in starting:
-                        self.store.keep(job, None, "files", 0.0)
-
-        keeper = threading.Thread(target=keep, daemon=True)
-        keeper.start()
-        try:
-            yield
-        finally:
-            over.set()
-            keeper.join()
-
     def _rest(self) -> None:
-        """Wait for a message or a job, but never long."""
-        wait_for_news([run.child for run in self.running], self.source.patience(), self.source.ears())
+        """Wait for a message, a hand or a job, but never long."""
+        talking = [run.child for run in self.running if run.ending is None]
+        wait_for_news(talking, self.source.patience(), [self.hands.ear, *self.source.ears()])
 
     # -------------------------------------------------------------- starts
 
     def _claim(self) -> bool:
-        """Start the next job if there is one and a slot for it."""
-        if len(self.running) >= self.settings.job_slots:
+        """Start the next job if there is one and a slot for it; a job whose results are stored leaves its slot."""
+        computing = len(self.starting) + sum(run.ending is None for run in self.running)
+        slots = self.settings.job_slots
+        if computing >= slots or len(self.starting) + len(self.running) >= 2 * slots:
             return False
         job = self.source.claim()
         if job is None:
             return False
+        self.starting[self.hands.take(self._start, job)] = job
+        return True
+
+    def _begin(self, job: Job, started: "Future[Child]") -> None:
         try:
-            with self._keeping(job):
-                self.running.append(self._start(job))
+            child = started.result()
         except FileNotFoundError:
             log.exception("the files of job %s are gone", job.id)
             self.store.finish(job, State.FAILED, error=UNREADABLE)
@@ -182,14 +197,14 @@ class Supervisor:
             self.store.release(job)
             self.source.ended(job)
             self.stopping.wait(AGAIN_SECONDS)
-        return True
+        else:
+            self.running.append(Running(job, child, elapsed() + timedelta(seconds=self.settings.max_job_seconds)))
 
-    def _start(self, job: Job) -> Running:
+    def _start(self, job: Job) -> Child:
+        """By a hand."""
         folder = self.settings.work_dir / f"{job.id}.{job.fence}"
         with ExitStack() as files:
-            child = self.fork_server.start(self._assignment(job, folder, files))
-        deadline = elapsed() + timedelta(seconds=self.settings.max_job_seconds)
-        return Running(job, child, deadline)
+            return self.fork_server.start(self._assignment(job, folder, files))
 
     def _assignment(self, job: Job, folder: Path, files: ExitStack) -> Assignment:
         """What a child is told; its files are open here until `files` is closed, there as long as it lives."""
@@ -221,7 +236,11 @@ class Supervisor:
 
     def _watch(self, run: Running) -> None:
         run.ending = run.ending or listen(run.child)
-        if run.ending is not None and elapsed() >= run.again:
+        if run.storing is not None:
+            self._renew(run)
+            if run.storing.done():
+                self._store(run, run.storing)
+        elif run.ending is not None and elapsed() >= run.again:
             self._conclude(run, run.ending)
         elif run.ending is None and elapsed() > run.deadline:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
@@ -245,22 +264,11 @@ class Supervisor:
         return self.store.keep(run.job, None, reached.stage, reached.fraction)
 
     def _conclude(self, run: Running, ending: Ending) -> None:
-        """Keep what the child left, then say how the job ended."""
+        """Have what the child left stored, or say how the job ended without it."""
         if isinstance(ending, Done):
-            try:
-                with self._keeping():
-                    stored = store_results(run.child.folder, self.objects, self.settings.max_models_bytes)
-                    self.store.hold(run.job, stored.names, self.objects.size)
-            except OSError as error:  # what was computed is kept until there is a place for it
-                log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
-                run.again = elapsed() + timedelta(seconds=AGAIN_SECONDS)
-                return
-            except BadResultError as error:
-                log.exception("job %s left no results", run.job.id)
-                ending = Broken(type(error).__name__)
-            else:
-                self._finish(run, State.SUCCEEDED, report=stored.report.sha256)
-                return
+            room = self.settings.max_models_bytes
+            run.storing = self.hands.take(store_results, run.child.folder, self.objects, room)
+            return
         told = failure(ending, run.child.reached.stage, before=run.job.error)
         if isinstance(ending, Died) and _may_try_again(run.job, ending):
             log.warning("job %s: %s; it is tried again", run.job.id, told["detail"])
@@ -269,15 +277,34 @@ class Supervisor:
         else:
             self._finish(run, State.FAILED, error=told)
 
+    def _store(self, run: Running, storing: "Future[Results]") -> None:
+        """Say where the results are, or try again to store them."""
+        try:
+            stored = storing.result()
+            holds = Holds(stored.names, self.objects.size)
+            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds)
+        except OSError as error:  # what was computed is kept until there is a place for it
+            log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
+            run.storing, run.again = None, elapsed() + timedelta(seconds=AGAIN_SECONDS)
+        except BadResultError as error:
+            log.exception("job %s left no results", run.job.id)
+            run.storing, run.ending = None, Broken(type(error).__name__)
+
     def _finish(
-        self, run: Running, state: State, *, report: str | None = None, error: StoredProblem | None = None
+        self,
+        run: Running,
+        state: State,
+        *,
+        report: str | None = None,
+        error: StoredProblem | None = None,
+        holds: Holds | None = None,
     ) -> None:
-        if not self.store.finish(run.job, state, report=report, error=error):
+        if not self.store.finish(run.job, state, report=report, error=error, holds=holds):
             log.warning("the result of job %s came too late", run.job.id)
         self._drop(run)
 
     def _drop(self, run: Running) -> None:
-        end(run.child)
+        self.hands.take(end, run.child)
         self.running.remove(run)
         self.source.ended(run.job)
 

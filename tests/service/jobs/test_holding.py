@@ -16,7 +16,8 @@ from service.jobs.holding import (
     own_bytes,
     removed,
 )
-from service.jobs.store import Store
+from service.jobs.job import State
+from service.jobs.store import Holds, Store
 from tests.service.jobs.small_jobs import small_job
 
 MODEL, BATCH, OTHER = "a" * 64, "b" * 64, "c" * 64
@@ -43,9 +44,11 @@ def test_a_job_holds_its_inputs_until_it_is_deleted(store: Store) -> None:
 
 def test_what_two_jobs_hold_stays_until_both_are_gone(store: Store) -> None:
     one, two = small_job(), small_job(1, tenant="other")
-    for job in (one, two):
-        store.submit(job, size_of)
-    assert store.hold(two, [OTHER, MODEL], size_of)
+    store.submit(two, size_of)
+    running = store.claim("worker")
+    assert running is not None
+    assert store.finish(running, State.SUCCEEDED, holds=Holds([OTHER, MODEL], size_of))
+    store.submit(one, size_of)
     assert (held_bytes(store.engine), own_bytes(store.engine, one), own_bytes(store.engine, two)) == (321, 0, 300)
     store.delete(one)
     assert not free(store, MODEL)
@@ -67,7 +70,6 @@ def test_a_job_that_was_deleted_holds_nothing(store: Store) -> None:
     job = small_job()
     store.submit(job, size_of)
     store.delete(job)
-    assert not store.hold(job, [OTHER], size_of)
     hold_what_is_left(store.engine, job.id, [OTHER], size_of)
     assert free(store, OTHER)
 
@@ -98,6 +100,17 @@ def test_while_one_removes_nobody_holds_and_then_misses_what_is_gone(stores: lis
             del there[MODEL]
         with pytest.raises(VanishedError):
             submitted.result(10)
+
+
+def test_a_job_whose_results_were_removed_goes_on_until_they_are_stored_again(store: Store) -> None:
+    store.submit(small_job(), size_of)
+    running = store.claim("worker")
+    assert running is not None
+    with pytest.raises(VanishedError):
+        store.finish(running, State.SUCCEEDED, report=OTHER, holds=Holds([OTHER], {MODEL: 1}.get))
+    assert store.holds(running)
+    assert store.finish(running, State.SUCCEEDED, report=OTHER, holds=Holds([OTHER], size_of))
+    assert not free(store, OTHER)
 
 
 def test_what_was_removed_is_added_up(store: Store) -> None:

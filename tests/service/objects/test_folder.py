@@ -112,6 +112,28 @@ def test_a_blob_is_on_disk_before_it_has_its_name_and_its_name_before_put_return
     assert folders == [(str(objects.path(sha256).parent), True), (str(objects.folder), True)]
 
 
+def test_content_that_is_there_is_not_written_again_and_is_as_new(
+    objects: ObjectFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = objects.put(CONTENT)
+    (before,) = objects.found(blob.sha256[:2])
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(str(Path(f"/proc/self/fd/{number}").readlink())))
+    assert objects.put(CONTENT) == blob
+    assert flushed == [str(objects.path(blob.sha256).parent)], "who gave it its name may not have flushed that yet"
+    (after,) = objects.found(blob.sha256[:2])
+    assert after.version != before.version
+    assert not objects.remove(before), "somebody has sent it since"
+    assert files(objects) == [objects.path(blob.sha256)]
+
+
+def test_what_is_there_under_the_name_but_of_another_size_is_written_again(objects: ObjectFolder) -> None:
+    blob = objects.put(CONTENT)
+    objects.path(blob.sha256).write_bytes(CONTENT[:10])
+    objects.put(CONTENT)
+    assert objects.get(blob.sha256) == CONTENT
+
+
 def test_concurrent_writers_of_the_same_content_agree(objects: ObjectFolder) -> None:
     together = threading.Barrier(8)
 

@@ -20,8 +20,11 @@ import landlockpy
 import pytest
 
 from service.worker import sandbox
+from service.worker.filesystem import restrict_files
 from service.worker.sandbox import KEPT_ENVIRONMENT, Confinement, NotConfinedError, confine
+from service.worker.syscalls import filter_calls
 from tests.service.worker.bench import lives, wait_until
+from tests.service.worker.in_child import in_child
 
 GIB = 1 << 30
 SECRET = "GRADIENT_HEALTH_DATABASE_URL"
@@ -306,3 +309,16 @@ def test_a_child_does_not_outlive_its_supervisor(limits: Confinement, tmp_path: 
         assert lives(child)
         supervisor.send_signal(number)
     wait_until(lambda: not lives(child), seconds=2)
+
+
+def programs_run(folder: Path) -> int:
+    sandbox.prepare()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+    restrict_files(folder, [])
+    filter_calls()
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt - before
+
+
+def test_what_was_prepared_needs_no_program_to_be_run(tmp_path: Path) -> None:
+    """Each job had paid for one that looks for libc."""
+    assert in_child(programs_run, tmp_path) == 0

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from service.jobs.holding import VanishedError, inputs_of, removed
 from service.jobs.job import Job, State
-from service.jobs.store import Store
+from service.jobs.store import Holds, Store
 from service.objects.blob import Found
 from service.objects.folder import ObjectFolder
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed
@@ -89,7 +89,9 @@ def test_what_becomes_a_job_between_two_looks_stays(sweeps: Sweeps, monkeypatch:
 def test_results_are_held_with_their_job(sweeps: Sweeps) -> None:
     job = sweeps.submit(b"model")
     report = sweeps.objects.put(b"report")
-    assert sweeps.store.hold(job, [report.sha256], sweeps.objects.size)
+    assert sweeps.store.claim("worker") is not None
+    holds = Holds([report.sha256], sweeps.objects.size)
+    assert sweeps.store.finish(sweeps.store.get(job.id) or job, State.SUCCEEDED, report=report.sha256, holds=holds)
     sweeps.rounds(3)
     assert report.sha256 in sweeps.names()
 
@@ -237,8 +239,8 @@ class Keeping(RuleBasedStateMachine):
         job = self.sweeps.store.claim("worker")
         if job is not None:
             report = self.sweeps.objects.put(content)
-            assert self.sweeps.store.hold(job, [report.sha256], self.sweeps.objects.size)
-            assert self.sweeps.store.finish(job, State.SUCCEEDED, report=report.sha256)
+            holds = Holds([report.sha256], self.sweeps.objects.size)
+            assert self.sweeps.store.finish(job, State.SUCCEEDED, report=report.sha256, holds=holds)
             self.held[job.id].add(report.sha256)
 
     @rule(draw=st.data())

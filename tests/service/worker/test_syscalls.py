@@ -1,5 +1,6 @@
 """What can be asked of the kernel, asked in a child, which can never ask again."""
 
+import json
 import os
 import resource
 import socket
@@ -37,6 +38,29 @@ def test_nobody_else_is_reached_and_work_goes_on() -> None:
     refused = {name for name, said in outcomes.items() if said == "PermissionError"}
     assert refused == {"socket", "a pair of sockets", "fork", "exec", "signal another", "limit another"}
     assert set(outcomes.values()) == {"done", "PermissionError"}
+
+
+def signals_of_a_copy() -> list[dict[str, str]]:
+    """What is made for all processes once, and then in force in two of them."""
+    if not syscalls.seccomp:
+        return []
+    syscalls.program()
+    found = []
+    for _ in range(2):
+        heard, said = os.pipe()
+        if not os.fork():
+            filter_calls()
+            signals = {str(pid == os.getpid()): outcome(lambda pid=pid: os.kill(pid, 0)) for pid in (os.getpid(), 1)}
+            os.write(said, json.dumps(signals).encode())
+            os._exit(0)
+        os.wait()
+        found.append(json.loads(os.read(heard, 1000)))
+    return found
+
+
+def test_a_filter_that_was_made_before_is_one_of_the_process_that_loads_it() -> None:
+    for signals in in_child(signals_of_a_copy):
+        assert signals == {"True": "done", "False": "PermissionError"}
 
 
 def without_library() -> str:
