@@ -31,6 +31,7 @@ from analysis.training.grid import (
     kind_for,
     passes,
 )
+from analysis.training.pauses import Pauses
 from analysis.training.probe import probe
 from analysis.training.search import Search
 
@@ -138,6 +139,7 @@ class Trainer:
         go_on: bool = False,
         grid: Sequence[Training] | None = None,
         enough: float = 0.0,
+        pauses: Pauses | None = None,
         tell: bool = False,
     ) -> Probe:
         """One probe: `prepare(seed)` sets the weights that a seed starts from, `step` is what becomes of gradients.
@@ -171,6 +173,7 @@ class Trainer:
             step=step,
             minibatch=self.minibatch,
             enough=enough,
+            pauses=pauses,
             tick=tick,
         )
 
@@ -251,15 +254,15 @@ class Trainer:
             return None
         thorough = self.options.effort is Effort.THOROUGH
         seeds, lengthen = (self.seeds, LENGTHENED) if thorough else (self.seeds[:1], 1)
-        train = partial(self.train, self.baseline, self.kind, seeds, measured, lengthen=lengthen, tell=True)
+        each = partial(self.train, self.baseline, self.kind, seeds, measured, pauses=Pauses(), tell=True)
+        train = partial(each, lengthen=lengthen)
         proof = self.clock.finished(UNCHANGED, train)
         if proof is None:
             return None
         numbers = self.baseline.objective.name is LossName.MSE
         patient = numbers or not measured.recurrent or proof.held_out > 0
-        further = partial(self.train, self.baseline, self.kind, seeds, measured, tell=True)
         scale = self.baseline.objective.scale
-        proof = Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
+        proof = Search(each, self.clock, seeds, proof, patient=patient, scale=scale).run()
         return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof
 
     def _warmed(self, proof: Probe, measured: Measurement) -> Run | None:
