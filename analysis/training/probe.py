@@ -44,6 +44,10 @@ SMOOTHED: Final = 5
 """Minibatches whose mean loss stops a run early."""
 
 
+Enough = Callable[[Run], bool]
+"""Whether a run did so well that its optimiser needs no other."""
+
+
 def probe(
     subject: Subject,
     *,
@@ -60,7 +64,7 @@ def probe(
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     minibatch: int | None = None,
-    enough: float = 0.0,
+    enough: Enough | None = None,
     pauses: Pauses | None = None,
     tick: Callable[[], object] = int,
 ) -> Probe:
@@ -72,7 +76,7 @@ def probe(
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
     samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
-    `minibatch`: samples of a step, where the user says so. `enough`: where an optimiser ends lower, its further rates
+    `minibatch`: samples of a step, where the user says so. `enough`: of which run an optimiser's further rates
     are left out, but for the user's own. `pauses`: where runs that may get more steps are kept, and go on. `tick` is
     called before each step; what it raises ends the probe, weights restored.
     """
@@ -177,12 +181,12 @@ class _Session:
         return EARLY_LATE if self.held_out or self.late else EARLY
 
 
-def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: float) -> list[Run]:
+def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: Enough | None) -> list[Run]:
     """One after the other; see `probe` for what is enough."""
     runs: list[Run] = []
     for entry in grid:
-        low = any(run.optimizer == entry.optimizer.value and run.end < enough for run in runs)
-        if entry.own or not low:
+        before = [run for run in runs if run.optimizer == entry.optimizer.value]
+        if entry.own or enough is None or not any(map(enough, before)):
             runs.append(_run(session, entry, seed))
     return runs
 
