@@ -13,12 +13,13 @@ from analysis.clock import Clock
 from analysis.experiment.cells import Cells, Measured, with_probe
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.replay import draw, drawn
-from analysis.experiment.seeds import as_for_treatments, further_seeds, joined_probes
+from analysis.experiment.seeds import as_for_treatments, further_seeds, is_hopeless, joined_probes
 from analysis.facts import Measurement, Probe, ProbeKind
 from analysis.interventions.contract import Recipe
 from analysis.measure.passes import cotangent_seeds
 from analysis.subject.subject import Subject
 from analysis.training.grid import Training
+from analysis.training.probe import Enough
 from analysis.training.trainer import Trainer
 
 SHORTLIST: Final = 5
@@ -27,10 +28,7 @@ ROUNDS: Final = 3
 """Shortlists, while no treatment learns from minibatches."""
 SLOW: Final = 2
 """Given minibatches where none learns a batch."""
-HOPELESS: Final = 2.0
-"""A treatment whose first seed ends this many times over the best one's gets no further seeds."""
-WITHIN_REACH: Final = 0.1
-"""Over chance: the best one's counts for no less, so that good treatments beside an excellent one get their seeds."""
+Grid = Sequence[Training] | None
 Ranked = Callable[[Sequence[str]], Sequence[str]]
 """Ids of variants that were trained -> those to look at, the most promising first."""
 
@@ -110,8 +108,8 @@ class Proving:
     def _worth_more_seeds(self, tried: Sequence[str]) -> list[str]:
         """Those whose first seed is not hopeless beside the best one's."""
         losses = {name: self._loss(name) for name in tried}
-        limit = HOPELESS * max(min(losses.values(), default=0.0), WITHIN_REACH)
-        return [name for name in tried if losses[name] <= limit]
+        best = min(losses.values(), default=0.0)
+        return [name for name in tried if not is_hopeless(losses[name], best)]
 
     def _loss(self, name: str) -> float:
         probe = self.cells.measurement(name).probe
@@ -124,8 +122,8 @@ class Proving:
         if measurement.probe is not None and measurement.probe.held_out:
             return measurement.probe
 
-        def train(seeds: Sequence[int], grid: Sequence[Training] | None = None) -> Probe:
-            return self.trainer.prove(subject, seeds, measurement, grid=grid)
+        def train(seeds: Sequence[int], grid: Grid = None, enough: Enough | None = None) -> Probe:
+            return self.trainer.prove(subject, seeds, measurement, grid=grid, enough=enough)
 
         def every_seed() -> Probe:
             seeds, grid, alike = self.trainer.seeds, self.trainer.grid, self.trainer.seeds_agree
@@ -160,8 +158,8 @@ class Proving:
         """With these seeds, and with those before; after the first, what that has left open."""
         again = partial(draw, subject, recipe, statistics=True)
 
-        def train(seeds: Sequence[int], grid: Sequence[Training] | None = None) -> Probe:
-            return self.trainer.prove(subject, seeds, measurement, again, recipe.gradient_step, grid)
+        def train(seeds: Sequence[int], grid: Grid = None, enough: Enough | None = None) -> Probe:
+            return self.trainer.prove(subject, seeds, measurement, again, recipe.gradient_step, grid, enough)
 
         first = measurement.probe
         if first is None:

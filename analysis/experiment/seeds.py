@@ -1,25 +1,40 @@
 """What further seeds of a training leave undone: what the first one has shown, and what cannot come out otherwise.
 
-Every optimiser goes on at the rate that did best with the first seed. A training from the same weights on the same
-batch is the same with every seed, and that of the unchanged model its own probe.
+Every optimiser goes on at the rate that did best with the first seed, as long as that does. A training from the same
+weights on the same batch is the same with every seed, and that of the unchanged model its own probe.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from analysis.facts import Probe, ProbeKind, Run
 from analysis.training.grid import STEPS, Training
-from analysis.training.probe import BLOWN_UP, EARLY
+from analysis.training.probe import BLOWN_UP, EARLY, Enough
 
-Train = Callable[[Sequence[int], Sequence[Training]], Probe]
-"""(seeds, grid): these trainings. Raises OutOfTime."""
+HOPELESS: Final = 2.0
+"""What ends this many times over the best is no match for it."""
+WITHIN_REACH: Final = 0.1
+"""Over chance: the best counts for no less, so that good ones beside an excellent one are a match for it."""
+Train = Callable[[Sequence[int], Sequence[Training], Enough], Probe]
+"""(seeds, grid, what is enough): these trainings. Raises OutOfTime."""
+
+
+def is_hopeless(end: float, best: float) -> bool:
+    """Whether a loss is no match for the best one."""
+    return end > HOPELESS * max(best, WITHIN_REACH)
 
 
 def further_seeds(first: Probe, seeds: Sequence[int], grid: Sequence[Training], train: Train, *, alike: bool) -> Probe:
-    """The same training with these seeds at each optimiser's best rate of the first; `alike`: no seed changes it."""
+    """The same training with these seeds at each optimiser's best rate of the first; `alike`: no seed changes it.
+
+    Where that ends far over what it came to with the first seed, a large rate may have had luck: the others follow.
+    """
     best = best_rates(first, grid)
+    ends = {run.optimizer: run.end for entry in best for run in first.runs if is_run_of(run, entry)}
     if not alike:
-        return train(seeds, best)
+        ordered = (*best, *(entry for entry in grid if entry not in best))
+        return train(seeds, ordered, lambda run: not is_hopeless(run.end, ends[run.optimizer]))
     runs = [run for run in first.runs if any(is_run_of(run, entry) for entry in best)]
     return replace(first, runs=tuple(replace(run, seed=seed) for seed in seeds for run in runs))
 

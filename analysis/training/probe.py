@@ -29,6 +29,7 @@ from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
 from analysis.training.grid import LONGEST, NO_STEP, SMALL_MINIBATCH, STEPS, Training, minibatches_of
 from analysis.training.outcome import limit_of, outcome_of
+from analysis.training.pauses import Pauses
 from analysis.training.updates import MOMENTUM, Update, update_of
 
 EARLY: Final = 0.5
@@ -41,6 +42,10 @@ EVERY: Final = 10
 """Steps between two looks at the samples held out."""
 SMOOTHED: Final = 5
 """Minibatches whose mean loss stops a run early."""
+
+
+Enough = Callable[[Run], bool]
+"""Whether a run did so well that its optimiser needs no other."""
 
 
 def probe(
@@ -59,7 +64,8 @@ def probe(
     hold_out: bool = False,
     step: GradientStep = NO_STEP,
     minibatch: int | None = None,
-    enough: float = 0.0,
+    enough: Enough | None = None,
+    pauses: Pauses | None = None,
     tick: Callable[[], object] = int,
 ) -> Probe:
     """All runs of the grid for every seed; `prepare(seed)` sets the weights a seed starts from.
@@ -70,9 +76,9 @@ def probe(
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
     samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
-    `minibatch`: samples of a step, where the user says so. `enough`: where an optimiser ends lower, its further rates
-    are left out, but for the user's own. `tick` is called before each step; what it raises ends the probe, weights
-    restored.
+    `minibatch`: samples of a step, where the user says so. `enough`: of which run an optimiser's further rates
+    are left out, but for the user's own. `pauses`: where runs that may get more steps are kept, and go on. `tick` is
+    called before each step; what it raises ends the probe, weights restored.
     """
     runs: list[Run] = []
     steps = STEPS[kind] * lengthen
@@ -84,7 +90,7 @@ def probe(
         minibatches = list(minibatches_of(trained, kind, seed, most, minibatch))
         session = _Session(
             subject, kind, trained, held_out, minibatches, steps,
-            training=training, to_the_end=to_the_end, late=late, step=step, tick=tick,
+            training=training, to_the_end=to_the_end, late=late, step=step, tick=tick, pauses=pauses or Pauses(0),
             evaluate=evaluate and training and bool(with_running_statistics(subject.model)),
         )  # fmt: skip
         runs += _runs(session, grid, seed, enough)
@@ -132,6 +138,7 @@ class _Session:
     late: bool
     step: GradientStep
     tick: Callable[[], object]
+    pauses: Pauses
     evaluate: bool = False
 
     @property
@@ -174,12 +181,12 @@ class _Session:
         return EARLY_LATE if self.held_out or self.late else EARLY
 
 
-def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: float) -> list[Run]:
+def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: Enough | None) -> list[Run]:
     """One after the other; see `probe` for what is enough."""
     runs: list[Run] = []
     for entry in grid:
-        low = any(run.optimizer == entry.optimizer.value and run.end < enough for run in runs)
-        if entry.own or not low:
+        before = [run for run in runs if run.optimizer == entry.optimizer.value]
+        if entry.own or enough is None or not any(map(enough, before)):
             runs.append(_run(session, entry, seed))
     return runs
 
@@ -193,7 +200,7 @@ def _run(session: _Session, entry: Training, seed: int) -> Run:
     subject.converted.train(session.training)
     try:
         with moving:
-            curve, held_out = _train(session, weights, update_of(entry), limit, entry.warm_up)
+            curve, held_out = _train(session, weights, entry, seed)
             evaluated = _evaluated(session) if session.evaluate else None
         before, after = _squares(start), _squares(weights)
         norms = StartEnd(start=math.sqrt(sum(before)), end=math.sqrt(sum(after)))
@@ -221,16 +228,17 @@ def _run(session: _Session, entry: Training, seed: int) -> Run:
 
 
 def _train(
-    session: _Session, weights: Sequence[torch.Tensor], update: Update, limit: float, warm_up: int = 0
+    session: _Session, weights: Sequence[torch.Tensor], entry: Training, seed: int
 ) -> tuple[list[float], list[float]]:
     """Loss over chance before each step, and after the last on what it was trained on; now and then on the others.
 
     Where there are minibatches for it, a run gets as many steps again while it promises to come under the limit. None
     ends before its rate is the one that was asked for.
     """
-    subject, repeated, curve, held_out = session.subject, session.repeated, list[float](), list[float]()
+    subject, repeated, limit = session.subject, session.repeated, session.limit(entry.optimizer)
+    update, curve, held_out = _begin(session, weights, entry, seed)
     tensors, enough = subject.tensors(session.minibatches[0]), session.steps
-    for rows in session.minibatches:
+    for rows in session.minibatches[len(curve) :]:
         if len(curve) == enough:
             if not promises(held_out or in_windows(curve, session.window), limit):
                 break
@@ -243,7 +251,7 @@ def _train(
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
             held_out.append(_loss(session, session.held_out))
-        if len(curve) > warm_up and session.is_over(curve, held_out, limit):
+        if len(curve) > entry.warm_up and session.is_over(curve, held_out, limit):
             break
         gradients = torch.autograd.grad(subject.objective.scale * loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]
@@ -251,10 +259,24 @@ def _train(
             held = [weight for weight, _ in pairs]
             with torch.no_grad():
                 update(held, take_step([gradient for _, gradient in pairs], held, session.step))
+    else:
+        session.pauses.put(entry, seed, weights, update, curve, held_out)
     curve.append(_loss(session, session.minibatches[0] if repeated else session.judged))
     if session.held_out:
         held_out.append(_loss(session, session.held_out))
     return curve, held_out
+
+
+def _begin(
+    session: _Session, weights: Sequence[torch.Tensor], entry: Training, seed: int
+) -> tuple[Update, list[float], list[float]]:
+    """A run from its first step, or where it stopped: its update, and the losses by then."""
+    paused = session.pauses.take(entry, seed)
+    if paused is None:
+        return update_of(entry), [], []
+    with torch.no_grad():
+        torch._foreach_copy_([*weights], [*paused.weights])
+    return paused.update, [*paused.curve], [*paused.held_out]
 
 
 def _loss(session: _Session, rows: Sequence[int]) -> float:

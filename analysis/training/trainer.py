@@ -31,7 +31,8 @@ from analysis.training.grid import (
     kind_for,
     passes,
 )
-from analysis.training.probe import probe
+from analysis.training.pauses import Pauses
+from analysis.training.probe import Enough, probe
 from analysis.training.search import Search
 
 Prepare = Callable[[int], None]
@@ -47,7 +48,7 @@ SGD: Final = OptimizerName.SGD.value
 READABLE: Final = 0.7
 """Share of the labels a straight line names right beyond guessing, from which a network is expected to."""
 ENOUGH: Final = 0.05
-"""Of chance: a treatment that comes so low at one rate is not trained at an optimiser's others to rank it."""
+"""Of chance: a treatment that learns one batch so well at one rate is not trained at an optimiser's others."""
 CLIP_NORMS: Final = (0.1, 1.0)
 """With 0.1, 30 of 46 networks train that diverge without clipping; with 1, 26; with 5, 6."""
 
@@ -137,7 +138,8 @@ class Trainer:
         late: bool = False,
         go_on: bool = False,
         grid: Sequence[Training] | None = None,
-        enough: float = 0.0,
+        enough: Enough | None = None,
+        pauses: Pauses | None = None,
         tell: bool = False,
     ) -> Probe:
         """One probe: `prepare(seed)` sets the weights that a seed starts from, `step` is what becomes of gradients.
@@ -171,6 +173,7 @@ class Trainer:
             step=step,
             minibatch=self.minibatch,
             enough=enough,
+            pauses=pauses,
             tick=tick,
         )
 
@@ -187,20 +190,21 @@ class Trainer:
         prepare: Prepare | None = None,
         step: GradientStep = NO_STEP,
         grid: Sequence[Training] | None = None,
+        enough: Enough | None = None,
     ) -> Probe:
         """The training that treatments are put to: one batch, to the end, as a twentieth of the cost of learning.
 
         Where samples are held out, how fast a batch is learnt by heart says nothing: minibatches, twice as long.
-        `grid`: these entries of it alone.
+        `grid`: in this order. `enough`: of which run further rates are left out; of one batch by default under ENOUGH.
         """
         if self.holds_out and self.kind is ProbeKind.LEARNING:
             return self.train(
                 subject, ProbeKind.LEARNING, seeds, measured,
-                prepare=prepare, step=step, evaluate=True, lengthen=LENGTHENED, grid=grid,
+                prepare=prepare, step=step, evaluate=True, lengthen=LENGTHENED, grid=grid, enough=enough,
             )  # fmt: skip
         return self.train(
             subject, ProbeKind.MEMORIZING, seeds, measured,
-            prepare=prepare, step=step, evaluate=True, to_the_end=True, grid=grid, enough=ENOUGH,
+            prepare=prepare, step=step, evaluate=True, to_the_end=True, grid=grid, enough=enough or _is_low,
         )  # fmt: skip
 
     def probes_as_it_proves(self, measured: Measurement) -> bool:
@@ -251,15 +255,15 @@ class Trainer:
             return None
         thorough = self.options.effort is Effort.THOROUGH
         seeds, lengthen = (self.seeds, LENGTHENED) if thorough else (self.seeds[:1], 1)
-        train = partial(self.train, self.baseline, self.kind, seeds, measured, lengthen=lengthen, tell=True)
+        each = partial(self.train, self.baseline, self.kind, seeds, measured, pauses=Pauses(), tell=True)
+        train = partial(each, lengthen=lengthen)
         proof = self.clock.finished(UNCHANGED, train)
         if proof is None:
             return None
         numbers = self.baseline.objective.name is LossName.MSE
         patient = numbers or not measured.recurrent or proof.held_out > 0
-        further = partial(self.train, self.baseline, self.kind, seeds, measured, tell=True)
         scale = self.baseline.objective.scale
-        proof = Search(further, self.clock, seeds, proof, patient=patient, scale=scale).run()
+        proof = Search(each, self.clock, seeds, proof, patient=patient, scale=scale).run()
         return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof
 
     def _warmed(self, proof: Probe, measured: Measurement) -> Run | None:
@@ -301,3 +305,7 @@ class Trainer:
             if clipped is not None and clipped.runs[0].outcome is Outcome.LEARNT:
                 found.append(LargerRate(without=without, clipped=clipped.runs[0], max_norm=norm))
         return min(found, key=lambda each: each.clipped.end, default=None)
+
+
+def _is_low(run: Run) -> bool:
+    return run.end < ENOUGH

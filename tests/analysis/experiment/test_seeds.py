@@ -9,6 +9,7 @@ from analysis.experiment.seeds import as_for_treatments, best_rates, further_see
 from analysis.facts import Probe, ProbeKind
 from analysis.options import OptimizerName
 from analysis.training.grid import GRID, Training
+from analysis.training.probe import Enough
 from tests.analysis.experiment.experiments import experiment
 from tests.analysis.experiment.small_cells import probe_of, run
 from tests.gallery import mlp, vectors, xavier
@@ -45,15 +46,17 @@ def test_the_rate_of_the_user_is_one_of_them_where_it_did_best() -> None:
     assert best_rates(with_own, (*GRID, own)) == (own, GRID[2])
 
 
-def test_further_seeds_train_at_the_best_rates_alone() -> None:
+def test_further_seeds_train_at_the_best_rates_first_and_at_others_where_those_end_far_higher() -> None:
     asked: list[tuple[Sequence[int], list[float]]] = []
 
-    def train(seeds: Sequence[int], grid: Sequence[Training]) -> Probe:
+    def train(seeds: Sequence[int], grid: Sequence[Training], enough: Enough) -> Probe:
         asked.append((seeds, rates(grid)))
+        assert [enough(run(end, 1)) for end in (0.2, 0.4, 0.41, INFINITE)] == [True, True, False, False]
+        assert [enough(run(end, 1, "adam")) for end in (0.6, 0.61)] == [True, False]
         return probe_of(*(run(0.5, seed) for seed in seeds))
 
     assert {each.seed for each in further_seeds(first(0.4, 0.2), (1, 2), GRID, train, alike=False).runs} == {1, 2}
-    assert asked == [((1, 2), [0.01, 0.003])]
+    assert asked == [((1, 2), [0.01, 0.003, 0.1])]
 
 
 def test_a_training_that_no_seed_changes_is_not_run_again() -> None:

@@ -74,8 +74,9 @@ def test_where_one_rate_does_well_an_optimiser_is_trained_at_no_other(enough: fl
     grid = (*GRID, Training(OptimizerName.SGD, 0.02, own=True))
     subject = subject_of(mlp(4, "Relu", he()), 64)
     result = probe(
-        subject, kind=ProbeKind.MEMORIZING, grid=grid, seeds=(0,), training=False, to_the_end=True, enough=enough
-    )
+        subject, kind=ProbeKind.MEMORIZING, grid=grid, seeds=(0,), training=False, to_the_end=True,
+        enough=lambda run: run.end < enough,
+    )  # fmt: skip
     assert result.runs[0].end < 0.9
     assert [run.learning_rate for run in result.runs] == ran
 

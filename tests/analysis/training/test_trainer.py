@@ -335,8 +335,26 @@ def test_treatments_are_put_to_one_batch_or_to_samples_held_out(
 def test_treatments_are_put_to_some_of_the_grid_alone_where_that_is_asked(rehearse: Rehearse) -> None:
     for holds_out in (False, True):
         trainer, rehearsal = trainer_of(256, holds_out=holds_out), rehearse(gridded(0.5))
-        trainer.prove(trainer.baseline, (1,), measurement(), grid=GRID[1:])
-        assert rehearsal.asked[0]["grid"] == GRID[1:]
+        trainer.prove(trainer.baseline, (1,), measurement(), grid=GRID[1:], enough=bool)
+        assert (rehearsal.asked[0]["grid"], rehearsal.asked[0]["enough"]) == (GRID[1:], bool)
+
+
+@pytest.mark.parametrize(("samples", "holds_out"), [(64, True), (256, False)])
+def test_a_treatment_that_learns_a_batch_well_at_one_rate_needs_no_other(
+    samples: int, holds_out: bool, rehearse: Rehearse
+) -> None:
+    trainer, rehearsal = trainer_of(samples, holds_out=holds_out), rehearse(gridded(0.5))
+    trainer.prove(trainer.baseline, (0,), measurement())
+    assert [rehearsal.asked[0]["enough"](run(end)) for end in (0.049, 0.05)] == [True, False]
+
+
+def test_patience_goes_on_where_the_run_stopped(rehearse: Rehearse) -> None:
+    trainer, rehearsal = trainer_of(), rehearse(gridded(0.95, 0.95, 0.95), *[probe_of(run(0.9, rate=0.001))] * 9)
+    trainer.probe_unchanged(measurement())
+    searched = [one["pauses"] for one in rehearsal.asked]
+    assert len(searched) > 2
+    assert searched[0] is not None
+    assert all(each is searched[0] for each in searched)
 
 
 @pytest.mark.parametrize(
