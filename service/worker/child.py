@@ -6,7 +6,9 @@ Imported once by the fork server, so that a child starts with torch in place (mi
 
 import dataclasses
 import logging
+import time
 from collections.abc import Mapping
+from typing import Final
 
 import onnxruntime
 import torch
@@ -21,7 +23,25 @@ from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, Re
 from service.worker.sandbox import confine
 
 onnxruntime.disable_telemetry_events()
+NEWS_SECONDS: Final = 0.1
+"""Steps that follow one another faster are not told one by one, where the stage is the same."""
 log = logging.getLogger(__name__)
+
+
+class News:
+    """What a supervisor is told of how far its job is."""
+
+    def __init__(self, to: Sender) -> None:
+        """Nothing so far."""
+        self._to = to
+        self._stage = ""
+        self._told = -NEWS_SECONDS
+
+    def tell(self, stage: str, fraction: float) -> None:
+        """A step; of a quick succession the first one."""
+        if stage != self._stage or time.monotonic() - self._told >= NEWS_SECONDS:
+            self._stage, self._told = stage, time.monotonic()
+            self._to.send(Reached(stage, fraction))
 
 
 def run(assignment: Assignment, to: Sender) -> None:
@@ -47,7 +67,7 @@ def _analyze(assignment: Assignment, sandbox: Mapping[str, str], to: Sender) -> 
         None if assignment.batch is None else assignment.batch.path,
         parse_options(assignment.options),
         models=Destination(folder / MODELS, room=assignment.models_bytes),
-        progress=lambda stage, fraction: to.send(Reached(stage, fraction)),
+        progress=News(to).tell,
     )
     engine = dataclasses.replace(report.engine, sandbox=sandbox)
     (folder / REPORT).write_bytes(report.model_copy(update={"engine": engine}).to_json())

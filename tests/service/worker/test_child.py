@@ -54,6 +54,23 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Say]:
         yield run
 
 
+def test_steps_in_quick_succession_are_told_once_and_every_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = [0.0]
+    monkeypatch.setattr(child.time, "monotonic", lambda: moment[0])
+    listener = Listener()
+    news = child.News(listener)  # type: ignore[arg-type]
+    for at, stage, fraction in (
+        (0.0, "a", 0.1),
+        (0.05, "a", 0.2),
+        (0.06, "b", 0.3),
+        (0.12, "b", 0.4),
+        (0.17, "b", 0.5),
+    ):
+        moment[0] = at
+        news.tell(stage, fraction)
+    assert listener.heard == [Reached("a", 0.0), Reached("b", 0.06), Reached("b", 0.17)]
+
+
 def test_a_report_and_models_are_left_in_the_working_folder(say: Say, tmp_path: Path) -> None:
     *before, done = say(mlp(12, "Sigmoid", xavier(), width=16))
     assert all(isinstance(message, Reached) for message in before)
