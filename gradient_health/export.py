@@ -71,7 +71,16 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
             ) from error
     model = onnx.load(path, load_external_data=False)
     name_nodes(model, [name for name, _ in module.named_parameters()])
+    _put_back(model, dict(module.named_buffers()))
     onnx.save(model, path)
+
+
+def _put_back(model: onnx.ModelProto, buffers: Mapping[str, Tensor]) -> None:
+    """The module's own buffers: the exporter writes running statistics as its forward pass has moved them."""
+    for tensor in model.graph.initializer:
+        own = buffers.get(tensor.name)
+        if own is not None and list(own.shape) == list(tensor.dims):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(own.detach().cpu().numpy(), tensor.name))
 
 
 @contextmanager
