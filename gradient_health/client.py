@@ -6,6 +6,8 @@ timeout ...).
 
 from typing import TYPE_CHECKING, Any
 
+from analysis.render.pytorch import the_change
+from analysis.report import Report
 from gradient_health.answer import ModuleReport
 from service.client.asynchronous import AsyncClient as AnyAsyncClient
 from service.client.client import Client as AnyClient
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from gradient_health.export import Inputs
-    from gradient_health.module import Exported
+    from gradient_health.module import Exported, Kept
 
 OF_THE_EXPORT = ("loss", "optimizer", "options")
 
@@ -30,7 +32,10 @@ class Client(AnyClient):
     ) -> ModuleReport:
         """Export, submit, wait, fetch. Raises AnalysisError, ApiError, WaitedTooLong, httpx.TransportError."""
         with _exported(module, batch, targets, how) as files:
-            return ModuleReport(self.analyze(*files, **how))
+            report = self.analyze(*files, **how)
+            with _kept(how) as place:
+                self.fetch_models(report.id, report, place.folder, _change(report))
+                return _answer(module, batch, files, report, place)
 
     def submit_module(
         self, module: "nn.Module", batch: "Inputs", targets: "Tensor | None" = None, **how: Any
@@ -48,7 +53,10 @@ class AsyncClient(AnyAsyncClient):
     ) -> ModuleReport:
         """Export, submit, wait, fetch. Raises AnalysisError, ApiError, WaitedTooLong, httpx.TransportError."""
         with _exported(module, batch, targets, how) as files:
-            return ModuleReport(await self.analyze(*files, **how))
+            report = await self.analyze(*files, **how)
+            with _kept(how) as place:
+                await self.fetch_models(report.id, report, place.folder, _change(report))
+                return _answer(module, batch, files, report, place)
 
     async def submit_module(
         self, module: "nn.Module", batch: "Inputs", targets: "Tensor | None" = None, **how: Any
@@ -65,3 +73,21 @@ def _exported(
     from gradient_health.module import exported  # noqa: PLC0415 - loads torch
 
     return exported(module, batch, targets, **{name: how.pop(name) for name in OF_THE_EXPORT if name in how})
+
+
+def _change(report: Report) -> list[str]:
+    """The variant whose model is wanted, if any."""
+    change = the_change(report)
+    return [] if change is None else [change.id]
+
+
+def _kept(how: dict[str, Any]) -> "AbstractContextManager[Kept]":
+    from gradient_health.module import kept  # noqa: PLC0415 - loads torch
+
+    return kept(how.get("models"))
+
+
+def _answer(module: "nn.Module", batch: "Inputs", files: "Exported", report: Report, place: "Kept") -> ModuleReport:
+    from gradient_health.module import answer  # noqa: PLC0415 - loads torch
+
+    return answer(module, batch, files, report, place)

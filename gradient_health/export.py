@@ -48,7 +48,7 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
     """Write the module in training mode. Raises Unsupported where the exporter cannot follow it."""
     samples = Counter(len(value) for value in inputs.values() if value.ndim).most_common(1)
     open_axes = {name: {0: "batch"} for name, value in inputs.items() if value.ndim and len(value) == samples[0][0]}
-    with _untouched(module), _called_by_name(module, tuple(inputs)), warnings.catch_warnings():
+    with untouched(module), called_by_name(module, tuple(inputs)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about shapes that it holds for constants; parity is measured
         try:
             torch.onnx.export(
@@ -71,11 +71,20 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
             ) from error
     model = onnx.load(path, load_external_data=False)
     name_nodes(model, [name for name, _ in module.named_parameters()])
+    _put_back(model, dict(module.named_buffers()))
     onnx.save(model, path)
 
 
+def _put_back(model: onnx.ModelProto, buffers: Mapping[str, Tensor]) -> None:
+    """The module's own buffers: the exporter writes running statistics as its forward pass has moved them."""
+    for tensor in model.graph.initializer:
+        own = buffers.get(tensor.name)
+        if own is not None and list(own.shape) == list(tensor.dims):
+            tensor.CopyFrom(onnx.numpy_helper.from_array(own.detach().cpu().numpy(), tensor.name))
+
+
 @contextmanager
-def _called_by_name(module: nn.Module, names: Sequence[str]) -> Iterator[None]:
+def called_by_name(module: nn.Module, names: Sequence[str]) -> Iterator[None]:
     """Inside, the module takes tensors in the order of these names and hands out tensors only.
 
     The exporter by tracing knows positions alone: no arguments by keyword, none that are left out in between.
@@ -100,7 +109,7 @@ def _called_by_name(module: nn.Module, names: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _untouched(module: nn.Module) -> Iterator[None]:
+def untouched(module: nn.Module) -> Iterator[None]:
     """Inside, forward passes may happen: buffers, modes and random numbers are as before afterwards."""
     modes = {each: each.training for each in module.modules()}
     buffers: dict[Tensor, Any] = {each: each.detach().clone() for each in module.buffers()}

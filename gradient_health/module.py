@@ -1,8 +1,10 @@
 """The gradient health of a PyTorch module, here or on a server."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,11 +14,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.errors import BadOptions
+from analysis.experiment.export import Destination
+from analysis.model import check_model
 from analysis.options import AnalysisOptions, LossName, OptimizerName, parse_options
 from analysis.pipeline import analyze
+from analysis.render.pytorch import the_change
+from analysis.report import Report, Variant
 from gradient_health.answer import ModuleReport
+from gradient_health.change import places_of
 from gradient_health.client import Client
 from gradient_health.export import Inputs, export_module, named_inputs
+from gradient_health.patch import diff_of
+from gradient_health.repair import Repair
 
 Loss = str | nn.Module | Callable[..., Tensor]
 LOSSES: Final[Mapping[Any, LossName]] = {
@@ -67,8 +76,11 @@ def analyze_module(
                 models=models_dir,
                 progress=progress,
             )
-    with exported(module, batch, targets, loss=loss, optimizer=optimizer, options=options) as files:
-        return ModuleReport(analyze(*files, models_dir=models_dir, progress=progress))
+    how: dict[str, Any] = {"loss": loss, "optimizer": optimizer, "options": options}
+    with exported(module, batch, targets, **how) as files, kept(models_dir) as place:
+        report = analyze(*files, models=place.destination, progress=progress)
+        found = answer(module, batch, files, report, place)
+        return replace(found, report=_without_files(report)) if place.temporary else found
 
 
 class Exported(NamedTuple):
@@ -132,3 +144,68 @@ def _loss_name(loss: nn.Module | Callable[..., Tensor]) -> LossName:
 def _optimizer_name(optimizer: torch.optim.Optimizer) -> OptimizerName:
     """What is nearest to it: all that divide by a running second moment count as Adam."""
     return OptimizerName.SGD if isinstance(optimizer, torch.optim.SGD) else OptimizerName.ADAM
+
+
+# ------------------------------------------------------------------ the change in the module
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where repaired models are."""
+
+    folder: Path
+    temporary: bool
+    """The folder was made for the answer, holds the one change alone, and goes with it."""
+
+    @property
+    def destination(self) -> Destination:
+        """Everything that was measured, or the best alone."""
+        return Destination(self.folder, proven_only=True, at_most=1) if self.temporary else Destination(self.folder)
+
+
+@contextmanager
+def kept(models_dir: Path | None) -> Iterator[Kept]:
+    """The folder that the user named, or one that is there as long as the answer is; at once gone after an error."""
+    place = Kept(models_dir or Path(tempfile.mkdtemp(prefix="gradient-health-")), models_dir is None)
+    try:
+        yield place
+    except BaseException:
+        if place.temporary:
+            shutil.rmtree(place.folder, ignore_errors=True)
+        raise
+
+
+def answer(module: nn.Module, batch: Inputs, files: Exported, report: Report, place: Kept) -> ModuleReport:
+    """The report, with the one change as a change of the module."""
+    variant = the_change(report)
+    repair = None if variant is None else _repair(module, batch, files, report, variant, place)
+    change = None if repair is None else repair.change_of(module, check_model(repair.model))
+    if repair is None and place.temporary:
+        shutil.rmtree(place.folder, ignore_errors=True)
+    return ModuleReport(report, "" if variant is None else diff_of(module, change, report, variant), repair)
+
+
+def _repair(
+    module: nn.Module, batch: Inputs, files: Exported, report: Report, variant: Variant, place: Kept
+) -> Repair | None:
+    """None where the variant has no graph of its own, or its file is not there."""
+    if variant.model is None:
+        return None
+    name = variant.model.href.removeprefix("variants/").removesuffix("/model.onnx")
+    model = place.folder / f"{name}.onnx"
+    if not model.exists():
+        return None
+    return Repair(
+        variant=variant.id,
+        model=model,
+        places=places_of(check_model(files.model)),
+        layers=report.layers,
+        inputs=named_inputs(module, batch),
+        temporary=place.temporary,
+    )
+
+
+def _without_files(report: Report) -> Report:
+    """No link to a file that nobody has."""
+    variants = tuple(each.model_copy(update={"model": None}) for each in report.variants)
+    return report.model_copy(update={"variants": variants})

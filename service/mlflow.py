@@ -92,7 +92,7 @@ def metrics_of(report: Report, timestamp: int) -> Iterator[Metric]:
     for number in numbers_of(report):
         if abs(number.value) < float("inf"):
             step = places.get(number.labels.get("layer", ""), 0)
-            yield {"key": _key(number), "value": number.value, "timestamp": timestamp, "step": step}
+            yield {"key": key_of(number), "value": number.value, "timestamp": timestamp, "step": step}
 
 
 def tags_of(report: Report) -> dict[str, str]:
@@ -108,7 +108,8 @@ def tags_of(report: Report) -> dict[str, str]:
     return {f"gradient_health.{name}": value for name, value in told.items()}
 
 
-def _key(number: Number) -> str:
+def key_of(number: Number) -> str:
+    """A name that tells it from every other number of the report but those of other layers."""
     labels = [number.labels[name] for name in IN_NAME if name in number.labels]
     return "/".join([number.name, *(REFUSED.sub(".", each).replace("/", ".") for each in labels)])[:LONGEST_KEY]
 

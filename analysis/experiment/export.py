@@ -6,6 +6,7 @@ graph: a variant that has one shares the file of the same without it.
 """
 
 import hashlib
+import itertools
 import os
 import sys
 import tempfile
@@ -42,6 +43,8 @@ class Destination:
     """Only remedies and what `options.variants` names; else everything that was measured."""
     room: int = sys.maxsize
     """Bytes that all files may take together, remedies first."""
+    at_most: int = sys.maxsize
+    """Files, remedies first."""
 
     @classmethod
     def of(cls, models_dir: Path | None) -> "Destination | None":
@@ -62,7 +65,8 @@ def export(
     to.folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, ModelFile] = {}
     room = to.room
-    for name in _wanted(cells, options, remedies, proven_only=to.proven_only):
+    wanted = _wanted(cells, options, remedies, proven_only=to.proven_only)
+    for name in itertools.islice(wanted, to.at_most):
         measured = cells[name]
         assert measured.recipe is not None
         proto = to_proto(structures.subject_of(measured.recipe), measured.recipe, _metadata(measured, options.seed))

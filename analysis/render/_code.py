@@ -2,7 +2,7 @@
 
 The report knows layers, not the source they were written in, so the lines show the layer that most of the others look
 like, before and after. What has no usual spelling in PyTorch is left to the recipe, and a change of which nothing can
-be said has no diff.
+be said has no diff. Whoever has the module shows that instead, and takes the lines around it from here.
 """
 
 from collections import Counter
@@ -60,6 +60,13 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
     if all(line.sign == " " for line in whole):
         return ()
     return whole if not block else (Line(" ", f"# {_where(report, place)}"), *whole)
+
+
+def around_the_module(report: Report, variant: Variant) -> tuple[Line, ...]:
+    """What a change does beside the module: the initialisation, and lines of the training loop."""
+    place = _typical(report)
+    draw = () if place is None or variant.parameters is None else _draw(variant, place)
+    return (*draw, *_step(variant))
 
 
 def _typical(report: Report) -> Layer | None:

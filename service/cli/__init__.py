@@ -16,6 +16,7 @@ from service.cli.mlflow import mlflow
 from service.cli.report import report
 from service.cli.rules import rules
 from service.cli.serve import serve
+from service.cli.wandb import wandb
 from service.cli.worker import worker
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def gradient_health(
     """Measure how gradients travel through an ONNX model, and prove which cure helps."""
 
 
-for command in (analyze, compare, doctor, interventions, mlflow, report, rules, serve, worker):
+for command in (analyze, compare, doctor, interventions, mlflow, report, rules, serve, wandb, worker):
     app.command()(telling_bugs(command))
 GROUPS: Final = {
     "database": (DATABASE, "The tables behind a service: bring them up to date."),

@@ -4,9 +4,15 @@ import html
 import re
 from pathlib import Path
 
+import pytest
+from torch import nn
+
+from analysis.errors import Unsupported
 from analysis.render.html import render_html
 from gradient_health.answer import ModuleReport
+from tests.analysis.diagnosis.builders import FAILS, measurement
 from tests.analysis.diagnosis.reports import report_of
+from tests.analysis.diagnosis.trials import trained, trial
 
 REPORT = report_of(name="<b>model</b>")
 
@@ -24,6 +30,23 @@ def test_a_notebook_is_shown_the_page_in_a_frame_that_runs_nothing() -> None:
     assert html.unescape(page) == render_html(REPORT)
     assert 'sandbox=""' in shown
     assert "<b>" not in shown
+
+
+def test_the_diff_stands_behind_the_report_and_below_the_page() -> None:
+    found = ModuleReport(REPORT, "-  (1): Sigmoid()\n+  (1): <ReLU>()")
+    assert str(found).endswith("\n\nThe change in your module\n\n-  (1): Sigmoid()\n+  (1): <ReLU>()\n")
+    assert found._repr_html_().endswith(">-  (1): Sigmoid()\n+  (1): &lt;ReLU&gt;()</pre></details>")
+
+
+def test_why_nothing_is_repaired() -> None:
+    with pytest.raises(Unsupported, match="no change to make: healthy"):
+        ModuleReport(REPORT).repaired(nn.Linear(1, 1))
+    ill = report_of(measurement(probe=FAILS), [trial("he", measurement(probe=trained(0.2)))])
+    with pytest.raises(Unsupported, match="no repaired model of he was kept"):
+        ModuleReport(ill).repaired(nn.Linear(1, 1))
+    clipped = report_of(measurement(probe=FAILS), [trial("clip", measurement(probe=trained(0.2)))])
+    with pytest.raises(Unsupported, match="clip changes the training loop, and nothing of the module"):
+        ModuleReport(clipped, "+clip").repaired(nn.Linear(1, 1))
 
 
 def test_the_page_is_written_to_a_file(tmp_path: Path) -> None:

@@ -14,10 +14,14 @@ from torch import nn
 
 from analysis.model import check_model
 from analysis.options import parse_options
+from analysis.pipeline import analyze
 from analysis.report import Report
 from gradient_health import AsyncClient, Client, ModuleReport
+from gradient_health.module import exported
 from service.app import create_app
 from service.settings import Settings
+from tests.gradient_health.repairs import X as NOISE
+from tests.gradient_health.repairs import by_onnxruntime
 from tests.gradient_health.small_modules import chain
 from tests.service.application import Service
 from tests.service.server.live import live
@@ -69,6 +73,29 @@ def test_a_module_is_waited_for_either_way(service: Service, url: str, report: R
     with service.worker(report), Client(url) as client:
         found = client.analyze_module(chain(2, nn.ReLU), X, Y, options={"effort": "quick"})
     assert found.verdict is asyncio.run(ask()).verdict is report.verdict
+
+
+def test_the_one_change_is_fetched_and_is_one_of_the_module(service: Service, url: str, tmp_path: Path) -> None:
+    module, models = chain(6, nn.Sigmoid), tmp_path / "models"
+    with exported(module, NOISE, Y) as files:
+        report = analyze(*files, models_dir=models)
+    best = report.remedies[0].variant
+    for path in models.iterdir():
+        service.parts.objects.put(path.read_bytes())
+
+    async def ask() -> ModuleReport:
+        async with AsyncClient(url) as client:
+            return await client.analyze_module(module, NOISE, Y, options={"seed": 1})
+
+    with service.worker(report), Client(url) as client:
+        found = client.analyze_module(module, NOISE, Y, models=tmp_path / "fetched")
+    with service.worker(report):
+        other = asyncio.run(ask())
+    expected = by_onnxruntime(models / f"{best}.onnx", NOISE)
+    for each in (found, other):
+        assert each.diff.startswith(f"--- Sequential\n+++ Sequential, {best}\n")
+        torch.testing.assert_close(each.repaired(module).eval()(NOISE), expected, rtol=1e-4, atol=1e-5)
+    assert best in {path.stem for path in (tmp_path / "fetched").iterdir()}
 
 
 def test_a_client_needs_no_torch_until_it_has_a_module() -> None:

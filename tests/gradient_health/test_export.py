@@ -35,6 +35,15 @@ def test_what_is_exported_computes_what_the_module_does_on_any_number_of_samples
     torch.testing.assert_close(found, module(more), rtol=1e-4, atol=1e-5)
 
 
+def test_running_statistics_are_those_of_the_module(tmp_path: Path) -> None:
+    module = Residual()
+    module.stem[1].running_mean += 3.0
+    export_module(module, {"x": PICTURES}, tmp_path / "m.onnx")
+    written = {each.name: onnx.numpy_helper.to_array(each) for each in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    assert (written["stem.1.running_mean"] == 3.0).all()
+    assert (written["blocks.0.1.running_var"] == 1.0).all()
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_the_module_is_left_as_it_was(tmp_path: Path, training: bool) -> None:
     module = Residual().train(training)

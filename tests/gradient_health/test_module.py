@@ -1,5 +1,6 @@
 """From PyTorch in two lines, here and on a server."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 
 import gradient_health.client
 import gradient_health.module
-from analysis.errors import BadOptions
+from analysis.errors import BadOptions, Unsupported
 from analysis.options import AnalysisOptions
 from analysis.pipeline import analyze
 from analysis.report import Report
@@ -91,3 +92,33 @@ def test_a_server_is_sent_the_export_the_batch_and_the_options(monkeypatch: pyte
     monkeypatch.setattr(gradient_health.module, "Client", Server)
     there = analyze_module(module, X, Y, options=QUICK, server="http://127.0.0.1:1", models_dir=Path("models")).report
     assert (there.id, there.gradient_flow) == (here.id, here.gradient_flow)
+
+
+def test_the_one_change_is_one_of_the_module() -> None:
+    module = chain(6, nn.Sigmoid)
+    found = analyze_module(module, X, Y, loss=nn.CrossEntropyLoss())
+    best = found.report.remedies[0].variant
+    assert found.diff.startswith(f"--- Sequential\n+++ Sequential, {best}\n")
+    assert "-  (1): Sigmoid()" in found.diff.splitlines()
+    repaired = found.repaired(module)
+    after = [line[1:] for line in found.diff.splitlines() if line[0] in " +" and not line.startswith("+++")]
+    assert "\n".join(after).startswith(repr(repaired))
+    assert found.repair is not None
+    assert found.repair.model.exists()
+    assert all(variant.model is None for variant in found.report.variants)
+    folder = found.repair.model.parent
+    del found
+    assert not folder.exists()
+
+
+def test_a_module_without_a_change_has_no_diff_and_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = analyze_module(chain(2, nn.ReLU), X, Y, options=QUICK)
+    assert (found.diff, list(tmp_path.iterdir())) == ("", [])
+    with pytest.raises(Unsupported, match="tells of no change to make: healthy"):
+        found.repaired(chain(2, nn.ReLU))
+    with pytest.raises(BadOptions):
+        analyze_module(chain(2, nn.ReLU), X, Y, options={"variants": ["wine"]})
+    assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,13 @@
-"""The callback with what Lightning hands to its hooks.
+"""The callbacks with what Lightning and Keras hand to their hooks.
 
-Lightning itself is in no extra of this project; its stand-in here has what the hook reads of a Trainer, and the
-Callback that a callback has to be.
+Neither is in an extra of this project; the stand-in of Lightning here has what the hook reads of a Trainer, and the
+Callback that a callback has to be; that of Keras is in `keras_stand_in`.
 """
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +16,15 @@ from torch import nn
 
 import gradient_health.training
 from analysis.errors import BadOptions
-from gradient_health.training import AtTheStart, Unhealthy, lightning_callback, split_batch
+from gradient_health.training import (
+    AtTheStart,
+    BeforeFitting,
+    Unhealthy,
+    keras_callback,
+    lightning_callback,
+    split_batch,
+)
+from tests.gradient_health import keras_stand_in
 from tests.gradient_health.small_modules import chain
 
 X, Y = torch.randn(64, 16, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 4
@@ -104,3 +112,38 @@ def test_without_lightning_and_with_a_gate_that_is_none_that_is_said(monkeypatch
     monkeypatch.setattr(gradient_health.training, "find_spec", lambda _: None)
     with pytest.raises(BadOptions, match="neither lightning nor pytorch_lightning"):
         lightning_callback()
+
+
+@pytest.fixture
+def keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keras.callbacks", keras_stand_in)
+    monkeypatch.setattr(gradient_health.training, "find_spec", lambda name: keras_stand_in if name == "keras" else None)
+
+
+@pytest.mark.usefixtures("keras")
+def test_a_model_of_keras_is_analysed_before_it_is_fitted_with_what_it_was_compiled_with() -> None:
+    optimizer = type("SGD", (SimpleNamespace,), {})(learning_rate=torch.tensor(0.05))
+    callback = keras_callback(X.numpy(), Y.numpy(), options=QUICK)
+    assert isinstance(callback, keras_stand_in.Callback)
+    callback.model = keras_stand_in.network(2, normalized=True, optimizer=optimizer)
+    callback.on_train_begin()
+    report, found = callback.found.report, callback.found
+    assert report.options == {"effort": "quick", "optimizer": "sgd", "learning_rate": pytest.approx(0.05)}
+    assert [layer.name for layer in report.layers] == ["hidden_0", "norm_0", "hidden_1", "norm_1", "head"]
+    callback.on_train_begin()
+    assert callback.found is found
+
+
+def test_a_sick_model_of_keras_is_a_warning_or_the_end() -> None:
+    gated, warned = BeforeFitting(X, Y, options=QUICK, fail_on="error"), BeforeFitting(X, Y, options=QUICK)
+    gated.model = warned.model = keras_stand_in.network(14)
+    with pytest.raises(Unhealthy, match="The gradient that reaches"):
+        gated.on_train_begin()
+    with pytest.warns(UserWarning, match="unhealthy: The gradient"):
+        warned.on_train_begin()
+
+
+def test_without_keras_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gradient_health.training, "find_spec", lambda _: None)
+    with pytest.raises(BadOptions, match="keras is not installed"):
+        keras_callback(X)

@@ -249,3 +249,9 @@ def test_models_are_written_though_the_budget_ended_in_the_last_training(tmp_pat
         cells.structures.subject_of(each.recipe).converted.interrupt = ended  # type: ignore[arg-type]
     written = export(cells.cells, cells.structures, cells.clock, ["batch_norm+he"], Destination(tmp_path))
     assert "batch_norm+he" in written
+
+
+def test_no_more_files_than_asked_for_remedies_first(tmp_path: Path) -> None:
+    options = AnalysisOptions(effort="quick", variants=["only", "relu", "tanh", "relu+he"])
+    analyze(mlp(3, "Sigmoid", xavier()), vectors(), options, models=Destination(tmp_path, proven_only=True, at_most=1))
+    assert [file.name for file in tmp_path.iterdir()] == ["relu.onnx"]
