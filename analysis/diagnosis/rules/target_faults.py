@@ -10,10 +10,11 @@ learns those. With one sample of a class in a hundred of the other, always sayin
 loss that looks good says little.
 
 ## How it is measured
-Of targets that were sent. Fewer than two different ones, of two samples or more: warning. Numbers of which the hundredth farthest from the mean
-holds more than half of the variance (8 % for normal numbers): warning, or a remark where plain gradient descent learns
-in the probe. More than ten labels of the most frequent class for each of the rarest that occurs: a remark, for such
-networks train. Class ids out of range and numbers that are not finite are refused before anything is measured.
+Of targets that were sent. Fewer than two different ones, of two samples or more: warning. Numbers of which the
+hundredth farthest from the mean holds more than half of the variance (8 % for normal numbers): warning, or a remark
+where plain gradient descent learns in the probe. More than ten labels of the most frequent class for each of the rarest
+that occurs: a remark, for such networks train. Class ids out of range and numbers that are not finite are refused
+before anything is measured.
 
 ## Example
 A batch that was read from a file sorted by class.
