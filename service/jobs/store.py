@@ -292,7 +292,7 @@ class Store:
             "stage": "queued",
             "fraction": 0.0,
         }
-        return self._change(job, *conditions, **waits, stage="queued", fraction=0.0, **values)
+        return self._change(job, *conditions, **waits, published=None, **values)
 
     def _end(
         self,
