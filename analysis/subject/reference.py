@@ -5,7 +5,7 @@ Dropout that trains is switched off, as it is in measurement, and the numbers a 
 that torch drew; no two generators agree.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,7 +74,17 @@ def _run(source: bytes | str, model: CheckedModel, inputs: Mapping[str, Array]) 
     session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     values = [_columns(value) for value in session.run(names, dict(inputs))]
-    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+    named = dict(zip(names, values, strict=True))
+    return {name: value for name, value in parts(named) if isinstance(value, np.ndarray)}
+
+
+def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Values by name, those of a sequence under names of their own."""
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            yield from ((f"{name}[{place}]", each) for place, each in enumerate(value))
+        else:
+            yield name, value
 
 
 def _unedited(uploaded: bytes | Path, model: CheckedModel) -> bytes | str:

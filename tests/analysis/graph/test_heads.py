@@ -9,7 +9,7 @@ from onnx import ModelProto, ValueInfoProto, numpy_helper, parser
 
 from analysis.convert import convert
 from analysis.errors import NotDifferentiable, NothingToTrain
-from analysis.graph.heads import Head, Link, find_heads
+from analysis.graph.heads import CHOICE, Head, Link, find_heads
 from analysis.graph.sources import find_sources
 from analysis.model import check_model
 
@@ -48,6 +48,9 @@ def heads(*model: str, trainable: str = "wv", **more) -> tuple[Head, ...]:
         ("l = MatMul(x, w) y = Cast<to: int = 11>(l)", Head("y", "l", stripped=("Cast",))),
         ("l = MatMul(x, w) y = ArgMax(l)", Head("y", "l", stripped=("ArgMax",))),
         ("l = MatMul(x, w) y = ArgMin(l)", Head("y", "l", stripped=("ArgMin",))),
+        ("l = MatMul(x, w) s = Sigmoid(l) g = Greater(s, one) y = Cast<to: int = 7>(g)",
+         Head("y", "l", Link.SIGMOID, None, ("Cast", "Greater", "Sigmoid"))),
+        ("l = MatMul(x, w) y = Less(two, l)", Head("y", "l", stripped=("Less",))),
         ("l = MatMul(x, w) y = Hardmax(l)", Head("y", "l", stripped=("Hardmax",))),
         ("l = MatMul(x, w) y, i = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
         ("l = MatMul(x, w) i, y = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
@@ -85,6 +88,25 @@ def test_an_output_is_followed_back_to_its_logits(nodes: str, head: Head) -> Non
 )
 def test_only_a_reading_of_the_logits_is_undone_and_only_once(nodes: str, value: str) -> None:
     assert [head.value for head in heads(nodes)] == [value]
+
+
+def test_rows_that_are_chosen_by_their_values_are_read_where_all_of_them_are() -> None:
+    nodes = "l = MatMul(x, w) s = Sigmoid(l) g = Greater(s, one) n = NonZero(g) i = Transpose(n) y = GatherND(s, i)"
+    (head,) = heads(nodes)
+    assert (head.output, head.value, head.link, head.stripped) == ("y", "l", Link.SIGMOID, ("Sigmoid", CHOICE)[::-1])
+
+
+def test_the_tensors_of_a_sequence_have_heads_of_its_name() -> None:
+    found = heads("a = MatMul(x, w) b = Softmax(a) c = Neg(a) y = SequenceConstruct(c, b)", "seq(float[N,3]) y")
+    assert [(head.output, head.value) for head in found] == [("y", "c"), ("y", "a")]
+
+
+def test_a_sequence_that_nobody_can_take_apart_has_none() -> None:
+    nodes = """y = Loop (k, , e) <body = b (int64 i, bool c, seq(float[N,3]) s) => (bool d, seq(float[N,3]) t) {
+        d = Identity(c) m = MatMul(x, w) t = SequenceInsert(s, m) }>"""
+    made = f"l = MatMul(x, w) e = SequenceConstruct(l) {nodes.replace('k, ,', 'trips, ,')}"
+    with pytest.raises(NotDifferentiable, match="add the last floating-point tensor"):
+        heads(made.replace("trips, ,", 'trips, "",'), "seq(float[N,3]) y", inputs="float[N,4] x, int64 trips")
 
 
 def test_targets_fit_the_output_so_a_change_of_shape_is_not_undone() -> None:
