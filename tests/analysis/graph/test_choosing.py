@@ -24,8 +24,7 @@ def weights(nodes: str) -> dict[str, np.ndarray]:
     ("nodes", "source"),
     [
         (f"{L} {FOUND} y = GatherND(l, i)", "l"),
-        (f"{L} g = Greater(l, zero) c = Cast <to = 9> (g) f = Flatten(l) r = ReduceMax <keepdims = 0> (f, axis) "
-         "m = Greater(r, zero) y = Compress <axis = 0> (l, m)", "l"),
+        (f"{L} r = ReduceMax <keepdims = 0> (l, axis) m = Greater(r, zero) y = Compress <axis = 0> (l, m)", "l"),
         (f"{L} {FOUND} c = GatherND(l, i) u = Neg(c) y = Relu(u)", ""),
         (f"{L} {FOUND} c = GatherND(l, i) m = Mul(c, c) y = Concat <axis = 0> (m, c)", "l"),
         (f"{L} y = Compress <axis = 0> (l, few)", ""),
