@@ -15,6 +15,7 @@ from onnx import NodeProto, helper
 from analysis.errors import NotDifferentiable, NothingToTrain
 from analysis.graph.choosing import chosen_from, tensors_of
 from analysis.graph.families import COPYING
+from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
@@ -34,6 +35,8 @@ STEP_BACK: Final = COPYING | {"Dropout", "ArgMax", "ArgMin", "Hardmax", "TopK"}
 COMPARING: Final = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
 """Floats come out, with a slope of zero everywhere."""
+PACKED: Final = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "QMoE", "MatMulFpQ4"})
+"""Operators of onnxruntime that hold several numbers of a few bits in each integer."""
 CHOICE: Final = "a choice of rows by their values"
 SOFTMAX_ANY_AXIS_SINCE: Final = 13
 
@@ -61,10 +64,7 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
     Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
     """
     if not trainable:
-        raise NothingToTrain(
-            where=model.name,
-            hint="export the model with its weights as initialisers, or name some in options.train",
-        )
+        raise NothingToTrain(where=model.name, hint=_what_would_train(model))
     learning = _depending(model, sources, trainable)
     heads = [_trace(model, spec.name, tensor) for spec in model.outputs for tensor in tensors_of(model, spec.name)]
     found: dict[str, Head] = {}
@@ -82,6 +82,18 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         )
     order = {spec.name: place for place, spec in enumerate(model.outputs)}
     return tuple(sorted(found.values(), key=lambda each: order[each.output]))
+
+
+def _what_would_train(model: CheckedModel) -> str:
+    """The way out of a model without a trainable weight."""
+    packed = [node for node in model.nodes if node.op_type in PACKED]
+    if packed:
+        return (
+            f"{label(packed[0])} ({packed[0].op_type}) packs its weights: send the model as it was before quantisation"
+        )
+    if any(is_float_dtype(model.weights[name].dtype.name) for name in model.weights):
+        return "its tensors are constants of the graph, or frozen: name those that are parameters in options.train"
+    return "the file holds no weights: where they are inputs of the graph, export them as initialisers"
 
 
 def _trace(model: CheckedModel, output: str, value: str) -> Head:

@@ -5,7 +5,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import ModelProto, ValueInfoProto, numpy_helper, parser
+from onnx import ModelProto, ValueInfoProto, helper, numpy_helper, parser
 
 from analysis.convert import convert
 from analysis.errors import NotDifferentiable, NothingToTrain
@@ -222,7 +222,20 @@ def test_without_trainable_weights_there_is_nothing_to_train() -> None:
     with pytest.raises(NothingToTrain) as caught:
         heads("y = MatMul(x, w)", trainable="")
     assert caught.value.where == "net"
-    assert caught.value.hint
+    assert "options.train" in caught.value.hint
+
+
+def test_weights_that_are_inputs_or_packed_are_told_apart_from_constants() -> None:
+    with pytest.raises(NothingToTrain, match="export them as initialisers"):
+        heads("y = MatMul(x, a)", inputs="float[N,4] x, float[4,3] a")
+    made = proto("y = com.microsoft.MatMulNBits <K = 32, N = 3, bits = 4, block_size = 32> (x, b, s)", "float[N,3] y",
+                 "float[N,32] x")  # fmt: skip
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    tensors = {"b": np.zeros((3, 1, 16), np.uint8), "s": np.ones(3, np.float32)}
+    made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in tensors.items())
+    checked = check_model(made.SerializeToString())
+    with pytest.raises(NothingToTrain, match="before quantisation"):
+        find_heads(checked, find_sources(checked), frozenset())
 
 
 @pytest.mark.parametrize(
