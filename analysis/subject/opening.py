@@ -246,7 +246,7 @@ def _run(attempt: _Attempt, program: DifferentiableModel, rows: Sequence[int]) -
     def settle(name: str, value: torch.Tensor) -> torch.Tensor:
         return with_shared(attempt.drawn.setdefault(name, value), value, sizes)
 
-    tensors = [to_tensor(np.ascontiguousarray(array), attempt.precision) for array in _rows(attempt, rows).values()]
+    tensors = [to_tensor(np.asarray(array, order="C"), attempt.precision) for array in _rows(attempt, rows).values()]
     names = reference.drawn_names(attempt.model)
     with torch.no_grad():
         return program.eval().observe(tensors, {name: [partial(settle, name)] for name in names})

@@ -181,7 +181,7 @@ def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]
         return on_value
 
     device = next(iter(converted.parameters())).device
-    inputs = [to_tensor(np.ascontiguousarray(array)).to(device) for array in batch.inputs.values()]
+    inputs = [to_tensor(np.asarray(array, order="C")).to(device) for array in batch.inputs.values()]
     with torch.no_grad():
         converted.eval().observe(inputs, {name: [keep(name)] for name in names})
     return seen

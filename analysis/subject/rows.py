@@ -186,7 +186,7 @@ def _value(
     seen: list[torch.Tensor] = []
     device = _device(program)
     inputs, _ = select(batch, np.array(rows))
-    tensors = [to_tensor(np.ascontiguousarray(array), precision).to(device) for array in inputs.values()]
+    tensors = [to_tensor(np.asarray(array, order="C"), precision).to(device) for array in inputs.values()]
     with torch.no_grad():
         program.eval().observe(tensors, {value: [seen.append]})
     return seen[0].detach().cpu()
