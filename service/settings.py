@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     """Which jobs this node computes: `gpu` are those whose options say `"device": "cuda"`."""
     lease_seconds: float = Field(default=30.0, ge=2)
     """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
+    cache_seconds: float = Field(default=7 * 24 * 3600.0, ge=0)
+    """The report of an analysis answers the same bytes and options of the same tenant for so long; 0: never."""
     keep_days: float = Field(default=0.0, ge=0)
     """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
     keep_jobs: int = Field(default=0, ge=0)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, String, Table, exists, func, select
+from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, String, Table, exists, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
@@ -63,6 +63,12 @@ def hold(connection: Connection, job_id: str, names: Collection[str], size_of: S
     if gone:
         raise VanishedError(f"{len(gone)} objects of job {job_id} are gone")
     _insert(connection, job_id, {name: size or 0 for name, size in sizes.items()})
+
+
+def hold_as(connection: Connection, job_id: str, other: str) -> None:
+    """Keep what another job keeps, which is there until the transaction ends."""
+    theirs = select(HELD.c.sha256, literal(job_id), HELD.c.size).where(HELD.c.job_id == other)
+    connection.execute(HELD.insert().from_select(["sha256", "job_id", "size"], theirs))
 
 
 def hold_what_is_left(engine: Engine, job_id: str, names: Collection[str], size_of: SizeOf) -> None:

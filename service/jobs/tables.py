@@ -34,6 +34,7 @@ JOBS: Final = Table(
     Column("error", Text),
     Column("labels", Text, nullable=False),
     Column("published", Utc),  # to a broker, where there is one
+    Column("computed", Utc),  # when its report was, if that answers the same question again
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
@@ -62,7 +63,7 @@ def uses_gpu() -> ColumnElement[bool]:
 
 
 def row_of(job: Job) -> dict[str, Any]:
-    """The columns of a job that waits."""
+    """The columns of a job that waits, or that ended with an earlier report as soon as it came."""
     question = job.question
     return {
         "id": job.id,

@@ -282,7 +282,8 @@ class Supervisor:
         try:
             stored = storing.result()
             holds = Holds(stored.names, self.objects.size)
-            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds)
+            whole = stored.is_whole
+            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds, answers_again=whole)
         except OSError as error:  # what was computed is kept until there is a place for it
             log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
             run.storing, run.again = None, elapsed() + timedelta(seconds=AGAIN_SECONDS)
@@ -298,8 +299,10 @@ class Supervisor:
         report: str | None = None,
         error: StoredProblem | None = None,
         holds: Holds | None = None,
+        answers_again: bool = False,
     ) -> None:
-        if not self.store.finish(run.job, state, report=report, error=error, holds=holds):
+        ended = self.store.finish(run.job, state, report=report, error=error, holds=holds, answers_again=answers_again)
+        if not ended:
             log.warning("the result of job %s came too late", run.job.id)
         self._drop(run)
 

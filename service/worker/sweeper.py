@@ -29,7 +29,7 @@ from service.jobs.job import Job
 from service.jobs.store import Store
 from service.objects.blob import Found, Objects
 from service.settings import Settings
-from service.worker.results import BadResultError, named_models
+from service.worker.results import BadResultError, read_report
 
 PREFIXES: Final = tuple(f"{number:02x}" for number in range(256))
 MOST: Final = 100
@@ -115,7 +115,7 @@ class Sweeper:
         if job.report_sha256 is None:
             return set()
         try:
-            return {job.report_sha256, *named_models(self.objects.get(job.report_sha256)).values()}
+            return {job.report_sha256, *read_report(self.objects.get(job.report_sha256)).models.values()}
         except (FileNotFoundError, BadResultError):
             return {job.report_sha256}
 
