@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     s3_secret_access_key: str = Field(default="", repr=False)
     max_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Model and batch together."""
+    max_blob_bytes_per_tenant: int = Field(default=64 << 30, ge=0)
+    """What the blobs of one tenant, sent ahead of analyses, may take together; 0: no limit of its own."""
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
     """Body of a comparison, which may hold two reports; larger ones are named by the ids of their analyses."""
     max_options_bytes: int = Field(default=64 << 10, ge=1)

@@ -106,7 +106,7 @@ def submit(
         quota(tenant)
         store.submit(job, size_of)
     except VanishedError as error:
-        raise _vanished() from error
+        raise vanished() from error
     except IntegrityError:  # a request with the same key was a moment faster: it is known now
         return submit(
             upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels, size_of=size_of,
@@ -146,7 +146,8 @@ def question_of(upload: Upload) -> Question:
     )
 
 
-def _vanished() -> ProblemError:
+def vanished() -> ProblemError:
+    """What is raised where an object was removed between its storing and its holding: 503."""
     detail = "what was sent is not there any more"
     told = problem("busy", HTTPStatus.SERVICE_UNAVAILABLE, detail, hint="send it again")
     return ProblemError(told, {"Retry-After": str(RETRY_SECONDS)})

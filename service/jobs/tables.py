@@ -1,9 +1,9 @@
-"""The tables of jobs, of those deleted, and of workers: their columns, and a row as a job."""
+"""The tables of jobs, of those deleted, of workers and of blobs sent ahead: their columns, and a row as a job."""
 
 import json
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Float, Index, Integer, Row, String, Table, Text
+from sqlalchemy import BigInteger, Column, ColumnElement, Float, Index, Integer, Row, String, Table, Text
 
 from service.database import METADATA, Utc
 from service.jobs.job import Job, Question, State
@@ -55,6 +55,19 @@ DELETED: Final = Table(
     Column("deleted", Utc, nullable=False),
 )
 """What remains of a job that was deleted, so that its id can be answered for."""
+
+
+BLOBS: Final = Table(
+    "blobs",
+    METADATA,
+    Column("tenant", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("kept_until", Utc, nullable=False),
+    Index("blobs_by_name", "sha256"),
+    Index("blobs_by_time", "kept_until"),
+)
+"""What a tenant sent ahead of its analyses, and may name in them."""
 
 
 def uses_gpu() -> ColumnElement[bool]:

@@ -2,8 +2,8 @@
 
 A turn is short and seldom: a few analyses, then the objects under one of 256 prefixes. An object goes once it has been
 seen unheld and unchanged for `orphan_seconds`, time enough for an upload to become a job and for whoever still reads;
-`service.jobs.holding` says why none goes that a job holds. Killed at any point, a sweep has removed whole jobs and
-whole objects, and the next one finds the rest.
+`service.jobs.holding` says why none goes that somebody holds. Blobs that were sent ahead have had as long before.
+Killed at any point, a sweep has removed whole jobs and whole objects, and the next one finds the rest.
 """
 
 import logging
@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy.exc import OperationalError
 
+from service.jobs.blobs import drop_blobs
 from service.jobs.holding import (
     held_bytes,
     held_under,
@@ -67,6 +68,7 @@ class Sweeper:
     def turn(self) -> None:
         """A few analyses, then one prefix, or what comes before the first."""
         self._expire()
+        drop_blobs(self.store, self.settings.orphan_seconds)
         prefix = next(self._prefixes, None)
         if prefix is not None:
             self._sweep(prefix)

@@ -1,5 +1,6 @@
 """Analyses: submit a model and a batch, wait, ask, fetch the report."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -23,6 +24,7 @@ from service.api.sending import View, form_of, send_report
 from service.api.waiting import ASYNC, RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
 from service.intake.submission import Submitted, submit
+from service.jobs.blobs import blobs_of
 from service.schemas import JobView, job_path, view
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
@@ -32,9 +34,12 @@ UPLOAD_FORM: Final = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["model"],
                 "properties": {
-                    "model": {"type": "string", "format": "binary", "description": "an ONNX model"},
+                    "model": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "an ONNX model; required, unless `blobs` names it",
+                    },
                     "batch": {
                         "type": "string",
                         "format": "binary",
@@ -47,6 +52,12 @@ UPLOAD_FORM: Final = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "files that tensors of the model lie in, each under the name the model has for "
                         "it; the part is repeated",
+                    },
+                    "blobs": {
+                        "type": "string",
+                        "description": "JSON: files that were sent ahead (PUT /v1/blobs/{sha256}), in place of the "
+                        "parts of the same names",
+                        "examples": ['{"model": "<sha256>", "external_data": {"weights.bin": "<sha256>"}}'],
                     },
                 },
             },
@@ -75,8 +86,8 @@ UPLOAD_FORM: Final = {
         422: PROBLEM
         | {
             "model": Report,
-            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
-            "Idempotency-Key used for another request",
+            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, a blob that "
+            "you have not, or an Idempotency-Key used for another request",
         },
         429: PROBLEM | {"description": "Too many of your own analyses wait"},
         503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
@@ -97,8 +108,10 @@ async def analyze(
     """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
     parts, gate = parts_of(request), gate_of(fail_on)
     admit_body(parts.settings, request.headers)
-    upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
-    whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels, size_of=parts.objects.size)
+    tenant = tenant_of(request)
+    sizes = partial(_blob_sizes, parts, tenant)
+    upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sizes=sizes)
+    whose = partial(submit, store=parts.store, tenant=tenant, labels=labels, size_of=parts.objects.size)
     room, age = partial(admit_job, parts), age_of(request, parts.settings)
     made = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room, age=age))
     parts.metrics.looked(made.reuse)
@@ -152,6 +165,10 @@ async def get_report(
     """The report of a finished job: JSON, or what Accept asks for. A failed job answers with its problem."""
     kind = preferred(request.headers.getlist("accept"))
     return await send_report(request, job_id, form_of(request, kind, view, if_none_match), fail_on, wait)
+
+
+def _blob_sizes(parts: Parts, tenant: str, names: Collection[str]) -> dict[str, int]:
+    return {name: kept.size for name, kept in blobs_of(parts.store, tenant, names).items()}
 
 
 def _answer_submission(parts: Parts, made: Submitted, gate: Gate | None, applied: str | None, form: Form) -> Response:
