@@ -321,8 +321,9 @@ class Store:
             "lease_until": None,
             "stage": "queued",
             "fraction": 0.0,
+            "published": None,
         }
-        return self._change(job, *conditions, **waits, stage="queued", fraction=0.0, **values)
+        return self._change(job, *conditions, **waits, **values)
 
     def _end(
         self,
