@@ -22,8 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
+from service.database import AWAY, brief
 from service.jobs.job import MAX_ATTEMPTS, Job, State
 from service.jobs.store import Holds, Store
 from service.objects.blob import Objects
@@ -109,8 +108,9 @@ class Supervisor:
         while not self.stopping.is_set():
             try:
                 self._turn()
-            except OperationalError as error:  # the row is the truth: without it there is nothing to do but to wait
-                log.warning("the job table does not answer: %s", error.orig)
+            except AWAY as error:  # the row is the truth: without it there is nothing to do but to wait
+                log.warning("the job table does not answer: %s", brief(error))
+                self.source.hand_on()
                 self.stopping.wait(AGAIN_SECONDS)
         self.source.close()
         self._give_back()

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
+from service.database import AWAY, brief
 from service.jobs.blobs import drop_blobs
 from service.jobs.holding import (
     held_bytes,
@@ -62,8 +61,8 @@ class Sweeper:
         while not stopping.wait(pause):
             try:
                 self.turn()
-            except (OperationalError, OSError) as error:  # a database or a place that does not answer for now
-                log.warning("nothing is swept: %s", error)
+            except (*AWAY, OSError) as error:  # a database or a place that does not answer for now
+                log.warning("nothing is swept: %s", brief(error))
 
     def turn(self) -> None:
         """A few analyses, then one prefix, or what comes before the first."""
