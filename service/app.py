@@ -22,6 +22,7 @@ from service.api.openapi import Application
 from service.api.origin import refuse_other_origins
 from service.api.routes import (
     analyses,
+    blobs,
     catalogue,
     comparisons,
     events,
@@ -76,7 +77,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
     guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
-    for routes in (analyses, jobs, events, reports, variants, comparisons, catalogue, limits, figures):
+    for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
     app.include_router(health.router, responses=ANY_PROBLEM)  # probes have no key
     app.include_router(pages.router)  # for people, each with its own guard

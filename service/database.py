@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, DateTime, MetaData, create_engine, event, func, select
+from sqlalchemy import URL, Connection, DateTime, MetaData, create_engine, event, exc, func, make_url, select
 from sqlalchemy.engine import Engine
 from sqlalchemy.types import TypeDecorator
 
@@ -21,6 +21,16 @@ BUSY_SECONDS: Final = 30
 """So long a SQLite connection waits for the others."""
 START_LOCK: Final = 0x67_68_6A_6F_62_73
 """Of PostgreSQL; its number means nothing but to ourselves."""
+PATIENCE: Final = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""Of a connection to PostgreSQL: a machine that vanished is noticed in seconds, not after TCP's quarter of an hour."""
+AWAY: Final = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+"""What is raised where a database is away, locked or full, or has no connection left: later it may answer."""
 METADATA: Final = MetaData()
 """All tables; each is declared in the room it belongs to."""
 
@@ -43,11 +53,23 @@ class Utc(TypeDecorator[datetime]):
 def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
     """An engine for a URL; a SQLite connection waits `busy_seconds` for the others."""
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)  # a server that was restarted closes what was open
+        return create_engine(_patient(make_url(url)), pool_pre_ping=True)  # a server that restarts closes what was open
     engine = create_engine(url, connect_args={"timeout": busy_seconds})
     event.listen(engine, "connect", _tune_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def brief(error: Exception) -> str:
+    """What a database said, without the statement that it was asked."""
+    return str(getattr(error, "orig", None) or error).partition("\n")[0]
+
+
+def _patient(url: URL) -> URL:
+    """A URL of libpq's with all of PATIENCE that it does not state itself."""
+    if url.get_driver_name() not in {"psycopg", "psycopg2"}:
+        return url
+    return url.update_query_dict({name: value for name, value in PATIENCE.items() if name not in url.query})
 
 
 def upgrade_tables(engine: Engine) -> tuple[str | None, str | None]:

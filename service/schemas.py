@@ -63,6 +63,8 @@ class Limits(BaseModel):
 
     max_upload_bytes: int
     """Model and batch together."""
+    max_blob_bytes_per_tenant: int
+    """What blobs that were sent ahead may take together; 0: no limit of its own."""
     max_options_bytes: int
     max_comparison_bytes: int
     max_header_bytes: int

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     s3_secret_access_key: str = Field(default="", repr=False)
     max_upload_bytes: int = Field(default=2 << 30, ge=1)
     """Model and batch together."""
+    max_blob_bytes_per_tenant: int = Field(default=64 << 30, ge=0)
+    """What the blobs of one tenant, sent ahead of analyses, may take together; 0: no limit of its own."""
     max_comparison_bytes: int = Field(default=32 << 20, ge=1)
     """Body of a comparison, which may hold two reports; larger ones are named by the ids of their analyses."""
     max_options_bytes: int = Field(default=64 << 10, ge=1)
@@ -94,6 +96,8 @@ class Settings(BaseSettings):
     """Which jobs this node computes: `gpu` are those whose options say `"device": "cuda"`."""
     lease_seconds: float = Field(default=30.0, ge=2)
     """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
+    cache_seconds: float = Field(default=7 * 24 * 3600.0, ge=0)
+    """The report of an analysis answers the same bytes and options of the same tenant for so long; 0: never."""
     keep_days: float = Field(default=0.0, ge=0)
     """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
     keep_jobs: int = Field(default=0, ge=0)

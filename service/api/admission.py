@@ -1,11 +1,16 @@
-"""Whether there is room for a request: on the disk before its body is read, in the queue before a job is made of it."""
+"""Whether there is room for a request: on the disk before its body is read, in the queue before a job is made of it.
 
+And of what a tenant may take, in jobs and in blobs that it sent ahead.
+"""
+
+import math
 import shutil
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from service.api.context import Parts
 from service.api.waiting import RETRY_SECONDS, busy
+from service.jobs.blobs import blob_bytes
 from service.problems import ProblemError, problem, refusal
 from service.settings import Settings
 
@@ -34,6 +39,16 @@ def admit_job(parts: Parts, tenant: str) -> None:
         raise ProblemError(told, {"Retry-After": str(RETRY_SECONDS)})
     if parts.store.queued() >= parts.settings.max_queued_jobs:
         raise busy(f"{parts.settings.max_queued_jobs} analyses are waiting already")
+
+
+def admit_blob(parts: Parts, tenant: str, headers: Mapping[str, str]) -> None:
+    """Raises ProblemError: 429 where the blobs of this tenant would take more than they may."""
+    most = parts.settings.max_blob_bytes_per_tenant
+    if most and blob_bytes(parts.store, tenant) + int(headers.get("content-length") or 0) > most:
+        seconds = math.ceil(parts.settings.orphan_seconds)
+        detail, hint = f"your blobs may take {most} bytes", f"what no analysis is about goes after {seconds} s"
+        told = problem("quota-exceeded", HTTPStatus.TOO_MANY_REQUESTS, detail, hint=hint)
+        raise ProblemError(told, {"Retry-After": str(seconds)})
 
 
 def disk_full() -> ProblemError:

@@ -1,6 +1,6 @@
 """What routes are given: the parts of the service, made once by the app, and who asks."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from anyio import CapacityLimiter
@@ -11,8 +11,7 @@ from service.access.keys import KeyTable
 from service.api.ends import Ends
 from service.api.metrics import Metrics
 from service.drain import Drain
-from service.intake.body import Patience
-from service.intake.multipart import UploadLimits
+from service.intake.body import Patience, UploadLimits
 from service.jobs.job import DEFAULT_TENANT
 from service.jobs.store import Store
 from service.objects.blob import Objects
@@ -52,7 +51,8 @@ class Parts:
     def upload_limits(self) -> UploadLimits:
         """What one request may send."""
         settings = self.settings
-        return UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, self.patience, self.writers)
+        limits = UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, self.patience, self.writers)
+        return replace(limits, anew=settings.needs_keys)
 
 
 def parts_of(request: Request) -> Parts:

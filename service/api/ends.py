@@ -6,8 +6,8 @@ from typing import Final
 
 import anyio
 from anyio.to_thread import run_sync
-from sqlalchemy.exc import OperationalError
 
+from service.database import AWAY
 from service.drain import Drain
 
 LOOK_SECONDS: Final = 0.03
@@ -44,7 +44,7 @@ class Ends:
             asked = dict(self._waiting)
             try:
                 going_on = set() if self._drain.begun else await run_sync(self._going_on, set(asked.values()))
-            except OperationalError:  # a job table that somebody holds: it is asked again
+            except AWAY:  # a job table that somebody holds: it is asked again
                 continue
             for ended, job_id in asked.items():
                 if job_id not in going_on:

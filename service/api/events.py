@@ -11,10 +11,10 @@ from typing import Final
 
 import anyio
 from anyio.to_thread import run_sync
-from sqlalchemy.exc import OperationalError
 
 from service.api.context import Parts
 from service.api.waiting import find_job
+from service.database import AWAY
 from service.jobs.job import Job
 from service.problems import ProblemError
 from service.schemas import view
@@ -47,7 +47,7 @@ async def events(parts: Parts, job: Job, known: str | None) -> AsyncIterator[byt
         await anyio.sleep(LOOK_SECONDS)
         try:
             job = await run_sync(find_job, parts.store, job.tenant, job.id)
-        except OperationalError:  # a job table that somebody holds: what changed is told later
+        except AWAY:  # a job table that somebody holds: what changed is told later
             continue
         except ProblemError as error:
             yield f"event: deleted\ndata: {error.problem.model_dump_json(exclude_none=True)}\n\n".encode()

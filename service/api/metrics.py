@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.intake.submission import Reuse
 from service.jobs.holding import removed
 from service.jobs.job import State, now
 from service.jobs.store import Store
@@ -46,7 +47,17 @@ class Metrics:
             "http_request_seconds", "From the header to the end of the answer", ["route"], namespace=PREFIX,
             buckets=BUCKETS, registry=self.registry,
         )  # fmt: skip
+        self.looks = Counter(
+            "cache_looks", "Submissions by what became of a look for an earlier report", ["result"], namespace=PREFIX,
+            registry=self.registry,
+        )  # fmt: skip
+        for reuse in Reuse:
+            self.looks.labels(reuse.name.lower())
         self.received = Counter("received_bytes", "Bytes of bodies", namespace=PREFIX, registry=self.registry)
+
+    def looked(self, reuse: Reuse) -> None:
+        """A submission."""
+        self.looks.labels(reuse.name.lower()).inc()
 
     def text(self) -> bytes:
         """All of it; reads the job table."""

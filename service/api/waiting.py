@@ -17,6 +17,8 @@ from service.schemas import job_path
 from service.settings import Settings
 
 RETRY_SECONDS: Final = 2
+ASYNC: Final = "respond-async"
+"""The preference of who wants the job and not its report."""
 WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*(\d+)")
 Wait = Annotated[float | None, Query(ge=0, description="Seconds to wait for the report before answering")]
 
@@ -33,8 +35,8 @@ def find_job(store: Store, tenant: str, job_id: str, where: str = "") -> Job:
 
 def patience(settings: Settings, wait: float | None, prefer: str | None) -> tuple[float, str | None]:
     """Seconds to wait, and the preference that was applied (RFC 7240)."""
-    if prefer is not None and "respond-async" in prefer:
-        return 0.0, "respond-async"
+    if prefer is not None and ASYNC in prefer:
+        return 0.0, ASYNC
     stated = WAIT.search(prefer or "")
     if stated is not None:
         seconds = min(float(stated[1]), settings.max_wait_seconds)

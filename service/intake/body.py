@@ -36,6 +36,18 @@ class Patience:
     drain: Drain = field(default_factory=lambda: Drain(0.0))
 
 
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Bytes, patience, and the threads that write."""
+
+    total: int
+    options: int
+    patience: Patience
+    threads: CapacityLimiter
+    anew: bool = False
+    """What is stored already is stored once more: how long that takes would tell a tenant what others have."""
+
+
 async def impatient(body: AsyncIterator[bytes], patience: Patience) -> AsyncIterator[bytes]:
     """The chunks of a body. Raises ProblemError: 408 too slow, 503 where the server stops before it is there."""
     waited, received = 0.0, 0

@@ -1,8 +1,9 @@
 """A multipart body, straight from the socket into the object store: flat memory, sha256 on the way, capped.
 
-Parts: `model` (file, required), `batch` (file), `options` (JSON), and `external_data` (file, repeated): what tensors of
-the model lie in, under the name that the model calls it by. Anything else, or anything twice, is refused. The parser,
-the hashes and the disk run in threads, so that the event loop answers others meanwhile.
+Parts: `model` (file, required), `batch` (file), `options` (JSON), `external_data` (file, repeated): what tensors of the
+model lie in, under the name that the model calls it by; and `blobs` (JSON), which names files that were sent ahead.
+Anything else, or anything twice, is refused. The parser, the hashes and the disk run in threads, so that the event loop
+answers others meanwhile.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from anyio import CancelScope, CapacityLimiter
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,7 +21,8 @@ from analysis.diagnosis.policy import policy
 from analysis.errors import NotOnnx
 from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
-from service.intake.body import Patience, capped, impatient, pour, refuse_encoding, too_large
+from service.intake.blobs import PART, Sizes, parse_references, resolve
+from service.intake.body import UploadLimits, capped, impatient, pour, refuse_encoding, too_large
 from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
@@ -55,19 +57,14 @@ def _options_part(said: Mapping[str, bytearray]) -> AnalysisOptions:
 class Texts:
     """Parts that are no files: which there may be, what options they make, and what arrived, refused or not."""
 
-    names: Collection[str] = ("options",)
+    names: Collection[str] = ("options", PART)
     options: Callable[[Mapping[str, bytearray]], AnalysisOptions] = _options_part
     said: dict[str, bytearray] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """Bytes, patience, and the threads that write."""
-
-    total: int
-    options: int
-    patience: Patience
-    threads: CapacityLimiter
+def nothing(names: Collection[str]) -> Mapping[str, int]:
+    """Nothing was sent ahead."""
+    return {}
 
 
 async def receive(
@@ -76,10 +73,12 @@ async def receive(
     objects: Objects,
     limits: UploadLimits,
     texts: Texts | None = None,
+    sizes: Sizes = nothing,
 ) -> Upload:
-    """Store the files of a request; nothing of a refused one is kept. `texts`: other than the part `options`.
+    """Store the files of a request; nothing of a refused one is kept.
 
-    Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 503 stopping.
+    `texts`: other than the parts `options` and `blobs`; `sizes`: of the blobs that may be named there.
+    Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 422 no such blob, 503 stopping.
     Raises BadOptions, NotOnnx.
     """
     refuse_encoding(headers)
@@ -94,7 +93,7 @@ async def receive(
         )
     if int(headers.get("content-length") or 0) > limits.total + MULTIPART_OVERHEAD:
         raise too_large(limits.total)
-    receiver = _Receiver(objects, limits, texts or Texts())
+    receiver = _Receiver(objects, limits, texts or Texts(), sizes)
     try:
         parser = MultipartParser(boundary, receiver.callbacks())
         most = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
@@ -112,8 +111,9 @@ async def receive(
 class _Receiver:
     """Callbacks of the parser, and the files they fill."""
 
-    def __init__(self, objects: Objects, limits: UploadLimits, texts: Texts) -> None:
+    def __init__(self, objects: Objects, limits: UploadLimits, texts: Texts, sizes: Sizes) -> None:
         self._objects = objects
+        self._sizes = sizes
         self._limits = limits
         self._stack = ExitStack()
         self._writers: dict[str, BlobWriter] = {}
@@ -149,18 +149,43 @@ class _Receiver:
         """Everything committed."""
         if not self._ended:
             raise _malformed("the multipart body is cut short")
-        if "model" not in self._writers:
+        ahead = self._sent_ahead()
+        model = self._writers.get("model") or ahead.blobs.get("model")
+        if model is None:
             raise _malformed("the part 'model' is missing", where="model", hint="curl -F model=@model.onnx")
-        if self._writers["model"].size == 0:
+        if model.size == 0:
             raise NotOnnx("the model is empty", where="model", hint="send the bytes of an .onnx file")
         self._upload.options = self._texts.options(self._texts.said)
         policy(self._upload.options)  # what these refuse is refused now, not by a job
         asked_for(self._upload.options)
         if self._unchosen is not None and self._unchosen.size == 0:
             del self._writers["batch"]
-        self._upload.blobs = {name: writer.commit() for name, writer in self._writers.items()}
-        self._upload.data_files = {name: writer.commit() for name, writer in self._data_writers.items()}
+        self._upload.blobs = ahead.blobs | {name: writer.commit() for name, writer in self._writers.items()}
+        data_files = {name: writer.commit() for name, writer in self._data_writers.items()}
+        self._upload.data_files = ahead.data_files | data_files
+        self._upload.names = ahead.names | self._upload.names
         return self._upload
+
+    def _sent_ahead(self) -> Upload:
+        """What the part `blobs` names."""
+        ahead = Upload()
+        if PART not in self._texts.names or PART not in self._texts.said:
+            return ahead
+        references = parse_references(bytes(self._texts.said[PART]))
+        for name in references.external_data:
+            self._data_name(name, taken=len(references.external_data))
+        blobs = resolve(references, self._sizes)
+        for name, sha256 in (("model", references.model), ("batch", references.batch)):
+            if sha256 is not None and name in self._writers:
+                raise _malformed(f"the part {name!r} was sent, and named among the blobs", where=name)
+            if sha256 is not None:
+                ahead.blobs[name] = blobs[sha256]
+        ahead.data_files |= {name: blobs[sha256] for name, sha256 in references.external_data.items()}
+        ahead.names["model"] = _plain(references.model_name)
+        sent = [*ahead.blobs.values(), *ahead.data_files.values()]
+        if self._received + sum(blob.size for blob in sent) > self._limits.total:
+            raise too_large(self._limits.total)
+        return ahead
 
     def _begin(self) -> None:
         self._into, self._text, self._disposition = None, None, b""
@@ -181,7 +206,7 @@ class _Receiver:
         name = parameters.get(b"name", b"").decode(errors="replace")
         filename = parameters.get(b"filename", b"").decode(errors="replace")
         if name not in FILES and name != DATA and name not in self._texts.names:
-            hint = "parts are model, batch, options and external_data"
+            hint = "parts are model, batch, options, external_data and blobs"
             raise _malformed(f"unknown part {name!r}", where=name, hint=hint)
         if name in self._writers or name in self._texts.said:
             raise _malformed(f"the part {name!r} was sent twice", where=name)
@@ -191,7 +216,7 @@ class _Receiver:
         unchosen = parameters.get(b"filename") == b""  # what a browser sends for a file that nobody chose
         if name == DATA and unchosen:
             return
-        self._into = self._stack.enter_context(self._objects.writer())
+        self._into = self._stack.enter_context(self._objects.writer(anew=self._limits.anew))
         if name == DATA:
             self._data_writers[self._data_name(filename)] = self._into
         else:
@@ -199,13 +224,13 @@ class _Receiver:
             self._upload.names[name] = _plain(filename)
             self._unchosen = self._into if name == "batch" and unchosen else self._unchosen
 
-    def _data_name(self, filename: str) -> str:
-        """What the model calls this data file; a name that stands for something else is not mended but refused."""
+    def _data_name(self, filename: str, taken: int = 1) -> str:
+        """What the model calls this data file, of so many more; no name that stands for something else is mended."""
         if not filename or filename in {".", ".."} or filename != _plain(filename):
             raise _malformed(f"{filename[:100]!r} is no plain file name", where=DATA, hint=DATA_HINT)
         if filename in self._data_writers:
             raise _malformed(f"the data file {filename!r} was sent twice", where=DATA)
-        if len(self._data_writers) == MOST_DATA_FILES:
+        if len(self._data_writers) + taken > MOST_DATA_FILES:
             hint = "onnx.save(model, path, save_as_external_data=True, all_tensors_to_one_file=True) makes it one"
             raise _malformed(f"more than {MOST_DATA_FILES} data files", where=DATA, hint=hint)
         return filename

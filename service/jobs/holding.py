@@ -1,8 +1,8 @@
-"""Which objects jobs are about, so that those no job of any tenant is about can be removed.
+"""Which objects jobs are about, so that those nobody of any tenant holds can be removed.
 
-A job holds its inputs from the moment it is in the table, and its report and models from before it succeeds; who
-deletes a job lets go of them in the same statement. To hold is to find every object there, under a lock that whoever
-removes one has alone:
+A job holds its inputs from the moment it is in the table, and its report and models from before it succeeds; a tenant
+holds the blobs that it sent ahead (`blobs`). Who deletes a job lets go of them in the same statement. To hold is to
+find every object there, under a lock that whoever removes one has alone:
 
     hold, then remove      the object is held, and stays
     remove, then hold      the object is missed (VanishedError), and its bytes have to be stored again
@@ -14,13 +14,26 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Connection, ForeignKey, Index, String, Table, exists, func, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    String,
+    Table,
+    exists,
+    func,
+    literal,
+    select,
+    union,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Engine
 
 from service.database import METADATA, reading, writing
 from service.jobs.job import Job
-from service.jobs.tables import JOBS, job_of
+from service.jobs.tables import BLOBS, JOBS, job_of
 
 HELD: Final = Table(
     "held_objects",
@@ -57,12 +70,23 @@ def inputs_of(job: Job) -> set[str]:
 
 def hold(connection: Connection, job_id: str, names: Collection[str], size_of: SizeOf) -> None:
     """Keep these objects as long as there is the job. Raises VanishedError, IntegrityError where there is no job."""
+    _insert(connection, job_id, sizes_held(connection, names, size_of))
+
+
+def sizes_held(connection: Connection, names: Collection[str], size_of: SizeOf) -> dict[str, int]:
+    """The objects, none of which is removed before the transaction ends. Raises VanishedError."""
     _lock(connection, "pg_advisory_xact_lock_shared")
     sizes = {name: size_of(name) for name in names}
     gone = [name for name, size in sizes.items() if size is None]
     if gone:
-        raise VanishedError(f"{len(gone)} objects of job {job_id} are gone")
-    _insert(connection, job_id, {name: size or 0 for name, size in sizes.items()})
+        raise VanishedError(f"{len(gone)} objects are gone")
+    return {name: size or 0 for name, size in sizes.items()}
+
+
+def hold_as(connection: Connection, job_id: str, other: str) -> None:
+    """Keep what another job keeps, which is there until the transaction ends."""
+    theirs = select(HELD.c.sha256, literal(job_id), HELD.c.size).where(HELD.c.job_id == other)
+    connection.execute(HELD.insert().from_select(["sha256", "job_id", "size"], theirs))
 
 
 def hold_what_is_left(engine: Engine, job_id: str, names: Collection[str], size_of: SizeOf) -> None:
@@ -82,18 +106,22 @@ def holding_nothing(engine: Engine, limit: int) -> list[Job]:
 
 
 def held_under(engine: Engine, prefix: str) -> set[str]:
-    """Those of the objects whose names begin so that jobs hold."""
-    named = select(HELD.c.sha256).where(HELD.c.sha256 >= prefix, HELD.c.sha256 < prefix + AFTER_HEX).distinct()
+    """Those of the objects whose names begin so that somebody holds."""
+    named = [
+        select(table.c.sha256).where(table.c.sha256 >= prefix, table.c.sha256 < prefix + AFTER_HEX)
+        for table in (HELD, BLOBS)
+    ]
     with reading(engine) as connection:
-        return set(connection.execute(named).scalars())
+        return set(connection.execute(union(*named)).scalars())
 
 
 @contextmanager
 def let_go(engine: Engine, name: str) -> Iterator[bool]:
-    """Whether no job holds an object, and none will before the context ends."""
+    """Whether nobody holds an object, and nobody will before the context ends."""
     with writing(engine) as connection:
         _lock(connection, "pg_advisory_xact_lock")
-        yield connection.execute(select(HELD.c.job_id).where(HELD.c.sha256 == name).limit(1)).first() is None
+        holders = [select(table.c.sha256).where(table.c.sha256 == name).limit(1) for table in (HELD, BLOBS)]
+        yield not any(connection.execute(holder).first() for holder in holders)
 
 
 def held_bytes(engine: Engine) -> int:
@@ -115,7 +143,7 @@ def own_bytes(engine: Engine, job: Job) -> int:
 def note_removed(engine: Engine, what: str, number: int, size: int = 0) -> None:
     """Add to what was removed."""
     with writing(engine) as connection:
-        insert = _insert_of(connection)(REMOVED).values(what=what, number=number, bytes=size)
+        insert = insert_into(connection, REMOVED).values(what=what, number=number, bytes=size)
         added = {"number": REMOVED.c.number + number, "bytes": REMOVED.c.bytes + size}
         connection.execute(insert.on_conflict_do_update(index_elements=[REMOVED.c.what], set_=added))
 
@@ -133,9 +161,9 @@ def _lock(connection: Connection, how: str) -> None:
 
 def _insert(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:
     rows = [{"sha256": name, "job_id": job_id, "size": size} for name, size in sizes.items()]
-    connection.execute(_insert_of(connection)(HELD).on_conflict_do_nothing(), rows)
+    connection.execute(insert_into(connection, HELD).on_conflict_do_nothing(), rows)
 
 
-def _insert_of(connection: Connection) -> Any:
-    """SQL has no word for it that both know."""
-    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name]
+def insert_into(connection: Connection, table: Table) -> Any:
+    """An insert that says what to do with a row that is there; SQL has no word for it that both know."""
+    return {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name](table)

@@ -3,6 +3,7 @@
     queued --claim--> running --succeed / fail / expire / cancel--> an end
                       running --lose--> queued, or failed after the last attempt
                       running --retry--> queued, once, where its process died of a signal
+    succeeded, at once: where an earlier report answers
 
 The row is the truth. Every claim raises the fence; whoever reports with an older fence is too late and is refused, so
 that an analysis may be computed twice but ends once.

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, DateTime, func, not_, select, update
+from sqlalchemy import ColumnElement, DateTime, func, not_, or_, select, update
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
 from service.jobs.bell import ring
-from service.jobs.holding import SizeOf, hold, inputs_of
+from service.jobs.holding import SizeOf, hold, hold_as, inputs_of
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
 from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of, uses_gpu
 
@@ -95,10 +95,37 @@ class Store:
         """The job of an idempotency key."""
         return self._find(JOBS.c.idempotency_key == key, JOBS.c.tenant == tenant)
 
-    def rejoinable(self, digest: str, tenant: str = DEFAULT_TENANT) -> Job | None:
-        """The newest job for the same bytes and options that is under way or succeeded."""
-        states = [State.QUEUED, State.RUNNING, State.SUCCEEDED]
-        return self._find(JOBS.c.digest == digest, JOBS.c.tenant == tenant, JOBS.c.state.in_(states))
+    def rejoinable(
+        self, digest: str, tenant: str = DEFAULT_TENANT, ended_within: timedelta | None = None
+    ) -> Job | None:
+        """The newest job for the same bytes and options that is under way or succeeded, if so told not long ago."""
+        there: ColumnElement[bool] = JOBS.c.state.in_([State.QUEUED, State.RUNNING, State.SUCCEEDED])
+        if ended_within is not None:
+            there &= or_(JOBS.c.finished.is_(None), JOBS.c.finished > self.time() - ended_within)
+        return self._find(JOBS.c.digest == digest, JOBS.c.tenant == tenant, there)
+
+    def answer(self, job: Job, not_older: timedelta, size_of: SizeOf | None = None) -> Job | None:
+        """Insert a job that ends at once, with the newest report of its tenant for the same question.
+
+        None: there is none that was computed within `not_older` and may answer again. The job holds what the earlier
+        one holds, whatever becomes of that. Raises IntegrityError for a key that is taken.
+        """
+        same = (JOBS.c.digest == job.question.digest, JOBS.c.tenant == job.tenant)
+        fresh = (JOBS.c.state == State.SUCCEEDED, JOBS.c.computed > self.time() - not_older)
+        newest = select(JOBS).where(*same, *fresh).order_by(JOBS.c.computed.desc(), JOBS.c.id.desc()).limit(1)
+        with reading(self.engine) as connection:  # most often there is none, and nobody is kept from writing
+            if connection.execute(newest).first() is None:
+                return None
+        with writing(self.engine) as connection:
+            earlier = connection.execute(newest.with_for_update(read=True)).first()  # it is not deleted meanwhile
+            if earlier is None or (size_of is not None and size_of(earlier.report_sha256) is None):
+                return None
+            ended = {"state": State.SUCCEEDED, "stage": State.SUCCEEDED.value, "fraction": 1.0}
+            found = {"report_sha256": earlier.report_sha256, "computed": earlier.computed}
+            times = dict.fromkeys(("started", "finished"), self.time())
+            row = connection.execute(JOBS.insert().values(**row_of(job) | ended | found | times).returning(JOBS)).one()
+            hold_as(connection, job.id, earlier.id)
+            return job_of(row)
 
     def page(self, tenant: str, wanted: Wanted, limit: int, before: str | None = None) -> list[Job]:
         """The newest jobs of a tenant that are wanted, newest first; with `before`, those older than that id."""
@@ -233,12 +260,15 @@ class Store:
         report: str | None = None,
         error: dict[str, Any] | None = None,
         holds: Holds | None = None,
+        answers_again: bool = False,
     ) -> bool:
         """End a running job; False: it is no longer this worker's, and nothing changed.
 
         `holds`: objects that are kept from then on as long as there is the job. Raises VanishedError.
+        `answers_again`: the report follows from the question alone, and may answer it again.
         """
-        return self._end(job, state, at, report=report, error=error, holds=holds)
+        computed = (at or self.time()) if answers_again else None
+        return self._end(job, state, at, report=report, error=error, holds=holds, computed=computed)
 
     def release(self, job: Job) -> bool:
         """Give a running job back, as if it had not been claimed; the fence stays raised."""
@@ -291,8 +321,9 @@ class Store:
             "lease_until": None,
             "stage": "queued",
             "fraction": 0.0,
+            "published": None,
         }
-        return self._change(job, *conditions, **waits, published=None, **values)
+        return self._change(job, *conditions, **waits, **values)
 
     def _end(
         self,
@@ -303,11 +334,13 @@ class Store:
         report: str | None = None,
         error: dict[str, Any] | None = None,
         holds: Holds | None = None,
+        computed: Any = None,
     ) -> bool:
         return self._change(
             job,
             *conditions,
             holds=holds,
+            computed=computed,
             state=state,
             finished=at or self.time(),
             lease_until=None,

@@ -1,9 +1,9 @@
-"""The tables of jobs, of those deleted, and of workers: their columns, and a row as a job."""
+"""The tables of jobs, of those deleted, of workers and of blobs sent ahead: their columns, and a row as a job."""
 
 import json
 from typing import Any, Final
 
-from sqlalchemy import Column, ColumnElement, Float, Index, Integer, Row, String, Table, Text
+from sqlalchemy import BigInteger, Column, ColumnElement, Float, Index, Integer, Row, String, Table, Text
 
 from service.database import METADATA, Utc
 from service.jobs.job import Job, Question, State
@@ -34,6 +34,7 @@ JOBS: Final = Table(
     Column("error", Text),
     Column("labels", Text, nullable=False),
     Column("published", Utc),  # to a broker, where there is one
+    Column("computed", Utc),  # when its report was, if that answers the same question again
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
@@ -56,13 +57,26 @@ DELETED: Final = Table(
 """What remains of a job that was deleted, so that its id can be answered for."""
 
 
+BLOBS: Final = Table(
+    "blobs",
+    METADATA,
+    Column("tenant", String(100), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("kept_until", Utc, nullable=False),
+    Index("blobs_by_name", "sha256"),
+    Index("blobs_by_time", "kept_until"),
+)
+"""What a tenant sent ahead of its analyses, and may name in them."""
+
+
 def uses_gpu() -> ColumnElement[bool]:
     """In SQL. Options are JSON, in which a quoted name before a quoted value is a choice and nothing else."""
     return JOBS.c.options.contains('"device":"cuda"', autoescape=True)
 
 
 def row_of(job: Job) -> dict[str, Any]:
-    """The columns of a job that waits."""
+    """The columns of a job that waits, or that ended with an earlier report as soon as it came."""
     question = job.question
     return {
         "id": job.id,

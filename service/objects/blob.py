@@ -62,8 +62,8 @@ class Objects(Protocol):
     def put(self, content: bytes) -> Blob:
         """Store bytes."""
 
-    def writer(self) -> BlobWriter:
-        """Store a stream."""
+    def writer(self, *, anew: bool = False) -> BlobWriter:
+        """Store a stream; `anew`: also where the same is stored already, so that the time it takes tells nobody."""
 
     def get(self, sha256: str) -> bytes:
         """Read a blob; raises FileNotFoundError where there is none."""

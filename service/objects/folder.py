@@ -45,9 +45,9 @@ class ObjectFolder:
         """The file itself."""
         yield self.path(sha256)
 
-    def writer(self) -> PartWriter:
-        """Store a stream."""
-        return PartWriter(self.folder, self._keep, self._has)
+    def writer(self, *, anew: bool = False) -> PartWriter:
+        """Store a stream; `anew`: also where the same is stored already."""
+        return PartWriter(self.folder, self._keep, None if anew else self._has)
 
     def size(self, sha256: str) -> int | None:
         """Bytes of a blob; None: there is none."""

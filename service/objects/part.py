@@ -22,7 +22,7 @@ class PartWriter:
     """Receives a stream; nothing remains unless it is committed."""
 
     def __init__(
-        self, folder: Path, keep: Callable[[Path, str], None], has: Callable[[Blob], bool] = lambda _: False
+        self, folder: Path, keep: Callable[[Path, str], None], has: Callable[[Blob], bool] | None = None
     ) -> None:
         """A temporary file in the folder; `keep` takes it, flushed, and its sha256, and has kept it when it returns.
 
@@ -50,7 +50,7 @@ class PartWriter:
         """Flush to disk, and have it kept under its content's name; unless it is there."""
         blob = Blob(self.sha256, self.size)
         self._file.flush()
-        if not self._has(blob):
+        if self._has is None or not self._has(blob):
             os.fsync(self._file.fileno())
             self._keep(self._path, blob.sha256)
         return blob

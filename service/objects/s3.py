@@ -75,9 +75,9 @@ class ObjectBucket:
                 raise UnavailableError(f"{self._url} has another content under {sha256}")
             yield kept[0]
 
-    def writer(self) -> PartWriter:
-        """Store a stream."""
-        return PartWriter(self.spool, self._upload)
+    def writer(self, *, anew: bool = False) -> PartWriter:
+        """Store a stream; `anew`: also where the same is stored already."""
+        return PartWriter(self.spool, self._upload if anew else self._upload_once)
 
     def size(self, sha256: str) -> int | None:
         """Bytes of a blob; None: there is none."""
@@ -122,9 +122,11 @@ class ObjectBucket:
         """Whether somebody left it."""
         return self._size(self.key("marks", name)) is not None
 
+    def _upload_once(self, part: Path, sha256: str) -> None:
+        if self._size(self.key(sha256[:2], sha256)) != part.stat().st_size:
+            self._upload(part, sha256)
+
     def _upload(self, part: Path, sha256: str) -> None:
-        if self._size(self.key(sha256[:2], sha256)) == part.stat().st_size:
-            return
         with telling():
             obstore.put(self._bucket, self.key(sha256[:2], sha256), part, chunk_size=PIECE)
 

@@ -16,13 +16,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials
-from sqlalchemy.exc import OperationalError
 
 from analysis.errors import AnalysisError
 from service.api import handlers
 from service.api.authentication import BEARER, HEADER, authenticate
 from service.api.context import parts_of
 from service.api.origin import READING, refuse_other_origins
+from service.database import AWAY
 from service.pages.site import page
 from service.problems import Problem, ProblemError
 
@@ -30,7 +30,7 @@ TOLD: Final[Mapping[type[Exception], Callable[[Request, Exception], JSONResponse
     ProblemError: handlers.answer_problem,
     AnalysisError: handlers.answer_analysis_error,
     RequestValidationError: handlers.answer_validation_error,
-    OperationalError: handlers.answer_database_error,
+    **dict.fromkeys(AWAY, handlers.answer_database_error),
 }
 """What the API says of an error; a page says the same."""
 

@@ -9,6 +9,7 @@ from anyio.to_thread import run_sync
 from fastapi import Request
 
 from service.api.admission import admit_body, admit_job
+from service.api.caching import age_of
 from service.api.context import parts_of, tenant_of
 from service.intake.multipart import Texts, receive
 from service.intake.submission import submit
@@ -49,4 +50,6 @@ async def send(request: Request, sent: Sent) -> Job:
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sent.texts)
     room = partial(admit_job, parts)
     whose = partial(submit, store=parts.store, tenant=tenant, labels=sent.labels, size_of=parts.objects.size)
-    return await run_sync(partial(whose, upload, quota=room))
+    made = await run_sync(partial(whose, upload, quota=room, age=age_of(request, parts.settings)))
+    parts.metrics.looked(made.reuse)
+    return made.job

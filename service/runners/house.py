@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
+from service.database import AWAY, brief
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.endings import LOST
 
 REAP_SECONDS: Final = 2.0
+AGAIN_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -37,10 +37,12 @@ def _reap(store: Store) -> None:
 
 
 def _keep(settings: Settings, chores: tuple[Callable[[Store], None], ...], every: float, over: threading.Event) -> None:
-    with closing(Store(settings.database, lease_seconds=settings.lease_seconds)) as store:
-        while not over.wait(every):
-            for chore in chores:
-                try:
-                    chore(store)
-                except OperationalError as error:
-                    log.warning("the job table does not answer: %s", error.orig)
+    while not over.wait(every):
+        try:
+            with closing(Store(settings.database, lease_seconds=settings.lease_seconds)) as store:
+                while not over.wait(every):
+                    for chore in chores:
+                        chore(store)
+        except AWAY as error:
+            log.warning("the job table does not answer: %s", brief(error))
+            over.wait(AGAIN_SECONDS)

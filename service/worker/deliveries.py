@@ -2,13 +2,20 @@
 
 A task offers its id to the supervisor and waits until the job has ended here, or is not to be had: it has ended, runs
 elsewhere, was forgotten. Then the message is acknowledged. The job itself is kept by its lease, as any other.
+
+    offered -> claimed -> ended here, or given back      acknowledged: the row says what is to be told again
+    offered -> not to be had                             acknowledged
+    offered -> the table does not answer, or we stop     back into the queue, for a node that can
 """
 
 import importlib
 import logging
 import os
 import queue
+import random
 import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from service.broker import QUEUES, TASK, make_app
@@ -21,6 +28,21 @@ AGAIN_SECONDS: Final = 2.0
 log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Offer:
+    """A message that a task of Celery's has brought."""
+
+    job_id: str
+    over: threading.Event = field(default_factory=threading.Event)
+    refused: bool = False
+    """Nothing came of it here: somebody else shall have it."""
+
+    def refuse(self) -> None:
+        """It goes back."""
+        self.refused = True
+        self.over.set()
+
+
 class BrokerSource:
     """Ids from a broker, claimed in the table."""
 
@@ -29,8 +51,8 @@ class BrokerSource:
         self._store = store
         self._owner = owner
         self._settings = settings
-        self._offers: queue.SimpleQueue[tuple[str, threading.Event]] = queue.SimpleQueue()
-        self._held: dict[str, threading.Event] = {}
+        self._offers: queue.SimpleQueue[Offer] = queue.SimpleQueue()
+        self._held: dict[str, Offer] = {}
         self._heard, self._said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._closing = threading.Event()
         self._app = make_app(settings)
@@ -45,20 +67,26 @@ class BrokerSource:
         self._drain()
         while True:
             try:
-                job_id, over = self._offers.get_nowait()
+                offer = self._offers.get_nowait()
             except queue.Empty:
                 return None
-            job = self._claim(job_id, over)
+            job = self._claim(offer)
             if job is not None:
-                self._held[job.id] = over
+                self._held[job.id] = offer
                 return job
-            over.set()
+            offer.over.set()
 
     def ended(self, job: Job) -> None:
         """Its message is acknowledged."""
-        over = self._held.pop(job.id, None)
-        if over is not None:
-            over.set()
+        offer = self._held.pop(job.id, None)
+        if offer is not None:
+            offer.over.set()
+
+    def hand_on(self) -> None:
+        """What was offered goes back into the queue."""
+        with suppress(queue.Empty):
+            while True:
+                self._offers.get_nowait().refuse()
 
     def ears(self) -> list[Any]:
         """The end of a pipe."""
@@ -71,27 +99,33 @@ class BrokerSource:
     def close(self) -> None:
         """Consume no more; what is not acknowledged goes to somebody else."""
         self._closing.set()
-        for over in self._held.values():
-            over.set()
+        for offer in self._held.values():
+            offer.over.set()
         self._state["should_stop"] = 0  # an exit code: how Celery tells its own worker, which hears it within 10 s
 
-    def _claim(self, job_id: str, over: threading.Event) -> Job | None:
-        """Raises OperationalError with the offer put back."""
+    def _claim(self, offer: Offer) -> Job | None:
+        """Raises what the table does, with the offer on its way back."""
         most = self._settings.max_running_jobs_per_tenant
         try:
-            return self._store.claim(self._owner, most_of_a_tenant=most, job_id=job_id)
+            return self._store.claim(self._owner, most_of_a_tenant=most, job_id=offer.job_id)
         except Exception:
-            self._offers.put((job_id, over))
+            offer.refuse()
             raise
 
     def _offer(self, job_id: str) -> None:
-        """The task, in a thread of Celery's."""
-        over = threading.Event()
-        self._offers.put((str(job_id), over))
+        """The task, in a thread of Celery's. Raises Reject for a message that is to go back into the queue."""
+        from celery.exceptions import Reject  # noqa: PLC0415 - of an extra that few have
+
+        offer = Offer(str(job_id))
+        self._offers.put(offer)
         os.write(self._said, b".")
-        while not over.wait(LOOK_SECONDS):
+        while not offer.over.wait(LOOK_SECONDS):
             if self._closing.is_set():
-                return
+                raise Reject("the worker stops", requeue=True)
+        if offer.refused:
+            # Redis serves whoever asked first: who is in step with it would have this message again and again.
+            self._closing.wait(AGAIN_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            raise Reject("the job table does not answer", requeue=True)
 
     def _drain(self) -> None:
         try:

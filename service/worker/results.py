@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from analysis.clock import BUDGET_REACHED
 from analysis.report import Report
 from service.objects.blob import Blob, Objects
 from service.worker.protocol import MODELS, REPORT
@@ -30,12 +31,24 @@ class BadResultError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a report says."""
+
+    models: Mapping[str, str]
+    """File name -> sha256 of every model that it refers to."""
+    is_whole: bool
+    """Whether no budget cut it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Results:
     """What was stored."""
 
     report: Blob
     models: Collection[str]
     """sha256 of each."""
+    is_whole: bool
+    """Whether the report follows from the question alone: no budget cut it."""
 
     @property
     def names(self) -> set[str]:
@@ -57,19 +70,24 @@ def store_results(folder: Path, objects: Objects, models_bytes: int) -> Results:
             content = file.read(LARGEST_REPORT + 1)
         if len(content) > LARGEST_REPORT:
             raise BadResultError(f"a report of more than {LARGEST_REPORT} bytes")
-        models = named_models(content)
-        _store_models(models, root, objects, models_bytes)
+        said = read_report(content)
+        _store_models(said.models, root, objects, models_bytes)
     finally:
         os.close(root)
-    return Results(objects.put(content), set(models.values()))
+    return Results(objects.put(content), set(said.models.values()), said.is_whole)
 
 
-def named_models(content: bytes) -> Mapping[str, str]:
-    """File name -> sha256 of every model that a report refers to."""
+def read_report(content: bytes) -> Said:
+    """What a report says of itself and its models. Raises BadResultError."""
     try:
         report = Report.from_json(content)
     except ValueError as error:
         raise BadResultError(f"no report: {error!s:.200}") from error
+    is_whole = all(each.why != BUDGET_REACHED for each in report.left_out)
+    return Said(_named_models(report), is_whole)
+
+
+def _named_models(report: Report) -> Mapping[str, str]:
     named: dict[str, str] = {}
     for variant in report.variants:
         if variant.model is not None:

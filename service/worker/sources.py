@@ -26,6 +26,9 @@ class Source(Protocol):
     def ended(self, job: Job) -> None:
         """It runs here no longer, however that came."""
 
+    def hand_on(self) -> None:
+        """The table does not answer: what waits here goes to whoever may have more luck."""
+
     def ears(self) -> list[Any]:
         """What becomes readable when there may be a job."""
 
@@ -57,6 +60,9 @@ class TableSource:
 
     def ended(self, job: Job) -> None:
         """Nobody has to be told."""
+
+    def hand_on(self) -> None:
+        """Nothing waits here."""
 
     def ears(self) -> list[Any]:
         """The bell."""

@@ -22,8 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
+from service.database import AWAY, brief
 from service.jobs.job import MAX_ATTEMPTS, Job, State
 from service.jobs.store import Holds, Store
 from service.objects.blob import Objects
@@ -109,8 +108,9 @@ class Supervisor:
         while not self.stopping.is_set():
             try:
                 self._turn()
-            except OperationalError as error:  # the row is the truth: without it there is nothing to do but to wait
-                log.warning("the job table does not answer: %s", error.orig)
+            except AWAY as error:  # the row is the truth: without it there is nothing to do but to wait
+                log.warning("the job table does not answer: %s", brief(error))
+                self.source.hand_on()
                 self.stopping.wait(AGAIN_SECONDS)
         self.source.close()
         self._give_back()
@@ -282,7 +282,8 @@ class Supervisor:
         try:
             stored = storing.result()
             holds = Holds(stored.names, self.objects.size)
-            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds)
+            whole = stored.is_whole
+            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds, answers_again=whole)
         except OSError as error:  # what was computed is kept until there is a place for it
             log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
             run.storing, run.again = None, elapsed() + timedelta(seconds=AGAIN_SECONDS)
@@ -298,8 +299,10 @@ class Supervisor:
         report: str | None = None,
         error: StoredProblem | None = None,
         holds: Holds | None = None,
+        answers_again: bool = False,
     ) -> None:
-        if not self.store.finish(run.job, state, report=report, error=error, holds=holds):
+        ended = self.store.finish(run.job, state, report=report, error=error, holds=holds, answers_again=answers_again)
+        if not ended:
             log.warning("the result of job %s came too late", run.job.id)
         self._drop(run)
 

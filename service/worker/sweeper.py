@@ -2,8 +2,8 @@
 
 A turn is short and seldom: a few analyses, then the objects under one of 256 prefixes. An object goes once it has been
 seen unheld and unchanged for `orphan_seconds`, time enough for an upload to become a job and for whoever still reads;
-`service.jobs.holding` says why none goes that a job holds. Killed at any point, a sweep has removed whole jobs and
-whole objects, and the next one finds the rest.
+`service.jobs.holding` says why none goes that somebody holds. Blobs that were sent ahead have had as long before.
+Killed at any point, a sweep has removed whole jobs and whole objects, and the next one finds the rest.
 """
 
 import logging
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
+from service.database import AWAY, brief
+from service.jobs.blobs import drop_blobs
 from service.jobs.holding import (
     held_bytes,
     held_under,
@@ -29,7 +29,7 @@ from service.jobs.job import Job
 from service.jobs.store import Store
 from service.objects.blob import Found, Objects
 from service.settings import Settings
-from service.worker.results import BadResultError, named_models
+from service.worker.results import BadResultError, read_report
 
 PREFIXES: Final = tuple(f"{number:02x}" for number in range(256))
 MOST: Final = 100
@@ -61,12 +61,13 @@ class Sweeper:
         while not stopping.wait(pause):
             try:
                 self.turn()
-            except (OperationalError, OSError) as error:  # a database or a place that does not answer for now
-                log.warning("nothing is swept: %s", error)
+            except (*AWAY, OSError) as error:  # a database or a place that does not answer for now
+                log.warning("nothing is swept: %s", brief(error))
 
     def turn(self) -> None:
         """A few analyses, then one prefix, or what comes before the first."""
         self._expire()
+        drop_blobs(self.store, self.settings.orphan_seconds)
         prefix = next(self._prefixes, None)
         if prefix is not None:
             self._sweep(prefix)
@@ -115,7 +116,7 @@ class Sweeper:
         if job.report_sha256 is None:
             return set()
         try:
-            return {job.report_sha256, *named_models(self.objects.get(job.report_sha256)).values()}
+            return {job.report_sha256, *read_report(self.objects.get(job.report_sha256)).models.values()}
         except (FileNotFoundError, BadResultError):
             return {job.report_sha256}
 

@@ -66,7 +66,7 @@ class Service:
         """Returns when analyses can run."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
         environment |= {MARK: str(self.data), "GRADIENT_HEALTH_DATA_DIR": str(self.data)}
-        environment |= {"GRADIENT_HEALTH_PORT": str(self.port)}
+        environment |= {"GRADIENT_HEALTH_PORT": str(self.port), "GRADIENT_HEALTH_CACHE_SECONDS": "0"}  # all is computed
         environment |= {f"GRADIENT_HEALTH_{name.upper()}": str(value) for name, value in self.settings.items()}
         command = [sys.executable, "-m", "service", "serve"]
         with (self.folder / "log").open("ab") as log:

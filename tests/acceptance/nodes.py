@@ -34,7 +34,7 @@ class Node:
     def start(self) -> None:
         self.folder.mkdir(exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIENT_HEALTH_")}
-        given = {"data_dir": self.folder / "data", "lease_seconds": LEASE} | self.settings
+        given = {"data_dir": self.folder / "data", "lease_seconds": LEASE, "cache_seconds": 0} | self.settings
         environment |= {f"GRADIENT_HEALTH_{name.upper()}": str(value) for name, value in given.items()}
         command = [sys.executable, "-m", "service", self.command, *(["--port", "0"] if self.command == "serve" else [])]
         with (self.folder / "log").open("ab") as log:

@@ -62,7 +62,8 @@ class Server:
 @contextmanager
 def serving(ready: bool = False, **settings: object) -> Iterator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        told = {f"GRADIENT_HEALTH_{name.upper()}": str(value) for name, value in settings.items()}
+        given = {"cache_seconds": 0} | settings  # all is computed
+        told = {f"GRADIENT_HEALTH_{name.upper()}": str(value) for name, value in given.items()}
         command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", folder]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **told}

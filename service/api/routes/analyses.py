@@ -1,5 +1,7 @@
 """Analyses: submit a model and a batch, wait, ask, fetch the report."""
 
+from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -14,14 +16,15 @@ from analysis.report.gate import Gate
 from service.api.accept import OFFERED, VARY, preferred
 from service.api.admission import admit_body, admit_job
 from service.api.answers import FailOn, Form, answer_end, gate_of
+from service.api.caching import CACHE_STATUS, age_of, cache_status
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
 from service.api.sending import View, form_of, send_report
-from service.api.waiting import RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
+from service.api.waiting import ASYNC, RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
-from service.intake.submission import submit
-from service.jobs.job import Job
+from service.intake.submission import Submitted, submit
+from service.jobs.blobs import blobs_of
 from service.schemas import JobView, job_path, view
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
@@ -31,9 +34,12 @@ UPLOAD_FORM: Final = {
         "multipart/form-data": {
             "schema": {
                 "type": "object",
-                "required": ["model"],
                 "properties": {
-                    "model": {"type": "string", "format": "binary", "description": "an ONNX model"},
+                    "model": {
+                        "type": "string",
+                        "format": "binary",
+                        "description": "an ONNX model; required, unless `blobs` names it",
+                    },
                     "batch": {
                         "type": "string",
                         "format": "binary",
@@ -46,6 +52,12 @@ UPLOAD_FORM: Final = {
                         "items": {"type": "string", "format": "binary"},
                         "description": "files that tensors of the model lie in, each under the name the model has for "
                         "it; the part is repeated",
+                    },
+                    "blobs": {
+                        "type": "string",
+                        "description": "JSON: files that were sent ahead (PUT /v1/blobs/{sha256}), in place of the "
+                        "parts of the same names",
+                        "examples": ['{"model": "<sha256>", "external_data": {"weights.bin": "<sha256>"}}'],
                     },
                 },
             },
@@ -66,7 +78,7 @@ UPLOAD_FORM: Final = {
     summary="Analyse a model",
     response_model=Report,
     responses={
-        202: {"model": JobView, "description": "Not finished yet: poll Location"},
+        202: {"model": JobView, "description": "Not finished yet, or `Prefer: respond-async`: ask at Location"},
         400: PROBLEM | {"description": "The model, batch or options are refused"},
         408: PROBLEM | {"description": "The upload stalled"},
         413: PROBLEM | {"description": "Too large"},
@@ -74,8 +86,8 @@ UPLOAD_FORM: Final = {
         422: PROBLEM
         | {
             "model": Report,
-            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, or an "
-            "Idempotency-Key used for another request",
+            "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, a blob that "
+            "you have not, or an Idempotency-Key used for another request",
         },
         429: PROBLEM | {"description": "Too many of your own analyses wait"},
         503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
@@ -96,13 +108,16 @@ async def analyze(
     """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
     parts, gate = parts_of(request), gate_of(fail_on)
     admit_body(parts.settings, request.headers)
-    upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits)
-    whose = partial(submit, store=parts.store, tenant=tenant_of(request), labels=labels, size_of=parts.objects.size)
-    room = partial(admit_job, parts)
-    job = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room))
+    tenant = tenant_of(request)
+    sizes = partial(_blob_sizes, parts, tenant)
+    upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sizes=sizes)
+    whose = partial(submit, store=parts.store, tenant=tenant, labels=labels, size_of=parts.objects.size)
+    room, age = partial(admit_job, parts), age_of(request, parts.settings)
+    made = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room, age=age))
+    parts.metrics.looked(made.reuse)
     seconds, applied = patience(parts.settings, wait, prefer)
-    job = await wait_for(parts, job, seconds)
-    return await run_sync(_answer_submission, parts, job, gate, applied, form_of(request, view=view))
+    made = replace(made, job=await wait_for(parts, made.job, seconds))
+    return await run_sync(_answer_submission, parts, made, gate, applied, form_of(request, view=view))
 
 
 @router.get(
@@ -152,13 +167,19 @@ async def get_report(
     return await send_report(request, job_id, form_of(request, kind, view, if_none_match), fail_on, wait)
 
 
-def _answer_submission(parts: Parts, job: Job, gate: Gate | None, applied: str | None, form: Form) -> Response:
-    headers = {} if applied is None else {"Preference-Applied": applied}
+def _blob_sizes(parts: Parts, tenant: str, names: Collection[str]) -> dict[str, int]:
+    return {name: kept.size for name, kept in blobs_of(parts.store, tenant, names).items()}
+
+
+def _answer_submission(parts: Parts, made: Submitted, gate: Gate | None, applied: str | None, form: Form) -> Response:
+    """The report; the job where that is not there, or only the job was asked for."""
+    job, headers = made.job, {} if applied is None else {"Preference-Applied": applied}
     headers |= {"Location": job_path(job.id), "Link": f'<{job_path(job.id)}>; rel="monitor"'}
-    if job.state.is_end:
+    headers[CACHE_STATUS] = cache_status(made.reuse)
+    if job.state.is_end and (applied != ASYNC or gate is not None):
         response = answer_end(parts.objects, job, gate, form)
         response.headers.update(VARY)
-    elif gate is not None:
+    elif not job.state.is_end and gate is not None:
         raise not_yet(job, gated=True, headers=headers)
     else:
         body = view(job).model_dump(mode="json")

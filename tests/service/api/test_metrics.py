@@ -1,17 +1,24 @@
 """What a scrape says, read by Prometheus' own parser."""
 
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.exc import OperationalError
 
 from analysis.report import Report
-from service.jobs.job import now
+from service.jobs.job import State, now
 from service.jobs.store import Store
 from tests.service.application import Service
 
+DEPLOY = Path(__file__).parents[3] / "deploy"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
@@ -86,3 +93,51 @@ def test_a_job_table_that_does_not_answer_is_a_figure_and_no_error(
     told = scraped(service)
     assert told["database_up", ()] == 0.0
     assert not jobs(told)
+
+
+# ------------------------------------------------------------------ dashboard and alerts
+
+SELECTED = re.compile(r"gradient_health_(\w+)(?:\{([^}]*)\})?")
+GIVEN_BY_PROMETHEUS = {"job", "instance", "le"}
+
+
+def dashboard() -> list[str]:
+    panels = json.loads((DEPLOY / "grafana/gradient-health.json").read_text())["panels"]
+    return [target["expr"] for panel in panels for target in panel["targets"]]
+
+
+def alerts() -> list[str]:
+    (group,) = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"]
+    return [rule["expr"] for rule in group["rules"]]
+
+
+@pytest.mark.parametrize("expressions", [dashboard, alerts])
+def test_dashboard_and_alerts_ask_for_what_is_told(service: Service, expressions: Callable[[], list[str]]) -> None:
+    service.submit()
+    service.get("/healthz")
+    labels = defaultdict[str, set[str]](set)
+    for name, given in scraped(service):
+        labels[name] |= dict(given).keys()
+    asked = [(name, selector) for each in expressions() for name, selector in SELECTED.findall(each)]
+    assert len(asked) > 8
+    for name, selector in asked:
+        assert name in labels
+        assert set(re.findall(r"(\w+)[=!]~?\"", selector)) <= labels[name] | GIVEN_BY_PROMETHEUS, name
+
+
+def test_states_and_routes_that_are_asked_for_are_there(service: Service) -> None:
+    asked = " ".join([*dashboard(), *alerts()])
+    states = {state for group in re.findall(r'state=~?"([^"]+)"', asked) for state in group.split("|")}
+    assert states == set(State)
+    (routes,) = set(re.findall(r'route!~"([^"]+)"', asked))
+    waiting = [path for path in service.app.openapi()["paths"] if re.fullmatch(routes, path)]
+    assert sorted(waiting) == ["/v1/analyses", "/v1/analyses/{job_id}/events"]
+
+
+def test_alerts_say_what_they_mean_and_every_metric_is_shown_or_watched() -> None:
+    (group,) = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"]
+    known = {name for each in (*dashboard(), *alerts()) for name, _ in SELECTED.findall(each)}
+    assert {"jobs", "queue_oldest_seconds", "workers_ready", "database_up", "disk_free_bytes"} <= known

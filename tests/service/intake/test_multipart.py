@@ -1,8 +1,10 @@
 """Multipart bodies, cut into chunks anywhere, and everything that is refused on the way in."""
 
 import asyncio
+import dataclasses
 import hashlib
 import itertools
+import json
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -12,8 +14,10 @@ from anyio import CapacityLimiter
 
 from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
-from service.intake.body import BACKLOG, Patience
-from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Texts, Upload, UploadLimits, receive
+from service.intake.blobs import Sizes
+from service.intake.body import BACKLOG, Patience, UploadLimits
+from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Texts, Upload, nothing, receive
+from service.objects.blob import Blob
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
 
@@ -73,9 +77,10 @@ def upload(
     headers: Mapping[str, str] = HEADERS,
     limits: UploadLimits = LIMITS,
     texts: Texts | None = None,
+    sizes: Sizes = nothing,
 ) -> Upload:
     stream = chunked(body, size) if isinstance(body, bytes) else body
-    return asyncio.run(receive(headers, stream, objects, limits, texts))
+    return asyncio.run(receive(headers, stream, objects, limits, texts, sizes))
 
 
 def refused(objects: ObjectFolder, body: bytes | AsyncIterator[bytes], status: HTTPStatus, **how: object) -> str:
@@ -263,7 +268,7 @@ def test_a_data_file_is_sent_once_and_there_are_not_too_many(objects: ObjectFold
     ("body", "words"),
     [
         (PARTS["batch"] + PARTS["options"] + END, ["model", "missing"]),
-        (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "options and external_data"]),
+        (PARTS["model"] + part("weights", b"w") + END, ["weights", "unknown", "external_data and blobs"]),
         (PARTS["model"] + part("Model", b"w") + END, ["Model", "unknown"]),
         (PARTS["model"] + raw_part(b"Content-Disposition: form-data\r\n", b"w") + END, ["unknown"]),
         (PARTS["model"] + raw_part(b"X-Other: 1\r\n", b"w") + END, ["unknown"]),
@@ -295,7 +300,11 @@ def test_a_wrong_form_is_refused_by_name_and_leaves_nothing(
     ("body", "where", "hint"),
     [
         (PARTS["batch"] + END, "model", "curl -F model=@model.onnx"),
-        (PARTS["model"] + part("weights", b"w") + END, "weights", "parts are model, batch, options and external_data"),
+        (
+            PARTS["model"] + part("weights", b"w") + END,
+            "weights",
+            "parts are model, batch, options, external_data and blobs",
+        ),
         (PARTS["model"] + PARTS["batch"] + PARTS["batch"] + END, "batch", ""),
         (BODY[:200], "", ""),
     ],
@@ -483,3 +492,106 @@ def test_a_refused_upload_keeps_what_others_sent_before(objects: ObjectFolder) -
         upload(objects, PARTS["model"] + part("weights", b"w") + END)
     assert objects.get(kept.sha256) == MODEL
     assert len(files(objects)) == 1
+
+
+# ------------------------------------------------------------------ blobs that were sent ahead
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def sent_ahead(*names: str) -> Sizes:
+    """What a tenant has: of 1000 bytes each, but for C, which is empty."""
+    return lambda asked: {name: 0 if name == C else 1000 for name in asked if name in names}
+
+
+def blobs(**named: object) -> bytes:
+    return part("blobs", json.dumps(named).encode(), None)
+
+
+def test_blobs_stand_for_files(objects: ObjectFolder) -> None:
+    body = blobs(model=A, model_name="C:\\nets\\network.onnx", batch=B, external_data={"w.bin": A}) + END
+    received = upload(objects, body, sizes=sent_ahead(A, B), limits=limits_of(options=1000))
+    assert received.blobs == {"model": Blob(A, 1000), "batch": Blob(B, 1000)}
+    assert received.data_files == {"w.bin": Blob(A, 1000)}
+    assert received.names == {"model": "network.onnx"}
+    assert files(objects) == []
+
+
+def test_files_and_blobs_may_be_mixed(objects: ObjectFolder) -> None:
+    data = part("external_data", b"weights", "one.bin")
+    body = blobs(model=A, external_data={"two.bin": B}) + PARTS["batch"] + data + PARTS["options"] + END
+    received = upload(objects, body, sizes=sent_ahead(A, B), limits=limits_of(options=1000))
+    assert (received.blobs["model"], received.data_files["two.bin"]) == (Blob(A, 1000), Blob(B, 1000))
+    assert objects.get(received.blobs["batch"].sha256) == BATCH
+    assert objects.get(received.data_files["one.bin"].sha256) == b"weights"
+    assert (received.options.seed, received.names["batch"]) == (7, "batch.npz")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (blobs(model=A[:-1]), ["blobs.model", "pattern"]),
+        (blobs(model="A" * 64), ["blobs.model", "pattern"]),
+        (blobs(modell=A), ["blobs.modell", "not permitted"]),
+        (part("blobs", b"{", None), ["blobs:", "JSON"]),
+        (part("blobs", b"[]", None), ["blobs:", "object"]),
+        (blobs(), ["'model' is missing"]),
+        (blobs(batch=B), ["'model' is missing"]),
+        (PARTS["model"] + blobs(model=A), ["model:", "named among the blobs"]),
+        (PARTS["model"] + PARTS["batch"] + blobs(batch=B), ["batch:", "named among the blobs"]),
+        (blobs(model=A) + blobs(model=A), ["blobs:", "sent twice"]),
+        (blobs(model=A, external_data={"../w": B}), ["no plain file name"]),
+        (blobs(model=A, external_data={"": B}), ["no plain file name"]),
+        (blobs(model=A, external_data={"w": B}) + part("external_data", b"x", "w"), ["'w' was sent twice"]),
+    ],
+)
+def test_other_references_are_refused(objects: ObjectFolder, body: bytes, words: list[str]) -> None:
+    told = refused(objects, body + END, HTTPStatus.BAD_REQUEST, sizes=sent_ahead(A, B), limits=limits_of(options=1000))
+    assert all(word in told for word in words), told
+
+
+def test_a_blob_that_one_has_not_is_no_blob(objects: ObjectFolder) -> None:
+    for named, where in (
+        ({"model": A}, "blobs.model"),
+        ({"model": B, "external_data": {"w": A}}, "blobs.external_data.w"),
+    ):
+        told = refused(
+            objects,
+            blobs(**named) + END,
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            sizes=sent_ahead(B),
+            limits=limits_of(options=1000),
+        )
+        assert told.startswith(f"no-such-blob {where}: ")
+        assert f"PUT /v1/blobs/{A}" in told
+
+
+def test_an_empty_blob_is_no_model(objects: ObjectFolder) -> None:
+    with pytest.raises(NotOnnx, match="empty"):
+        upload(objects, blobs(model=C) + END, sizes=sent_ahead(C))
+
+
+def test_blobs_count_with_what_is_sent(objects: ObjectFolder) -> None:
+    body, limits = blobs(model=A, batch=B) + END, limits_of(total=2100)
+    refused(objects, body, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sizes=sent_ahead(A, B), limits=limits)
+    upload(objects, blobs(model=A) + END, sizes=sent_ahead(A, B), limits=limits)
+
+
+def test_there_is_a_limit_of_data_files_however_they_are_sent(objects: ObjectFolder) -> None:
+    many = {f"{number}.bin": B for number in range(MOST_DATA_FILES)}
+    limits = limits_of(total=1 << 20, options=1 << 14)
+    received = upload(objects, blobs(model=A, external_data=many) + END, sizes=sent_ahead(A, B), limits=limits)
+    assert len(received.data_files) == MOST_DATA_FILES
+    body = blobs(model=A, external_data=many) + part("external_data", b"x", "one more") + END
+    refused(objects, body, HTTPStatus.BAD_REQUEST, sizes=sent_ahead(A, B), limits=limits)
+
+
+def test_with_several_tenants_what_is_there_is_stored_once_more(objects: ObjectFolder) -> None:
+    upload(objects, BODY)
+    before = {path: path.stat().st_ino for path in files(objects)}
+    upload(objects, BODY)
+    assert {path: path.stat().st_ino for path in files(objects)} == before
+    upload(objects, BODY, limits=dataclasses.replace(LIMITS, anew=True))
+    after = {path: path.stat().st_ino for path in files(objects)}
+    assert after.keys() == before.keys()
+    assert not set(after.values()) & set(before.values())

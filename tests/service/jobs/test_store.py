@@ -5,7 +5,7 @@ import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,8 +14,9 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from service.jobs.holding import held_bytes, held_under
 from service.jobs.job import MAX_ATTEMPTS, Job, State, new_id, now
-from service.jobs.store import ALIVE, LEASE, Store
+from service.jobs.store import ALIVE, LEASE, Holds, Store
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
 AFTER_LEASE = LEASE + SECOND
@@ -70,6 +71,38 @@ def test_the_newest_job_for_the_same_question_is_rejoined(store: Store, order: t
     for number in order:
         store.submit(jobs[number])
     assert store.rejoinable("d" * 64) == jobs[1]
+
+
+def test_an_earlier_report_is_held_by_the_job_that_it_answers_whatever_becomes_of_the_first(store: Store) -> None:
+    sizes = {"a" * 64: 1, "b" * 64: 2, "e" * 64: 30, "f" * 64: 400}
+    earlier, again, third = small_job(), small_job(1), small_job(2)
+    store.submit(earlier, sizes.get)
+    holds = Holds(["e" * 64, "f" * 64], sizes.get)
+    assert store.finish(claimed(store), State.SUCCEEDED, report="e" * 64, holds=holds, answers_again=True)
+    answer = store.answer(again, timedelta(hours=1), sizes.get)
+    assert answer == found(store, again)
+    assert store.delete(earlier)
+    assert {name for prefix in "abef" for name in held_under(store.engine, prefix * 2)} == set(sizes)
+    assert store.answer(third, timedelta(hours=1), sizes.get) is not None  # by the one that was answered
+    assert store.delete(again)
+    assert store.delete(third)
+    assert held_bytes(store.engine) == 0
+    assert store.answer(small_job(3), timedelta(hours=1), sizes.get) is None
+
+
+def test_a_report_grows_no_younger_by_answering(store: Store) -> None:
+    store.submit(small_job())
+    assert store.finish(
+        claimed(store), State.SUCCEEDED, now() - timedelta(hours=1), report="e" * 64, answers_again=True
+    )
+    for hours, answers in ((2, True), (2, True), (0.9, False)):
+        assert (store.answer(small_job(1), timedelta(hours=hours)) is not None) is answers
+
+
+def test_a_report_that_is_not_among_the_objects_answers_nobody(store: Store) -> None:
+    store.submit(small_job())
+    assert store.finish(claimed(store), State.SUCCEEDED, report="e" * 64, answers_again=True)
+    assert store.answer(small_job(1), timedelta(hours=1), {}.get) is None
 
 
 @pytest.mark.parametrize("end", [State.FAILED, State.EXPIRED, State.CANCELLED])

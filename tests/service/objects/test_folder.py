@@ -54,6 +54,16 @@ def test_a_stream_is_the_sum_of_its_chunks(objects: ObjectFolder) -> None:
     assert objects.get(blob.sha256) == CONTENT
 
 
+def test_who_asks_for_it_has_what_is_there_stored_once_more(objects: ObjectFolder) -> None:
+    name = objects.put(CONTENT).sha256
+    (before,) = objects.found(name[:2])
+    with objects.writer(anew=True) as writer:
+        writer.write(CONTENT)
+        assert writer.commit() == Blob(name, len(CONTENT))
+    assert (objects.get(name), files(objects)) == (CONTENT, [objects.path(name)])
+    assert not objects.remove(before)  # it is not the one that was found
+
+
 def write_and_break(objects: ObjectFolder) -> None:
     with objects.writer() as writer:
         writer.write(CONTENT)

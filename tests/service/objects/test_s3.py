@@ -64,6 +64,21 @@ def test_a_blob_of_many_pieces_is_whole(bucket: ObjectBucket, monkeypatch: pytes
     assert bucket.get(blob.sha256) == content
 
 
+def test_who_asks_for_it_has_what_is_there_sent_once_more(
+    bucket: ObjectBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    put = s3.obstore.put
+    monkeypatch.setattr(
+        s3.obstore, "put", lambda store, key, *how, **named: (sent.append(key), put(store, key, *how, **named))
+    )
+    for anew in (False, False, True):
+        with bucket.writer(anew=anew) as writer:
+            writer.write(CONTENT)
+            writer.commit()
+    assert sent == 2 * [bucket.key(writer.sha256[:2], writer.sha256)]
+
+
 def test_what_is_not_committed_is_not_kept(bucket: ObjectBucket) -> None:
     with bucket.writer() as writer:
         writer.write(CONTENT)

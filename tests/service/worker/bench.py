@@ -92,7 +92,7 @@ import service.worker.results
 from service.worker.__main__ import main
 from tests.service.worker.scripted_child import run_child
 service.worker.children.run_child = run_child
-service.worker.results.named_models = lambda _: {}
+service.worker.results.read_report = lambda _: service.worker.results.Said({}, is_whole=True)
 ForkServerContext.set_forkserver_preload = lambda *_: None
 main()
 """

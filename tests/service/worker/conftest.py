@@ -11,6 +11,7 @@ import service.worker.children
 import service.worker.results
 from service.jobs.store import Store
 from service.settings import Settings
+from service.worker.results import Said
 from tests.service.worker import scripted_child
 from tests.service.worker.bench import Bench
 
@@ -19,7 +20,8 @@ from tests.service.worker.bench import Bench
 def scripted_children(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the place of children that load torch."""
     monkeypatch.setattr(service.worker.children, "run_child", scripted_child.run_child)
-    monkeypatch.setattr(service.worker.results, "named_models", lambda _: {})  # nor write real reports
+    whole = Said({}, is_whole=True)  # they write no real reports, either
+    monkeypatch.setattr(service.worker.results, "read_report", lambda _: whole)
     monkeypatch.setattr(ForkServerContext, "set_forkserver_preload", lambda *_: None)
 
 

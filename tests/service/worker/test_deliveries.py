@@ -2,12 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from service.broker import CPU, TASK, make_app, waiting
-from service.jobs.job import State
+from service.jobs.job import Job, State
+from service.jobs.store import Store
 from service.settings import Settings
+from service.worker import deliveries
 from tests.servers import BROKERS, broker
 from tests.service.worker.bench import Bench, wait_until
 
@@ -16,6 +20,10 @@ from tests.service.worker.bench import Bench, wait_until
 def _alone() -> Iterator[None]:
     """Celery has one worker in a process, which takes a while to hear that it should stop."""
     yield
+    _until_no_worker()
+
+
+def _until_no_worker() -> None:
     wait_until(lambda: not any(thread.name == "broker" for thread in threading.enumerate()))
 
 
@@ -45,6 +53,36 @@ def test_jobs_are_computed_as_they_are_delivered_and_messages_without_a_job_drop
         wait_until(lambda: waiting(app, CPU) == 0)
     assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
     assert bench.find(untold).state is State.QUEUED, "nobody was told"
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
+def test_a_message_goes_back_into_the_queue_where_the_table_does_not_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    how = {"runner": "celery", "broker_url": broker(kind)}
+    app, asked, away = make_app(Settings(**how)), list[str](), threading.Event()
+    claim = Store.claim
+
+    def cut_off(store: Store, *where: Any, **which: Any) -> Job | None:
+        asked.append(which["job_id"])
+        if away.is_set():
+            raise OperationalError("", {}, Exception("the server closed the connection"))
+        return claim(store, *where, **which)
+
+    monkeypatch.setattr(Store, "claim", cut_off)
+    monkeypatch.setattr(deliveries, "AGAIN_SECONDS", 0.1)
+    job = bench.submit("report")
+    away.set()
+    with bench.serving(**how):
+        app.send_task(TASK, args=[job.id], queue=CPU)
+        wait_until(lambda: asked.count(job.id) > 1)
+    wait_until(lambda: waiting(app, CPU) == 1)
+    assert bench.find(job).state is State.QUEUED
+    away.clear()
+    _until_no_worker()
+    with bench.serving(**how):
+        assert bench.until_end(job).state is State.SUCCEEDED
+        wait_until(lambda: waiting(app, CPU) == 0)
 
 
 def test_a_supervisor_that_stops_gives_back_what_runs(bench: Bench) -> None:

@@ -1,12 +1,14 @@
 """What a child left, honest or not; reports are real."""
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis.clock import Clock
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.report import Report
@@ -61,6 +63,17 @@ def test_a_report_and_the_models_it_names_are_stored_and_nothing_else(left: Path
     assert named
     assert kept.names == named | {kept.report.sha256}
     assert stored(objects) == kept.names | {hashlib.sha256(SECRET).hexdigest()}
+
+
+def test_a_report_that_its_budget_cut_says_so(
+    left: Path, objects: ObjectFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store_results(left, objects, ROOM).is_whole
+    budget = itertools.count()
+    monkeypatch.setattr(Clock, "is_over", property(lambda _: next(budget) > 20))
+    cut = analyze(mlp(6, "Sigmoid", xavier(), width=16), vectors(), parse_options({"effort": "quick"}))
+    (left / "report.json").write_bytes(cut.to_json())
+    assert not store_results(left, objects, ROOM).is_whole
 
 
 def link(left: Path) -> None:
@@ -138,7 +151,7 @@ def test_models_and_reports_have_room_up_to_a_limit(
 ) -> None:
     content = (left / "report.json").read_bytes()
     files = {path.name: path.stat().st_size for path in (left / "models").iterdir()}
-    named = results.named_models(content)
+    named = results.read_report(content).models
     room = sum(files[name] for name in named)
     with pytest.raises(BadResultError, match="more bytes"):
         store_results(left, objects, room - 1)

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
+from service.worker import results
 from service.worker import supervisor as module
 from service.worker.children import ForkServer
 from service.worker.endings import BUG, LOST, UNREADABLE
@@ -47,6 +48,18 @@ def test_a_job_is_claimed_its_progress_noted_and_its_report_stored(bench: Bench)
         wait_until(lambda: bench.work() == [])
     assert (ended.state, ended.fraction, ended.error) == (State.SUCCEEDED, 1.0, None)
     assert supervisor.objects.get(ended.report_sha256 or "") == f"report of {job.id}.1".encode()
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_report_answers_again_unless_its_budget_cut_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, is_whole: bool
+) -> None:
+    monkeypatch.setattr(results, "read_report", lambda _: results.Said({}, is_whole=is_whole))
+    with bench.serving():
+        first = bench.until_end(bench.submit("report"))
+    again = replace(first, id=new_id(), state=State.QUEUED)
+    answer = bench.store.answer(again, timedelta(hours=1))
+    assert (None if answer is None else answer.report_sha256) == (first.report_sha256 if is_whole else None)
 
 
 def test_what_a_child_says_after_its_end_changes_nothing(bench: Bench) -> None:

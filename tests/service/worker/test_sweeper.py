@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from service.jobs.blobs import blobs_of, keep_blob
 from service.jobs.holding import VanishedError, inputs_of, removed
 from service.jobs.job import Job, State
 from service.jobs.store import Holds, Store
@@ -68,6 +69,19 @@ def test_what_is_stored_anew_has_its_time_again(sweeps: Sweeps) -> None:
     assert sweeps.names() == {again.sha256}
     sweeps.rounds(1)
     assert sweeps.names() == set()
+
+
+def test_what_was_sent_ahead_goes_when_no_analysis_was_about_it(sweeps: Sweeps) -> None:
+    used, unused = (sweeps.objects.put(content).sha256 for content in (b"used", b"unused"))
+    for name in (used, unused):
+        keep_blob(sweeps.store, "default", name, sweeps.objects.size, -1.0)  # its time is over at once
+    job = sweeps.submit(b"used")
+    sweeps.rounds(3)
+    assert sweeps.names() == {used}
+    assert set(blobs_of(sweeps.store, "default", [used, unused])) == {used}
+    sweeps.store.delete(job)
+    sweeps.rounds(3)
+    assert sweeps.names() == {used}  # its tenant has it for an hour still
 
 
 def test_what_becomes_a_job_between_two_looks_stays(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:

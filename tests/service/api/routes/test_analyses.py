@@ -325,9 +325,10 @@ def test_a_key_rejoins_the_job_it_was_first_used_for(service: Service, healthy: 
     first, second = service.submit(headers=headers), service.submit(headers=headers)
     assert first.json() == second.json()
     service.succeed(healthy)
-    third = service.submit(headers=headers)
-    assert (third.status_code, third.content) == (HTTPStatus.OK, as_told(healthy, third))
-    assert job_of(third) == job_of(first)
+    third, waited = service.submit(headers=headers), service.submit(headers={"Idempotency-Key": "build-17"})
+    assert (third.status_code, third.json()["state"]) == (HTTPStatus.ACCEPTED, "succeeded")  # only the job is wanted
+    assert (waited.status_code, waited.content) == (HTTPStatus.OK, as_told(healthy, waited))
+    assert job_of(third) == job_of(waited) == job_of(first)
     assert service.parts.store.claim("worker", now()) is None
 
 
