@@ -1,5 +1,6 @@
 """The command line: one file per command."""
 
+import os
 from typing import Annotated, Final
 
 import typer
@@ -19,6 +20,9 @@ from service.cli.rules import rules
 from service.cli.serve import serve
 from service.cli.wandb import wandb
 from service.cli.worker import worker
+
+if "_GRADIENT_HEALTH_COMPLETE" in os.environ:  # a shell asks: fish takes each line of an explanation for a word
+    os.environ.setdefault("TERMINAL_WIDTH", "10000")
 
 app = typer.Typer(
     name="gradient-health",
