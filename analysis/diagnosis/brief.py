@@ -11,7 +11,18 @@ from analysis.diagnosis.made_up import FOLDED
 from analysis.diagnosis.root import root_cause, serious
 from analysis.diagnosis.unproven import unproven, why_untrained
 from analysis.diagnosis.words import loss_words
-from analysis.facts import LOOKS_TRAINED, Flow, Outcome, ParityStatus, Probe, ProbeKind, Provenance, ValueFacts, Zone
+from analysis.facts import (
+    ENOUGH_HELD_OUT,
+    LOOKS_TRAINED,
+    Flow,
+    Outcome,
+    ParityStatus,
+    Probe,
+    ProbeKind,
+    Provenance,
+    ValueFacts,
+    Zone,
+)
 from analysis.options import LossName
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Decades, RuledOut
@@ -271,6 +282,8 @@ def _unchanged(report: Report) -> str:
 def _kind(probe: Probe) -> str:
     if probe.held_out:
         trained = probe.samples - probe.held_out
-        return f"{probe.steps} steps on {trained} samples, the loss is that of {probe.held_out} it was not trained on."
+        told = f"{probe.steps} steps on {trained} samples, the loss is that of {probe.held_out} it was not trained on."
+        more = probe.samples * ENOUGH_HELD_OUT // probe.held_out
+        return told if probe.held_out >= ENOUGH_HELD_OUT else f"{told} So few may mislead: send {more} samples or more."
     shows = "learning" if probe.kind is ProbeKind.LEARNING else "memorising, which ranks treatments"
     return f"{probe.steps} steps on {probe.samples} samples show {shows}; not generalisation."

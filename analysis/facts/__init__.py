@@ -36,6 +36,8 @@ from analysis.facts.outputs import OutputFacts, TargetFacts
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 from analysis.facts.training import (
     CARRIED_OVER,
+    CARRIED_OVER_OF_FEW,
+    ENOUGH_HELD_OUT,
     LATE,
     LATE_BY_HEART,
     DropoutTrial,
@@ -53,6 +55,8 @@ from analysis.facts.variants import KEPT, STEP_FACTORS, Choices, Factor, ModelFi
 
 __all__ = [
     "CARRIED_OVER",
+    "CARRIED_OVER_OF_FEW",
+    "ENOUGH_HELD_OUT",
     "FOLDED_SHARE",
     "KEPT",
     "LATE",

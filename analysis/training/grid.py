@@ -12,6 +12,7 @@ from analysis.facts import GradientStep, ProbeKind
 from analysis.options import OptimizerName
 
 ENOUGH_TO_LEARN: Final = 192  # samples
+ENOUGH_TO_HOLD_OUT: Final = 64  # samples, of which a quarter is
 STEPS: Final = {ProbeKind.LEARNING: 50, ProbeKind.MEMORIZING: 20}
 MINIBATCH: Final = 64
 SMALL_MINIBATCH: Final = 32
@@ -62,9 +63,10 @@ def in_units(rate: float, optimizer: OptimizerName, scale: float) -> float:
     return float(f"{rate * 10.0 ** -round(math.log10(scale)):g}")
 
 
-def kind_for(samples: int) -> ProbeKind:
-    """What so many samples can show."""
-    return ProbeKind.LEARNING if samples >= ENOUGH_TO_LEARN else ProbeKind.MEMORIZING
+def kind_for(samples: int, *, holds_out: bool) -> ProbeKind:
+    """What so many samples can show; `holds_out`: where what is learnt by heart shows nothing."""
+    enough = ENOUGH_TO_HOLD_OUT if holds_out else ENOUGH_TO_LEARN
+    return ProbeKind.LEARNING if samples >= enough else ProbeKind.MEMORIZING
 
 
 def passes(kind: ProbeKind, grid: Sequence[Training], seeds: Sequence[int]) -> int:

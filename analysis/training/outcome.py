@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from analysis.facts import CARRIED_OVER, LATE, LATE_BY_HEART, Outcome, ProbeKind
+from analysis.facts import CARRIED_OVER, CARRIED_OVER_OF_FEW, ENOUGH_HELD_OUT, LATE, LATE_BY_HEART, Outcome, ProbeKind
 from analysis.options import OptimizerName
 
 LEARNT: Final[Mapping[tuple[ProbeKind, OptimizerName], float]] = {
@@ -24,13 +24,14 @@ OSCILLATING_SWING: Final = 0.2
 # ------------------------------------------------------------------ reading a run
 
 
-def limit_of(kind: ProbeKind, optimizer: OptimizerName, *, late: bool, hold_out: bool) -> float:
+def limit_of(kind: ProbeKind, optimizer: OptimizerName, *, late: bool, held_out: int) -> float:
     """Of chance: what a run has to come under; `late` where it was given more steps.
 
+    `held_out` samples were not trained on.
     Adam learns one batch by heart where nothing trains the network: it has to come further there than SGD.
     """
-    if hold_out:
-        return CARRIED_OVER
+    if held_out:
+        return CARRIED_OVER if held_out >= ENOUGH_HELD_OUT else CARRIED_OVER_OF_FEW
     if not late:
         return LEARNT[kind, optimizer]
     return LATE_BY_HEART if kind is ProbeKind.MEMORIZING and optimizer is OptimizerName.SGD else LATE

@@ -75,7 +75,8 @@ def probe(
     that differs. `lengthen`: times as many steps as the thresholds were fitted for.
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
-    samples, which it is not trained on, comes under CARRIED_OVER. `step`: clipping and decay before each update.
+    samples, which it is not trained on, comes under CARRIED_OVER, or CARRIED_OVER_OF_FEW. `step`: clipping and decay
+    before each update.
     `minibatch`: samples of a step, where the user says so. `enough`: of which run an optimiser's further rates
     are left out, but for the user's own. `pauses`: where runs that may get more steps are kept, and go on. `tick` is
     called before each step; what it raises ends the probe, weights restored.
@@ -173,7 +174,7 @@ class _Session:
 
     def limit(self, optimizer: OptimizerName) -> float:
         """Of chance: what a run has to come under."""
-        return limit_of(self.kind, optimizer, late=self.late, hold_out=bool(self.held_out))
+        return limit_of(self.kind, optimizer, late=self.late, held_out=len(self.held_out))
 
     def _enough(self, limit: float) -> float:
         if self.repeated and self.late:

@@ -111,7 +111,7 @@ class Trainer:
     @property
     def kind(self) -> ProbeKind:
         """What the uploaded samples can show."""
-        return kind_for(self.baseline.batch.size)
+        return kind_for(self.baseline.batch.size, holds_out=self.holds_out)
 
     def may_train(self, what: str) -> bool:
         """Whether effort, loss and budget allow it; otherwise it is left out with the reason."""

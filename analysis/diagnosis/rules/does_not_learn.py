@@ -22,7 +22,8 @@ ends the search. Where your own optimiser and rate learn, nothing is searched an
 
 Recurrent networks learn sequences by heart. Where a linear reader of the informative steps names 70 % of the labels it
 has not seen right, beyond guessing, a quarter of the samples is held out, and the network learns if the loss on those
-comes under 0.7; elsewhere they get no more than the first steps, but where they predict numbers.
+comes under 0.7; from 64 to 191 samples, which may be too few for networks that train, under 0.85. Elsewhere they get
+no more than the first steps, but where they predict numbers.
 
 Chance is the loss of the best constant prediction. Of several seeds the worst counts; weights are restored.
 
@@ -38,7 +39,8 @@ other targets), where the inputs are equal, where they were made up, too, and fl
 where there are more targets than weights (a label for each pixel). Never more than a warning either where the loss came
 under 0.6, or was still falling, so that as many steps again would have brought it under the limit: that is slow, not
 sick; where SGD learns at 0.1 once gradients are clipped, or your own training after a warm-up, which the advice says;
-where all inputs of the batch are equal; where the budget ends before a recurrent network had its 200 steps; and where
+where all inputs of the batch are equal; where fewer than 48 samples are held out and the others are known by heart;
+where the budget ends before a recurrent network had its 200 steps; and where
 BatchNormalization works with running statistics that no training has collected.
 
 ## Remedies
@@ -54,7 +56,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import Confidence, Measurement, ProbeKind, Provenance, Zone
+from analysis.facts import ENOUGH_HELD_OUT, LATE_BY_HEART, Confidence, Measurement, Probe, ProbeKind, Provenance, Zone
 from analysis.facts.zones import zone
 from analysis.report import Evidence, Severity
 from analysis.report.parts import Bound
@@ -83,7 +85,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     waiting = probe.unfinished and probe.held_out > 0
     clipped = probe.clipped_at is not None or probe.warmed is not None
     slow = probe.falls or probe.closest.end < SLOW
-    excused = clipped or invented or waiting or measurement.idle_normalization or slow
+    excused = clipped or invented or waiting or measurement.idle_normalization or slow or _knows_too_few(probe)
     severity = Severity.WARNING if adam or excused or measurement.batch.constant_inputs else Severity.ERROR
     yield Draft(
         severity=Severity.INFO if invented and _is_unlearnable(measurement) else severity,
@@ -95,6 +97,11 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         affects=("sgd",) if adam else ("sgd", "adam"),
         confidence=Confidence.MEDIUM if hasty or excused else Confidence.HIGH,
     )
+
+
+def _knows_too_few(probe: Probe) -> bool:
+    """Whether the samples that were trained on are known by heart, and too few others were asked about to be sure."""
+    return 0 < probe.held_out < ENOUGH_HELD_OUT and any(run.curve[-1] < LATE_BY_HEART for run in probe.runs)
 
 
 def _is_unlearnable(measurement: Measurement) -> bool:

@@ -300,6 +300,14 @@ def test_samples_that_were_held_out_are_not_among_those_trained_on() -> None:
     )
 
 
+def test_few_that_were_held_out_are_said_to_be_few() -> None:
+    few = replace(LEARNS, samples=64, held_out=16)
+    assert brief_of(report_of(measurement(probe=few))).certainty.endswith(
+        "50 steps on 48 samples, the loss is that of 16 it was not trained on. "
+        "So few may mislead: send 192 samples or more."
+    )
+
+
 def test_what_is_healthy_though_it_did_not_learn_says_so() -> None:
     healthy = {"verdict": Verdict.HEALTHY, "findings": ()}
     memorizing = replace(FAILS, kind=ProbeKind.MEMORIZING)

@@ -19,8 +19,10 @@ from analysis.training.grid import (
 
 
 def test_192_samples_test_learning_and_fewer_memorising() -> None:
-    assert kind_for(191) is ProbeKind.MEMORIZING
-    assert kind_for(192) is ProbeKind.LEARNING
+    assert kind_for(191, holds_out=False) is ProbeKind.MEMORIZING
+    assert kind_for(192, holds_out=False) is ProbeKind.LEARNING
+    assert kind_for(63, holds_out=True) is ProbeKind.MEMORIZING
+    assert kind_for(64, holds_out=True) is ProbeKind.LEARNING
 
 
 @pytest.mark.parametrize(("samples", "size"), [(192, 32), (383, 32), (384, 64), (10_000, 64)])

@@ -122,20 +122,22 @@ def test_limits_are_those_that_were_fitted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "optimizer", "late", "hold_out", "limit"),
+    ("kind", "optimizer", "late", "held_out", "limit"),
     [
-        (Kind.LEARNING, Optimizer.SGD, False, False, 0.7),
-        (Kind.LEARNING, Optimizer.ADAM, False, False, 0.8),
-        (Kind.LEARNING, Optimizer.SGD, True, False, 0.2),
-        (Kind.LEARNING, Optimizer.ADAM, True, False, 0.2),
-        (Kind.MEMORIZING, Optimizer.SGD, False, False, 0.92),
-        (Kind.MEMORIZING, Optimizer.SGD, True, False, 0.5),
-        (Kind.MEMORIZING, Optimizer.ADAM, True, False, 0.2),
-        (Kind.LEARNING, Optimizer.ADAM, False, True, 0.7),
-        (Kind.LEARNING, Optimizer.SGD, True, True, 0.7),
+        (Kind.LEARNING, Optimizer.SGD, False, 0, 0.7),
+        (Kind.LEARNING, Optimizer.ADAM, False, 0, 0.8),
+        (Kind.LEARNING, Optimizer.SGD, True, 0, 0.2),
+        (Kind.LEARNING, Optimizer.ADAM, True, 0, 0.2),
+        (Kind.MEMORIZING, Optimizer.SGD, False, 0, 0.92),
+        (Kind.MEMORIZING, Optimizer.SGD, True, 0, 0.5),
+        (Kind.MEMORIZING, Optimizer.ADAM, True, 0, 0.2),
+        (Kind.LEARNING, Optimizer.ADAM, False, 48, 0.7),
+        (Kind.LEARNING, Optimizer.SGD, True, 48, 0.7),
+        (Kind.LEARNING, Optimizer.SGD, True, 47, 0.85),
+        (Kind.LEARNING, Optimizer.ADAM, False, 1, 0.85),
     ],
 )
 def test_what_a_run_has_to_come_under(
-    kind: Kind, optimizer: Optimizer, *, late: bool, hold_out: bool, limit: float
+    kind: Kind, optimizer: Optimizer, *, late: bool, held_out: int, limit: float
 ) -> None:
-    assert limit_of(kind, optimizer, late=late, hold_out=hold_out) == limit
+    assert limit_of(kind, optimizer, late=late, held_out=held_out) == limit

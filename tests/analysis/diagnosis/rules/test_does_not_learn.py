@@ -53,6 +53,24 @@ def test_a_recurrent_network_is_not_condemned_before_it_had_its_time(
     assert finding.severity is expected
 
 
+@pytest.mark.parametrize(
+    ("held_out", "known", "expected"),
+    [
+        (16, 0.49, Severity.WARNING),
+        (47, 0.49, Severity.WARNING),
+        (48, 0.49, Severity.ERROR),
+        (16, 0.5, Severity.ERROR),  # nor are its own samples learnt
+        (0, 0.49, Severity.ERROR),
+    ],
+)
+def test_what_knows_its_samples_and_few_others_speak_against_may_have_had_too_few(
+    held_out: int, known: float, expected: Severity
+) -> None:
+    by_heart = replace(run("sgd", known, outcome=Outcome.STALLED), held_out=(1.0, 1.1))
+    finding = fired("GH105", measurement(probe=replace(probe(by_heart, run("adam", 1.0)), held_out=held_out)))
+    assert finding.severity is expected
+
+
 FEW_WEIGHTS = 3 * 64  # of the three layers of the healthy network
 
 
