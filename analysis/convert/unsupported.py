@@ -42,6 +42,8 @@ WAYS_OUT: Final = {
     "trt.plugins": "leave the post-processing out of the export: what is behind the last layer needs no gradient",
 }
 """What to do about operators of a domain."""
+CUT: Final = "cut the graph behind these nodes and send what they would write"
+ONLY_TREES: Final = f"trees by themselves are nothing to analyse here; where a network stands behind them, {CUT}"
 PLAIN: Final = (
     "re-export with plain operators of opset 13 to 20, write an operator of your own as a function of the model, or "
     "cut the graph in front of it"
@@ -62,8 +64,7 @@ def refuse_unsupported(model: CheckedModel, scope: Scope) -> None:
         return
     listed = "; ".join(f"{reason}, at {', '.join(found)}" for reason, found in nodes.items())
     if any(reason.startswith("never") for reason in nodes):
-        hint = "cut the graph behind these nodes and send what they would write"
-        raise NeverSupported(listed, where="graph", hint=hint)
+        raise NeverSupported(listed, where="graph", hint=ONLY_TREES if _TREES in listed else CUT)
     ways = (WAYS_OUT[domain] for domain in WAYS_OUT if f" {domain}::" in listed)
     raise UnsupportedOp(listed, where="graph", hint=next(ways, PLAIN))
 

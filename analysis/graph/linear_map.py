@@ -4,6 +4,8 @@
     x -- Gemm -- Relu -- MatMul -- y                  none: Relu bends
     x -- Gemm -- Mul (a value of the same x) -- y     none: a product of two signals
     ids -- Gather (a table) -- MatMul -- y            none: a look-up is linear in no number
+    x -- Gemm --+-- Concat -- y                       no layers behind one another: two regressions side by side
+    x -- Gemm --+
 
 BatchNormalization in eval mode is an affine map, and so is Dropout; Softmax and Sigmoid at the end stand behind the
 logits and are no part of it.
@@ -30,7 +32,7 @@ BILINEAR: Final = LINEAR | {"Mul", "Div"}
 
 
 def linear_layers(model: CheckedModel, layers: Sequence[Layer], logits: str) -> tuple[str, ...]:
-    """Matrices between the inputs and the logits where all together are one linear map; empty where something bends."""
+    """Matrices behind one another between inputs and logits that are one linear map; empty where something bends."""
     inputs = {spec.name for spec in model.inputs}
     signals, found = _signals(model, inputs), set[str]()
     if logits not in signals:
@@ -46,7 +48,20 @@ def linear_layers(model: CheckedModel, layers: Sequence[Layer], logits: str) -> 
         if not _is_affine(node, entering):
             return ()
         waiting += entering
-    return tuple(each.id for each in layers if each.op in LINEAR and each.output in found)
+    return _in_a_row(model, [each for each in layers if each.op in LINEAR and each.output in found], found)
+
+
+def _in_a_row(model: CheckedModel, layers: Sequence[Layer], values: set[str]) -> tuple[str, ...]:
+    """Those of layers that have another one before or behind them."""
+    written = {each.output for each in layers}
+    behind, before = set[str](), set[str]()
+    for node in model.nodes:
+        if any(name in behind or name in written for name in node.input):
+            behind.update(values.intersection(node.output))
+    for node in reversed(model.nodes):
+        if any(name in before or name in written for name in values.intersection(node.output)):
+            before.update(node.input)
+    return tuple(each.id for each in layers if each.output in behind or each.output in before)
 
 
 def _is_affine(node: NodeProto, entering: Sequence[str]) -> bool:

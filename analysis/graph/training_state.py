@@ -54,7 +54,7 @@ def _most_look_trained(weights: Sequence[npt.NDArray[np.generic]]) -> bool:
 
 def _can_judge(model: CheckedModel, name: str) -> bool:
     weight = model.weights[name]
-    return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind == "f"
+    return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind in "fiu"
 
 
 def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
@@ -127,6 +127,9 @@ def _collected(model: CheckedModel) -> Iterator[bool]:
 
 
 def _weight_looks_trained(weight: npt.NDArray[np.generic]) -> bool:
+    """Of integers that stand for floats the law is that of the floats: scale and zero point change nothing of it."""
+    if weight.dtype.kind in "iu":
+        weight = weight.astype(np.float32) - np.float32(weight.mean())
     values = weight.reshape(-1)[:: max(1, weight.size // SAMPLE)].astype(np.float64)
     deviation = values.std()
     if deviation == 0:

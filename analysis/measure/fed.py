@@ -39,9 +39,16 @@ def told_what_is_fed_nothing(subject: Subject, stats: Sequence[LayerStats]) -> t
     told = []
     for layer, each in zip(subject.layers, stats, strict=True):
         source = _fed_by(subject, layer, zeros)
-        absent = {**each.absent, "weight_gradient": f"all that it weighs is {source}, which is zero in this batch"}
-        told.append(replace(each, leads_to_loss=False, absent=absent) if source else each)
+        told.append(_fed_nothing(each, source) if source else each)
     return tuple(told)
+
+
+def _fed_nothing(stats: LayerStats, source: str) -> LayerStats:
+    """Neither its gradient nor that it says the same of every sample says anything of the layer."""
+    why = f"all that it weighs is {source}, which is zero in this batch"
+    absent = {**stats.absent, "weight_gradient": why, "activation.collapse_log10": why}
+    activation = None if stats.activation is None else replace(stats.activation, collapse_log10=None)
+    return replace(stats, leads_to_loss=False, activation=activation, absent=absent)
 
 
 def _zeros(subject: Subject) -> Mapping[str, str]:

@@ -24,6 +24,7 @@ from onnx import GraphProto, ModelProto, NodeProto, checker, defs, inliner
 from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
 from analysis.model.checked import CheckedModel, spec_of
 from analysis.model.data_files import DataFiles, MappedFile
+from analysis.model.deduplicated import separate_deduplicated
 from analysis.model.domains import check_attributes
 from analysis.model.guess import PLAIN, guess
 from analysis.model.hoist import Hoist
@@ -67,6 +68,7 @@ def check_model(
     hoist = Hoist(proto, reader)
     entries = hoist.run()
     mended |= separate_equal(proto, entries, hoist.constants, limits)
+    mended |= separate_deduplicated(proto, entries, hoist.constants, limits)
     type_outputs(proto, entries)
     check_graph(proto, entries)
     check_attributes(proto.graph.node)

@@ -29,7 +29,7 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, attributes_of, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
-from analysis.subject.same_samples import Sizes, compare, reordered
+from analysis.subject.same_samples import COARSE, TOLERANCE, Sizes, compare, reordered
 from analysis.subject.trace import ALONG, ATTENDING, Tracer, is_over_samples, standing_against
 
 WEIGHING: Final = ATTENDING - {"Softmax"}
@@ -38,6 +38,8 @@ SUMMING: Final = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
 """What makes one of many."""
 SHARING: Final = frozenset({"Softmax", "LogSoftmax"})
 """What makes parts of a whole."""
+QUANTISING: Final = "DynamicQuantize"
+"""How the names of operators begin that find one scale for the whole batch: a sample moves a little with the others."""
 SHAPES: Final = frozenset({"Shape", "Size"})
 """What tells of a value how large it is, and nothing else."""
 STATE: Final = 5
@@ -85,7 +87,8 @@ def find_rows(
     axes = [axis for axis in batch.axes.values() if axis is not None]
     if batch.size < 2 or not axes:
         return Rows(cut=True, logits=SampleAxis(0)), ""
-    sizes = Sizes(batch.size, batch.size // 2)
+    together = any(node.op_type.startswith(QUANTISING) for node in all_nodes(read.model.nodes))
+    sizes = Sizes(batch.size, batch.size // 2, COARSE if together else TOLERANCE)
     program, stuck_at = converted, cache(partial(_stuck, read, batch, sizes))
     whole = _value(program, batch, range(batch.size), value, torch.float32) if whole is None else whole
     for precision in (torch.float32, torch.float64):

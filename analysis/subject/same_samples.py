@@ -15,6 +15,12 @@ from analysis.model.opened import SampleAxis
 
 TOLERANCE: Final = 1e-3
 """Of the scale of a value: what sums in another order may come to in float32."""
+COARSE: Final = 0.15
+"""The same where all samples are quantised with one scale, which others of them change."""
+
+
+QUANTISED: Final = frozenset({torch.uint8, torch.int8, torch.int32})
+"""What quantised numbers and their products are stored in."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ class Sizes:
 
     fixed: int
     opened: int
+    tolerance: float = TOLERANCE
 
     @property
     def rows(self) -> list[int]:
@@ -42,7 +49,7 @@ def compare(fixed: Any, opened: Any, sizes: Sizes) -> SampleAxis | bool:
     if not isinstance(fixed, torch.Tensor) or not isinstance(opened, torch.Tensor):
         return True
     if fixed.shape == opened.shape:
-        return _close(fixed, opened) or _is_shape(fixed, opened, sizes)
+        return _close(fixed, opened, sizes.tolerance) or _is_shape(fixed, opened, sizes)
     axis, (first, second) = _scaled_axis(fixed, opened, sizes), sizes.pairs
     if axis is None:
         return False
@@ -50,7 +57,7 @@ def compare(fixed: Any, opened: Any, sizes: Sizes) -> SampleAxis | bool:
     for outer in (each for each in range(1, factor + 1) if factor % each == 0):
         one = fixed.unflatten(axis, (outer, sizes.fixed, factor // outer))
         two = opened.unflatten(axis, (outer, sizes.opened, factor // outer))
-        if _close(_take(one, axis + 1, first), _take(two, axis + 1, second)):
+        if _close(_take(one, axis + 1, first), _take(two, axis + 1, second), sizes.tolerance):
             return SampleAxis(axis, outer, factor // outer)
     return False
 
@@ -95,16 +102,18 @@ def _take(value: torch.Tensor, axis: int, rows: Sequence[int]) -> torch.Tensor:
     return value.index_select(axis, torch.tensor(rows))
 
 
-def _close(one: torch.Tensor, two: torch.Tensor) -> bool:
-    """Whether two values are equal within TOLERANCE; in three passes where they are, and are numbers."""
+def _close(one: torch.Tensor, two: torch.Tensor, tolerance: float = TOLERANCE) -> bool:
+    """Whether two values are equal within the tolerance; in three passes where they are, and are numbers."""
+    if tolerance > TOLERANCE and one.dtype in QUANTISED:
+        one, two = one.double(), two.double()
     if not one.dtype.is_floating_point:
         return bool((one == two).all())
     if one.numel():
         low, high = map(float, one.aminmax())
-        if float((one - two).abs_().max()) <= TOLERANCE * max(-low, high) < math.inf:
+        if float((one - two).abs_().max()) <= tolerance * max(-low, high) < math.inf:
             return True
     scale = float(one.nan_to_num(0.0, 0.0, 0.0).abs().max()) if one.numel() else 0.0
-    return torch.allclose(one, two, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+    return torch.allclose(one, two, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
 def _is_shape(fixed: torch.Tensor, opened: torch.Tensor, sizes: Sizes) -> bool:

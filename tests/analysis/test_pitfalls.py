@@ -501,3 +501,19 @@ def test_synthetic_batches_are_said_and_cap_confidence() -> None:
     assert report.batch.provenance == Provenance.SYNTHETIC.value
     assert "GH907" in remarks(report)
     assert all(finding.confidence.value != "high" for finding in report.findings)
+
+
+def test_a_graph_that_writes_fewer_rows_with_other_weights_loses_variants_and_not_the_analysis() -> None:
+    """Its loss is not defined then: targets belong to the rows that these weights write."""
+    text = """<ir_version: 8, opset_import: ["": 17]> found (float[N,6] x) => (float[M] y) <float zero = {0}> {
+        h = MatMul(x, W) a = Tanh(h) p = MatMul(a, V) g = Greater(p, zero) n = NonZero(g) t = Transpose(n)
+        v = GatherND(p, t) y = Exp(v)
+    }"""
+    model = onnx.parser.parse_model(text)
+    random = np.random.default_rng(0)
+    for name, shape in (("W", (6, 8)), ("V", (8, 3))):
+        model.graph.initializer.append(numpy_helper.from_array(random.standard_normal(shape).astype(np.float32), name))
+    report = analyze(model.SerializeToString(), npz(x=random.standard_normal((16, 6)).astype(np.float32)), QUICK)
+    reasons = {left.why for left in report.left_out if left.what.startswith("variant ")}
+    assert any("the shape of the output depends on the weights" in reason for reason in reasons)
+    assert report.variants[0].id == "baseline"

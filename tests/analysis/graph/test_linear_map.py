@@ -20,7 +20,7 @@ def layers_of(nodes: str) -> list[str]:
     draw = np.random.default_rng(0)
     model.graph.initializer.extend(
         numpy_helper.from_array(draw.standard_normal(shape).astype(np.float32), name)
-        for name, shape in (("A", (WIDTH, WIDTH)), ("B", (WIDTH, WIDTH)), ("b", (WIDTH,)), ("c", (WIDTH,)))
+        for name, shape in (*((name, (WIDTH, WIDTH)) for name in "ABC"), ("b", (WIDTH,)), ("c", (WIDTH,)))
     )
     checked = check_model(model.SerializeToString())
     layers = read_graph(checked).layers
@@ -52,3 +52,15 @@ def test_activations_and_products_of_signals_bend(between: str) -> None:
 
 def test_what_bends_beside_the_way_to_the_logits_does_not_count() -> None:
     assert layers_of("[one] g = MatMul(x, A) r = Relu(g) [two] y = MatMul(g, B)") == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "layers"),
+    [
+        ("[one] g = MatMul(x, A) [two] h = MatMul(x, B) y = Add(g, h)", []),
+        ("[one] g = MatMul(x, A) [two] h = MatMul(g, B) [three] i = MatMul(x, C) y = Add(h, i)", ["one", "two"]),
+        ("[one] g = MatMul(x, A) k = Add(g, b) [two] h = MatMul(x, B) y = Sub(k, h)", []),
+    ],
+)
+def test_layers_side_by_side_are_no_map_of_several(nodes: str, layers: list[str]) -> None:
+    assert layers_of(nodes) == layers

@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from onnx import numpy_helper, parser
+from onnx import ModelProto, helper, numpy_helper, parser
 from torch import nn
 
 from analysis.convert.translate import read_graph
@@ -54,6 +54,34 @@ def test_torchs_own_initialisations_look_untrained(build: type[nn.Module]) -> No
 
 def test_a_trained_network_looks_trained() -> None:
     assert judged(check_model(trained()))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_integers_that_stand_for_floats_are_judged_as_these_are(signed: bool) -> None:
+    """As a quantiser stores them: the largest weight is 127, or 0 and 255 are the ends of the range."""
+
+    def integers(content: bytes) -> CheckedModel:
+        made = ModelProto.FromString(content)
+        for tensor in made.graph.initializer:
+            weight = numpy_helper.to_array(tensor)
+            if weight.ndim < 2:
+                continue
+            low, high = (
+                (0.0 if signed else float(weight.min())),
+                float(np.abs(weight).max() if signed else weight.max()),
+            )
+            step = np.float32((high - low) / (127 if signed else 255))
+            zero = np.int8(0) if signed else np.uint8(round(-low / step))
+            stored = np.clip(np.round(weight / step) + zero, -127 if signed else 0, 127 if signed else 255)
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(stored.astype(zero.dtype), f"{name}/q"))
+            units = {f"{name}/s": step, f"{name}/z": zero}
+            made.graph.initializer.extend(numpy_helper.from_array(np.array(value), key) for key, value in units.items())
+            made.graph.node.insert(0, helper.make_node("DequantizeLinear", [f"{name}/q", *units], [name]))
+        return check_model(made.SerializeToString())
+
+    assert judged(integers(trained()))
+    assert not any(judged(integers(mlp(6, "Relu", he(), seed=seed))) for seed in range(3))
 
 
 def test_running_statistics_that_have_seen_data_look_trained() -> None:

@@ -210,6 +210,23 @@ def test_chaos_is_not_mistaken_for_samples_that_meet() -> None:
     assert not [note for note in subject.batch.notes if "batch_first?" in note]
 
 
+@pytest.mark.parametrize("along", [0, 1])
+def test_one_quantisation_of_all_samples_is_not_mistaken_for_samples_that_meet(along: int) -> None:
+    """The range of a batch is that of its largest sample: others of them move by the steps of the rest."""
+    integers = np.random.default_rng(0).integers(-60, 61, (4, 6)).astype(np.int8)
+    sums = "c = Add(r, k) n = ReduceSum(c, axis) m = Div(r, n)"  # of all samples along axis 0: they do meet
+    behind = f"d = Mul(f, s) r = Relu(d) {sums} y = MatMul(m, V)"
+    subject = prepared(
+        written(
+            "(float[N,4] x) => (float[N,3] y)",
+            f"q, a, z = DynamicQuantizeLinear(x) i = MatMulInteger(q, W, z) f = Cast<to = 1>(i) s = Mul(a, k) {behind}",
+            W=integers, k=np.array(0.02, np.float32), V=drawn(6, 3), axis=np.array([along]),
+        ),
+        x=drawn(32, 4) * np.linspace(0.2, 3, 32, dtype=np.float32)[:, None], target=np.arange(32) % 3,
+    )  # fmt: skip
+    assert subject.rows.cut is bool(along)
+
+
 def test_random_numbers_are_not_mistaken_for_samples_that_meet() -> None:
     model = written(
         "(float[N,4] x) => (float[N,3] y)", "e = RandomNormalLike(x) z = Add(x, e) y = MatMul(z, W)", W=drawn(4, 3)
