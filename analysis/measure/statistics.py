@@ -207,7 +207,7 @@ def dead_fraction(pre_activation: torch.Tensor, activation: str, unit_axis: int)
     others = [axis for axis in range(pre_activation.ndim) if axis != unit_axis % pre_activation.ndim]
     values = pre_activation.detach()
     highest = values.amax(others) if others else values
-    return int((highest <= FLAT_BELOW[activation]).sum()) / max(highest.numel(), 1)
+    return float((highest <= FLAT_BELOW[activation]).float().mean())
 
 
 def near_dead_fraction(pre_activation: torch.Tensor, activation: str, unit_axis: int) -> float | None:
