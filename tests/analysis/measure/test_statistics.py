@@ -333,6 +333,17 @@ def test_a_collapse_is_the_same_whether_the_summary_is_known(features: int) -> N
     assert collapse_log10(values, 0, summarize(values)) == collapse_log10(values, 0)
 
 
+@pytest.mark.parametrize("share", [1e-8, 1e-4, 0.04, 0.06, 0.5, 0.97])
+@pytest.mark.parametrize("features", [12, 1024])
+def test_a_share_between_samples_is_known_to_four_digits_centred_or_not(share: float, features: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    own, common = torch.randn(64, features, generator=generator), torch.randn(1, features, generator=generator)
+    values = math.sqrt(share) * own + math.sqrt(1 - share) * common
+    exact = values.double()
+    expected = math.log10(float((exact - exact.mean(0)).square().sum() / exact.square().sum()))
+    assert collapse_log10(values, 0, summarize(values)) == pytest.approx(expected, abs=1e-4 if share > 1e-7 else 1e-3)
+
+
 def test_effective_rank_is_the_exponential_of_the_entropy_of_the_spectrum() -> None:
     basis = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
     rows = torch.sqrt(torch.tensor([4.0, 2.0, 1.0, 1.0], dtype=torch.float64))[:, None] * basis[:4]
