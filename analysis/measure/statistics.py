@@ -80,8 +80,18 @@ def summarize(tensor: torch.Tensor) -> Summary:
     flat = values.reshape(-1)
     if flat.numel() <= SMALL:
         return _summarize_array(flat.numpy())
-    parts = [_summarize_chunk(part) for part in flat.split(CHUNK)]
-    return parts[0] if len(parts) == 1 else combine(parts)
+    return _summarize_chunk(flat) if flat.numel() <= CHUNK else combine(map(_summarize_chunk, flat.split(CHUNK)))
+
+
+def moments(tensor: torch.Tensor) -> Summary:
+    """Size, total and sum of squares alone, in two passes."""
+    values = _plain(tensor)
+    if values.device.type != "cpu":
+        return _summarize_on_device(values)
+    total = float(values.sum())
+    if not math.isfinite(total):
+        return summarize(values)
+    return Summary(values.numel(), total=total, sum_squares=sum_of_squares(values))
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,7 @@ from analysis.measure.statistics import (
     dead_fraction,
     dot,
     effective_rank,
+    moments,
     near_dead_fraction,
     saturated_fraction,
     sum_of_squares,
@@ -210,6 +211,16 @@ def test_moments_of_a_summary_are_those_of_numpy() -> None:
     assert summary.zeros == 30
     nothing = summarize(torch.zeros(0))
     assert (nothing.mean, nothing.std, nothing.max_abs, nothing.count) == (0.0, 0.0, 0.0, 0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 3e37, math.inf])
+def test_size_total_and_squares_alone_are_those_of_the_summary(scale: float) -> None:
+    values = scale * torch.rand(40, 30, generator=torch.Generator().manual_seed(0)) + scale
+    whole, found = summarize(values), moments(values)
+    assert (found.mean, found.std, found.norm) == pytest.approx(
+        (whole.mean, whole.std, whole.norm), rel=1e-5, nan_ok=True
+    )
+    assert moments(torch.zeros(0)) == summarize(torch.zeros(0))
 
 
 def test_rounding_makes_no_negative_variance() -> None:
