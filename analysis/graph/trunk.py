@@ -2,15 +2,14 @@
 
 A branch may carry a tiny gradient in a perfectly healthy network (query projections, layer-scale, squeeze-excite
 gates), so vanishing is judged on the trunk alone: the dominators of the logits in the graph of differentiable data
-flow (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001, as networkx implements it). In a residual
-network that is the residual stream, in a plain one every layer.
+flow (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm, 2001; nodes come in topological order, so one round
+is enough). In a residual network that is the residual stream, in a plain one every layer.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
-
-import networkx as nx
 
 from analysis.facts import Layer, is_matrix
 from analysis.graph.families import LOOKUPS
@@ -39,8 +38,8 @@ class Trunk:
 
 def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], logits: str) -> Trunk:
     """The trunk that ends in `logits`."""
-    flow: nx.DiGraph[str] = nx.DiGraph()
     weighted, read, carrying = _weighted_nodes(sources, layers), _read_from_inputs(model), _float_inputs(model)
+    behind: dict[str, set[str]] = {name: {SOURCE} for name in _data_inputs(model, sources, weighted)}
     for node in model.nodes:
         inputs = gradient_inputs(model, sources, node)
         enters = id(node) in weighted and (
@@ -49,15 +48,10 @@ def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], l
         if enters or not carrying.isdisjoint(inputs):
             carrying.update(node.output)
         for output in filter(model.is_float, filter(None, node.output)):
-            flow.add_edges_from((name, output) for name in inputs)
-            if enters:
-                flow.add_edge(SOURCE, output)
-    for name in _data_inputs(model, sources, weighted):
-        flow.add_edge(SOURCE, name)
-    if logits not in flow or SOURCE not in flow or not nx.has_path(flow, SOURCE, logits):
+            behind[output] = {*inputs, SOURCE} if enters else {*inputs}
+    values = _dominators(behind, logits)
+    if not values:
         return Trunk((), logits, None, None, "the logits do not depend on a floating-point input or an embedding")
-    flow = flow.subgraph(nx.ancestors(flow, logits) | {logits}).copy()
-    values = _dominators(flow, logits)
     start = _start(model, values, weighted)
     first = _start(model, values, weighted | _matrices(sources))
     entry = values[0] if first is None else values[max(values.index(first) - 1, 0)]
@@ -105,11 +99,29 @@ def mark_trunk(layers: Iterable[Layer], trunk: Trunk) -> tuple[Layer, ...]:
     return tuple(replace(layer, on_trunk=layer.output in values) for layer in layers)
 
 
-def _dominators(flow: "nx.DiGraph[str]", logits: str) -> tuple[str, ...]:
-    immediate = nx.immediate_dominators(flow, SOURCE)
-    chain = [logits]
-    while (dominator := immediate.get(chain[-1])) not in {None, SOURCE, chain[-1]}:
-        chain.append(dominator)
+def _dominators(behind: Mapping[str, Iterable[str]], logits: str) -> tuple[str, ...]:
+    """What every path from SOURCE to the logits passes, in order; empty where there is no path.
+
+    `behind`: what each value is made of, in topological order. Of several the nearest that all their paths pass is
+    looked for, up the tree of those before.
+    """
+    above, depth = {SOURCE: SOURCE}, {SOURCE: 0}
+
+    def meet(one: str, other: str) -> str:
+        while one != other:
+            one, other = (one, above[other]) if depth[one] < depth[other] else (above[one], other)
+        return one
+
+    for value, entering in behind.items():
+        reached = [name for name in entering if name in above]
+        if reached:
+            above[value] = reduce(meet, reached)
+            depth[value] = depth[above[value]] + 1
+    chain: list[str] = []
+    at = logits if logits in above else SOURCE
+    while at != SOURCE:
+        chain.append(at)
+        at = above[at]
     return tuple(reversed(chain))
 
 

@@ -1,5 +1,7 @@
 """Where NaN or infinity appears first, in the order in which values and gradients are made."""
 
+import math
+
 import torch
 from onnx import NodeProto
 
@@ -34,9 +36,14 @@ def locate_non_finite(subject: Subject, *, training: bool = False) -> NonFinite:
     return found[0] if found else NonFinite(stage="loss", node=head.output, value=head.value)
 
 
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all numbers are; their sum tells in one pass, unless it is too large itself."""
+    return math.isfinite(float(tensor.detach().sum())) or bool(torch.isfinite(tensor).all())
+
+
 def _look(model: CheckedModel, name: str, node: NodeProto, found: list[NonFinite]) -> Watcher:
     def check(tensor: torch.Tensor, stage: str) -> None:
-        if not found and not bool(torch.isfinite(tensor).all()):
+        if not found and not _is_finite(tensor):
             through = [node] if stage == "forward" else [use.node for use in model.consumers.get(name, ())]
             operators = dict.fromkeys(each.op_type for each in through)
             found.append(NonFinite(stage=stage, node=label(node), value=name, operator=", ".join(operators)))

@@ -37,7 +37,7 @@ from analysis.measure.blocked import leading_to_loss, told_what_blocks, told_wha
 from analysis.measure.fed import told_what_is_fed_nothing
 from analysis.measure.flow import STEPWISE, layer_leverage, measure_flow
 from analysis.measure.non_finite import locate_non_finite
-from analysis.measure.statistics import Summary, combine, summarize
+from analysis.measure.statistics import Summary, combine, moments
 from analysis.measure.taps import Backward, Forward
 from analysis.model.nodes import label
 from analysis.subject.outputs import describe_outputs, describe_targets
@@ -123,9 +123,9 @@ class PassReading:
         return self.subject.weights()
 
     def weight_summary(self, name: str) -> Summary:
-        """A weight; of an embedding the rows that the batch reads."""
+        """Size, mean and norm of a weight; of an embedding those of the rows that the batch reads."""
         parameter, rows = self.subject.converted.initializers[name], self.by_loss.rows.get(name)
-        return summarize(parameter if rows is None or not bool(rows.any()) else parameter.detach()[rows])
+        return moments(parameter if rows is None or not bool(rows.any()) else parameter.detach()[rows])
 
     def anatomy(self) -> Anatomy:
         """What the graph shows with its present weights; looked at where the rules are to explain it."""

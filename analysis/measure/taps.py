@@ -57,7 +57,7 @@ class Backward:
     products: dict[str, float] = field(default_factory=dict)
     """Sum of gradient times weight, by initialiser."""
     activations: dict[str, Summary] = field(default_factory=dict)
-    """Gradient at a value, by value."""
+    """Gradient at a value, its size and norm alone, by value."""
     underflow: dict[str, float] = field(default_factory=dict)
     """Share of gradient elements under half precision's floor, by initialiser."""
     rows: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -184,9 +184,7 @@ class Taps:
         trunk = self.subject.trunk
 
         def on_gradient(gradient: torch.Tensor) -> None:
-            if not self.backward.brief:
-                self.backward.activations[name] = summarize(gradient)
-            elif name in {trunk.start, trunk.end}:
+            if not self.backward.brief or name in {trunk.start, trunk.end}:
                 self.backward.activations[name] = _norm_alone(gradient)
             if name == trunk.entry:
                 self.backward.entry.append(gradient.detach())

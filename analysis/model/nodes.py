@@ -6,6 +6,8 @@ from typing import Any, Final
 from onnx import AttributeProto, GraphProto, NodeProto, helper
 
 STANDARD_DOMAINS: Final = ("", "ai.onnx")
+WITH_BODIES: Final = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+"""Operators of the standard that hold graphs: the others need not be searched for them, ten times in each variant."""
 
 
 def label(node: NodeProto) -> str:
@@ -32,6 +34,8 @@ def all_nodes(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
 
 def captures(node: NodeProto) -> set[str]:
     """Values from outside that the bodies of a node read."""
+    if node.op_type not in WITH_BODIES and not node.domain:
+        return set()
     return set().union(*map(captured_by, bodies(node)))
 
 

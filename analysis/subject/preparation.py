@@ -1,9 +1,11 @@
 """A variant ready to be measured: the module, its layers and trunk, and the batch as tensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ import torch
 from analysis.batch import Batch, load_batch
 from analysis.clock import OutOfTime
 from analysis.convert import DifferentiableModel
+from analysis.convert.program import Watcher
 from analysis.convert.registry import Interrupt
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
@@ -30,8 +33,10 @@ from analysis.subject.opening import Opening, open_samples
 from analysis.subject.refusal import telling_of_batch
 from analysis.subject.rows import WHOLE, Rows, find_rows
 from analysis.subject.sizing import fitting, too_slow, within_budget
-from analysis.subject.subject import Subject
+from analysis.subject.subject import Subject, counting
 from analysis.synthesis.synthesize import synthesize_batch
+
+NO_WATCHERS: Final[Mapping[str, Sequence[Watcher]]] = MappingProxyType({})
 
 
 def prepare(
@@ -65,7 +70,8 @@ def prepare(
         read, converted, heads = _converted(model, options)
     trainable, names = frozenset(converted.initializers), [head.value for head in heads]
     with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
-        logits = within_budget(partial(_evaluate, converted, batch, names), options)
+        counts: list[int] = []
+        logits = within_budget(partial(_evaluate, converted, batch, names, counting(model, counts)), options)
     trained = looks_trained(model, trainable)
     try:
         objective = choose_objective(
@@ -78,7 +84,8 @@ def prepare(
     whole = torch.from_numpy(logits[head.value]) if head.value in logits else None
     rows, against = find_rows(read, converted, batch, head.value, head.axis, whole)
     batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
-    return _subject(read, converted, objective, batch, rows, trained=trained)
+    subject = _subject(read, converted, objective, batch, rows, trained=trained)
+    return replace(subject, counted=min(counts, default=None))
 
 
 def _converted(model: CheckedModel, options: AnalysisOptions) -> tuple[Survey, DifferentiableModel, Sequence[Head]]:
@@ -172,8 +179,11 @@ def _settled(
         raise too_slow(options, options.budget_seconds) from error
 
 
-def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]) -> dict[str, Array]:
-    """Values of one forward pass in eval mode, as numpy."""
+def _evaluate(
+    converted: DifferentiableModel, batch: Batch, names: Sequence[str],
+    watchers: Mapping[str, Sequence[Watcher]] = NO_WATCHERS,
+) -> dict[str, Array]:  # fmt: skip
+    """Values of one forward pass in eval mode, as numpy; others are shown to their watchers."""
     seen: dict[str, Array] = {}
 
     def keep(name: str) -> Callable[[torch.Tensor], None]:
@@ -184,8 +194,9 @@ def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]
 
     device = next(iter(converted.parameters())).device
     inputs = [to_tensor(np.asarray(array, order="C")).to(device) for array in batch.inputs.values()]
+    keeping = {name: [*watchers.get(name, ()), keep(name)] for name in names}
     with torch.no_grad():
-        converted.eval().observe(inputs, {name: [keep(name)] for name in names})
+        converted.eval().observe(inputs, {**watchers, **keeping})
     return seen
 
 

@@ -45,6 +45,8 @@ class Subject:
     """How some of the samples are taken."""
     dropping: Dropping | None = None
     """What Dropout does to a training step; None: it is off, as in measurement."""
+    counted: int | None = None
+    """Values per channel on all of the batch, where a pass has counted them on its way."""
 
     @property
     def model(self) -> CheckedModel:
@@ -64,7 +66,7 @@ class Subject:
     @cached_property
     def batch_statistics(self) -> bool:
         """Whether BatchNormalization works with the statistics of this batch, as in training; no draw changes that."""
-        fewest = self.values_per_channel()
+        fewest = self.values_per_channel() if self.counted is None else self.counted
         return fewest is not None and fewest >= FEWEST_PER_CHANNEL
 
     def values_per_channel(self, rows: Sequence[int] | None = None) -> int | None:
@@ -152,16 +154,20 @@ def fewest_per_channel(
     model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]
 ) -> int | None:
     """Values per channel of the BatchNormalization that sees fewest; None where there is none that runs."""
-    entering = [node.input[0] for node in model.nodes if node.op_type == "BatchNormalization"]
-    if not entering:
-        return None
     counts: list[int] = []
+    watchers = counting(model, counts)
+    if not watchers:
+        return None
+    converted.eval()
+    with torch.no_grad():
+        converted.observe(inputs, watchers)
+    return min(counts, default=None)
+
+
+def counting(model: CheckedModel, counts: list[int]) -> dict[str, list[Watcher]]:
+    """What to watch, so that each BatchNormalization notes the values per channel that it sees."""
 
     def count(value: torch.Tensor) -> None:
         counts.append(value.numel() // max(value.shape[1], 1))
 
-    converted.eval()
-    watchers: dict[str, list[Callable[[torch.Tensor], None]]] = {name: [count] for name in entering}
-    with torch.no_grad():
-        converted.observe(inputs, watchers)
-    return min(counts, default=None)
+    return {node.input[0]: [count] for node in model.nodes if node.op_type == "BatchNormalization"}

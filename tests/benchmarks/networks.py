@@ -56,6 +56,20 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.norms[1](self.second(inner)) + self.shortcut(x))
 
 
+class BareBlock(nn.Module):
+    """Sigmoids, and nothing that normalises."""
+
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, channels, 3, stride, 1)
+        self.second = nn.Conv2d(channels, channels, 3, 1, 1)
+        same = stride == 1 and before == channels
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, channels, 1, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.second(torch.sigmoid(self.first(x))) + self.shortcut(x))
+
+
 class TransformerBlock(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -120,12 +134,31 @@ def cnn() -> Network:
     return Network(module, torch.randn(256, 1, 28, 28), classes(256))
 
 
+WIDTHS = (
+    (64, 64, 1),
+    (64, 64, 1),
+    (64, 128, 2),
+    (128, 128, 1),
+    (128, 256, 2),
+    (256, 256, 1),
+    (256, 512, 2),
+    (512, 512, 1),
+)
+"""Of the blocks of a ResNet-18: channels before, channels, stride."""
+
+
 def resnet18() -> Network:
-    widths = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2)]
-    blocks = [ResidualBlock(*each) for each in [*widths, (512, 512, 1)]]
     stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    blocks = [ResidualBlock(*each) for each in WIDTHS]
     return Network(nn.Sequential(*stem, *blocks, *head), torch.randn(8, 3, 224, 224), classes(8))
+
+
+def sick_resnet18() -> Network:
+    stem = [nn.Conv2d(3, 64, 7, 2, 3), nn.Sigmoid(), nn.MaxPool2d(3, 2, 1)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
+    blocks = [BareBlock(*each) for each in WIDTHS]
+    return Network(nn.Sequential(*stem, *blocks, *head), torch.randn(32, 3, 64, 64), classes(32))
 
 
 def bert() -> Network:
@@ -152,7 +185,7 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 def build(name: str) -> Network:
     """The same weights every time."""
     torch.manual_seed(0)
-    return NETWORKS[name]()
+    return {**NETWORKS, "sick resnet18": sick_resnet18}[name]()
 
 
 def chain(nodes: int) -> bytes:

@@ -145,3 +145,10 @@ def test_a_table_of_masks_may_hold_minus_infinity(row: float, first: str | None)
     x = random.standard_normal((8, 3)).astype(np.float32)
     found = measured(model.SerializeToString(), npz(x=x, i=ids, target=np.arange(8) % 2)).non_finite
     assert (None if found is None else found.node) == first
+
+
+def test_numbers_whose_sum_is_too_large_are_numbers_all_the_same() -> None:
+    """Two of 3e38 in float32; the square of one is none."""
+    nodes = "[a] h = MatMul(x, A) [square] s = Mul(h, h) [b] y = MatMul(s, B)"
+    found = locate_non_finite(subject_of(nodes, A=7e37, B=1.0))
+    assert (found.stage, found.node, found.value) == ("forward", "square", "s")

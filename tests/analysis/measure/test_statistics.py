@@ -18,6 +18,7 @@ from analysis.measure.statistics import (
     dead_fraction,
     dot,
     effective_rank,
+    moments,
     near_dead_fraction,
     saturated_fraction,
     sum_of_squares,
@@ -212,6 +213,16 @@ def test_moments_of_a_summary_are_those_of_numpy() -> None:
     assert (nothing.mean, nothing.std, nothing.max_abs, nothing.count) == (0.0, 0.0, 0.0, 0)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 3e37, math.inf])
+def test_size_total_and_squares_alone_are_those_of_the_summary(scale: float) -> None:
+    values = scale * torch.rand(40, 30, generator=torch.Generator().manual_seed(0)) + scale
+    whole, found = summarize(values), moments(values)
+    assert (found.mean, found.std, found.norm) == pytest.approx(
+        (whole.mean, whole.std, whole.norm), rel=1e-5, nan_ok=True
+    )
+    assert moments(torch.zeros(0)) == summarize(torch.zeros(0))
+
+
 def test_rounding_makes_no_negative_variance() -> None:
     assert summarize(torch.full((1000,), 1.1)).std == pytest.approx(0.0, abs=1e-3)
 
@@ -331,6 +342,17 @@ def test_a_collapse_is_the_same_whether_the_summary_is_known(features: int) -> N
     exact = math.log10(float((wide - wide.mean(0)).square().sum() / wide.square().sum()))
     assert collapse_log10(values, 0, summarize(values)) == pytest.approx(exact, abs=1e-3)
     assert collapse_log10(values, 0, summarize(values)) == collapse_log10(values, 0)
+
+
+@pytest.mark.parametrize("share", [1e-8, 1e-4, 0.04, 0.06, 0.5, 0.97])
+@pytest.mark.parametrize("features", [12, 1024])
+def test_a_share_between_samples_is_known_to_four_digits_centred_or_not(share: float, features: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    own, common = torch.randn(64, features, generator=generator), torch.randn(1, features, generator=generator)
+    values = math.sqrt(share) * own + math.sqrt(1 - share) * common
+    exact = values.double()
+    expected = math.log10(float((exact - exact.mean(0)).square().sum() / exact.square().sum()))
+    assert collapse_log10(values, 0, summarize(values)) == pytest.approx(expected, abs=1e-4 if share > 1e-7 else 1e-3)
 
 
 def test_effective_rank_is_the_exponential_of_the_entropy_of_the_spectrum() -> None:

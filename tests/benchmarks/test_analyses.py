@@ -1,0 +1,40 @@
+"""Whole analyses, in units of the network's own forward and backward pass on its batch."""
+
+import pytest
+import torch
+
+from analysis.model import check_model
+from analysis.options import parse_options
+from analysis.pipeline import analyze
+from analysis.subject.preparation import prepare
+from tests.benchmarks.conftest import Record
+from tests.benchmarks.networks import OLDER, build
+from tests.benchmarks.timing import best
+
+pytestmark = pytest.mark.benchmark
+
+
+@pytest.mark.parametrize(
+    ("name", "effort", "target"),
+    [
+        ("resnet18", "quick", 6), ("bert", "quick", 12), ("lstm", "quick", 12), ("cnn", "quick", 20),
+        ("resnet18", "standard", 20), ("sick resnet18", "standard", 170),
+    ],
+)  # fmt: skip
+def test_an_analysis_by_bare_passes(name: str, effort: str, target: float, record: Record) -> None:
+    """The passes are timed before and after, as the speed of a machine drifts."""
+    network = build(name)
+    model = network.export(OLDER)
+    batch = network.batch("x")
+    subject = prepare(check_model(model), batch, parse_options({}))
+    inputs, targets = subject.tensors()
+    weights = list(subject.converted.parameters())
+    options = parse_options({"effort": effort, "budget_seconds": 86_400})
+
+    def bare() -> None:
+        torch.autograd.grad(subject.loss(inputs, targets), weights, allow_unused=True)
+
+    bare()
+    before = best(bare)
+    analysis = best(lambda: analyze(model, batch, options), 2 if effort == "quick" else 1)
+    record(f"analysis at {effort}, {name}", 2 * analysis / (before + best(bare)), target=target)
