@@ -98,6 +98,13 @@ class Settings(BaseSettings):
     """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
     cache_seconds: float = Field(default=7 * 24 * 3600.0, ge=0)
     """The report of an analysis answers the same bytes and options of the same tenant for so long; 0: never."""
+    webhook_hosts: str = ""
+    """Hosts that are told of the ends of analyses whose submission asks for it, separated by commas, such as
+    `ci.example.org,*.example.net:8443`; by default none."""
+    webhook_secret: str = Field(default="", repr=False)
+    """What webhooks are signed by, 32 characters or more; `gradient-health keys webhook-secret` tells the tenants'."""
+    webhook_private: bool = False
+    """Webhooks may go to addresses that are not public, too."""
     keep_days: float = Field(default=0.0, ge=0)
     """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
     keep_jobs: int = Field(default=0, ge=0)

@@ -75,6 +75,8 @@ class Job:
     error: Mapping[str, Any] | None = None
     """The problem a failed job ended with; of one that is under way, what its first attempt died of."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    callback: str | None = None
+    """A URL that is told when it has ended."""
 
 
 def now() -> datetime:
