@@ -16,6 +16,7 @@ from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
 from service.api.ends import Ends
 from service.api.front import Front
+from service.api.identified import Identified
 from service.api.metrics import Counted, Metrics
 from service.api.openapi import Application
 from service.api.origin import refuse_other_origins
@@ -86,6 +87,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
+    app.add_middleware(Identified, requests=settings.log_format == "json")
     guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
     for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)

@@ -23,6 +23,7 @@ from service.intake.multipart import Upload
 from service.jobs.holding import SizeOf, VanishedError
 from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
+from service.logs import ids
 from service.problems import ProblemError, problem, refusal
 
 RETRY_SECONDS: Final = 1
@@ -101,7 +102,7 @@ def submit(
         return Submitted(known, Reuse.HIT if known.state.is_end else Reuse.JOINED)
     job = Job(
         id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels,
-        callback=callback,
+        callback=callback, trace_id=ids().get("trace_id"),
     )  # fmt: skip
     try:
         answered = store.answer(job, timedelta(seconds=age.seconds), size_of) if age.seconds else None

@@ -77,6 +77,8 @@ class Job:
     labels: Mapping[str, str] = field(default_factory=dict)
     callback: str | None = None
     """A URL that is told when it has ended."""
+    trace_id: str | None = None
+    """Of the request that submitted it (W3C Trace Context)."""
 
 
 def now() -> datetime:

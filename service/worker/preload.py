@@ -11,6 +11,7 @@ die_with_parent()
 
 import gc
 import io
+import os
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,7 @@ from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.subject.parity import check_parity
 from analysis.subject.preparation import prepare
+from service import logs
 from service.worker import large_pages, sandbox
 
 SMALL: Final = """<ir_version: 9, opset_import: ["": 18]> small (float[N, 4] x) => (float[N, 4] y)
@@ -47,6 +49,7 @@ def run_small_model() -> None:
     torch.set_num_threads(threads)
 
 
+logs.configure(os.environ.get(logs.ENVIRONMENT, "text"))
 for treatment in INTERVENTIONS:
     treatment.load()
 run_small_model()

@@ -20,6 +20,7 @@ from service.api.caching import CACHE_STATUS, age_of, cache_status
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
+from service.api.rates import limited
 from service.api.sending import View, form_of, send_report
 from service.api.waiting import ASYNC, RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
@@ -86,6 +87,7 @@ UPLOAD_FORM: Final = {
         202: {"model": JobView, "description": "Not finished yet, or `Prefer: respond-async`: ask at Location"},
         400: PROBLEM | {"description": "The model, batch or options are refused"},
         408: PROBLEM | {"description": "The upload stalled"},
+        411: PROBLEM | {"description": "Bytes are counted, and there is no Content-Length"},
         413: PROBLEM | {"description": "Too large"},
         415: PROBLEM | {"description": "Not multipart/form-data"},
         422: PROBLEM
@@ -94,12 +96,13 @@ UPLOAD_FORM: Final = {
             "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, a blob that "
             "you have not, or an Idempotency-Key used for another request",
         },
-        429: PROBLEM | {"description": "Too many of your own analyses wait"},
+        429: PROBLEM | {"description": "Too many of your own analyses wait, or too many submissions"},
         503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
         507: PROBLEM | {"description": "The disk has no room for it"},
         "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": UPLOAD_FORM},
+    dependencies=[Depends(limited)],
 )
 async def analyze(
     request: Request,
