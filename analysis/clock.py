@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
+from analysis.errors import NodeFailed
+
 BUDGET_REACHED: Final = "budget_seconds reached"
 """Why something is left out of a report that was cut."""
 LOOK_EVERY: Final = 0.005
@@ -80,12 +82,18 @@ class Clock:
         return True
 
     def finished(self, what: str, work: Callable[[], Result]) -> Result | None:
-        """What the work gives; None, and noted as left out, where the budget ended in the middle of it."""
+        """What the work gives; None, and noted as left out, where the budget ended in the middle of it.
+
+        So it is where a node does not run with the weights that a redraw or a training has made: a graph that finds
+        nothing may end in a Reshape of no rows.
+        """
         try:
             return work()
         except OutOfTime:
             self.leave_out(what, BUDGET_REACHED)
-            return None
+        except NodeFailed as error:
+            self.leave_out(what, f"with these weights the graph does not run: {error.where}: {error.detail}")
+        return None
 
     def leave_out(self, what: str, why: str) -> None:
         """Note something that is not done."""

@@ -1,6 +1,8 @@
 """What a repaired graph changes of the module it was exported from, by the paths of the module's own parts.
 
     graph                                          module
+    /rnn/RNN: activations Tanh -> Relu             rnn: RNN(..) -> RNN(.., nonlinearity='relu')
+    a Transpose before /gru/GRU, another behind    gru: GRU(..) -> GRU(.., batch_first=True)
     /1/Sigmoid_output_0: Sigmoid -> Relu           1: Sigmoid() -> ReLU()
     /0/Gemm_output_0_batch_norm.scale is there     0: Linear(..) -> Sequential(Linear(..), BatchNorm1d(..))
     node 1 (BatchNormalization) is gone            1: BatchNorm2d(..) -> Identity()
@@ -22,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.facts import Layer
+from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
 
 CALL: Final = re.compile(r" \(\d+\)$")
@@ -38,9 +41,10 @@ REMOVED: Final[Mapping[str, frozenset[str]]] = {
                                 "Softsign", "Selu", "HardSigmoid", "Clip", "Abs", "Exp"}),
 }  # fmt: skip
 """By token: the operators that a treatment takes out."""
+CELLS: Final[Mapping[str, str]] = {"identity_rnn": "relu", "orthogonal_long": "tanh"}
+"""By token: what plain recurrent cells compute afterwards."""
 IN_FORWARD: Final[Mapping[str, str]] = {
     "standardized": "standardise the inputs before they enter: x = (x - mean) / deviation",
-    "batch_first": "exchange the first two axes around the recurrent layers, or make them with batch_first=True",
     "pre_ln": "normalise in front of each part, not behind it: x = x + part(norm(x))",
     "residual": "add each block to what enters it: x = x + block(x)",
     "temperature": "divide the attention scores by a temperature before the softmax",
@@ -134,6 +138,10 @@ def _edits(
             yield from _swapped(parts, places, token, repaired)
         elif token in NORMALIZATIONS or token == "inserted_relu":  # noqa: S105 - of a variant's id
             yield from _inserted(parts, layers, token, repaired)
+        elif token == "batch_first":  # noqa: S105 - the same
+            yield from _turned(parts, places)
+        elif token in CELLS:
+            yield from _recelled(parts, places, token, repaired)
         elif token in REMOVED:
             yield from _removed(parts, places, token, repaired)
         elif token == "weak_dropout":  # noqa: S105 - the same
@@ -185,6 +193,42 @@ def _weak(part: nn.Module) -> nn.Module:
     assert isinstance(part, nn.modules.dropout._DropoutNd)  # noqa: SLF001 - as above
     weak = type(part)(min(part.p, 0.1), part.inplace)
     return weak.train(part.training)
+
+
+# ------------------------------------------------------------------ recurrent layers
+
+
+def _turned(parts: Mapping[str, nn.Module], places: Mapping[str, Place]) -> Found:
+    """Layers that count time first and are handed samples first."""
+    for place in places.values():
+        if place.op in RECURRENT:
+            is_own = isinstance(parts.get(place.path), nn.RNNBase)
+            reason = f"{place.op} of {_named(place.path)}: exchange the first two axes before it, and back behind it"
+            yield place.path, _batch_first, "" if is_own else reason
+
+
+def _batch_first(part: nn.Module) -> nn.Module:
+    assert isinstance(part, nn.RNNBase)
+    part.batch_first = True
+    return part
+
+
+def _recelled(parts: Mapping[str, nn.Module], places: Mapping[str, Place], token: str, repaired: CheckedModel) -> Found:
+    """Plain cells that compute something else than before; the others keep what they compute."""
+    for value, place in places.items():
+        if place.op != "RNN" or value not in repaired.producers:
+            continue
+        part = parts.get(place.path)
+        if isinstance(part, nn.RNN) and part.nonlinearity == CELLS[token]:
+            continue
+        reason = "" if isinstance(part, nn.RNN) else f"RNN of {_named(place.path)} computes {CELLS[token]} afterwards"
+        yield place.path, lambda part: _with_cell(part, CELLS[token]), reason
+
+
+def _with_cell(part: nn.Module, cell: str) -> nn.Module:
+    assert isinstance(part, nn.RNN)
+    part.nonlinearity, part.mode = cell, f"RNN_{cell.upper()}"
+    return part
 
 
 # ------------------------------------------------------------------ what stands behind a layer

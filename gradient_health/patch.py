@@ -36,8 +36,17 @@ def _parts(module: nn.Module, change: Change | None, variant: Variant) -> Iterat
     if change is None or not change.edits:
         return
     name = type(module).__name__
-    before, after = repr(module).splitlines(), repr(edited(shared_copy(module), change)).splitlines()
+    before, after = _text(shared_copy(module)), _text(edited(shared_copy(module), change))
     yield from difflib.unified_diff(before, after, name, f"{name}, {variant.id}", lineterm="")
+
+
+def _text(copied: nn.Module) -> list[str]:
+    """As it prints itself; torch keeps the nonlinearity of plain cells to itself."""
+    for part in copied.modules():
+        if isinstance(part, nn.RNN) and part.nonlinearity != "tanh":
+            said = f"{part.extra_repr()}, nonlinearity={part.nonlinearity!r}"
+            setattr(part, "extra_repr", str(said).__str__)  # noqa: B010 - a method of one part alone
+    return repr(copied).splitlines()
 
 
 def _in_forward(change: Change | None) -> Iterator[str]:

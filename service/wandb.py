@@ -16,7 +16,7 @@ from analysis.errors import BadOptions
 from analysis.render.html import render_html
 from analysis.report import Report
 from analysis.report.numbers import numbers_of
-from service.mlflow import key_of, tags_of
+from service.mlflow.runs import key_of, tags_of
 
 LIBRARY: Final = "wandb"
 AXIS: Final = "layer"

@@ -214,6 +214,19 @@ def printed_by(snippet: str) -> str:
     return done.stdout
 
 
+def test_tests_of_one_group_run_in_one_process(tmp_path: Path) -> None:
+    """What `make acceptance` relies on: two processes would take each other's messages from a broker."""
+    (tmp_path / "test_group.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.xdist_group('one')\n"
+        "@pytest.mark.parametrize('number', range(6))\n"
+        "def test_a_number(number): pass\n"
+    )
+    pytest_ = [sys.executable, "-m", "pytest", "-p", "xdist", "--numprocesses", "2", "--dist", "loadgroup", "-v"]
+    done = subprocess.run([*pytest_, tmp_path], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert len(set(re.findall(r"\[(gw\d)\] .+ PASSED", done.stdout))) == 1
+
+
 def test_every_folder_with_sources_is_in_the_wheel() -> None:
     """Those are found that match, and that hold an __init__.py like all folders above them."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]

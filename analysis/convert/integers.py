@@ -63,7 +63,12 @@ def _integers(floats: Tensor, scales: Sequence[Tensor], zero_points: Sequence[Te
 
 
 def spread(parameter: Tensor, rank: int, axis: int) -> Tensor:
-    """A scale or zero point so that it broadcasts over a weight of this rank."""
+    """A scale or zero point so that it broadcasts over a weight of this rank.
+
+    Numbers [D, 4 H] of a weight [D, I, 4 H] lie along the axis and along the last one.
+    """
+    if 1 < parameter.ndim < rank:
+        return parameter.reshape([*parameter.shape[:-1], *[1] * (rank - parameter.ndim), parameter.shape[-1]])
     if parameter.numel() == 1 or parameter.ndim > 1:
         return parameter.reshape(()) if parameter.numel() == 1 else parameter
     return parameter.reshape([-1 if place == axis % rank else 1 for place in range(rank)])

@@ -44,7 +44,7 @@ class Stepwise:
 
     def tensor(self, array: Array) -> torch.Tensor:
         """An input in the precision that is computed in."""
-        return to_tensor(np.ascontiguousarray(array), self.precision)
+        return to_tensor(np.asarray(array, order="C"), self.precision)
 
     def run(self, node: NodeProto, values: Mapping[str, Any]) -> Values:
         """What a node writes. Raises NodeFailed, LimitExceeded."""

@@ -11,7 +11,7 @@ from analysis.convert.scopes import operator_of, scope_inside
 from analysis.errors import NeverSupported, UnsupportedOp
 from analysis.model import CheckedModel
 from analysis.model.nodes import STANDARD_DOMAINS, bodies, label
-from analysis.model.onnx_tools import is_runtime_own
+from analysis.model.onnx_tools import RUNTIME_DOMAIN, is_runtime_own
 
 IGNORED: Final = frozenset({"consumed_inputs"})
 """Attributes of opset 1 that told an allocator something."""
@@ -26,6 +26,26 @@ NEVER_TRADITIONAL: Final = {
     "TreeEnsembleClassifier": _TREES, "TreeEnsembleRegressor": _TREES, "TreeEnsemble": _TREES,
     "CategoryMapper": _NAMES, "DictVectorizer": _NAMES, "CastMap": _NAMES, "ZipMap": _NAMES,
 }  # fmt: skip
+_SEARCH: Final = (
+    "searches for words one after the other, a choice without a gradient (its decoder is a model of its own)"
+)
+_COMPILED: Final = "was compiled for one device and holds no graph (send the model that it was compiled from)"
+NEVER_OF_RUNTIME: Final = {
+    **dict.fromkeys(("BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch"), _SEARCH), "EPContext": _COMPILED,
+}  # fmt: skip
+TEXT: Final = "ai.onnx.contrib"
+"""The domain of onnxruntime-extensions: tokenisers and readers of pictures and sound."""
+WAYS_OUT: Final = {
+    "org.pytorch.aten": "export again without the fallback to ATen (operator_export_type)",
+    "aten": "export again without the fallback to ATen (operator_export_type)",
+    "mmdeploy": "leave the post-processing out of the export: what is behind the last layer needs no gradient",
+    "trt.plugins": "leave the post-processing out of the export: what is behind the last layer needs no gradient",
+}
+"""What to do about operators of a domain."""
+PLAIN: Final = (
+    "re-export with plain operators of opset 13 to 20, write an operator of your own as a function of the model, or "
+    "cut the graph in front of it"
+)
 OF_ONE_PROCESSOR: Final = frozenset({"com.microsoft.nchwc", "com.ms.internal.nhwc"})
 """Domains of onnxruntime's last level of optimisation."""
 
@@ -42,10 +62,10 @@ def refuse_unsupported(model: CheckedModel, scope: Scope) -> None:
         return
     listed = "; ".join(f"{reason}, at {', '.join(found)}" for reason, found in nodes.items())
     if any(reason.startswith("never") for reason in nodes):
-        raise NeverSupported(listed, where="graph", hint="cut the graph behind these nodes and send floats")
-    raise UnsupportedOp(
-        listed, where="graph", hint="re-export with plain operators of opset 13 to 20, or simplify the graph"
-    )
+        hint = "cut the graph behind these nodes and send what they would write"
+        raise NeverSupported(listed, where="graph", hint=hint)
+    ways = (WAYS_OUT[domain] for domain in WAYS_OUT if f" {domain}::" in listed)
+    raise UnsupportedOp(listed, where="graph", hint=next(ways, PLAIN))
 
 
 def _problems(scope: Scope, nodes: Iterable[NodeProto]) -> Iterable[tuple[str, str]]:
@@ -60,10 +80,9 @@ def _problems(scope: Scope, nodes: Iterable[NodeProto]) -> Iterable[tuple[str, s
 def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     name = node.op_type if node.domain in STANDARD_DOMAINS else f"{node.domain}::{node.op_type}"
     version = scope.version(node.domain)
-    if node.domain in OF_ONE_PROCESSOR:
-        return f"{name} is laid out for one processor: let onnxruntime optimise to ORT_ENABLE_EXTENDED at most"
-    if node.domain == TRADITIONAL:
-        return _why_traditional(node, name)
+    outside = _outside_the_standard(node, name)
+    if outside:
+        return outside
     if node.domain in STANDARD_DOMAINS:
         if node.op_type in NEVER or (node.op_type == "Constant" and _holds_strings(node)):
             return f"never: {name} works on {NEVER.get(node.op_type, 'strings')}, which carry no gradient"
@@ -73,6 +92,17 @@ def _why_unsupported(scope: Scope, node: NodeProto) -> str:
     if operator is not None:
         return _wrong_attributes(node, operator, f"{name} (opset {version})")
     return "" if node.op_type == "Constant" else _no_definition(scope, node, f"{name} (opset {version})")
+
+
+def _outside_the_standard(node: NodeProto, name: str) -> str:
+    """What is known of operators of other domains that are not converted."""
+    if node.domain in OF_ONE_PROCESSOR:
+        return f"{name} is laid out for one processor: let onnxruntime optimise to ORT_ENABLE_EXTENDED at most"
+    if node.domain == TEXT:
+        return f"never: {name} works on text or on files, which carry no gradient"
+    if node.domain == RUNTIME_DOMAIN and node.op_type in NEVER_OF_RUNTIME:
+        return f"never: {name} {NEVER_OF_RUNTIME[node.op_type]}"
+    return _why_traditional(node, name) if node.domain == TRADITIONAL else ""
 
 
 def _why_traditional(node: NodeProto, name: str) -> str:

@@ -7,12 +7,13 @@ learns from minibatches. Of those that are equally good the smallest change come
 weights last, where SGD does not train them at any rate. A remedy that adds a new error-level finding is refused.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from analysis.diagnosis.score import memory, static8
+from analysis.diagnosis.score import HOPELESS, memory, static8
 from analysis.diagnosis.snippet import training_snippet
 from analysis.facts import Effect, Flow, Measurement, Outcome, Probe, Run, VariantInfo, Zone
 from analysis.facts.zones import zone
@@ -109,9 +110,9 @@ def _smallest_change_first(proven: Sequence[Trial]) -> list[Trial]:
     )
     ordered: list[Trial] = []
     while left:
-        alike = [trial for trial in left if _is_as_good(trial, left[0])]
-        ordered += sorted(alike, key=edit_cost)
-        left = [trial for trial in left if trial not in alike]
+        alike = [trial is left[0] or _is_as_good(trial, left[0]) for trial in left]
+        ordered += sorted(itertools.compress(left, alike), key=edit_cost)
+        left = [trial for trial, chosen in zip(left, alike, strict=True) if not chosen]
     return ordered
 
 
@@ -129,9 +130,12 @@ def edit_cost(trial: Trial) -> tuple[int, int, int, float, str]:
 
 
 def score(trial: Trial) -> float:
-    """Worst seed of the probe, over optimisers, plus a little of the static composite; smaller is better."""
+    """Worst seed of the probe, over optimisers, plus a little of the static composite; smaller is better.
+
+    Never infinite: of two that are as ill as can be each is as good as the other.
+    """
     assert trial.measurement.probe is not None
-    return max(_over_optimizers(trial.measurement.probe)) + STATIC_WEIGHT * static8(trial.measurement)
+    return max(_over_optimizers(trial.measurement.probe)) + STATIC_WEIGHT * min(static8(trial.measurement), HOPELESS)
 
 
 def _over_optimizers(probe: Probe) -> list[float]:

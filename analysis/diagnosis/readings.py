@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from analysis.facts import Flow, Layer, LayerStats, Measurement, Provenance
+from analysis.facts import Flow, Layer, LayerStats, Measurement, ProbeKind, Provenance
 from analysis.report import Evidence, Severity
 
 
@@ -67,10 +67,10 @@ def amber(measurement: Measurement) -> Severity:
     return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 
-def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
+def settled(measurement: Measurement, *, doubtful: bool = False, by_heart: bool = True) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 
-    One batch that is learnt by heart with patience may say nothing, see `Probe.crams`.
+    One batch that is learnt by heart with patience may say nothing, see `Probe.crams`; without `by_heart` none does.
 
     Never an error where BatchNormalization normalises nothing, or was folded: nobody trains the network like that. It
     stays one where the network does not learn with BatchNormalization put back, either.
@@ -78,7 +78,8 @@ def settled(measurement: Measurement, *, doubtful: bool = False) -> Severity:
     probe = measurement.probe
     undecided = not was_trained(measurement) or (probe is not None and probe.unfinished)
     bereft = measurement.idle_normalization or (measurement.looks_folded and measurement.unfolded is None)
-    withstands = learns(measurement) and not (probe is not None and probe.crams)
+    says_nothing = probe is not None and (probe.crams or (probe.kind is ProbeKind.MEMORIZING and not by_heart))
+    withstands = learns(measurement) and not says_nothing
     return Severity.WARNING if withstands or bereft or (doubtful and undecided) else Severity.ERROR
 
 

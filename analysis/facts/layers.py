@@ -103,8 +103,8 @@ class LayerStats:
     moved: float | None = None
     """|W_K - W_0| / |W_0| in the best run of the probe."""
     leads_to_loss: bool = True
-    """False where the layer feeds only outputs without a target, or branches of an If that this batch does not take; a
-    way without slope (comparison, index) leads to the loss."""
+    """False where the layer feeds only outputs without a target, or branches of an If that this batch does not take, or
+    weighs an input that is zero in this batch; a way without slope (comparison, index) leads to the loss."""
     blocked_by: str | None = None
     """Layer of zeros, or of dead units, that every path from here to the loss passes."""
     cancelled_by: str | None = None

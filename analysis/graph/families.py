@@ -18,7 +18,8 @@ ACTIVATIONS: Final = frozenset(
 NORMALIZATIONS: Final = frozenset(
     {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
      "MeanVarianceNormalization", "LpNormalization", "LRN", "SimplifiedLayerNormalization", "SkipLayerNormalization",
-     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "GroupNorm", "SkipGroupNorm"}
+     "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "QEmbedLayerNormalization", "GroupNorm",
+     "SkipGroupNorm"}
 )  # fmt: skip
 COPYING: Final = frozenset({"Identity", "Cast"})
 """The same numbers."""
@@ -27,7 +28,7 @@ LAYING_OUT: Final = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze"})
 PASSING: Final = COPYING | LAYING_OUT
 """What hands numbers on as they are."""
 POOLING: Final = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
-LOOKUPS: Final = frozenset({"Gather", "GatherND", "EmbedLayerNormalization"})
+LOOKUPS: Final = frozenset({"Gather", "GatherND", "EmbedLayerNormalization", "QEmbedLayerNormalization"})
 """Operators that read rows of a table."""
 
 

@@ -1,7 +1,8 @@
 """Where the gradient of each output starts.
 
 A softmax or sigmoid at the end is a reading of the logits; its saturation is not the network's illness. An ArgMax has
-no gradient at all. So each output is followed back to the tensor that training would differentiate: the logits.
+no gradient at all. So each output is followed back to the tensor that training would differentiate: the logits; and
+rows that are chosen by their values (`choosing`) to all the rows there are.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Final
 from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
+from analysis.graph.choosing import chosen_from, tensors_of
 from analysis.graph.families import COPYING
+from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
@@ -29,8 +32,12 @@ class Link(StrEnum):
 
 LINKS: Final = {"Softmax": Link.SOFTMAX, "LogSoftmax": Link.LOG_SOFTMAX, "Sigmoid": Link.SIGMOID}
 STEP_BACK: Final = COPYING | {"Dropout", "ArgMax", "ArgMin", "Hardmax", "TopK"}
+COMPARING: Final = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
 """Floats come out, with a slope of zero everywhere."""
+PACKED: Final = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "QMoE", "MatMulFpQ4"})
+"""Operators of onnxruntime that hold several numbers of a few bits in each integer."""
+CHOICE: Final = "a choice of rows by their values"
 SOFTMAX_ANY_AXIS_SINCE: Final = 13
 
 
@@ -57,12 +64,9 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
     Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
     """
     if not trainable:
-        raise NothingToTrain(
-            where=model.name,
-            hint="export the model with its weights as initialisers, or name some in options.train",
-        )
+        raise NothingToTrain(where=model.name, hint=_what_would_train(model))
     learning = _depending(model, sources, trainable)
-    heads = [_trace(model, spec.name) for spec in model.outputs]
+    heads = [_trace(model, spec.name, tensor) for spec in model.outputs for tensor in tensors_of(model, spec.name)]
     found: dict[str, Head] = {}
     for head in sorted(heads, key=lambda each: not model.is_float(each.output)):  # a label is none where scores are one
         if head.value in learning:
@@ -76,12 +80,25 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
             where=", ".join(label(node) for node in _blockers(model, sources, learning)) or names,
             hint="add the last floating-point tensor to the graph's outputs",
         )
-    order = {head.output: place for place, head in enumerate(heads)}
+    order = {spec.name: place for place, spec in enumerate(model.outputs)}
     return tuple(sorted(found.values(), key=lambda each: order[each.output]))
 
 
-def _trace(model: CheckedModel, output: str) -> Head:
-    value, stripped = output, []
+def _what_would_train(model: CheckedModel) -> str:
+    """The way out of a model without a trainable weight."""
+    packed = [node for node in model.nodes if node.op_type in PACKED]
+    if packed:
+        return (
+            f"{label(packed[0])} ({packed[0].op_type}) packs its weights: send the model as it was before quantisation"
+        )
+    if any(is_float_dtype(model.weights[name].dtype.name) for name in model.weights):
+        return "its tensors are constants of the graph, or frozen: name those that are parameters in options.train"
+    return "the file holds no weights: where they are inputs of the graph, export them as initialisers"
+
+
+def _trace(model: CheckedModel, output: str, value: str) -> Head:
+    """Back from a value that is an output, or part of one that is a sequence."""
+    stripped: list[str] = []
     link, axis = Link.IDENTITY, None
     while (node := model.producers.get(value)) is not None:
         if link is Link.IDENTITY and node.op_type in LINKS:
@@ -94,6 +111,14 @@ def _trace(model: CheckedModel, output: str) -> Head:
             stripped.append(node.op_type)
             value = second
             continue
+        elif link is Link.IDENTITY and (whole := chosen_from(model, value)):
+            stripped.append(CHOICE)
+            value = whole
+            continue
+        elif link is Link.IDENTITY and (score := _compared(model, node)):
+            stripped.append(node.op_type)
+            value = score
+            continue
         elif (
             node.op_type not in STEP_BACK
             or (link is not Link.IDENTITY and not model.is_float(value))
@@ -103,6 +128,14 @@ def _trace(model: CheckedModel, output: str) -> Head:
         stripped.append(node.op_type)
         value = node.input[0]
     return Head(output, value, link, axis, tuple(stripped))
+
+
+def _compared(model: CheckedModel, node: NodeProto) -> str:
+    """What an answer of yes and no is made of, by a threshold that the file holds; else nothing."""
+    if node.op_type not in COMPARING:
+        return ""
+    computed = [name for name in node.input if name not in model.weights]
+    return computed[0] if len(computed) == 1 and model.is_float(computed[0]) else ""
 
 
 def _is_log_of_softmax(model: CheckedModel, node: NodeProto) -> bool:

@@ -5,8 +5,9 @@ from typing import Final
 
 from onnx import NodeProto
 
-RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM"})
+RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"})
 _RECURRENT: Final = {1: "weight", 2: "recurrent_weight", 3: "bias", 5: "initial_state"}
+_EMBEDDED: Final = {2: "embedding", 3: "embedding", 4: "embedding", 5: "scale", 6: "bias"}
 _AFFINE: Final = {1: "scale", 2: "bias"}
 _TOKENS: Final = {0: "token", 1: "token", 2: "token"}
 ROLES: Final[Mapping[str, Mapping[int, str]]] = {
@@ -34,7 +35,7 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "MatMulNBits": {5: "bias"},
     "Attention": _TOKENS,
     "com.microsoft.Attention": {1: "weight", 2: "bias"},
-    "QAttention": {2: "bias"},
+    "QAttention": {1: "weight", 2: "bias"},
     "MultiHeadAttention": {**_TOKENS, 3: "bias"},
     "GroupQueryAttention": {**_TOKENS, 11: "bias"},
     "LinearAttention": _TOKENS,
@@ -51,7 +52,8 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "SimplifiedLayerNormalization": {1: "scale"},
     "SkipLayerNormalization": {0: "offset", 1: "offset", 2: "scale", 3: "bias", 4: "bias"},
     "SkipSimplifiedLayerNormalization": {0: "offset", 1: "offset", 2: "scale", 3: "bias"},
-    "EmbedLayerNormalization": {2: "embedding", 3: "embedding", 4: "embedding", 5: "scale", 6: "bias"},
+    "EmbedLayerNormalization": _EMBEDDED,
+    "QEmbedLayerNormalization": _EMBEDDED,
     "BiasGelu": {1: "bias"},
     "FastGelu": {1: "bias"},
     "BiasSplitGelu": {1: "bias"},
@@ -60,7 +62,7 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "RNN": _RECURRENT,
     "GRU": _RECURRENT,
     "LSTM": {**_RECURRENT, 6: "initial_cell", 7: "peephole"},
-    "DynamicQuantizeLSTM": {3: "bias", 5: "initial_state", 6: "initial_cell", 7: "peephole"},
+    "DynamicQuantizeLSTM": {**_RECURRENT, 6: "initial_cell", 7: "peephole"},
     "Add": {0: "offset", 1: "offset"},
     "Sub": {0: "offset", 1: "offset"},
     "Mul": {0: "scale", 1: "scale"},
@@ -88,6 +90,7 @@ INDEX_SLOTS: Final[Mapping[str, frozenset[int]]] = {
     "com.microsoft.Attention": frozenset({3, 6}),
     "MultiHeadAttention": frozenset({4, 8, 9}),
     "GroupQueryAttention": frozenset({5, 6, 9, 16}),
+    "QAttention": frozenset({5}),
 }
 """Masks, lengths and positions that operators without inferred types write and read."""
 LOOP_STATES: Final = 2
@@ -112,6 +115,10 @@ def role_of(node: NodeProto, slot: int) -> str:
     """The role of a parameter at an input of this operator, or `other`."""
     if node.op_type == "Loop":
         return "initial_state" if slot >= LOOP_STATES else "other"
+    if (
+        node.op_type == "QLinearConcat"
+    ):  # triples of numbers, scale and zero point, behind the scale and zero point of y
+        return "token" if slot >= 2 and slot % 3 == 2 else "other"
     return EVERY_INPUT.get(node.op_type) or ROLES.get(_name(node), {}).get(slot, "other")
 
 

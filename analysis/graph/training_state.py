@@ -8,7 +8,7 @@ a verdict.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -36,10 +36,20 @@ def looks_trained(model: CheckedModel, trainable: Iterable[str]) -> bool:
 
     What converts scikit-learn's models refuses one that was not fitted.
     """
-    if model.proto.producer_name in FITTED:
+    if model.proto.producer_name in FITTED or any(_collected(model)):
         return True
-    judged = [_weight_looks_trained(model.weights[name]) for name in trainable if _can_judge(model, name)]
-    return any(_collected(model)) or (bool(judged) and sum(judged) >= MAJORITY * len(judged))
+    return _most_look_trained([model.weights[name] for name in trainable if _can_judge(model, name)])
+
+
+def _most_look_trained(weights: Sequence[npt.NDArray[np.generic]]) -> bool:
+    """Whether half of them do; small ones are asked first, and no more than it takes to know."""
+    wanted = MAJORITY * len(weights)
+    trained = 0
+    for asked, weight in enumerate(sorted(weights, key=lambda weight: weight.size)):
+        if trained >= wanted or trained + len(weights) - asked < wanted:
+            break
+        trained += _weight_looks_trained(weight)
+    return bool(weights) and trained >= wanted
 
 
 def _can_judge(model: CheckedModel, name: str) -> bool:
@@ -87,10 +97,14 @@ def frozen_statistics(model: CheckedModel, freeze: Iterable[str]) -> list[NodePr
 
 def is_for_training(model: CheckedModel) -> bool:
     """Whether some node works as it does in training only: its Dropout drops, or its statistics are the batch's."""
-    normalizes = any(
+    return normalizes_by_batch(model) or any(_drops(model, node) for node in model.nodes if node.op_type == "Dropout")
+
+
+def normalizes_by_batch(model: CheckedModel) -> bool:
+    """Whether some BatchNormalization uses the statistics of the batch whatever mode the network is in."""
+    return any(
         node.op_type == "BatchNormalization" and asks_for_batch_statistics(node, model.opset()) for node in model.nodes
     )
-    return normalizes or any(_drops(model, node) for node in model.nodes if node.op_type == "Dropout")
 
 
 def _drops(model: CheckedModel, node: NodeProto) -> bool:

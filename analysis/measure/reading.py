@@ -34,6 +34,7 @@ from analysis.graph.training_state import has_fresh_statistics, with_running_sta
 from analysis.graph.trunk import block_ends
 from analysis.graph.units import PresentWeights, duplicate_fraction, units_of
 from analysis.measure.blocked import leading_to_loss, told_what_blocks, told_what_is_skipped
+from analysis.measure.fed import told_what_is_fed_nothing
 from analysis.measure.flow import STEPWISE, layer_leverage, measure_flow
 from analysis.measure.non_finite import locate_non_finite
 from analysis.measure.statistics import Summary, combine, summarize
@@ -75,7 +76,8 @@ class PassReading:
         ends = block_ends(subject.model, subject.trunk, subject.layers)
         stats = self.with_gains(self.layer(layer, weights, leading, ends.get(layer.id)) for layer in subject.layers)
         anatomy, outputs = self.anatomy(), self.outputs()
-        stats = told_what_blocks(subject, told_what_is_skipped(subject, stats, self.forward.branches), anatomy)
+        stats = told_what_is_skipped(subject, stats, self.forward.branches)
+        stats = told_what_blocks(subject, told_what_is_fed_nothing(subject, stats), anatomy)
         total = combine(self.by_loss.gradients.values())
         broken = not math.isfinite(loss) or total.non_finite or self._leaves_the_numbers()
         operators = {node.op_type for node in subject.model.nodes}

@@ -25,8 +25,9 @@ from analysis.errors import InvalidModel, LimitExceeded, NotOnnx, UnsupportedOp
 from analysis.model.checked import CheckedModel, spec_of
 from analysis.model.data_files import DataFiles, MappedFile
 from analysis.model.domains import check_attributes
+from analysis.model.guess import PLAIN, guess
 from analysis.model.hoist import Hoist
-from analysis.model.mend import drop_redundant, name_graph, separate_equal
+from analysis.model.mend import drop_redundant, name_graph, plain_domains, separate_equal, type_outputs
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
@@ -53,6 +54,7 @@ def check_model(
     cut, proto = _parse(file.view)
     _check_opsets(proto)
     _check_attributes(proto, limits)
+    plain_domains(proto)
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
@@ -65,6 +67,7 @@ def check_model(
     hoist = Hoist(proto, reader)
     entries = hoist.run()
     mended |= separate_equal(proto, entries, hoist.constants, limits)
+    type_outputs(proto, entries)
     check_graph(proto, entries)
     check_attributes(proto.graph.node)
     values = [*proto.graph.input, *proto.graph.output]
@@ -92,7 +95,7 @@ def _open(source: bytes | Path, limits: Limits) -> MappedFile:
     except OSError as error:
         raise NotOnnx(f"cannot open the model: {error.strerror or error}", where=str(source)) from error
     if file.size == 0:
-        raise NotOnnx("the model is empty", hint="send the bytes of an .onnx file")
+        raise NotOnnx("the model is empty", hint=PLAIN)
     if file.size > limits.model_bytes:
         raise LimitExceeded(f"the model has {file.size} bytes, {limits.model_bytes} are allowed", where="model")
     return file
@@ -105,9 +108,9 @@ def _parse(view: memoryview) -> tuple[Outline, ModelProto]:
         cut = outline(view)
         proto.ParseFromString(cut.data)
     except (NotOnnx, DecodeError) as error:
-        raise NotOnnx("the file is not an ONNX model", where="model", hint=_guess(view)) from error
+        raise NotOnnx("the file is not an ONNX model", where="model", hint=guess(view)) from error
     if not proto.ir_version or not proto.HasField("graph"):
-        raise NotOnnx("the file has no ONNX graph", where="model", hint=_guess(view))
+        raise NotOnnx("the file has no ONNX graph", where="model", hint=guess(view, broken=False))
     _check_text(proto)
     return cut, proto
 
@@ -123,20 +126,6 @@ def _check_text(message: Message) -> None:
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             for part in (value,) if isinstance(value, Message) else value:
                 _check_text(part)
-
-
-def _guess(view: memoryview) -> str:
-    """What the bytes look like instead."""
-    start = bytes(view[:8])
-    known = {
-        b"PK": "a zip or torch file: export it with torch.onnx.export",
-        b"\x93NUMPY": "a numpy array: is it the batch?",
-        b"{": "JSON",
-        b"\x89HDF": "an HDF5 file: export it with tf2onnx",
-        b"\x80": "a pickle",
-    }
-    found = next((what for magic, what in known.items() if start.startswith(magic)), "")
-    return f"this looks like {found}" if found else "send the bytes of an .onnx file"
 
 
 def _check_opsets(proto: ModelProto) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, captures
-from analysis.model.onnx_tools import leave_the_standard, one_line, put_stand_ins, with_declared_tensors
+from analysis.model.onnx_tools import inferred_values
 from analysis.model.quantized import Quantized, quantized_values, quantized_weights
 from analysis.model.weights import MAX_RANK, Weights
 
@@ -90,14 +90,7 @@ class CheckedModel:
     @cached_property
     def values(self) -> Mapping[str, ValueInfoProto]:
         """Types and shapes of the values of the main graph, as far as shape inference knows them."""
-        skeleton = with_declared_tensors(self.proto, self.weights)
-        put_stand_ins(skeleton)
-        leave_the_standard(skeleton)
-        try:
-            inferred = shape_inference.infer_shapes(skeleton).graph
-        except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
-            raise InvalidModel(f"types cannot be inferred: {one_line(error)}", where=self.name) from error
-        return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
+        return inferred_values(self.proto, self.weights)
 
     @cached_property
     def quantized(self) -> Mapping[str, Quantized]:

@@ -111,7 +111,10 @@ def _is_constant(node: NodeProto) -> bool:
 
 
 def _check_names(graph: GraphProto, constants: Iterable[NodeProto]) -> None:
-    """Initialisers and constants leave the graph before onnx.checker sees it: their names are judged here."""
+    """Initialisers and constants leave the graph before onnx.checker sees it: their names are judged here.
+
+    Of dense initialisers of one name the last one counts, as for onnxruntime; some quantisers write both.
+    """
     seen: set[str] = set()
     inputs = {value.name for value in graph.input}
     for node in constants:
@@ -119,7 +122,7 @@ def _check_names(graph: GraphProto, constants: Iterable[NodeProto]) -> None:
             raise InvalidModel("a Constant needs exactly one value and one output", where=label(node))
         if node.output[0] in inputs:
             raise InvalidModel("a Constant has the name of an input", where=node.output[0])
-    names = [tensor.name for tensor in graph.initializer]
+    names = list(dict.fromkeys(tensor.name for tensor in graph.initializer))
     names += [sparse.values.name for sparse in graph.sparse_initializer]
     names += [node.output[0] for node in constants]
     for name in names:

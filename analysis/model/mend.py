@@ -1,5 +1,6 @@
-"""What exporters write and is taken back: a repeated count, equal parameters stored once."""
+"""What exporters write and is taken back: a repeated count, equal parameters stored once, outputs without a type."""
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -9,11 +10,13 @@ from onnx import ModelProto, NodeProto, helper
 from analysis.errors import LimitExceeded
 from analysis.model.checked import FLOATS
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, label
+from analysis.model.onnx_tools import inferred_values
 from analysis.model.weights import Array, Stored, Weights
 from analysis.options import Limits
 
 TORCH: Final = "pytorch"
 """What torch's exporter calls itself."""
+STANDARD: Final = "ai.onnx"
 UNNAMED: Final = "model"
 SPLIT_COUNTS: Final = 18
 """The opset from which Split may say how many outputs it has."""
@@ -36,6 +39,38 @@ def drop_redundant(proto: ModelProto) -> bool:
                 mended = True
                 break
     return mended
+
+
+def plain_domains(proto: ModelProto) -> None:
+    """Write the standard's domain in one way: "ai.onnx" and the empty name are the same."""
+    functions = [node for function in proto.functions for node in all_nodes(function.node)]
+    for node in (*all_nodes(proto.graph.node), *functions):
+        if node.domain == STANDARD:
+            node.domain = ""
+    for imported in (proto.opset_import, *(function.opset_import for function in proto.functions)):
+        standard = [entry for entry in imported if entry.domain == STANDARD]
+        known = any(not entry.domain for entry in imported)
+        for entry in standard:
+            if known:
+                imported.remove(entry)
+            entry.domain, known = "", True
+
+
+def type_outputs(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> None:
+    """Give outputs without a type, and values declared without one, what inference says, as onnxruntime does.
+
+    What nothing can be said of is left to onnx.checker, which refuses it.
+    """
+    declared = [value for value in proto.graph.value_info if value.HasField("type")]
+    if len(declared) < len(proto.graph.value_info):
+        del proto.graph.value_info[:]
+        proto.graph.value_info.extend(declared)
+    if all(value.HasField("type") for value in proto.graph.output):
+        return
+    known = inferred_values(proto, entries)
+    for value in proto.graph.output:
+        if not value.HasField("type") and value.name in known:
+            value.type.CopyFrom(known[value.name].type)
 
 
 def name_graph(proto: ModelProto) -> None:

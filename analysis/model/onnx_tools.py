@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 import numpy as np
-from onnx import ModelProto, NodeProto, checker, defs, helper, numpy_helper
+from onnx import ModelProto, NodeProto, ValueInfoProto, checker, defs, helper, numpy_helper, shape_inference
 
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes
@@ -12,6 +12,7 @@ from analysis.model.quantized import FAKE_QUANTIZERS
 from analysis.model.weights import Array, Stored
 
 INITIALIZERS_WITHOUT_INPUTS_IR: Final = 4
+OPSETS_IR: Final = 3
 RUNTIME_DOMAIN: Final = "com.microsoft"
 RUNTIME_OWN: Final = frozenset(
     {"SimplifiedLayerNormalization", "LayerNormalization", "MeanVarianceNormalization", "ThresholdedRelu",
@@ -89,10 +90,23 @@ def check_graph(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> Non
         if value.type.HasField("tensor_type"):
             value.type.tensor_type.shape.SetInParent()  # an open rank is allowed everywhere but in the checker
     leave_the_standard(skeleton)
+    skeleton.ir_version = max(skeleton.ir_version, OPSETS_IR)  # before, files had none, and some writers named them
     try:
         checker.check_model(skeleton)
     except checker.ValidationError as error:
         raise InvalidModel(one_line(error), hint="re-export the model; onnx.checker refuses it") from error
+
+
+def inferred_values(proto: ModelProto, entries: Mapping[str, Stored | Array]) -> dict[str, ValueInfoProto]:
+    """Types and shapes of the values of the main graph, as far as shape inference knows them. Raises InvalidModel."""
+    skeleton = with_declared_tensors(proto, entries)
+    put_stand_ins(skeleton)
+    leave_the_standard(skeleton)
+    try:
+        inferred = shape_inference.infer_shapes(skeleton).graph
+    except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        raise InvalidModel(f"types cannot be inferred: {one_line(error)}", where=proto.graph.name) from error
+    return {value.name: value for value in (*inferred.value_info, *inferred.input, *inferred.output)}
 
 
 def one_line(error: Exception) -> str:

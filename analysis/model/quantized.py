@@ -2,6 +2,7 @@
 
 QLinearConv (x, s_x, z_x, w: int8, s_w, z_w, ..)          w stands for (w - z_w) s_w
 MatMulInteger (a, w: int8) -- Cast -- Mul (s_a s_w)       the scale is found behind the product
+QLinearConcat (s_y, z_y, x, s_x, z_x, t: uint8, s_t, z_t)  a class token t, one of any number of triples
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +24,8 @@ class Quantized:
     zero_point: str
     """An initialiser, or empty for 0."""
     axis: int
-    """Where scales and zero points hold more than one number, the axis along which they do."""
+    """Where scales and zero points hold more than one number, the axis along which they do; of those with two axes the
+    first one, the other being the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,10 @@ SLOTS: Final[Mapping[str, Mapping[int, _Slot]]] = {
     "DynamicQuantizeMatMul": {1: _Slot((2,), 3, -1)},
     "QLinearAdd": {0: _Slot((1,), 2, -1), 3: _Slot((4,), 5, -1)},
     "QLinearMul": {0: _Slot((1,), 2, -1), 3: _Slot((4,), 5, -1)},
+    "QAttention": {1: _Slot((4,), 7, -1)},
+    "DynamicQuantizeLSTM": {1: _Slot((8,), 9, 0), 2: _Slot((10,), 11, 0)},
+    "QEmbedLayerNormalization": {table: _Slot((table + 6,), table + 11, -1) for table in range(2, 7)},
+    "QLinearConcat": {},
 }
 """Inputs that are weights where they are initialisers, with the places of their scales and zero points."""
 OUTPUT_UNITS: Final[Mapping[str, tuple[int, int]]] = {
@@ -87,7 +93,7 @@ def quantized_weights(model: "CheckedModel") -> Mapping[str, Quantized]:
 def _meaning(model: "CheckedModel", node: NodeProto, slot: int) -> Quantized | None:
     if node.op_type in LAID_OUT and slot == 0:
         return _meaning_behind(model, node)
-    place = SLOTS.get(node.op_type, {}).get(slot)
+    place = _slot(node, slot)
     if place is None:
         return None
     given = dict(enumerate(node.input))
@@ -97,6 +103,13 @@ def _meaning(model: "CheckedModel", node: NodeProto, slot: int) -> Quantized | N
     if any(each not in model.weights for each in (*scales, *filter(None, [zero_point]))):
         return None
     return Quantized(scales, zero_point, axis)
+
+
+def _slot(node: NodeProto, slot: int) -> _Slot | None:
+    """Where scale and zero point of a weight are; a QLinearConcat has any number of triples behind its own two."""
+    if node.op_type == "QLinearConcat" and slot >= 2 and slot % 3 == 2:
+        return _Slot((slot + 1,), slot + 2, -1)
+    return SLOTS.get(node.op_type, {}).get(slot)
 
 
 def _meaning_behind(model: "CheckedModel", node: NodeProto) -> Quantized | None:

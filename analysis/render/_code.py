@@ -7,10 +7,11 @@ be said has no diff. Whoever has the module shows that instead, and takes the li
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from analysis.facts import KEPT, Layer
+from analysis.render import _code_recurrent as recurrent
+from analysis.render._code_line import Line
 from analysis.report import Report, Variant
 
 ACTIVATIONS: Final[Mapping[str, str]] = {
@@ -30,6 +31,9 @@ INITIALIZERS: Final[Mapping[str, str]] = {
     "xavier": "nn.init.xavier_normal_(layer.weight)",
     "xavier_uniform": "nn.init.xavier_uniform_(layer.weight)",
     "orthogonal": "nn.init.orthogonal_(layer.weight)",
+    "orthogonal_memory": "nn.init.orthogonal_(layer.weight)",
+    "orthogonal_long": "nn.init.orthogonal_(layer.weight)",
+    "identity_rnn": "nn.init.xavier_normal_(layer.weight)",
 }
 HE: Final[Mapping[str, str]] = {
     "he": 'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
@@ -37,15 +41,6 @@ HE: Final[Mapping[str, str]] = {
     "he_fan_out": 'nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")',
 }
 LAYERS: Final[Mapping[str, str]] = {"Gemm": "nn.Linear", "MatMul": "nn.Linear", "Conv": "nn.Conv"}
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the diff."""
-
-    sign: str
-    """A plus, a minus, or a blank."""
-    text: str
 
 
 def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
@@ -56,7 +51,7 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
     if place is None:
         return ()
     block = tuple(_block(variant, place))
-    whole = (*block, *_residual(variant), *_draw(variant, place), *_step(variant))
+    whole = (*block, *_residual(variant), *_weights(report, variant, place), *_step(variant))
     if all(line.sign == " " for line in whole):
         return ()
     return whole if not block else (Line(" ", f"# {_where(report, place)}"), *whole)
@@ -65,7 +60,7 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
 def around_the_module(report: Report, variant: Variant) -> tuple[Line, ...]:
     """What a change does beside the module: the initialisation, and lines of the training loop."""
     place = _typical(report)
-    draw = () if place is None or variant.parameters is None else _draw(variant, place)
+    draw = () if place is None or variant.parameters is None else _drawn(report, variant, place)
     return (*draw, *_step(variant))
 
 
@@ -156,7 +151,25 @@ def _residual(variant: Variant) -> Iterator[Line]:
 # ------------------------------------------------------------------ weights and gradient step
 
 
+def _weights(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
+    """The initialisation, which for plain recurrent cells may be one of what they compute."""
+    assert variant.parameters is not None
+    level = variant.parameters.initialization
+    yield from recurrent.cells(report, level)
+    yield from _drawn(report, variant, place)
+
+
+def _drawn(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
+    assert variant.parameters is not None
+    lines = (*_draw(variant, place), *recurrent.draw(report, variant.parameters.initialization))
+    if lines:
+        yield Line(" ", "# once, before training")
+        yield Line("+", "for layer in model.modules():")
+        yield from lines
+
+
 def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
+    """Inside `for layer in model.modules()`: layers that have no states."""
     assert variant.structure is not None
     assert variant.parameters is not None
     level = variant.parameters.initialization
@@ -167,8 +180,6 @@ def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
         return
     kind = "nn.Linear" if place.op != "Conv" else f"nn.Conv{max(len(_shape(place)) - 2, 1)}d"
     kinds = kind if kind == "nn.Linear" else f"({kind}, nn.Linear)"
-    yield Line(" ", "# once, before training")
-    yield Line("+", "for layer in model.modules():")
     yield Line("+", f"    if isinstance(layer, {kinds}):")
     yield Line("+", f"        {call}")
     yield Line("+", "        if layer.bias is not None:")

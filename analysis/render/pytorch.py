@@ -1,6 +1,7 @@
 """The one change for whoever has the PyTorch module: which it is, and the lines that stand around the module."""
 
-from analysis.render._code import Line, around_the_module
+from analysis.render._code import around_the_module
+from analysis.render._code_line import Line
 from analysis.render._top import best_remedy, variant_of
 from analysis.report import Report, Variant
 

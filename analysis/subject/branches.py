@@ -99,7 +99,7 @@ def _ways(program: DifferentiableModel, batch: Batch) -> list[tuple[str, bool]]:
     """The way that every If goes, in a pass over the batch."""
     ways: list[tuple[str, bool]] = []
     device = next(iter(program.parameters())).device
-    inputs = [to_tensor(np.ascontiguousarray(array)).to(device) for array in batch.inputs.values()]
+    inputs = [to_tensor(np.asarray(array, order="C")).to(device) for array in batch.inputs.values()]
     with torch.no_grad(), program.watching_branches(lambda node, first: ways.append((node, first))):
         program.eval().observe(inputs, {})
     return ways

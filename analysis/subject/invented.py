@@ -56,7 +56,7 @@ def invent(
         first = logits.shape[: min(2, logits.ndim)]
         pattern = random.integers(0, 2, first) if loss is LossName.BCE else _numbers(first, limits, random)
         spread = np.asarray(pattern, np.float32).reshape(first + (1,) * (logits.ndim - len(first)))
-        targets = np.ascontiguousarray(np.broadcast_to(spread, logits.shape))
+        targets = np.array(np.broadcast_to(spread, logits.shape))
         how = "random bits" if loss is LossName.BCE else "random numbers"
     samples = logits.shape[0] if logits.ndim else 1
     return Invented(targets, loss, f"no targets: {how}, one per sample ({samples} samples)")

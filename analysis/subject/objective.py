@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.batch import Batch
-from analysis.errors import BadBatch, BadOptions
+from analysis.errors import BadBatch, BadOptions, NodeFailed
 from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
 from analysis.graph.ranges import EVERYTHING, Limits
@@ -99,9 +99,10 @@ class Objective:
         return axis - 1 if axis > self.class_axis else None
 
     def loss(self, logits: torch.Tensor, targets: torch.Tensor | None) -> torch.Tensor:
-        """Scalar, mean over samples and positions."""
+        """Scalar, mean over samples and positions. Raises NodeFailed where other weights make other shapes."""
         if targets is None or self.name is LossName.GRAPH:
             return logits.reshape(()) / self.scale
+        self._check_shape(logits, targets)
         if self.soft:
             shares = targets.to(logits.dtype).movedim(self.class_axis, 1)
             own = torch.xlogy(shares, shares).sum(1).mean()
@@ -113,6 +114,14 @@ class Objective:
         if self.name is LossName.BCE:
             return self._binary(logits, targets.to(logits.dtype))
         return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
+
+    def _check_shape(self, logits: torch.Tensor, targets: torch.Tensor) -> None:
+        """No broadcasting: a target belongs to each number, or to each place that has a number for each class."""
+        labels = self.name in {LossName.CROSS_ENTROPY, LossName.NLL} and not self.soft
+        places = [size for axis, size in enumerate(logits.shape) if not labels or axis != self.class_axis]
+        if places != list(targets.shape):
+            shapes = f"{list(logits.shape)} where targets are {list(targets.shape)}"
+            raise NodeFailed(f"the shape of the output depends on the weights: {shapes}", where=self.head.value)
 
     def _binary(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy over the entropy of the targets, which is 0 for bits."""

@@ -9,7 +9,7 @@ along them. What cannot be opened stays as it is.
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import numpy as np
@@ -23,13 +23,14 @@ from analysis.convert.stepwise import step_through
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
 from analysis.errors import AnalysisError
+from analysis.graph.training_state import normalizes_by_batch
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.model.opened import OLDEST_OPSET, SampleAxis, open_axis
 from analysis.model.weights import Array
 from analysis.subject import reference
 from analysis.subject.same_samples import Sizes, compare, with_shared
-from analysis.subject.trace import Trace, Tracer, standing_against
+from analysis.subject.trace import Trace, Tracer, is_over_samples, standing_against
 from analysis.synthesis.synthesize import synthesize_inputs
 
 MOST_DOUBLED: Final = 32
@@ -67,6 +68,16 @@ class _Attempt:
     """Inputs of more samples than `size`."""
     drawn: dict[str, torch.Tensor] = field(default_factory=dict)
     """The random numbers of the first run, on the whole batch."""
+
+    @cached_property
+    def whole(self) -> tuple[Any, ...]:
+        """What the model as exported gives of the whole batch. Raises as a run does."""
+        return _run(self, self.program, range(self.size))
+
+    @cached_property
+    def trace(self) -> Trace:
+        """Where the model counts samples. Raises as a run does."""
+        return _trace(self)
 
 
 def open_samples(model: CheckedModel, seed: int, interrupt: Interrupt | None = None) -> Opening:
@@ -183,6 +194,8 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
     Raises AnalysisError where the model does not run as exported.
     """
     model, axes = attempt.model, attempt.axes
+    if normalizes_by_batch(model) and is_over_samples(node := attempt.trace.stuck):
+        return None, standing_against(node)
     places = _proven(attempt, attempt.program)
     if places is not None:
         sizes = {spec.name: spec.shape for spec in model.inputs}
@@ -190,7 +203,7 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
         opened = model if is_open else open_axis(model, attempt.size, axes, places)
         if _runs_elsewhere(attempt, opened):
             return opened, "no constant depends on it"
-    trace = _trace(attempt)
+    trace = attempt.trace
     if trace.stuck is not None:
         return None, standing_against(trace.stuck)
     opened = open_axis(model, attempt.size, axes, trace.where, trace.changes)
@@ -215,7 +228,7 @@ def _proven(attempt: _Attempt, program: DifferentiableModel) -> dict[str, Sample
     """Where each output counts samples, if the program gives what the original does; None where it does not."""
     size = attempt.size
     names = program.output_names
-    whole = _run(attempt, attempt.program, range(size))
+    whole = attempt.whole
     places: dict[str, SampleAxis] = {}
     samples = next(array.shape[attempt.axes[name]] for name, array in attempt.pool.items() if name in attempt.axes)
     try:
@@ -246,7 +259,7 @@ def _run(attempt: _Attempt, program: DifferentiableModel, rows: Sequence[int]) -
     def settle(name: str, value: torch.Tensor) -> torch.Tensor:
         return with_shared(attempt.drawn.setdefault(name, value), value, sizes)
 
-    tensors = [to_tensor(np.ascontiguousarray(array), attempt.precision) for array in _rows(attempt, rows).values()]
+    tensors = [to_tensor(np.asarray(array, order="C"), attempt.precision) for array in _rows(attempt, rows).values()]
     names = reference.drawn_names(attempt.model)
     with torch.no_grad():
         return program.eval().observe(tensors, {name: [partial(settle, name)] for name in names})

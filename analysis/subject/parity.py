@@ -7,7 +7,9 @@ computes again in float64: where its own float32 is about as far off, and every 
 conditioned one still agrees with onnxruntime, the network itself amplifies rounding (chaotic networks are patients
 too). Small values behind an ELU or a sigmoid, and every step of a recurrent cell, are rounded by onnxruntime as if
 they were near 1: how far that goes is found by doing the same. Values that float32 holds only in part, and a
-difference that does not recur, are no faults either. Anything else is a wrong translation.
+difference that does not recur, are no faults either. Where whole numbers are made of floats (labels, pixels, choices of
+rows) a rounding decides what comes out: there torch is given onnxruntime's numbers, and has to agree before and behind.
+Anything else is a wrong translation.
 """
 
 import math
@@ -21,8 +23,10 @@ import torch
 from onnx import TensorProto
 
 from analysis.convert.program import Watcher
+from analysis.convert.tensors import to_tensor
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
+from analysis.graph.edges import edge_values
 from analysis.graph.families import PASSING, walk_back
 from analysis.graph.slots import RECURRENT
 from analysis.model import CheckedModel
@@ -48,6 +52,7 @@ ROUNDED_STEPS: Final = 64.0
 NEAR_ONE: Final = 2.0**-20
 ROUNDING: Final = 2.0**-24
 """Of float32, over the number: always to the same side, as an approximation of tanh may err, it adds up over nodes."""
+NAMED: Final = 3
 LOOKED_AT: Final = 500
 """Values of the trunk that are compared one by one."""
 SUBNORMAL: Final = 2.0**-126
@@ -79,6 +84,9 @@ def check_parity(subject: Subject) -> Parity:
             max_absolute_error=absolute,
             max_relative_error=relative,
         )
+    forced = _on_the_same_edges(subject, drawn)
+    if forced is not None:
+        return forced
     detail, own = _explain(subject, drawn)
     return Parity(
         reference=reference.NAME,
@@ -90,14 +98,47 @@ def check_parity(subject: Subject) -> Parity:
     )
 
 
+def _on_the_same_edges(subject: Subject, drawn: Mapping[str, Array]) -> Parity | None:
+    """Equal, if torch agrees with onnxruntime wherever both decide on the same numbers; None where that is not so."""
+    names = edge_values(subject.model)
+    if not names or len(names) > LOOKED_AT:
+        return None
+    theirs = reference.compute(subject.model, subject.batch.inputs, drawn, names)
+    ours = _evaluate(subject, (), forced={name: theirs[name] for name in names if name in theirs})
+    absolute, relative = _differences(ours, theirs, {name: _scale_of(subject, name, theirs[name]) for name in theirs})
+    if relative > tolerance(subject.model):
+        return None
+    return Parity(
+        reference=reference.NAME,
+        status=ParityStatus.EQUAL,
+        max_absolute_error=absolute,
+        max_relative_error=relative,
+        detail=f"where whole numbers are made of {_some_of(names)} a rounding decides, so both were given the same",
+    )
+
+
+def _some_of(names: Sequence[str]) -> str:
+    few = ", ".join(names[:NAMED])
+    return f"{few} and {len(names) - NAMED} more" if len(names) > NAMED else few
+
+
 def tolerance(model: CheckedModel) -> float:
     """How far outputs may differ, over their scale."""
     present = {value.type.tensor_type.elem_type for value in model.values.values()}
     return max([TOLERANCE, *(ROUNDINGS * step for element, step in HALVES.items() if element in present)])
 
 
-def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False) -> dict[str, Array]:
-    """Outputs in eval mode, and intermediate values asked for, as numpy; rounded as onnxruntime rounds near 1."""
+def _evaluate(
+    subject: Subject,
+    extra: Sequence[str],
+    *,
+    near_one: bool = False,
+    forced: Mapping[str, Array] = MappingProxyType({}),
+) -> dict[str, Array]:
+    """Outputs in eval mode, and intermediate values asked for, as numpy; rounded as onnxruntime rounds near 1.
+
+    `forced`: values that are noted as they are computed, and read as these from there on.
+    """
     seen: dict[str, Any] = {}
     inputs, _ = subject.tensors()
     watchers: dict[str, list[Watcher]] = {}
@@ -107,10 +148,13 @@ def _evaluate(subject: Subject, extra: Sequence[str], *, near_one: bool = False)
             watchers |= {name: [partial(_round_near, near)] for name in node.output if name}
     for name in extra:
         watchers.setdefault(name, []).append(_keep(seen, name))
+    for name, array in forced.items():
+        watchers.setdefault(name, []).extend([_keep(seen, name), partial(_in_place_of, array)])
     with torch.no_grad():
         outputs = subject.converted.eval().observe(inputs, watchers)
-    seen.update(zip(subject.converted.output_names, outputs, strict=True))
-    return {name: _to_numpy(value) for name, value in seen.items() if isinstance(value, torch.Tensor)}
+    results = zip(subject.converted.output_names, outputs, strict=True)
+    seen.update({name: value for name, value in results if name not in forced})
+    return {name: _to_numpy(value) for name, value in reference.parts(seen) if isinstance(value, torch.Tensor)}
 
 
 def _drawn(subject: Subject) -> dict[str, Array]:
@@ -122,6 +166,12 @@ def _drawn(subject: Subject) -> dict[str, Array]:
 
 def _round_near(number: float, value: torch.Tensor) -> torch.Tensor:
     return (value.float() + number - number).to(value.dtype)
+
+
+def _in_place_of(array: Array, value: torch.Tensor) -> torch.Tensor:
+    """The other computation's numbers, in the type of these; of another shape they stay what they are."""
+    same = array.shape == tuple(value.shape)
+    return to_tensor(np.ascontiguousarray(array)).reshape(value.shape).to(value) if same else value
 
 
 def _keep(seen: dict[str, Any], name: str) -> Callable[[torch.Tensor], None]:
@@ -192,7 +242,7 @@ def _explain(subject: Subject, drawn: Mapping[str, Array]) -> tuple[str, float]:
     double = in_float64(subject)
     ours, exact, rounded = _evaluate(subject, names), _evaluate(double, names), _evaluate(double, names, near_one=True)
     theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
-    outputs = [spec.name for spec in model.outputs if spec.name in theirs]
+    outputs = [name for name in theirs if name not in names]
     floats = [name for name in [*names, *outputs] if name in ours and ours[name].dtype.kind == "f"]
     own = max((_difference(ours[name], exact[name])[1] for name in floats), default=0.0)
     depth = {name: place for place, name in enumerate(subject.trunk.values, 1)}

@@ -74,7 +74,9 @@ def prepare(
         )  # fmt: skip
     except BadBatch as error:
         raise _explained(error, find_rows(read, converted, batch, names[0])[1]) from error
-    rows, against = find_rows(read, converted, batch, objective.head.value, objective.head.axis)
+    head = objective.head
+    whole = torch.from_numpy(logits[head.value]) if head.value in logits else None
+    rows, against = find_rows(read, converted, batch, head.value, head.axis, whole)
     batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
     return _subject(read, converted, objective, batch, rows, trained=trained)
 
@@ -181,7 +183,7 @@ def _evaluate(converted: DifferentiableModel, batch: Batch, names: Sequence[str]
         return on_value
 
     device = next(iter(converted.parameters())).device
-    inputs = [to_tensor(np.ascontiguousarray(array)).to(device) for array in batch.inputs.values()]
+    inputs = [to_tensor(np.asarray(array, order="C")).to(device) for array in batch.inputs.values()]
     with torch.no_grad():
         converted.eval().observe(inputs, {name: [keep(name)] for name in names})
     return seen

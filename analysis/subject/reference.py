@@ -5,7 +5,7 @@ Dropout that trains is switched off, as it is in measurement, and the numbers a 
 that torch drew; no two generators agree.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from analysis.model.weights import Array
 from analysis.subject.unsaturated import unsaturated
 
 NAME: Final = f"onnxruntime {onnxruntime.__version__}"
+CONTRADICTION: Final = "[ShapeInferenceError]"
 LOG_FATAL: Final = 4
 DRAWING: Final = frozenset(
     {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial"}
@@ -63,7 +64,27 @@ def compute(
         return _run(_edited(model, (), {}), model, inputs)  # it refuses a category that it does not know, say
 
 
+def contradiction(model: CheckedModel) -> str:
+    """Why onnxruntime does not even load a graph whose shapes contradict each other; empty where it does."""
+    uploaded = model.source or model.original
+    source = _edited(model, (), {}) if uploaded is None else _unedited(uploaded, model)
+    try:
+        _session(source, model)
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no public base class
+        reason = " ".join(str(error).split())
+        return reason[reason.index(CONTRADICTION) + len(CONTRADICTION) :].strip() if CONTRADICTION in reason else ""
+    return ""
+
+
 def _run(source: bytes | str, model: CheckedModel, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    session = _session(source, model)
+    names = [output.name for output in session.get_outputs()]
+    values = [_columns(value) for value in session.run(names, dict(inputs))]
+    named = dict(zip(names, values, strict=True))
+    return {name: value for name, value in parts(named) if isinstance(value, np.ndarray)}
+
+
+def _session(source: bytes | str, model: CheckedModel) -> onnxruntime.InferenceSession:
     settings = onnxruntime.SessionOptions()
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings.log_severity_level = LOG_FATAL
@@ -71,10 +92,16 @@ def _run(source: bytes | str, model: CheckedModel, inputs: Mapping[str, Array]) 
     if model.data_files:
         names, contents = list(model.data_files), list(model.data_files.values())
         settings.add_external_initializers_from_files_in_memory(names, contents, [len(each) for each in contents])
-    session = onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    values = [_columns(value) for value in session.run(names, dict(inputs))]
-    return {name: value for name, value in zip(names, values, strict=True) if isinstance(value, np.ndarray)}
+    return onnxruntime.InferenceSession(source, settings, providers=["CPUExecutionProvider"])
+
+
+def parts(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Values by name, those of a sequence under names of their own."""
+    for name, value in values.items():
+        if isinstance(value, list | tuple):
+            yield from ((f"{name}[{place}]", each) for place, each in enumerate(value))
+        else:
+            yield name, value
 
 
 def _unedited(uploaded: bytes | Path, model: CheckedModel) -> bytes | str:

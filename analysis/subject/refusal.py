@@ -6,9 +6,10 @@ from typing import Final
 
 from analysis.batch import Batch
 from analysis.convert.program import CHECK_INPUTS
-from analysis.errors import MEMORY_RAN_OUT, LimitExceeded, NodeFailed
+from analysis.errors import MEMORY_RAN_OUT, InvalidModel, LimitExceeded, NodeFailed
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
+from analysis.subject import reference
 
 FEWER: Final = 'ask for fewer samples with the options {"batch_size": 1}'
 
@@ -24,12 +25,21 @@ def telling_of_batch(model: CheckedModel, batch: Batch | None) -> Iterator[None]
     except NodeFailed as error:
         if error.hint != CHECK_INPUTS:
             raise
+        _refuse_contradiction(model, error)
         hint = _send(model.inputs) if batch is None else _look_at(batch)
         raise NodeFailed(error.detail, where=error.where, hint=hint) from error
     except LimitExceeded as error:
         if batch is not None or error.detail != MEMORY_RAN_OUT:
             raise
         raise LimitExceeded(error.detail, where=error.where, hint=FEWER) from error
+
+
+def _refuse_contradiction(model: CheckedModel, error: NodeFailed) -> None:
+    """Raise InvalidModel where no batch will do: the sizes of the graph's own tensors contradict each other."""
+    reason = reference.contradiction(model)
+    if reason:
+        hint = "correct the sizes of this node's tensors where the model is made, and export it again"
+        raise InvalidModel(f"onnxruntime does not load it either: {reason}", where=error.where, hint=hint) from error
 
 
 def _send(inputs: Iterable[ValueSpec]) -> str:

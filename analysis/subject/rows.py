@@ -7,6 +7,7 @@ loss is then the mean over the samples that are wanted, as if all others had wei
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Final
 
 import numpy as np
@@ -23,15 +24,14 @@ from analysis.errors import AnalysisError
 from analysis.graph.families import PASSING, walk_back
 from analysis.graph.slots import RECURRENT
 from analysis.graph.survey import Survey
+from analysis.graph.training_state import normalizes_by_batch
 from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, attributes_of, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
 from analysis.subject.same_samples import Sizes, compare, reordered
-from analysis.subject.trace import ALONG, ATTENDING, Tracer, standing_against
+from analysis.subject.trace import ALONG, ATTENDING, Tracer, is_over_samples, standing_against
 
-OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
-"""What looks at all samples on purpose where a graph was exported for training."""
 WEIGHING: Final = ATTENDING - {"Softmax"}
 """What weighs values by scores; Attention and MultiHeadAttention do so by themselves."""
 SUMMING: Final = frozenset({"ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL2", "ReduceLogSumExp"})
@@ -71,21 +71,29 @@ def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Seque
 
 
 def find_rows(
-    read: Survey, converted: DifferentiableModel, batch: Batch, value: str, link_axis: int | None = None
-) -> tuple[Rows, str]:
+    read: Survey, converted: DifferentiableModel, batch: Batch, value: str, link_axis: int | None = None,
+    whole: torch.Tensor | None = None,
+) -> tuple[Rows, str]:  # fmt: skip
     """How samples are taken, judged by `value`, what the loss is read from; and why the batch cannot be cut, if so.
 
-    `link_axis`: over which the softmax behind `value` is taken, which says what it makes of samples.
+    `link_axis`: over which the softmax behind `value` is taken, which says what it makes of samples. `whole`: the value
+    on all of the batch, in eval mode and float32, where that is known.
 
     In float32, and in float64 where that says no: a chaotic network makes other numbers of the same sample by rounding.
+    Where the graph normalises by the batch, that is looked at first: the reason is found within a few nodes.
     """
     axes = [axis for axis in batch.axes.values() if axis is not None]
     if batch.size < 2 or not axes:
         return Rows(cut=True, logits=SampleAxis(0)), ""
     sizes = Sizes(batch.size, batch.size // 2)
+    program, stuck_at = converted, cache(partial(_stuck, read, batch, sizes))
+    whole = _value(program, batch, range(batch.size), value, torch.float32) if whole is None else whole
     for precision in (torch.float32, torch.float64):
-        program = converted if precision is torch.float32 else translate(read, precision).to(_device(converted))
-        whole = _value(program, batch, range(batch.size), value, precision)
+        if precision is torch.float64:
+            if normalizes_by_batch(read.model) and is_over_samples(stuck_at()):
+                break
+            program = translate(read, precision).to(_device(converted))
+            whole = _value(program, batch, range(batch.size), value, precision)
         try:
             place = compare(whole, _value(program, batch, sizes.rows, value, precision), sizes)
         except AnalysisError:
@@ -96,8 +104,8 @@ def find_rows(
             return Rows(cut=True, logits=place, along=_link_behind(read.model, value) if shared else ""), ""
         if place or whole.ndim == 0 or _draws(read):
             return Rows(cut=True, logits=_first(whole, batch)), ""
-    stuck = _stuck(read, batch, sizes)
-    if stuck is not None and stuck.op_type in OVER_SAMPLES:
+    stuck = stuck_at()
+    if is_over_samples(stuck):
         return Rows(cut=True, logits=_first(whole, batch)), ""
     backwards = _value(program, batch, range(batch.size)[::-1], value, precision)
     logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
@@ -186,7 +194,7 @@ def _value(
     seen: list[torch.Tensor] = []
     device = _device(program)
     inputs, _ = select(batch, np.array(rows))
-    tensors = [to_tensor(np.ascontiguousarray(array), precision).to(device) for array in inputs.values()]
+    tensors = [to_tensor(np.asarray(array, order="C"), precision).to(device) for array in inputs.values()]
     with torch.no_grad():
         program.eval().observe(tensors, {value: [seen.append]})
     return seen[0].detach().cpu()

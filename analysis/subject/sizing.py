@@ -178,7 +178,7 @@ def _affordable(batch: Batch, converted: DifferentiableModel, limit: int, option
 def _cost_of(batch: Batch, converted: DifferentiableModel, count: int, options: AnalysisOptions) -> Cost:
     device = next(iter(converted.parameters())).device
     arrays = part_of(batch, count, options.seed).inputs.values()
-    return forward_cost(converted, [to_tensor(np.ascontiguousarray(array)).to(device) for array in arrays])
+    return forward_cost(converted, [to_tensor(np.asarray(array, order="C")).to(device) for array in arrays])
 
 
 def _power_of_two(number: int) -> int:

@@ -139,7 +139,7 @@ class Subject:
         return samples_of(value, replace(place, axis=axis), self.batch.size, rows or ())
 
     def _tensor(self, array: Array) -> torch.Tensor:
-        return to_tensor(np.ascontiguousarray(array), self.precision).to(self.device)
+        return to_tensor(np.asarray(array, order="C"), self.precision).to(self.device)
 
 
 def uses_batch_statistics(model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]) -> bool:

@@ -15,7 +15,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeGuard
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ STATES: Final = (4, 5, 6)
 ATTENDING: Final = frozenset({"MatMul", "Einsum", "Softmax", "Attention", "MultiHeadAttention"})
 ALONG: Final = ATTENDING | RECURRENT
 """What makes of its first axis one sequence."""
+OVER_SAMPLES: Final = frozenset({"BatchNormalization"})
+"""What looks at all samples on purpose where a graph was exported for training."""
 MOST_COMBINATIONS: Final = 64
 SURE: Final = 4
 """Samples from which another reading of what a node writes would be told by its numbers."""
@@ -60,6 +62,11 @@ def standing_against(node: NodeProto) -> str:
     if node.op_type in ATTENDING:
         return f"{where} looks along the first axis as along one sequence (batch_first?)"
     return f"{where} is another with another number of samples"
+
+
+def is_over_samples(node: NodeProto | None) -> TypeGuard[NodeProto]:
+    """Whether a graph is stuck, at a node that looks at all samples on purpose."""
+    return node is not None and node.op_type in OVER_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ class _Search:
         count, axes = sample_axes(self._model, inputs, {})
         digest = hashlib.sha256()
         for name, array in inputs.items():
-            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+            digest.update(name.encode() + np.asarray(array, order="C").tobytes())
         told = "inputs were made up: " + "; ".join(_told(self._feeds[name], array) for name, array in inputs.items())
         return Batch(inputs, {}, count, axes, digest.hexdigest(), Provenance.SYNTHETIC, (told, *filter(None, [note])))
 

@@ -91,7 +91,7 @@ def _table(model: CheckedModel, node: NodeProto, slot: int) -> Table | None:
     """The table of a node that reads ids at a slot."""
     if node.op_type == "Gather" and slot == 1:
         return _rows(model, node, node.input[0], attributes_of(node).get("axis", 0))
-    if node.op_type == "EmbedLayerNormalization" and slot in {0, 1}:
+    if node.op_type in {"EmbedLayerNormalization", "QEmbedLayerNormalization"} and slot in {0, 1}:
         table = model.weights.get(node.input[2 if slot == 0 else 4])
         return None if table is None else Table(node.input[slot], int(table.shape[0]))
     if node.op_type == "OneHot" and slot == 0:

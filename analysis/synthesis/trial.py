@@ -83,7 +83,7 @@ class Trials:
 
         if any(array.size > LARGEST_ELEMENTS for array in inputs.values()):
             return Outcome((), LimitExceeded("the batch that was tried is too large"), largest)
-        tensors = [to_tensor(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
+        tensors = [to_tensor(np.asarray(array, order="C")).to(self._device) for array in inputs.values()]
         try:
             with torch.no_grad(), self._converted.interrupted_by(look):
                 outputs = self._converted.eval().observe(tensors, {name: [watching(name)] for name in watched})

@@ -1,5 +1,6 @@
 """The command line: one file per command."""
 
+import os
 from typing import Annotated, Final
 
 import typer
@@ -13,11 +14,15 @@ from service.cli.doctor import doctor
 from service.cli.interventions import interventions
 from service.cli.keys import KEYS
 from service.cli.mlflow import mlflow
+from service.cli.mlflow_webhook import mlflow_webhook
 from service.cli.report import report
 from service.cli.rules import rules
 from service.cli.serve import serve
 from service.cli.wandb import wandb
 from service.cli.worker import worker
+
+if "_GRADIENT_HEALTH_COMPLETE" in os.environ:  # a shell asks: fish takes each line of an explanation for a word
+    os.environ.setdefault("TERMINAL_WIDTH", "10000")
 
 app = typer.Typer(
     name="gradient-health",
@@ -44,7 +49,7 @@ def gradient_health(
     """Measure how gradients travel through an ONNX model, and prove which cure helps."""
 
 
-for command in (analyze, compare, doctor, interventions, mlflow, report, rules, serve, wandb, worker):
+for command in (analyze, compare, doctor, interventions, mlflow, mlflow_webhook, report, rules, serve, wandb, worker):
     app.command()(telling_bugs(command))
 GROUPS: Final = {
     "database": (DATABASE, "The tables behind a service: bring them up to date."),

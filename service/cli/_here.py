@@ -19,8 +19,10 @@ def analyze_here(
 
         from analysis.experiment.export import Destination  # noqa: PLC0415 - the same
         from analysis.pipeline import analyze  # noqa: PLC0415 - the same
+        from service.worker.allocator import keep_freed_memory  # noqa: PLC0415 - the same
 
     torch.set_num_threads(1)
+    keep_freed_memory()
     to = None if models is None else Destination(models, proven_only=True)
     return analyze(model, batch, options, models=to, progress=progress)
 

@@ -10,6 +10,7 @@ import typer
 from analysis.errors import BadOptions
 from analysis.render.formats import BY_NAME, Format, Publication
 from analysis.report import Report
+from service.cli._completion import formats
 from service.cli._files import write_all
 
 Formats = Annotated[
@@ -19,6 +20,7 @@ Formats = Annotated[
         "-f",
         metavar="NAME[=FILE]",
         help=f"Write the report as {', '.join(BY_NAME)}: to a file, or in place of the summary. Repeat.",
+        autocompletion=formats,
     ),
 ]
 Output = Annotated[

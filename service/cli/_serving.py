@@ -1,6 +1,5 @@
 """The HTTP service with its embedded supervisor; other commands do not load what it is made of."""
 
-import socket
 from typing import Any, Final
 
 import typer
@@ -11,6 +10,7 @@ from service.app import create_app
 from service.runners.celery import publishing
 from service.runners.embedded import embedded_supervisor
 from service.runners.polling import polling
+from service.server.listener import listen, url_of
 from service.server.server import make_server
 from service.settings import Settings
 from service.startup import CannotStartError
@@ -35,7 +35,7 @@ def serve_until_interrupted(**given: Any) -> None:
     logs.configure(settings.log_format, settings.audit_file)
     try:
         app = create_app(settings, RUNNERS[settings.runner])
-        listener = _listener(settings)
+        listener = listen(settings.host, settings.port)
     except OSError as error:
         where = f"on {settings.host} port {settings.port} from {settings.data_dir}"
         typer.echo(f"error: cannot serve {where}: {error.strerror}", err=True)
@@ -43,19 +43,5 @@ def serve_until_interrupted(**given: Any) -> None:
     except CannotStartError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    address = f"[{settings.host}]" if ":" in settings.host else settings.host
-    typer.echo(f"listening on http://{address}:{listener.getsockname()[1]}")
+    typer.echo(f"listening on {url_of(listener, settings.host)}")
     make_server(app, settings, app.state.parts.drain).run(sockets=[listener])
-
-
-def _listener(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        listener.listen()  # uvicorn does so later: whoever reads the address may connect at once
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -19,11 +19,12 @@ from analysis.clock import Progress as ProgressCallback
 from analysis.comparison.compare import compare, fails_beyond
 from analysis.diagnosis.policy import policy
 from analysis.errors import AnalysisError, BadOptions
-from analysis.options import AnalysisOptions, parse_options
+from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName, parse_options
 from analysis.render.comparison import render_baseline
 from analysis.render.formats import Publication
 from analysis.report import Report
 from analysis.report.gate import Gate
+from service.cli._completion import selections, severities, words_of
 from service.cli._configuration import find_configuration, read_configuration
 from service.cli._exits import ExitCode
 from service.cli._files import read_report
@@ -47,7 +48,10 @@ def analyze(
     ] = None,
     server: Annotated[str | None, typer.Option(help="Analyse on this service, e.g. http://localhost:8000.")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="info, warning or error, with or without ,inconclusive [default: error].")
+        str | None,
+        typer.Option(
+            help="info, warning or error, with or without ,inconclusive [default: error].", autocompletion=severities
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
@@ -57,14 +61,27 @@ def analyze(
             dir_okay=False,
         ),
     ] = None,
-    effort: Annotated[str | None, typer.Option(help="quick, standard or thorough.")] = None,
+    effort: Annotated[
+        str | None, typer.Option(help="quick, standard or thorough.", autocompletion=words_of(Effort))
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    loss: Annotated[str | None, typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Your own optimiser: sgd or adam.")] = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(help="cross_entropy, nll, mse, bce, graph or automatic.", autocompletion=words_of(LossName)),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(help="Your own optimiser: sgd or adam.", autocompletion=words_of(OptimizerName)),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Your own learning rate: it is tried, too.")] = None,
     minibatch_size: Annotated[int | None, typer.Option(help="Samples in a step of your own training.")] = None,
-    select: Annotated[list[str] | None, typer.Option(help="Rules to apply: GH101, GH1, a name. Repeat.")] = None,
-    ignore: Annotated[list[str] | None, typer.Option(help="Rules not to apply. Repeat.")] = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option(help="Rules to apply: GH101, GH1, a name. Repeat.", autocompletion=selections),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Rules not to apply. Repeat.", autocompletion=selections)
+    ] = None,
     options: Annotated[str, typer.Option(help="Further options as JSON, see /v1/schema/options.")] = "{}",
     config: Annotated[
         Path | None,

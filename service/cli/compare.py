@@ -12,6 +12,7 @@ from analysis.comparison.compare import compare as compare_reports
 from analysis.errors import AnalysisError
 from analysis.render.comparison import render_comparison
 from analysis.report.gate import Gate
+from service.cli._completion import severities
 from service.cli._exits import ExitCode
 from service.cli._files import read_report, write_whole
 
@@ -24,7 +25,8 @@ def compare(
         str,
         typer.Option(
             help="From which severity on a finding gained or worsened is a regression: info, warning or error, with or "
-            "without ,inconclusive. A worse verdict always is one."
+            "without ,inconclusive. A worse verdict always is one.",
+            autocompletion=severities,
         ),
     ] = "error",
 ) -> None:

@@ -8,11 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from analysis.interventions.shelf import BY_TOKEN, INTERVENTIONS
+from service.cli._completion import treatments
 from service.cli._pages import print_page, refuse
 
 
 def interventions(
-    token: Annotated[str | None, typer.Argument(help="Part of a variant's id: print its page.")] = None,
+    token: Annotated[
+        str | None,
+        typer.Argument(help="Part of a variant's id: print its page.", autocompletion=treatments),
+    ] = None,
 ) -> None:
     """List the treatments, or print the page of one."""
     if token is None:

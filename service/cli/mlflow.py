@@ -3,7 +3,6 @@
 Exit codes: 0, 2 bad input, 3 the server refuses or is not there.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -30,19 +29,20 @@ def mlflow(
     """Log the report REPORT to MLflow and print the id of the run."""
     import httpx  # noqa: PLC0415 - what speaks HTTP, only where it is spoken
 
-    from service.mlflow import Mlflow, MlflowError  # noqa: PLC0415 - the same
+    from service.mlflow.connection import Connection, MlflowError  # noqa: PLC0415 - the same
+    from service.mlflow.runs import log_run  # noqa: PLC0415 - the same
+    from service.mlflow.versions import Version, tag_verdict  # noqa: PLC0415 - the same
 
-    name, _, number = version.rpartition("/")
-    if version and not (name and number):
-        raise typer.BadParameter("must be NAME/VERSION, for example net/3", param_hint="--version")
+    try:
+        tagged = Version.parse(version) if version else None
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--version") from error
     try:
         report = read_whole_report(source)
-        user, token = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-        auth = None if user is None else (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
-        server = Mlflow(tracking_uri, auth, token)
-        run_id = server.log(report, experiment, files or ())
-        if version:
-            server.tag_version(report, run_id, name, number)
+        with Connection.from_environment(tracking_uri) as server:
+            run_id = log_run(server, report, experiment, files or ())
+            if tagged is not None:
+                tag_verdict(server, tagged, report, run_id)
     except AnalysisError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(ExitCode.BAD_INPUT) from error

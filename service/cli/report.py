@@ -11,6 +11,7 @@ import typer
 from analysis.errors import AnalysisError
 from analysis.render.formats import Publication
 from analysis.report.gate import Gate
+from service.cli._completion import severities
 from service.cli._exits import ExitCode
 from service.cli._files import read_whole_report
 from service.cli._outputs import Formats, Output, outputs_of
@@ -24,7 +25,11 @@ def report(
         str, typer.Option(metavar="FILE", help="The model's path in its repository, which findings are pinned to.")
     ] = "",
     fail_on: Annotated[
-        str | None, typer.Option(help="Exit with 1 at or over info, warning or error, with or without ,inconclusive.")
+        str | None,
+        typer.Option(
+            help="Exit with 1 at or over info, warning or error, with or without ,inconclusive.",
+            autocompletion=severities,
+        ),
     ] = None,
 ) -> None:
     """Print the report REPORT as a summary, or write it in other formats."""

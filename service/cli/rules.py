@@ -9,11 +9,15 @@ from rich.table import Table
 from analysis.diagnosis.contract import Rule
 from analysis.diagnosis.policy import find_rule
 from analysis.diagnosis.rules import RULES
+from service.cli._completion import rule_ids
 from service.cli._pages import print_page, refuse
 
 
 def rules(
-    rule: Annotated[str | None, typer.Argument(help="An id or a name: print its page.", metavar="[ID]")] = None,
+    rule: Annotated[
+        str | None,
+        typer.Argument(help="An id or a name: print its page.", metavar="[ID]", autocompletion=rule_ids),
+    ] = None,
 ) -> None:
     """List the rules, or print the page of one."""
     if rule is None:

@@ -65,5 +65,4 @@ def environment_of(settings: Settings) -> dict[str, str]:
     """The settings, for a process that reads them from the environment."""
     prefix = settings.model_config["env_prefix"]
     values = settings.model_dump(mode="json")
-    threads = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
-    return {f"{prefix}{name.upper()}": str(value) for name, value in values.items()} | threads
+    return {f"{prefix}{name.upper()}": str(value) for name, value in values.items()} | {"OMP_NUM_THREADS": "1"}

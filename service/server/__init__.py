@@ -1,1 +1,4 @@
-"""uvicorn with limits: open `protocol` for what a connection may do, `server` for how it starts and stops."""
+"""uvicorn with limits.
+
+Open `protocol` for what a connection may do, `server` for how it starts and stops, `listener` for where it listens.
+"""

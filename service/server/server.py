@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from service.drain import Drain
 from service.server.protocol import GuardedProtocol, HeaderLimits
@@ -28,7 +28,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def make_server(app: FastAPI, settings: Settings, drain: Drain) -> Server:
+def make_server(app: Starlette, settings: Settings, drain: Drain) -> Server:
     """A server that has not started."""
     protocol: Any = partial(GuardedProtocol, HeaderLimits(settings.max_header_bytes, settings.header_seconds))
     config = uvicorn.Config(

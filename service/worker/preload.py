@@ -5,9 +5,11 @@ through half a million objects (.1 s), and get a copy of each page that they lie
 """
 
 # ruff: noqa: E402 - it is tied to its supervisor before it loads anything for seconds
+from service.worker.allocator import keep_freed_memory
 from service.worker.leash import die_with_parent
 
 die_with_parent()
+keep_freed_memory()
 
 import gc
 import io

@@ -21,7 +21,7 @@ from service.worker.leash import die_with_parent
 from service.worker.namespaces import leave_namespaces
 from service.worker.syscalls import filter_calls, program
 
-KEPT_ENVIRONMENT: Final = frozenset({"LANG", "LC_ALL", "PATH", "TMPDIR", "MALLOC_MMAP_THRESHOLD_"})
+KEPT_ENVIRONMENT: Final = frozenset({"LANG", "LC_ALL", "PATH", "TMPDIR"})
 OPEN_FILES: Final = 256
 MOST_THREADS: Final = 512
 ORPHANED: Final = 113

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
-from tests.acceptance.conftest import Service, serving
+from tests.acceptance.conftest import Service, serving, wait_until
 from tests.gallery import mlp, vectors, xavier
 
 pytestmark = pytest.mark.server
@@ -138,5 +138,5 @@ def test_a_batch_that_wants_too_much_is_refused_and_the_next_job_runs(small: Ser
 
 
 def test_no_child_is_left_and_nothing_lies_in_the_working_folder(small: Service) -> None:
-    assert small.work() == []
+    wait_until(lambda: small.work() == [], "an empty working folder")
     assert Path(small.data / "objects").is_dir()

@@ -3,6 +3,7 @@ import time
 import pytest
 
 from analysis.clock import LOOK_EVERY, Clock, OutOfTime, both
+from analysis.errors import NodeFailed
 
 
 def test_stages_are_timed_and_reported_and_never_go_back() -> None:
@@ -46,6 +47,20 @@ def times(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     monkeypatch.setattr(time, "process_time", lambda: now["processor"])
     monkeypatch.setattr(time, "monotonic", lambda: now["wall"])
     return now
+
+
+def test_work_that_a_node_fails_in_is_left_out_with_the_node_and_other_faults_are_none_of_it() -> None:
+    clock = Clock(60.0, None)
+
+    def fail() -> int:
+        raise NodeFailed("RuntimeError: no rows", where="r (Reshape)")
+
+    assert clock.finished("variant he", fail) is None
+    ((what, why),) = clock.left_out
+    assert (what, "r (Reshape): RuntimeError: no rows" in why, clock.cut) == ("variant he", True, False)
+    with pytest.raises(ZeroDivisionError):
+        clock.finished("variant selu", lambda: 1 // 0)
+    assert clock.finished("variant relu", lambda: 3) == 3
 
 
 def test_waiting_for_the_processor_costs_nothing_of_the_budget(times: dict[str, float]) -> None:

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pytest
 from torch import nn
 
 from analysis.facts import Clip, ClipKind, GradientStep
@@ -14,8 +16,9 @@ from tests.analysis.diagnosis.builders import FAILS, layer, measurement
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import trained, trial
 from tests.gradient_health.repairs import Functional, X, repair_of
-from tests.gradient_health.small_modules import chain
+from tests.gradient_health.small_modules import Memory, chain, first_step_tells
 
+RECTIFIED = "RNN(8, 24, batch_first=True, nonlinearity='relu')"
 LOOP = ["# once, before training", "for layer in model.modules():", "    if isinstance(layer, nn.Linear):"]
 
 
@@ -46,6 +49,26 @@ def test_parts_are_shown_as_the_module_prints_them_and_the_draw_behind_them(tmp_
         "   (2): Linear(in_features=16, out_features=4, bias=True)",
     ]  # fmt: skip
     assert [line[1:] for line in found[13:16]] == LOOP
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "variant", "lines"),
+    [
+        (nn.RNN, {}, "identity_rnn", ["-RNN(8, 24, batch_first=True)", f"+{RECTIFIED}"]),
+        (nn.RNN, {"nonlinearity": "relu"}, "orthogonal_long", [f"-{RECTIFIED}", "+RNN(8, 24, batch_first=True)"]),
+        (nn.GRU, {"batch_first": False}, "batch_first", ["-GRU(8, 24)", "+GRU(8, 24, batch_first=True)"]),
+        (nn.LSTM, {}, "orthogonal_memory", []),
+    ],
+)
+def test_recurrent_layers_are_shown_with_what_they_are_made_of(
+    kind: type[nn.RNNBase], how: dict[str, Any], variant: str, lines: list[str], tmp_path: Path
+) -> None:
+    module = Memory(kind, **how)
+    with repair_of(module, first_step_tells(10, 0)[0], variant, tmp_path) as repair:
+        change = repair.change_of(module, check_model(repair.model))
+    found = diff_of(module, change, *told(variant)).splitlines()
+    shown = [line.replace("  (reader): ", "") for line in found[2:] if "(reader)" in line]
+    assert [line for line in shown if line.startswith(("-", "+"))] == lines
 
 
 def test_what_lives_in_forward_is_said_and_not_shown(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Repaired modules against the repaired ONNX models, run by onnxruntime with the weights that are in them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from analysis.errors import Unsupported
 from gradient_health.repair import shared_copy
 from tests.gradient_health.repairs import Functional, X, by_onnxruntime, repair_of
-from tests.gradient_health.small_modules import chain
+from tests.gradient_health.small_modules import Memory, chain, first_step_tells
 
 PICTURES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
@@ -103,6 +105,81 @@ def test_sequences(variant: str, tmp_path: Path) -> None:
     with repair_of(module, x, variant, tmp_path) as repair:
         found = repair.repaired(module)
     torch.testing.assert_close(found.eval()(x), by_onnxruntime(repair.model, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "variant"),
+    [
+        (nn.LSTM, {}, "orthogonal_memory"),
+        (nn.LSTM, {"num_layers": 2, "bidirectional": True}, "orthogonal_long"),
+        (nn.LSTM, {"bias": False}, "orthogonal"),
+        (nn.GRU, {"num_layers": 2, "bidirectional": True}, "orthogonal_memory"),
+        (nn.GRU, {"batch_first": False}, "batch_first+orthogonal_long"),
+        (nn.RNN, {"num_layers": 2, "bidirectional": True}, "identity_rnn"),
+        (nn.RNN, {"nonlinearity": "relu"}, "orthogonal_long"),
+        (nn.RNN, {}, "xavier"),
+    ],
+)
+def test_recurrent_layers(kind: type[nn.RNNBase], how: dict[str, Any], variant: str, tmp_path: Path) -> None:
+    module, (x, _) = Memory(kind, **how), first_step_tells(10, 0)
+    with repair_of(module, x, variant, tmp_path) as repair:
+        found = repair.repaired(module)
+    torch.testing.assert_close(found.eval()(x), by_onnxruntime(repair.model, x), rtol=1e-4, atol=1e-5)
+    assert repr(module) == repr(Memory(kind, **how))
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "variant", "steps", "rate"),
+    [
+        (nn.LSTM, {}, "orthogonal_long", 40, 1e-2),
+        (nn.GRU, {}, "orthogonal_long", 40, 1e-2),
+        (nn.GRU, {"batch_first": False}, "batch_first+orthogonal_long", 20, 1e-2),
+        (nn.RNN, {}, "orthogonal_long", 40, 3e-3),
+        (nn.RNN, {"nonlinearity": "relu"}, "orthogonal_long", 40, 1e-2),
+        (nn.RNN, {}, "identity_rnn", 40, 3e-3),
+    ],
+)
+def test_a_repaired_recurrent_network_learns_what_it_did_not_before(
+    kind: type[nn.RNNBase], how: dict[str, Any], variant: str, steps: int, rate: float, tmp_path: Path
+) -> None:
+    """On fresh sequences, over chance (log 4)."""
+    module = Memory(kind, **how)
+    with repair_of(module, first_step_tells(steps, 0)[0], variant, tmp_path) as repair:
+        found = repair.repaired(module)
+    assert loss_after_training(found, steps, rate) < 0.5
+    assert loss_after_training(module, steps, rate) > 0.85
+
+
+def loss_after_training(module: nn.Module, steps: int, rate: float) -> float:
+    """Of the last ten batches."""
+    optimizer, losses = torch.optim.Adam(module.train().parameters(), rate), list[float]()
+    for seed in range(1, 101):
+        x, target = first_step_tells(steps, seed)
+        loss = nn.functional.cross_entropy(module(x), target)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item() / math.log(4))
+    return sum(losses[-10:]) / 10
+
+
+class StatesOfItsOwn(nn.Module):
+    """Initial states whose number follows the axis that the layer takes for the samples."""
+
+    def __init__(self) -> None:
+        """With torch's own initialisation."""
+        super().__init__()
+        self.reader, self.head = nn.GRU(8, 24), nn.Linear(24, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.reader(x, x.new_zeros(1, x.shape[1], 24))[0][:, -1])
+
+
+def test_a_state_that_forward_makes_for_the_wrong_axis_is_told(tmp_path: Path) -> None:
+    module, (x, _) = StatesOfItsOwn(), first_step_tells(10, 0)
+    with repair_of(module, x, "batch_first", tmp_path) as repair, pytest.raises(Unsupported, match="does not run"):
+        repair.repaired(module)
 
 
 def test_the_copy_is_on_its_own_and_as_the_module_was(tmp_path: Path) -> None:

@@ -294,7 +294,8 @@ def dynamic_quantize_lstm(
 def _by_direction(weight: Tensor, scale: Tensor, zero_point: Tensor) -> Tensor:
     """The numbers that weights [D, .., 4 H] stand for."""
     spread = partial(torch.reshape, shape=(weight.shape[0], 1, -1))
-    return shifted(wide(weight), spread(zero_point)) * wide(spread(scale))
+    unit = wide(spread(scale))
+    return shifted(weight.to(unit.dtype), spread(zero_point)) * unit
 
 
 def _dynamic_product(values: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:

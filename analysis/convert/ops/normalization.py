@@ -28,15 +28,21 @@ def batch_normalization_1(
 
 
 def _by_the_batch(
-    x: Tensor, scale: Tensor, bias: Tensor, epsilon: float, mean: Tensor | None = None, variance: Tensor | None = None
-) -> Tensor:
-    """Statistics of x, written to the mean and the unbiased variance where these are given.
+    x: Tensor, scale: Tensor, bias: Tensor, epsilon: float, mean: Tensor | None = None,
+    variance: Tensor | None = None, momentum: float = 1.0,
+) -> Tensor:  # fmt: skip
+    """Statistics of x; where a mean and a variance are given they go towards these, the variance unbiased.
 
     torch's functional form refuses a single value per channel, which standardises to 0.
     """
     enabled = torch.backends.cudnn.enabled
-    y = torch.batch_norm(_one_layout(x), scale, bias, mean, variance, True, 1.0, epsilon, enabled)  # noqa: FBT003 - torch's
-    return y.reshape(x.shape)
+    y = torch.batch_norm(_one_layout(x), scale, bias, mean, variance, True, momentum, epsilon, enabled)  # noqa: FBT003 - torch's
+    return _as_laid_out(y, x)
+
+
+def _as_laid_out(y: Tensor, x: Tensor) -> Tensor:
+    """With the axes of x; a view costs a step of the way back, so there is none where nothing changed."""
+    return y if y.ndim == x.ndim else y.reshape(x.shape)
 
 
 def _one_layout(x: Tensor) -> Tensor:
@@ -79,7 +85,7 @@ def _standardized(
         centred = (x - _per_channel(x, mean)) * _per_channel(x, torch.rsqrt(variance + epsilon))
         return (centred * _per_channel(x, scale) + _per_channel(x, bias)).to(x.dtype)
     y = F.batch_norm(_one_layout(x), mean, variance, scale, bias, False, 0.0, epsilon)  # noqa: FBT003 - torch's
-    return y.reshape(x.shape)
+    return _as_laid_out(y, x)
 
 
 def _moving(
@@ -88,17 +94,34 @@ def _moving(
 ) -> Tensor:  # fmt: skip
     """By the batch; the running statistics go towards its own, in place, where they are among those that move.
 
-    torch computes these on the way; taken once more from x they would cost three times the layer. It adds them to
-    nothing times what was there, which has to be a number.
+    torch moves them on the way; taken once more from x they would cost three times the layer. Its variance v' is the
+    old one v going towards the unbiased one, n / (n - 1) of the population's: that of ONNX is v' (n - 1) / n plus what
+    is kept of v / n.
+    """
+    values = x.numel() // max(x.shape[1], 1)
+    if values < 2 or {id(mean), id(variance)} - mode.moving:
+        return _moving_apart(x, scale, bias, mean, variance, epsilon, momentum, mode)
+    before = variance.clone()
+    y = _by_the_batch(x, scale, bias, epsilon, mean.data, variance.data, 1 - momentum)
+    variance.data.mul_(1 - 1 / values).add_(before, alpha=momentum / values)  # torch keeps the ones that it was given
+    return y
+
+
+def _moving_apart(
+    x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, epsilon: float, momentum: float,
+    mode: RunMode,
+) -> Tensor:  # fmt: skip
+    """The same where one of the two stays, or where a variance of one value is 0.
+
+    torch adds its own to nothing times what was there, which has to be a number.
     """
     of_batch, unbiased, values = torch.zeros_like(mean), torch.zeros_like(variance), x.numel() // max(x.shape[1], 1)
     y = _by_the_batch(x, scale, bias, epsilon, of_batch, unbiased)
-    with torch.no_grad():
-        if id(mean) in mode.moving:
-            mean.lerp_(of_batch, 1 - momentum)
-        if id(variance) in mode.moving:
-            population = unbiased * ((values - 1) / values) if values > 1 else torch.zeros_like(unbiased)
-            variance.lerp_(population, 1 - momentum)
+    if id(mean) in mode.moving:
+        mean.lerp_(of_batch, 1 - momentum)
+    if id(variance) in mode.moving:
+        population = unbiased * ((values - 1) / values) if values > 1 else torch.zeros_like(unbiased)
+        variance.lerp_(population, 1 - momentum)
     return y
 
 

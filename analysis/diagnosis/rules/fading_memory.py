@@ -14,9 +14,10 @@ labels, or with one number a sample, which counts by its quarter, and at least 1
 the one whose best input feature separates the classes better than it does for 40 permutations of the labels; of several
 that tell about as much, the one that is reached best. Gradient there against its peak between that step and the loss:
 under -3 decades: error, or a warning where the network learns in the probe (35 of 37 such networks failed under both
-optimisers); -3 to -2: warning, or a remark where plain gradient descent learns. A peak further back is an explosion
-(GH402). With `options.required_horizon` the loss has to reach that many steps back (1 % of the peak): error if it does
-not. Otherwise a remark, how far it reaches.
+optimisers), unless that is one batch, which is learnt by heart from what is said later (of 64 samples 6 networks learnt
+that, none of which trains); -3 to -2: warning, or a remark where plain gradient descent learns. A peak further back is
+an explosion (GH402). With `options.required_horizon` the loss has to reach that many steps back (1 % of the peak):
+error if it does not. Otherwise a remark, how far it reaches.
 
 ## Example
 An Elman network of spectral radius 0.5, told the class at the first of 30 steps: -9 decades.
@@ -67,7 +68,7 @@ def fading_memory(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         far = memory < limits["memory_decades_error"]
         limit = limits["memory_decades_error" if far else "memory_decades"]
         yield Draft(
-            severity=settled(measurement) if far else amber(measurement),
+            severity=settled(measurement, by_heart=False) if far else amber(measurement),
             evidence={"memory_decades": below(memory, limit)},
         )
     elif memory is None and reach is not None and _loses(bottom, limits["growth_decades"]):

@@ -9,9 +9,9 @@ operator such as Round or ArgMax, or a layer of dead units.
 
 ## How it is measured
 Gradient absent or exactly zero in pass A and in every pass B. Weights that lead only to outputs without a target or
-stand in a branch of an If that this batch does not take, biases that a normalisation behind them cancels, and weights
-whose every path to the loss passes a layer of zeros (GH902) or of dead units (GH201) are named in the layer table and
-not counted.
+stand in a branch of an If that this batch does not take, weights that weigh an input of zeros alone (one step from a
+state of zeros), biases that a normalisation behind them cancels, and weights whose every path to the loss passes a
+layer of zeros (GH902) or of dead units (GH201) are named in the layer table and not counted.
 
 ## Example
 A Round between the first and the second layer: the first layer's weights get exact zeros.

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from onnx import ModelProto
+from onnx import ModelProto, helper
 
 from analysis.convert.definitions import Scope
 from analysis.convert.registry import _TABLE, Operator
@@ -119,3 +119,36 @@ def test_a_definition_stands_in_where_the_types_it_depends_on_and_its_own_operat
     assert "depends on the types of h, which are unknown" in unknown
     monkeypatch.setitem(_TABLE, ("", "Exp"), [])
     assert "inside, operator Exp (opset" in complaint(proto("y = Softmax(x)"))
+
+
+def imported(nodes: str, domain: str) -> ModelProto:
+    made = proto(nodes)
+    made.opset_import.append(helper.make_opsetid(domain, 1))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("node", "domain", "said"),
+    [
+        ("BertTokenizer", "ai.onnx.contrib", "works on text"),
+        ("BeamSearch", "com.microsoft", "searches for words"),
+        ("EPContext", "com.microsoft", "compiled for one device"),
+    ],
+)
+def test_what_never_carries_a_gradient_says_so_and_asks_for_what_it_would_write(
+    node: str, domain: str, said: str
+) -> None:
+    with pytest.raises(NeverSupported, match=said) as caught:
+        converted(imported(f"y = {domain}.{node}(x)", domain))
+    assert "send what they would write" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("node", "hint"),
+    [("org.pytorch.aten.ATen", "without the fallback to ATen"), ("mmdeploy.NMSRotated", "post-processing"),
+     ("own.Fold", "as a function of the model")],
+)  # fmt: skip
+def test_the_way_out_is_that_of_the_operators_domain(node: str, hint: str) -> None:
+    with pytest.raises(UnsupportedOp) as caught:
+        converted(imported(f"y = {node}(x)", node.rpartition(".")[0]))
+    assert hint in caught.value.hint

@@ -238,6 +238,14 @@ def changed(name: str, end: float, **facts: object) -> Trial:
     return replace(made, info=replace(made.info, **facts))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("collapse", [-math.inf, math.nan])
+def test_what_cannot_be_measured_of_remedies_is_no_end_to_their_order(collapse: float) -> None:
+    ill = flow(-0.25, collapse_decades=collapse)
+    two = [trial(name, measurement(flow=ill, probe=trained(0.2, 0.25))) for name in ("he", "xavier")]
+    assert sorted(remedy.variant for remedy in rank(measurement(probe=FAILS), FAILS, two, ())) == ["he", "xavier"]
+    assert all(math.isfinite(score(each)) for each in two)
+
+
 def test_of_those_that_are_as_good_the_smallest_change_comes_first() -> None:
     assert order(changed("all", 0.10, redrawn=9), changed("few", 0.11, redrawn=2)) == ["few", "all"]
     assert order(changed("a+b", 0.10), changed("c", 0.119)) == ["c", "a+b"]

@@ -81,6 +81,22 @@ def test_an_error_is_settled_unless_it_learns_is_in_doubt_or_was_bereft_of_its_n
 
 
 @pytest.mark.parametrize(
+    ("kind", "by_heart", "expected"),
+    [
+        (ProbeKind.MEMORIZING, True, WARNING),
+        (ProbeKind.MEMORIZING, False, ERROR),
+        (ProbeKind.LEARNING, False, WARNING),
+        (ProbeKind.LEARNING, True, WARNING),
+    ],
+)
+def test_one_batch_that_is_learnt_by_heart_may_be_no_answer(
+    kind: ProbeKind, *, by_heart: bool, expected: Severity
+) -> None:
+    patient = measurement(probe=replace(LEARNS, kind=kind))
+    assert readings.settled(patient, by_heart=by_heart) is expected
+
+
+@pytest.mark.parametrize(
     ("share", "normalized", "expected"),
     [(None, False, False), (0.49, False, False), (0.5, False, True), (1.0, False, True), (1.0, True, False)],
 )

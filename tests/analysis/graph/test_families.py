@@ -45,7 +45,7 @@ def test_families_have_no_member_in_common() -> None:
 def test_every_normalization_of_the_standard_and_of_onnxruntimes_transformers_is_one() -> None:
     standard = {schema.name for schema in defs.get_all_schemas() if schema.name.endswith("Normalization")}
     standard |= {name for name in KNOWN if name.startswith(("Skip", "Simplified")) and "Norm" in name}
-    assert standard | {"LRN", "EmbedLayerNormalization", "GroupNorm"} == NORMALIZATIONS
+    assert standard | {"LRN", "EmbedLayerNormalization", "QEmbedLayerNormalization", "GroupNorm"} == NORMALIZATIONS
 
 
 WEIGHTS = {

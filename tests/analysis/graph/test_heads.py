@@ -5,11 +5,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import ModelProto, ValueInfoProto, numpy_helper, parser
+from onnx import ModelProto, ValueInfoProto, helper, numpy_helper, parser
 
 from analysis.convert import convert
 from analysis.errors import NotDifferentiable, NothingToTrain
-from analysis.graph.heads import Head, Link, find_heads
+from analysis.graph.heads import CHOICE, Head, Link, find_heads
 from analysis.graph.sources import find_sources
 from analysis.model import check_model
 
@@ -48,6 +48,9 @@ def heads(*model: str, trainable: str = "wv", **more) -> tuple[Head, ...]:
         ("l = MatMul(x, w) y = Cast<to: int = 11>(l)", Head("y", "l", stripped=("Cast",))),
         ("l = MatMul(x, w) y = ArgMax(l)", Head("y", "l", stripped=("ArgMax",))),
         ("l = MatMul(x, w) y = ArgMin(l)", Head("y", "l", stripped=("ArgMin",))),
+        ("l = MatMul(x, w) s = Sigmoid(l) g = Greater(s, one) y = Cast<to: int = 7>(g)",
+         Head("y", "l", Link.SIGMOID, None, ("Cast", "Greater", "Sigmoid"))),
+        ("l = MatMul(x, w) y = Less(two, l)", Head("y", "l", stripped=("Less",))),
         ("l = MatMul(x, w) y = Hardmax(l)", Head("y", "l", stripped=("Hardmax",))),
         ("l = MatMul(x, w) y, i = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
         ("l = MatMul(x, w) i, y = TopK(l, k)", Head("y", "l", stripped=("TopK",))),
@@ -85,6 +88,25 @@ def test_an_output_is_followed_back_to_its_logits(nodes: str, head: Head) -> Non
 )
 def test_only_a_reading_of_the_logits_is_undone_and_only_once(nodes: str, value: str) -> None:
     assert [head.value for head in heads(nodes)] == [value]
+
+
+def test_rows_that_are_chosen_by_their_values_are_read_where_all_of_them_are() -> None:
+    nodes = "l = MatMul(x, w) s = Sigmoid(l) g = Greater(s, one) n = NonZero(g) i = Transpose(n) y = GatherND(s, i)"
+    (head,) = heads(nodes)
+    assert (head.output, head.value, head.link, head.stripped) == ("y", "l", Link.SIGMOID, ("Sigmoid", CHOICE)[::-1])
+
+
+def test_the_tensors_of_a_sequence_have_heads_of_its_name() -> None:
+    found = heads("a = MatMul(x, w) b = Softmax(a) c = Neg(a) y = SequenceConstruct(c, b)", "seq(float[N,3]) y")
+    assert [(head.output, head.value) for head in found] == [("y", "c"), ("y", "a")]
+
+
+def test_a_sequence_that_nobody_can_take_apart_has_none() -> None:
+    nodes = """y = Loop (k, , e) <body = b (int64 i, bool c, seq(float[N,3]) s) => (bool d, seq(float[N,3]) t) {
+        d = Identity(c) m = MatMul(x, w) t = SequenceInsert(s, m) }>"""
+    made = f"l = MatMul(x, w) e = SequenceConstruct(l) {nodes.replace('k, ,', 'trips, ,')}"
+    with pytest.raises(NotDifferentiable, match="add the last floating-point tensor"):
+        heads(made.replace("trips, ,", 'trips, "",'), "seq(float[N,3]) y", inputs="float[N,4] x, int64 trips")
 
 
 def test_targets_fit_the_output_so_a_change_of_shape_is_not_undone() -> None:
@@ -200,7 +222,20 @@ def test_without_trainable_weights_there_is_nothing_to_train() -> None:
     with pytest.raises(NothingToTrain) as caught:
         heads("y = MatMul(x, w)", trainable="")
     assert caught.value.where == "net"
-    assert caught.value.hint
+    assert "options.train" in caught.value.hint
+
+
+def test_weights_that_are_inputs_or_packed_are_told_apart_from_constants() -> None:
+    with pytest.raises(NothingToTrain, match="export them as initialisers"):
+        heads("y = MatMul(x, a)", inputs="float[N,4] x, float[4,3] a")
+    made = proto("y = com.microsoft.MatMulNBits <K = 32, N = 3, bits = 4, block_size = 32> (x, b, s)", "float[N,3] y",
+                 "float[N,32] x")  # fmt: skip
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    tensors = {"b": np.zeros((3, 1, 16), np.uint8), "s": np.ones(3, np.float32)}
+    made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in tensors.items())
+    checked = check_model(made.SerializeToString())
+    with pytest.raises(NothingToTrain, match="before quantisation"):
+        find_heads(checked, find_sources(checked), frozenset())
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ HELD: dict[str, dict[str, str]] = {
     "MatMulNBits": {"bias": "bias"},
     "Attention": TOKENS,
     "com.microsoft.Attention": {"weights": "weight", "bias": "bias"},
-    "QAttention": {"bias": "bias"},
+    "QAttention": {"weight": "weight", "bias": "bias"},
     "MultiHeadAttention": {**TOKENS, "bias": "bias"},
     "GroupQueryAttention": {**TOKENS, "head_sink": "bias"},
     "LinearAttention": TOKENS,
@@ -65,8 +65,10 @@ HELD: dict[str, dict[str, str]] = {
     "RNN": RECURRENT,
     "GRU": RECURRENT,
     "LSTM": {**RECURRENT, "initial_c": "initial_cell", "P": "peephole"},
-    "DynamicQuantizeLSTM": {
-        "B": "bias", "initial_h": "initial_state", "initial_c": "initial_cell", "P": "peephole"
+    "DynamicQuantizeLSTM": {**RECURRENT, "initial_c": "initial_cell", "P": "peephole"},
+    "QEmbedLayerNormalization": {
+        "word_embedding_quant": "embedding", "position_embedding_quant": "embedding", "segment_embedding": "embedding",
+        "gamma_quant": "scale", "beta_quant": "bias",
     },
     "Add": {"A": "offset", "B": "offset"},
     "Sub": {"A": "offset", "B": "offset"},

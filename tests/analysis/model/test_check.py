@@ -60,7 +60,7 @@ def saved_array() -> bytes:
         (b"\x89HDF\r\n\x1a\n" + b"\0" * 64, "HDF5"),
         (b"This is a text file about networks.\n" * 20, "send the bytes"),
         (b"\0" * 64, "send the bytes"),
-        (RELU.encode(), "send the bytes"),
+        (RELU.encode(), "onnx.parser"),
     ],
     ids=["empty", "zip", "npy", "json", "pickle", "hdf5", "text", "zeros", "onnx text"],
 )

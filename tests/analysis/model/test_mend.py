@@ -1,12 +1,13 @@
+import numpy as np
 import onnxruntime
 import pytest
 import torch
-from onnx import ModelProto, parser
+from onnx import ModelProto, helper, numpy_helper, parser
 from torch import nn
 
 from analysis.convert import convert
 from analysis.errors import InvalidModel, LimitExceeded
-from analysis.model import check_model
+from analysis.model import CheckedModel, check_model
 from analysis.options import Limits
 from tests.gallery import export
 
@@ -97,3 +98,63 @@ def test_a_graph_without_a_name_is_taken_as_onnxruntime_takes_it() -> None:
     content = made.SerializeToString()
     onnxruntime.InferenceSession(content)
     assert check_model(content).name == "model"
+
+
+NET = '<ir_version: 8, opset_import: ["": 17]> net (float[N,4] x) => (float[N,3] y) { h = MatMul(x, w) y = Relu(h) }'
+WEIGHT = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def net() -> ModelProto:
+    proto = parser.parse_model(NET)
+    proto.graph.initializer.append(numpy_helper.from_array(WEIGHT, "w"))
+    return proto
+
+
+def runs_alike(proto: ModelProto) -> CheckedModel:
+    """onnxruntime takes it, and so do we, with the same outputs."""
+    content, x = proto.SerializeToString(), np.ones((2, 4), np.float32)
+    (wanted,) = onnxruntime.InferenceSession(content).run(["y"], {"x": x})
+    checked = check_model(content)
+    (found,) = convert(checked)(torch.from_numpy(x))
+    np.testing.assert_allclose(found.detach().numpy(), wanted, rtol=1e-6)
+    return checked
+
+
+def test_an_output_without_a_type_has_the_one_that_inference_says() -> None:
+    proto = net()
+    proto.graph.output[0].ClearField("type")
+    proto.graph.value_info.add(name="h")
+    checked = runs_alike(proto)
+    assert [(spec.dtype, spec.shape) for spec in checked.outputs] == [("float32", ("N", 3))]
+
+
+def test_an_output_of_nobody_knows_what_is_refused() -> None:
+    proto = net()
+    proto.graph.output[0].ClearField("type")
+    proto.graph.output[0].name = "nothing"
+    with pytest.raises(InvalidModel):
+        check_model(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("imported", [[""], ["ai.onnx"], ["", "ai.onnx"]])
+def test_the_standard_has_one_name(imported: list[str]) -> None:
+    proto = net()
+    del proto.opset_import[:]
+    proto.opset_import.extend(helper.make_opsetid(domain, 17) for domain in imported)
+    proto.graph.node[0].domain = "ai.onnx"
+    checked = runs_alike(proto)
+    assert [entry.domain for entry in checked.proto.opset_import] == [""]
+    assert {node.domain for node in checked.nodes} == {""}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_version_that_had_no_operator_sets_may_name_one(version: int) -> None:
+    proto = net()
+    proto.ir_version = version
+    runs_alike(proto)
+
+
+def test_of_two_initialisers_of_one_name_the_last_one_counts() -> None:
+    proto = net()
+    proto.graph.initializer.append(numpy_helper.from_array(WEIGHT + 1, "w"))
+    np.testing.assert_array_equal(runs_alike(proto).weights["w"], WEIGHT + 1)

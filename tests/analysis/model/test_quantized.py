@@ -32,6 +32,20 @@ def model(nodes: str, weights: dict[str, np.ndarray] = WEIGHTS) -> CheckedModel:
         ("i = MatMulInteger(q, w, u, z) c = Cast <to = 1> (i) y = Mul(c, k)", Quantized(("k",), "z", -1)),
         ("i = MatMulInteger(q, w, u) c = Cast <to = 1> (i) y = Neg(c)", Quantized((), "", -1)),
         ("p = com.microsoft.QGemm <transB = 1> (q, s, u, w, k, z) y = Neg(p)", Quantized(("k",), "z", -2)),
+        (
+            'p = com.microsoft.QAttention <num_heads = 1> (q, w, b, s, k, "", u, z) y = Neg(p)',
+            Quantized(("k",), "z", -1),
+        ),
+        ("p = com.microsoft.QLinearConcat <axis = 0> (s, u, q, s, u, w, k, z) y = Neg(p)", Quantized(("k",), "z", -1)),
+        (
+            'p = com.microsoft.DynamicQuantizeLSTM (x, r, w, "", "", "", "", "", r, u, k, z) y = Neg(p)',
+            Quantized(("k",), "z", 0),
+        ),
+        (
+            """p, m = com.microsoft.QEmbedLayerNormalization (x, "", b, b, "", b, w, "", s, s, "", s, k, u, u, "", u, z)
+                y = Neg(p)""",
+            Quantized(("k",), "z", -1),
+        ),
         ("t = Transpose(w) d = DequantizeLinear(t, k, z) y = MatMul(x, d)", Quantized(("k",), "z", 0)),
     ],
 )

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 
 from analysis.batch import Batch
-from analysis.errors import BadBatch, BadOptions
+from analysis.errors import BadBatch, BadOptions, NodeFailed
 from analysis.facts import Provenance
 from analysis.graph.heads import Head, Link
 from analysis.options import LossName
@@ -137,6 +137,18 @@ def test_a_single_class_has_no_chance_level_and_says_why() -> None:
     assert objective.chance is None
     assert "equal" in objective.absent_chance
     assert choose(floats(8, 2), np.ones((8, 2), np.float32), wanted=LossName.MSE).chance is None
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "mse", "bce"])
+def test_another_number_of_rows_than_targets_is_a_failed_node_and_is_not_broadcast(loss: str) -> None:
+    targets = np.arange(6) % 3 if loss == "cross_entropy" else RANDOM.random((6, 3)).astype(np.float32)
+    objective = choose(floats(6, 3), targets, wanted=LossName(loss))
+    assert objective.targets is not None
+    wanted = torch.from_numpy(objective.targets)
+    assert torch.isfinite(objective.loss(torch.zeros(6, 3), wanted))
+    for rows in (1, 5):
+        with pytest.raises(NodeFailed, match="depends on the weights"):
+            objective.loss(torch.zeros(rows, 3), wanted)
 
 
 def test_a_scalar_output_is_its_own_loss() -> None:

@@ -313,3 +313,64 @@ def test_all_outputs_are_compared_and_integers_too() -> None:
     x = np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32)
     parity = parity_of(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(8) % 3))
     assert parity.status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+
+
+EDGES = {
+    "pixels": ("s = Sigmoid(l) m = Mul(s, byte) y = Cast <to = 2> (m)", "uint8[N,3] y"),
+    "labels": ("y = ArgMax <axis = 1> (l)", "int64[N,1] y"),
+    "steps": ("r = Round(l) y = Add(l, r)", "float[N,3] y"),
+    "rows": ("v, i = TopK <axis = 1> (l, one) f = Cast <to = 1> (i) y = Mul(f, v)", "float[N,1] y"),
+    "choices": ("g = Greater(l, zero) n = NonZero(g) t = Transpose(n) y = GatherND(l, t)", "float[M] y"),
+}
+
+
+def on_edges(name: str, x: np.ndarray) -> tuple[bytes, bytes]:
+    """Numbers that stand on an edge: x W is a whole number of halves, or nearly."""
+    nodes, output = EDGES[name]
+    text = f"""<ir_version: 8, opset_import: ["" : 17]> edge (float[N,4] x) => ({output})
+        <float[4,3] W = {{1,1,1,1,1,1,1,1,1,1,1,1}}, float byte = {{255}}, float zero = {{0}}, int64[1] one = {{1}}>
+        {{ l = MatMul(x, W) {nodes} }}"""
+    return onnx.parser.parse_model(text).SerializeToString(), npz(x=x)
+
+
+HALVES = np.array([[0.5, 0, 0, 0], [1.5, 0, 0, 0], [0, 0, 0, 0], [-0.5, 0, 0, 0]], np.float32)
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_rounding_that_decides_on_a_whole_number_is_no_wrong_translation(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = on_edges(name, HALVES)
+    matmul = torch.matmul
+    slope = torch.tensor([-3e-7, 0.0, 3e-7])
+    monkeypatch.setattr(torch, "matmul", lambda a, b: matmul(a, b) + slope)
+    subject = prepare(check_model(model), batch, AnalysisOptions())
+    parity = check_parity(subject)
+    assert parity.status is ParityStatus.EQUAL
+    assert parity.max_relative_error < 1e-5
+    if name != "pixels":
+        assert "a rounding decides" in parity.detail
+
+
+@pytest.mark.parametrize(("name", "function"), [("pixels", "sigmoid"), ("labels", "matmul"), ("steps", "matmul")])
+def test_a_whole_number_of_something_else_is_a_wrong_translation(
+    name: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = on_edges(name, HALVES)
+    right = getattr(torch, function)
+    monkeypatch.setattr(torch, function, lambda *given: right(*given) * torch.tensor([0.97, 1.0, 1.03]))
+    with pytest.raises(ConversionMismatch):
+        check_parity(prepare(check_model(model), batch, AnalysisOptions()))
+
+
+def test_tensors_in_a_sequence_are_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]> two (float[N,4] x) => (seq(float[N,3]) y)
+        <float[4,3] W = {1,2,3,4,5,6,7,8,9,1,2,3}> { a = MatMul(x, W) b = Tanh(a) y = SequenceConstruct(a, b) }"""
+    model = onnx.parser.parse_model(text).SerializeToString()
+    batch = npz(x=np.random.default_rng(0).standard_normal((8, 4)).astype(np.float32))
+    parity = parity_of(model, batch)
+    assert (parity.status, parity.max_absolute_error > 0) == (ParityStatus.EQUAL, True)
+    tanh = torch.tanh
+    monkeypatch.setattr(torch, "tanh", lambda x: tanh(x) * 0.99)
+    with pytest.raises(ConversionMismatch):
+        parity_of(model, batch)

@@ -5,7 +5,7 @@ import pytest
 
 from analysis.batch import load_batch
 from analysis.convert.program import CHECK_INPUTS
-from analysis.errors import MEMORY_RAN_OUT, LimitExceeded, NodeFailed
+from analysis.errors import MEMORY_RAN_OUT, InvalidModel, LimitExceeded, NodeFailed
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
@@ -42,6 +42,18 @@ def test_who_sent_one_is_told_what_it_holds() -> None:
         prepare(PAIR, npz(x=drawn(8, 4), z=drawn(7, 5)), AnalysisOptions())
     assert caught.value.where.endswith("(MatMul)")
     assert "'x' [8, 4] float32, 'z' [7, 5] float32" in caught.value.hint
+
+
+@pytest.mark.parametrize("batch", [None, npz(x=drawn(8, 4))])
+def test_sizes_of_the_graph_that_contradict_each_other_are_a_fault_of_the_model_whatever_is_sent(
+    batch: bytes | None,
+) -> None:
+    model = written("(float[N,4] x) => (float[N,2] y)", "h = MatMul(x, w) r = Relu(h) y = MatMul(r, v)",
+                    w=drawn(4, 3), v=drawn(5, 2))  # fmt: skip
+    with pytest.raises(InvalidModel, match="Incompatible dimensions") as caught:
+        prepare(check_model(model), batch, AnalysisOptions())
+    assert caught.value.where == "y (MatMul)"
+    assert "batch" not in caught.value.hint
 
 
 def test_the_batch_that_was_told_of_does_for_the_model() -> None:

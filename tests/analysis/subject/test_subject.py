@@ -31,6 +31,21 @@ def test_inputs_and_targets_are_those_of_the_batch_in_the_order_of_the_graph() -
     np.testing.assert_array_equal(labels.numpy(), target[[5, 1]])
 
 
+def test_an_input_that_is_one_number_stays_one_sent_or_made_up() -> None:
+    """Diffusion networks are exported with such a time step: with an axis of its own it is another tensor."""
+    model = written(
+        "(float[N,4] x, int64 t) => (float[N,3] y)",
+        "p = MatMul(x, W) c = Cast<to = 1>(t) u = Unsqueeze(c, first) b = Concat<axis = 0>(u, k) y = Add(p, b)",
+        W=drawn(4, 3), first=np.array([0]), k=drawn(2),
+    )  # fmt: skip
+    checked = check_model(model)
+    for batch in (npz(x=drawn(8, 4), t=np.array(3), target=np.arange(8) % 3), None):
+        subject = prepare(checked, batch, OPTIONS)
+        inputs, _ = subject.tensors()
+        assert inputs[1].shape == ()
+        assert subject.converted(*inputs)[0].shape == (subject.batch.size, 3)
+
+
 def test_the_loss_is_that_of_torch_on_onnxruntime_s_function() -> None:
     module = seeded(lambda: nn.Sequential(nn.Linear(INPUTS, 16), nn.Tanh(), nn.Linear(16, CLASSES)))
     subject = prepare(check_model(export(module, torch.zeros(2, INPUTS))), vectors(), OPTIONS)

@@ -16,6 +16,7 @@ from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
 from analysis.training.grid import GRID, NO_STEP, Training, minibatches_of
 from analysis.training.outcome import outcome_of
+from analysis.training.pauses import Pauses
 from analysis.training.probe import _Session, joined, probe
 from tests.analysis.experiment.small_cells import probe_of, run
 from tests.analysis.fixed_exports import FEATURES, OwnFactor, fixed
@@ -210,7 +211,7 @@ def session(
 ) -> _Session:
     return _Session(
         subject_of(mlp(2, "Relu", he())), ProbeKind.LEARNING, [0, 1], held_out, minibatches, len(minibatches),
-        training=False, to_the_end=to_the_end, late=late, step=NO_STEP, tick=int,
+        training=False, to_the_end=to_the_end, late=late, step=NO_STEP, tick=int, pauses=Pauses(0),
     )  # fmt: skip
 
 

@@ -1,37 +1,18 @@
 """The command that logs a report to MLflow."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from analysis.report import Report
 from service.cli import app
-from service.mlflow import MlflowError
+from service.mlflow.connection import Connection
 from tests.analysis.render.pages import by_hand
+from tests.service.mlflow.server import Tracking
 
 NOWHERE = "http://127.0.0.1:1"
 """Port 1 is reserved and closed."""
-
-
-class Recorder:
-    """In place of a server."""
-
-    told: list[Any]
-
-    def __init__(self, *where: Any) -> None:
-        Recorder.told = [where]
-
-    def log(self, report: Report, experiment: str, files: tuple[Path, ...]) -> str:
-        Recorder.told.append((report.id, experiment, list(files)))
-        return "run-1"
-
-    def tag_version(self, report: Report, run_id: str, name: str, version: str) -> None:
-        if name == "unknown":
-            raise MlflowError("404")
-        Recorder.told.append((report.verdict.value, run_id, name, version))
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +29,26 @@ def run(*arguments: str) -> Result:
 
 
 def test_the_id_of_the_run_is_printed_and_the_version_is_tagged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.mlflow.Mlflow", Recorder)
+    tracking, asked = Tracking(), list[str]()
+    tracking.register("team/net", "3", {})
+
+    def connect(url: str) -> Connection:
+        asked.append(url)
+        return tracking.connection
+
+    monkeypatch.setattr(Connection, "from_environment", connect)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking")
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "me")
     outcome = run("report.json", "he.onnx", "--experiment", "nets", "--version", "team/net/3")
-    assert (outcome.exit_code, outcome.stdout) == (0, "run-1\n")
-    assert Recorder.told == [
-        ("http://tracking", ("me", ""), ""), (by_hand().id, "nets", [Path("he.onnx")]),
-        ("unhealthy", "run-1", "team/net", "3"),
-    ]  # fmt: skip
-    refused = run("report.json", "--version", "unknown/1")
-    assert (refused.exit_code, refused.stderr) == (3, "error: MLflow at http://tracking: 404\n")
+    assert (outcome.exit_code, outcome.stdout) == (0, "r\n")
+    assert asked == ["http://tracking"]
+    assert tracking.seen["experiments/create"] == [{"name": "nets"}]
+    assert tracking.files["7/r/artifacts/models/he.onnx"] == b"model"
+    tags = tracking.versions["team/net", "3"]
+    assert (tags["gradient_health.verdict"], tags["gradient_health.run_id"]) == ("unhealthy", "r")
+    tracking.root = "s3://bucket"
+    refused = run("report.json")
+    assert refused.exit_code == 3
+    assert refused.stderr.startswith("error: MLflow at http://tracking: artifacts are kept at s3://bucket")
 
 
 def test_where_no_server_is_one_line_says_so() -> None:

@@ -68,7 +68,7 @@ def test_steps_in_quick_succession_are_told_once_and_every_stage_is(monkeypatch:
     ):
         moment[0] = at
         news.tell(stage, fraction)
-    assert listener.heard == [Reached("a", 0.0), Reached("b", 0.06), Reached("b", 0.17)]
+    assert listener.heard == [Reached("a", 0.1), Reached("b", 0.3), Reached("b", 0.5)]
 
 
 def test_a_report_and_models_are_left_in_the_working_folder(say: Say, tmp_path: Path) -> None:

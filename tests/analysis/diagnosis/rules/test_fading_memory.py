@@ -5,12 +5,14 @@ import pytest
 
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.policy import policy
+from analysis.facts import ProbeKind
 from analysis.options import AnalysisOptions
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, measurement
 from tests.analysis.diagnosis.rules.patients import PROFILE, Numbers, evidence, found, remembering, severity
 
 WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
+BY_HEART = replace(LEARNS, kind=ProbeKind.MEMORIZING)
 
 
 @pytest.mark.parametrize(
@@ -18,8 +20,10 @@ WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
     [
         (remembering(memory_decades=-4.0), ERROR),
         ({**remembering(memory_decades=-4.0), "probe": LEARNS}, WARNING),
+        ({**remembering(memory_decades=-4.0), "probe": BY_HEART}, ERROR),  # by what is said later
         (remembering(memory_decades=-2.5), WARNING),
         ({**remembering(memory_decades=-2.5), "probe": LEARNS}, INFO),
+        ({**remembering(memory_decades=-2.5), "probe": BY_HEART}, INFO),
         (remembering(memory_decades=-2.0), None),
         (remembering(), None),
         ({}, None),
