@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -17,6 +16,7 @@ from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
 from service.api.ends import Ends
 from service.api.front import Front
+from service.api.identified import Identified
 from service.api.metrics import Counted, Metrics
 from service.api.openapi import Application
 from service.api.origin import refuse_other_origins
@@ -33,8 +33,10 @@ from service.api.routes import (
     reports,
     variants,
 )
+from service.database import AWAY
 from service.drain import Drain
 from service.jobs.store import Store
+from service.notify.targets import allowed_hosts
 from service.objects.place import objects_of
 from service.pages import routes as pages
 from service.problems import ProblemError
@@ -52,16 +54,25 @@ def no_runner(settings: Settings) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def _webhooks(parts: Parts) -> AbstractContextManager[None]:
+    """Whoever is to be told of the ends of jobs is, where anybody is."""
+    if not allowed_hosts(parts.settings):
+        return nullcontext()
+    from service.notify.webhooks import telling  # noqa: PLC0415 - an HTTP client, which few need
+
+    return telling(parts.settings, parts.metrics.told)
+
+
 def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     """An application over a data folder; `runner` sees to it that jobs are computed."""
-    settings.prepare()
+    allowed_hosts(settings.prepare())  # what is missing is said before anything starts
     store, drain = Store(settings.database, BUSY_SECONDS), Drain(settings.drain_seconds)
     objects = objects_of(store.engine, settings)
     parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with runner(settings):
+        with runner(settings), _webhooks(parts):
             yield
         parts.store.close()
 
@@ -76,6 +87,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
+    app.add_middleware(Identified, requests=settings.log_format == "json")
     guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
     for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
@@ -85,7 +97,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.add_exception_handler(AnalysisError, handlers.answer_analysis_error)
     app.add_exception_handler(HTTPException, handlers.answer_http_error)
     app.add_exception_handler(RequestValidationError, handlers.answer_validation_error)
-    app.add_exception_handler(OperationalError, handlers.answer_database_error)
+    for kind in AWAY:
+        app.add_exception_handler(kind, handlers.answer_database_error)
     app.add_exception_handler(OSError, handlers.answer_full_disk)
     app.add_exception_handler(ClientDisconnect, handlers.answer_disconnect)
     app.add_exception_handler(Exception, handlers.answer_bug)

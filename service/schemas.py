@@ -74,6 +74,10 @@ class Limits(BaseModel):
     max_queued_jobs: int
     max_queued_jobs_per_tenant: int
     """0: no limit of its own."""
+    max_submissions_per_minute_per_tenant: int
+    """0: no limit."""
+    max_bytes_per_day_per_tenant: int
+    """0: no limit."""
     max_running_jobs_per_tenant: int
     """0: no limit of its own."""
     max_job_seconds: float

@@ -34,6 +34,10 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     """0 takes a free port; the server prints which."""
+    log_format: Literal["text", "json"] = "text"
+    """`json`: an object a line, and a line for every request that is no probe."""
+    audit_file: str = ""
+    """A file that who did what is appended to, an object a line; it is in the log in any case."""
     auth: Literal["none", "keys"] = "none"
     """`keys`: every request but `/healthz`, `/readyz` and `/openapi.json` needs an API key (`gradient-health keys`)."""
     allow_unprotected: bool = False
@@ -67,6 +71,10 @@ class Settings(BaseSettings):
     """Further jobs are refused until some have started."""
     max_queued_jobs_per_tenant: int = Field(default=0, ge=0)
     """The same for the jobs of one tenant; 0: no limit of its own."""
+    max_submissions_per_minute_per_tenant: int = Field(default=0, ge=0)
+    """Submissions, comparisons and blobs of one tenant within a minute; 0: no limit."""
+    max_bytes_per_day_per_tenant: int = Field(default=0, ge=0)
+    """What one tenant may send within a day; 0: no limit."""
     max_running_jobs_per_tenant: int = Field(default=0, ge=0)
     """The others of its jobs wait, and let those of other tenants pass; 0: no limit of its own."""
     idle_upload_seconds: float = Field(default=30.0, gt=0)
@@ -98,6 +106,13 @@ class Settings(BaseSettings):
     """A worker that has not been heard of for so long is lost, and its jobs are queued again."""
     cache_seconds: float = Field(default=7 * 24 * 3600.0, ge=0)
     """The report of an analysis answers the same bytes and options of the same tenant for so long; 0: never."""
+    webhook_hosts: str = ""
+    """Hosts that are told of the ends of analyses whose submission asks for it, separated by commas, such as
+    `ci.example.org,*.example.net:8443`; by default none."""
+    webhook_secret: str = Field(default="", repr=False)
+    """What webhooks are signed by, 32 characters or more; `gradient-health keys webhook-secret` tells the tenants'."""
+    webhook_private: bool = False
+    """Webhooks may go to addresses that are not public, too."""
     keep_days: float = Field(default=0.0, ge=0)
     """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
     keep_jobs: int = Field(default=0, ge=0)

@@ -11,6 +11,7 @@ from http import HTTPStatus
 from service.api.context import Parts
 from service.api.waiting import RETRY_SECONDS, busy
 from service.jobs.blobs import blob_bytes
+from service.notify.targets import RefusedError, allowed_hosts, check_target
 from service.problems import ProblemError, problem, refusal
 from service.settings import Settings
 
@@ -25,6 +26,18 @@ def admit_body(settings: Settings, headers: Mapping[str, str]) -> None:
     """Raises ProblemError: 507 where a body of the announced length would leave too little of the disk."""
     if not has_reserve(settings, int(headers.get("content-length") or 0)):
         raise disk_full()
+
+
+def admit_callback(settings: Settings, callback: str | None) -> str | None:
+    """A URL that is to be told of the end of a job. Raises ProblemError: 400 where nobody is told there."""
+    allowed = allowed_hosts(settings)
+    if callback is None:
+        return None
+    try:
+        return check_target(callback, allowed)
+    except RefusedError as error:
+        detail, hint = str(error), "whoever runs this service names the hosts in GRADIENT_HEALTH_WEBHOOK_HOSTS"
+        raise refusal("callback-refused", HTTPStatus.BAD_REQUEST, detail, where="callback", hint=hint) from error
 
 
 def admit_job(parts: Parts, tenant: str) -> None:

@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import OperationalError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.database import AWAY
 from service.intake.submission import Reuse
+from service.jobs.callbacks import Outcome
 from service.jobs.holding import removed
 from service.jobs.job import State, now
 from service.jobs.store import Store
@@ -53,11 +54,20 @@ class Metrics:
         )  # fmt: skip
         for reuse in Reuse:
             self.looks.labels(reuse.name.lower())
+        self.webhooks = Counter(
+            "webhooks", "Attempts to tell of the end of a job", ["result"], namespace=PREFIX, registry=self.registry
+        )
+        for outcome in Outcome:
+            self.webhooks.labels(outcome.value)
         self.received = Counter("received_bytes", "Bytes of bodies", namespace=PREFIX, registry=self.registry)
 
     def looked(self, reuse: Reuse) -> None:
         """A submission."""
         self.looks.labels(reuse.name.lower()).inc()
+
+    def told(self, outcome: Outcome) -> None:
+        """An attempt to tell somebody of the end of a job."""
+        self.webhooks.labels(outcome.value).inc()
 
     def text(self) -> bytes:
         """All of it; reads the job table."""
@@ -83,7 +93,7 @@ class TableCollector(Collector):
         )
         try:
             census, workers, gone = self._store.census(), self._store.workers(), removed(self._store.engine)
-        except OperationalError:
+        except AWAY:
             yield _gauge("database_up", "Whether the job table answers", 0)
             return
         yield _gauge("database_up", "Whether the job table answers", 1)

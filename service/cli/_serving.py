@@ -1,11 +1,11 @@
 """The HTTP service with its embedded supervisor; other commands do not load what it is made of."""
 
-import logging
 from typing import Any, Final
 
 import typer
 from pydantic import ValidationError
 
+from service import logs
 from service.app import create_app
 from service.runners.celery import publishing
 from service.runners.embedded import embedded_supervisor
@@ -32,7 +32,7 @@ def serve_until_interrupted(**given: Any) -> None:
         raise typer.BadParameter(wrong) from error
     if settings.is_exposed:
         raise typer.BadParameter(EXPOSED.format(host=settings.host or "every address"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings.log_format, settings.audit_file)
     try:
         app = create_app(settings, RUNNERS[settings.runner])
         listener = listen(settings.host, settings.port)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from service.access.key import Key, Scope, issue
 from service.cli._exits import ExitCode
-from service.jobs.job import now
+from service.jobs.job import DEFAULT_TENANT, now
 
 if TYPE_CHECKING:
     from service.access.keys import KeyTable
@@ -67,6 +67,18 @@ def revoke(key_id: KeyId, data_dir: DataDir = None) -> None:
             raise _refuse(key_id)
 
 
+def webhook_secret(tenant: Annotated[str, typer.Option(help="Who verifies what it is told.")] = DEFAULT_TENANT) -> None:
+    """Print what a tenant verifies its webhooks by; it follows from GRADIENT_HEALTH_WEBHOOK_SECRET."""
+    from service.notify.signing import secret_of  # noqa: PLC0415 - see below
+    from service.settings import Settings  # noqa: PLC0415
+
+    secret = Settings().webhook_secret
+    if not secret:
+        typer.echo("error: GRADIENT_HEALTH_WEBHOOK_SECRET is not set", err=True)
+        raise typer.Exit(ExitCode.BAD_INPUT)
+    typer.echo(secret_of(tenant, secret))
+
+
 @contextmanager
 def _table(data_dir: Path | None) -> "Iterator[KeyTable]":
     """The keys beside the jobs of a service."""
@@ -107,5 +119,6 @@ KEYS: Final[Mapping[str, Callable[..., None]]] = {
     "list": list_keys,
     "revoke": revoke,
     "rotate": rotate,
+    "webhook-secret": webhook_secret,
 }
 """The commands by name."""

@@ -23,6 +23,7 @@ from service.intake.multipart import Upload
 from service.jobs.holding import SizeOf, VanishedError
 from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
+from service.logs import ids
 from service.problems import ProblemError, problem, refusal
 
 RETRY_SECONDS: Final = 1
@@ -87,6 +88,7 @@ def submit(
     labels: Mapping[str, str] = MappingProxyType({}),
     size_of: SizeOf | None = None,
     age: Age = Age(),
+    callback: str | None = None,
 ) -> Submitted:
     """The job for this upload; with `rejoin` any that is under way or succeeded will do.
 
@@ -98,7 +100,10 @@ def submit(
     known = _known(question, store, tenant, key, age if rejoin else None)
     if known is not None:
         return Submitted(known, Reuse.HIT if known.state.is_end else Reuse.JOINED)
-    job = Job(id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels)
+    job = Job(
+        id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels,
+        callback=callback, trace_id=ids().get("trace_id"),
+    )  # fmt: skip
     try:
         answered = store.answer(job, timedelta(seconds=age.seconds), size_of) if age.seconds else None
         if answered is not None:
@@ -110,7 +115,7 @@ def submit(
     except IntegrityError:  # a request with the same key was a moment faster: it is known now
         return submit(
             upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels, size_of=size_of,
-            age=age,
+            age=age, callback=callback,
         )  # fmt: skip
     return Submitted(job, age.without)
 

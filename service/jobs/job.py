@@ -75,6 +75,10 @@ class Job:
     error: Mapping[str, Any] | None = None
     """The problem a failed job ended with; of one that is under way, what its first attempt died of."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    callback: str | None = None
+    """A URL that is told when it has ended."""
+    trace_id: str | None = None
+    """Of the request that submitted it (W3C Trace Context)."""
 
 
 def now() -> datetime:

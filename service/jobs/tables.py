@@ -35,10 +35,15 @@ JOBS: Final = Table(
     Column("labels", Text, nullable=False),
     Column("published", Utc),  # to a broker, where there is one
     Column("computed", Utc),  # when its report was, if that answers the same question again
+    Column("callback", Text),  # a URL
+    Column("callback_due", Utc),  # once it has ended; null: nobody is to be told any more
+    Column("callback_attempts", Integer, nullable=False, server_default="0"),
+    Column("trace_id", String(32)),
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
     Index("jobs_by_end", "finished"),
+    Index("jobs_by_callback", "callback_due"),
 )
 WORKERS: Final = Table(
     "workers",
@@ -95,6 +100,9 @@ def row_of(job: Job) -> dict[str, Any]:
         "data_files": json.dumps(dict(question.data_files)),
         "idempotency_key": job.idempotency_key,
         "labels": json.dumps(dict(job.labels)),
+        "trace_id": job.trace_id,
+        "callback": job.callback,
+        "callback_due": None if job.callback is None else job.created,
     }
 
 
@@ -121,4 +129,6 @@ def job_of(row: Row[Any]) -> Job:
         report_sha256=row.report_sha256,
         error=None if row.error is None else json.loads(row.error),
         labels=json.loads(row.labels),
+        callback=row.callback,
+        trace_id=row.trace_id,
     )

@@ -11,6 +11,7 @@ from fastapi import Request
 from service.api.admission import admit_body, admit_job
 from service.api.caching import age_of
 from service.api.context import parts_of, tenant_of
+from service.api.rates import limited
 from service.intake.multipart import Texts, receive
 from service.intake.submission import submit
 from service.jobs.job import Job
@@ -46,6 +47,7 @@ class Sent:
 async def send(request: Request, sent: Sent) -> Job:
     """A job for the files of the form. Raises what `POST /v1/analyses` answers with."""
     parts, tenant = parts_of(request), tenant_of(request)
+    await limited(request)
     admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sent.texts)
     room = partial(admit_job, parts)

@@ -35,6 +35,7 @@ def make_server(app: Starlette, settings: Settings, drain: Drain) -> Server:
         app,
         http=protocol,
         ws="none",
+        log_config=None,  # they say it through the log of the whole process
         log_level="info",
         access_log=False,
         server_header=False,

@@ -4,13 +4,13 @@ It stops on a signal, and, unless it is `alone`, when its standard input closes:
 so it never outlives the service.
 """
 
-import logging
 import os
 import signal
 import sys
 import threading
 from typing import Final
 
+from service import logs
 from service.settings import Settings
 from service.startup import CannotStartError
 from service.worker.lock import Lock
@@ -22,14 +22,15 @@ ALONE: Final = "alone"
 
 def main() -> None:
     """Serve until standard input closes or a signal comes."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings().prepare()
+    logs.configure(settings.log_format)
     with Lock(settings.data_dir):
         try:
             supervisor = Supervisor(settings)
         except CannotStartError as error:
             sys.exit(f"error: {error}")
         _forget_settings()
+        os.environ[logs.ENVIRONMENT] = settings.log_format
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: supervisor.stopping.set())
         if ALONE not in sys.argv:

@@ -18,6 +18,7 @@ from analysis.experiment.export import Destination
 from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
+from service.logs import about
 from service.worker.channel import Sender
 from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, Reached, Refused
 from service.worker.sandbox import confine
@@ -46,6 +47,11 @@ class News:
 
 def run(assignment: Assignment, to: Sender) -> None:
     """Do it, and say how it ended."""
+    with about(job_id=assignment.confinement.folder.name.partition(".")[0]):
+        _run(assignment, to)
+
+
+def _run(assignment: Assignment, to: Sender) -> None:
     try:
         kept = [to.descriptor, *(file.descriptor for file in assignment.inputs)]
         sandbox = confine(assignment.confinement, kept, [file.path for file in assignment.inputs])

@@ -1,7 +1,7 @@
 """What the fork server loads once, so that no child has to: the library, and what it loads only where it is needed.
 
 What is in memory now stays as long as the fork server lives. Python's collector is told so, as every child would go
-through half a million objects (.1 s), and get a copy of each page that they lie on.
+through half a million objects (.1 s), and get a copy of each page that they lie on. And it is moved into large pages.
 """
 
 # ruff: noqa: E402 - it is tied to its supervisor before it loads anything for seconds
@@ -13,6 +13,7 @@ keep_freed_memory()
 
 import gc
 import io
+import os
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,8 @@ from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.subject.parity import check_parity
 from analysis.subject.preparation import prepare
-from service.worker import sandbox
+from service import logs
+from service.worker import large_pages, sandbox
 
 SMALL: Final = """<ir_version: 9, opset_import: ["": 18]> small (float[N, 4] x) => (float[N, 4] y)
 <float[4, 4] w = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}> { h = MatMul(x, w) a = Relu(h) y = MatMul(a, w) }"""
@@ -49,9 +51,11 @@ def run_small_model() -> None:
     torch.set_num_threads(threads)
 
 
+logs.configure(os.environ.get(logs.ENVIRONMENT, "text"))
 for treatment in INTERVENTIONS:
     treatment.load()
 run_small_model()
 sandbox.prepare()
 gc.collect()
 gc.freeze()
+large_pages.gather()

@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Final
 from service.database import AWAY, brief
 from service.jobs.job import MAX_ATTEMPTS, Job, State
 from service.jobs.store import Holds, Store
+from service.logs import about
 from service.objects.blob import Objects
 from service.objects.place import objects_of
 from service.settings import Settings
@@ -136,10 +137,12 @@ class Supervisor:
         """Running jobs first: where nobody could write for long, their leases are renewed before any is reaped."""
         self.hands.hush()
         for run in list(self.running):
-            self._watch(run)
+            with _about(run.job):
+                self._watch(run)
         self._beat()
         for future in [future for future in self.starting if future.done()]:
-            self._begin(self.starting[future], future)
+            with _about(self.starting[future]):
+                self._begin(self.starting[future], future)
             del self.starting[future]
         if not self._claim():
             self._rest()
@@ -310,6 +313,10 @@ class Supervisor:
         self.hands.take(end, run.child)
         self.running.remove(run)
         self.source.ended(run.job)
+
+
+def _about(job: Job) -> AbstractContextManager[None]:
+    return about(job_id=job.id, trace_id=job.trace_id)
 
 
 def _may_try_again(job: Job, ending: Died) -> bool:

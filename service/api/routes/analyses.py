@@ -7,27 +7,33 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from analysis.render.formats import JSON
 from analysis.report import Report
 from analysis.report.gate import Gate
 from service.api.accept import OFFERED, VARY, preferred
-from service.api.admission import admit_body, admit_job
+from service.api.admission import admit_body, admit_callback, admit_job
 from service.api.answers import FailOn, Form, answer_end, gate_of
 from service.api.caching import CACHE_STATUS, age_of, cache_status
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
+from service.api.rates import limited
 from service.api.sending import View, form_of, send_report
 from service.api.waiting import ASYNC, RETRY_SECONDS, Wait, find_job, not_yet, patience, wait_for
 from service.intake.multipart import receive
 from service.intake.submission import Submitted, submit
 from service.jobs.blobs import blobs_of
+from service.notify.targets import LONGEST
 from service.schemas import JobView, job_path, view
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+Callback = Annotated[
+    str | None,
+    Query(max_length=LONGEST, description="A URL that is told when the analysis has ended (Standard Webhooks)"),
+]
 UPLOAD_FORM: Final = {
     "required": True,
     "content": {
@@ -81,6 +87,7 @@ UPLOAD_FORM: Final = {
         202: {"model": JobView, "description": "Not finished yet, or `Prefer: respond-async`: ask at Location"},
         400: PROBLEM | {"description": "The model, batch or options are refused"},
         408: PROBLEM | {"description": "The upload stalled"},
+        411: PROBLEM | {"description": "Bytes are counted, and there is no Content-Length"},
         413: PROBLEM | {"description": "Too large"},
         415: PROBLEM | {"description": "Not multipart/form-data"},
         422: PROBLEM
@@ -89,12 +96,13 @@ UPLOAD_FORM: Final = {
             "description": "With fail_on: the report fails the gate. As a problem: unsupported operators, a blob that "
             "you have not, or an Idempotency-Key used for another request",
         },
-        429: PROBLEM | {"description": "Too many of your own analyses wait"},
+        429: PROBLEM | {"description": "Too many of your own analyses wait, or too many submissions"},
         503: PROBLEM | {"description": "Too many analyses wait; with fail_on: no verdict yet, ask at Location"},
         507: PROBLEM | {"description": "The disk has no room for it"},
         "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": UPLOAD_FORM},
+    dependencies=[Depends(limited)],
 )
 async def analyze(
     request: Request,
@@ -102,16 +110,18 @@ async def analyze(
     fail_on: FailOn = None,
     wait: Wait = None,
     view: View = "full",
+    callback: Callback = None,
     prefer: Annotated[str | None, Header()] = None,
     idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
 ) -> Response:
     """Upload `model` and `batch`; waits for the report, or answers 202 with the job."""
     parts, gate = parts_of(request), gate_of(fail_on)
+    told = admit_callback(parts.settings, callback)
     admit_body(parts.settings, request.headers)
     tenant = tenant_of(request)
     sizes = partial(_blob_sizes, parts, tenant)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sizes=sizes)
-    whose = partial(submit, store=parts.store, tenant=tenant, labels=labels, size_of=parts.objects.size)
+    whose = partial(submit, store=parts.store, tenant=tenant, labels=labels, size_of=parts.objects.size, callback=told)
     room, age = partial(admit_job, parts), age_of(request, parts.settings)
     made = await run_sync(partial(whose, upload, key=idempotency_key, rejoin=gate is not None, quota=room, age=age))
     parts.metrics.looked(made.reuse)

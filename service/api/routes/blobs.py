@@ -6,13 +6,14 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from service.api.admission import admit_blob, admit_body
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
+from service.api.rates import limited
 from service.intake.blobs import SHA256, receive_blob
 from service.intake.submission import vanished
 from service.jobs.blobs import Kept, blobs_of, keep_blob
@@ -46,14 +47,16 @@ class BlobView(BaseModel):
         201: LOCATION | {"model": BlobView, "description": "It is there, and was not before"},
         400: PROBLEM | {"description": "The body has another sha256"},
         408: PROBLEM | {"description": "The upload stalled"},
+        411: PROBLEM | {"description": "Bytes are counted, and there is no Content-Length"},
         413: PROBLEM | {"description": "Too large"},
         415: PROBLEM | {"description": "The body is compressed"},
-        429: PROBLEM | {"description": "Your own blobs take what they may"},
+        429: PROBLEM | {"description": "Your own blobs take what they may, or too many submissions"},
         503: PROBLEM | {"description": "Removed at this very moment: send it again"},
         507: PROBLEM | {"description": "The disk has no room for it"},
         "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": BODY},
+    dependencies=[Depends(limited)],
 )
 async def put_blob(request: Request, sha256: Name) -> JSONResponse:
     """The bytes as they are; a second time keeps them for longer. `blobs` of a submission names them."""

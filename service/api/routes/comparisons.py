@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import IO, Any, Final
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from analysis.comparison.document import Comparison
@@ -13,6 +13,7 @@ from analysis.report.gate import Gate
 from service.api.answers import VERDICT_HEADER, FailOn, gate_of, stored_report
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
+from service.api.rates import limited
 from service.api.waiting import busy, find_job, not_yet
 from service.comparisons.confined import Answer, Report, compare_confined
 from service.intake.body import receive_json
@@ -73,7 +74,9 @@ COMPARISON_BODY: Final = {
         404: PROBLEM | {"description": "There is no such analysis"},
         408: PROBLEM | {"description": "The body stalled"},
         409: PROBLEM | {"description": "An analysis has not finished yet"},
+        411: PROBLEM | {"description": "Bytes are counted, and there is no Content-Length"},
         413: PROBLEM | {"description": "Too large"},
+        429: PROBLEM | {"description": "Too many submissions"},
         415: PROBLEM | {"description": "Not application/json"},
         422: PROBLEM
         | {
@@ -85,6 +88,7 @@ COMPARISON_BODY: Final = {
         "default": ANY_OTHER,
     },
     openapi_extra={"requestBody": COMPARISON_BODY},
+    dependencies=[Depends(limited)],
 )
 async def compare_reports(request: Request, fail_on: FailOn = None) -> Response:
     """Layers matched, findings gained, lost, worsened, eased and moved; with `fail_on` a regression answers 422."""

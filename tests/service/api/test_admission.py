@@ -13,6 +13,7 @@ from analysis.report import Report
 from service import app as application
 from service.app import create_app
 from service.jobs.job import now
+from service.notify.targets import NotConfiguredError
 from service.objects.part import PartWriter
 from service.settings import Settings
 from tests.service.application import Service, job_of, problem_in, stored_files
@@ -86,3 +87,24 @@ def test_a_job_table_that_somebody_holds_is_503_and_not_a_bug(tmp_path: Path, mo
     holder.close()
     assert service.submit().status_code == HTTPStatus.ACCEPTED
     service.parts.store.close()
+
+
+def test_a_callback_is_kept_with_its_job_where_its_host_is_named_and_refused_elsewhere(tmp_path: Path) -> None:
+    service = service_of(tmp_path, webhook_hosts="ci.example.org", webhook_secret="s" * 32)
+    assert service.submit("?callback=https://ci.example.org/hook").status_code == HTTPStatus.ACCEPTED
+    assert service.claim().callback == "https://ci.example.org/hook"
+    refused = service.submit("?callback=https://127.0.0.1/")
+    assert problem_in(refused, HTTPStatus.BAD_REQUEST, "callback-refused").where == "callback"
+    service.parts.store.close()
+
+
+def test_by_default_nobody_is_told(service: Service) -> None:
+    refused = service.submit("?callback=https://ci.example.org/hook")
+    told = problem_in(refused, HTTPStatus.BAD_REQUEST, "callback-refused")
+    assert "GRADIENT_HEALTH_WEBHOOK_HOSTS" in told.hint
+    assert stored_files(service) == 0
+
+
+def test_webhooks_without_a_secret_do_not_start(tmp_path: Path) -> None:
+    with pytest.raises(NotConfiguredError, match="GRADIENT_HEALTH_WEBHOOK_SECRET"):
+        service_of(tmp_path, webhook_hosts="ci.example.org")

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from service.app import create_app
 from service.cli import app
+from service.notify.signing import secret_of
 from service.settings import Settings
 from tests.service.application import Service
 
@@ -117,3 +118,10 @@ def test_where_no_keys_can_be_kept_the_place_and_the_reason_are_told(tmp_path: P
     outcome = keys("create", "--tenant", "alice")
     assert (outcome.exit_code, outcome.stdout) == (3, "")
     assert outcome.stderr.startswith(f"error: the keys in {folder} cannot be read or written: ")
+
+
+def test_a_tenant_is_told_the_secret_of_its_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert keys("webhook-secret").exit_code == 2
+    monkeypatch.setenv("GRADIENT_HEALTH_WEBHOOK_SECRET", "s" * 32)
+    assert made("webhook-secret", "--tenant", "vision") == secret_of("vision", "s" * 32)
+    assert made("webhook-secret") == secret_of("default", "s" * 32)

@@ -4,16 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from analysis.report import Report
-from service.database import open_engine, upgrade_tables, writing
+from service.database import open_engine
 from service.jobs.job import State
 from service.jobs.store import Store
-from service.jobs.tables import row_of
-from service.migrations import upgrade
 from service.objects.folder import ObjectFolder
-from tests.service.jobs.small_jobs import small_job
+from tests.service.migrations.earlier import database_of
 from tests.service.worker.sweeps import Sweeps
 
 
@@ -28,21 +25,10 @@ def test_a_job_of_before_keeps_its_inputs_report_and_models(
     told = json.loads(sick.to_json())
     told["variants"][0]["model"] = {"href": "variants/relu/model.onnx", "sha256": names["repaired"], "size_bytes": 8}
     report = objects.put(json.dumps(told).encode()).sha256
-    row = row_of(small_job()) | {
-        "model_sha256": names["model"],
-        "batch_sha256": None,
-        "data_files": json.dumps({"w": names["data"]}),
-        "state": State.SUCCEEDED.value,
-    }
-    with monkeypatch.context() as before:
-        before.setattr(upgrade, "HEAD", "0003")
-        upgrade_tables(engine)
-        with writing(engine) as connection:
-            columns = ", ".join(row)
-            values = ", ".join(f":{name}" for name in row)
-            row["created"] = "2026-11-23 12:00:00.000000"
-            connection.execute(text(f"INSERT INTO jobs ({columns}) VALUES ({values})"), row)
-            connection.execute(text("UPDATE jobs SET report_sha256 = :report"), {"report": report})
+    database_of(
+        engine, "0003", monkeypatch, model_sha256=names["model"], batch_sha256=None, report_sha256=report,
+        data_files=json.dumps({"w": names["data"]}), state=State.SUCCEEDED.value,
+    )  # fmt: skip
     engine.dispose()
     sweeps = Sweeps(Store(url), objects)
     sweeps.rounds(3)

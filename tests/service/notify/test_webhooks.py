@@ -1,0 +1,142 @@
+"""Ends of jobs told to a server of the test's own."""
+
+import base64
+import hashlib
+import hmac
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.jobs.callbacks import Callback, Outcome, take_due
+from service.jobs.job import Job
+from service.jobs.store import Store
+from service.notify.signing import secret_of
+from service.notify.webhooks import attempt, telling
+from service.settings import Settings
+from tests.service.jobs.small_jobs import small_job
+from tests.service.worker.bench import wait_until
+
+SECRET = "0123456789abcdef" * 2
+
+
+@dataclass
+class Receiver:
+    """Answers with the next of these statuses, with the last one for ever."""
+
+    statuses: list[int] = field(default_factory=lambda: [204])
+    port: int = 0
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/hook?of=mine"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    kept = Receiver()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            kept.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            status = kept.statuses.pop(0) if len(kept.statuses) > 1 else kept.statuses[0]
+            self.send_response(status)
+            if status in {301, 307}:
+                self.send_header("Location", kept.url.replace("/hook", "/elsewhere"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kept
+        server.shutdown()
+
+
+def settings_of(tmp_path: Path, receiver: Receiver, **how: Any) -> Settings:
+    given = {"webhook_hosts": f"http://127.0.0.1:{receiver.port}", "webhook_secret": SECRET, "webhook_private": True}
+    return Settings(data_dir=tmp_path, **(given | how)).prepare()
+
+
+def ended(store: Store, url: str, tenant: str = "vision") -> Job:
+    job = small_job(tenant=tenant, callback=url, labels={"commit": "c"})
+    store.submit(job)
+    store.cancel(job)
+    return job
+
+
+def due(store: Store) -> Callback:
+    (found,) = take_due(store, 10)
+    return found
+
+
+def test_what_is_told_is_signed_by_the_secret_of_its_tenant(tmp_path: Path, receiver: Receiver, sqlite: Store) -> None:
+    job = ended(sqlite, receiver.url)
+    assert attempt(sqlite, due(sqlite), settings_of(tmp_path, receiver)) is Outcome.TOLD
+    ((path, headers, body),) = receiver.requests
+    assert (path, headers["content-type"], headers["host"]) == (
+        "/hook?of=mine", "application/json", f"127.0.0.1:{receiver.port}",
+    )  # fmt: skip
+    assert headers["webhook-id"] == f"msg_{job.id}"
+    assert abs(int(headers["webhook-timestamp"]) - time.time()) < 60
+    key = base64.b64decode(secret_of("vision", SECRET).removeprefix("whsec_"))
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{signature}"
+    told = json.loads(body)
+    assert told["type"] == "analysis.cancelled"
+    assert (told["data"]["id"], told["data"]["state"], told["data"]["labels"]) == (job.id, "cancelled", {"commit": "c"})
+    assert told["data"]["links"]["report"] == f"/v1/analyses/{job.id}/report"
+    assert take_due(sqlite, 10) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, Outcome.TOLD), (202, Outcome.TOLD), (301, Outcome.FAILED), (307, Outcome.FAILED), (400, Outcome.FAILED),
+        (404, Outcome.FAILED), (500, Outcome.FAILED), (503, Outcome.FAILED), (410, Outcome.GIVEN_UP),
+    ],
+)  # fmt: skip
+def test_a_success_ends_it_a_gone_gives_up_and_nothing_is_followed(
+    tmp_path: Path, receiver: Receiver, sqlite: Store, status: int, outcome: Outcome
+) -> None:
+    ended(sqlite, receiver.url)
+    receiver.statuses = [status]
+    assert attempt(sqlite, due(sqlite), settings_of(tmp_path, receiver)) is outcome
+    assert len(receiver.requests) == 1
+
+
+def test_nobody_who_may_not_be_told_any_more_is(tmp_path: Path, receiver: Receiver, sqlite: Store) -> None:
+    for how in ({"webhook_private": False}, {"webhook_hosts": "other.example.org"}):
+        ended(sqlite, receiver.url)
+        assert attempt(sqlite, due(sqlite), settings_of(tmp_path, receiver, **how)) is Outcome.GIVEN_UP
+    assert receiver.requests == []
+
+
+def test_a_receiver_that_is_away_is_told_later(tmp_path: Path, receiver: Receiver, sqlite: Store) -> None:
+    away = Receiver(port=1)
+    ended(sqlite, away.url)
+    assert attempt(sqlite, due(sqlite), settings_of(tmp_path, away)) is Outcome.FAILED
+
+
+def test_beside_a_service_all_are_told(tmp_path: Path, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    settings, outcomes = settings_of(tmp_path, receiver), list[Outcome]()
+    receiver.statuses = [500, 204]
+    with closing(Store(settings.database)) as store, telling(settings, outcomes.append):
+        jobs = {ended(store, receiver.url).id for _ in range(3)}
+        wait_until(lambda: len(outcomes) == 3)
+    assert sorted(outcomes) == [Outcome.FAILED, Outcome.TOLD, Outcome.TOLD]
+    assert {headers["webhook-id"].removeprefix("msg_") for _, headers, _ in receiver.requests} == jobs
+    assert "of=mine" not in caplog.text  # a URL may hold a secret
