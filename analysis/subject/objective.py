@@ -144,7 +144,8 @@ def choose_objective(
     head, targets = _head_with_target(heads, batch)
     values = logits[head.value]
     if values.size == 1 and (wanted is LossName.GRAPH or (targets is None and _is_own_loss(heads, values, batch))):
-        reason = "the graph's only output is a scalar: its own loss"
+        which = "only" if len(heads) == 1 else "first"
+        reason = f"the graph's {which} output is a scalar: its own loss"
         absent = "the loss is the graph's own, its value for a constant prediction is unknown"
         return Objective(LossName.GRAPH, reason, head, None, 0, 1.0, None, Provenance.NOT_NEEDED, absent)
     if wanted is LossName.GRAPH:
@@ -184,7 +185,11 @@ def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array 
 
 
 def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:
-    return len(heads) == 1 and (values.ndim == 0 or (values.ndim == 1 and batch.size > 1))
+    """A scalar, first or alone, as modules answer that are handed their labels: loss, logits.
+
+    Not like this: one number of shape [1] beside other outputs, which may be the answer to one sample.
+    """
+    return values.ndim == 0 or (len(heads) == 1 and values.ndim == 1 and batch.size > 1)
 
 
 # ------------------------------------------------------------------ uploaded targets

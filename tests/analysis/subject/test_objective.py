@@ -209,6 +209,7 @@ def test_the_first_head_that_has_a_target_is_trained() -> None:
         (np.array(1.5, np.float32), 8, 1, True),
         (np.array([1.5], np.float32), 8, 1, True),  # one number for eight samples
         (np.array([1.5], np.float32), 8, 2, False),  # of two outputs none is the loss
+        (np.array(1.5, np.float32), 8, 2, True),  # but a scalar is, as modules answer that know their labels
         (np.array([1.5], np.float32), 1, 1, False),  # one number for one sample
         (np.array([[1.5]], np.float32), 1, 1, False),
         (np.array([1.5, 2.0], np.float32), 2, 1, False),
