@@ -141,7 +141,7 @@ def choose_objective(
 
     Raises BadBatch (targets do not fit), BadOptions.
     """
-    head, targets = _head_with_target(heads, batch)
+    head, targets = _head_with_target(heads, batch, logits)
     values = logits[head.value]
     if values.size == 1 and (wanted is LossName.GRAPH or (targets is None and _is_own_loss(heads, values, batch))):
         which = "only" if len(heads) == 1 else "first"
@@ -169,7 +169,8 @@ def with_spread(objective: Objective, outputs: Array) -> Objective:
     return replace(objective, spread=float(spread) if np.isfinite(spread) else 1.0)
 
 
-def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array | None]:
+def _head_with_target(heads: Sequence[Head], batch: Batch, logits: Mapping[str, Array]) -> tuple[Head, Array | None]:
+    """The head that a target names, else the first; targets of samples pass over a scalar, which may be a loss."""
     for head in heads:
         for name in (head.output, *head.read_also_by):
             if name in batch.targets:
@@ -181,7 +182,10 @@ def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array 
             where=f"target.{named[0]}",
             hint=f"targets can go to {', '.join(head.output for head in heads)}",
         )
-    return heads[0], batch.targets.get("")
+    unnamed = batch.targets.get("")
+    if unnamed is not None and unnamed.ndim:
+        return next((head for head in heads if logits[head.value].ndim), heads[0]), unnamed
+    return heads[0], unnamed
 
 
 def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:

@@ -224,6 +224,16 @@ def test_one_number_for_all_samples_is_a_loss_of_its_own(
     assert (objective.targets is None) is own
 
 
+def test_targets_of_samples_are_for_the_first_output_that_has_samples() -> None:
+    """A loss that a module computes of labels it was handed, and its scores."""
+    heads = [Head(name, name, Link.IDENTITY, None) for name in "ab"]
+    logits = {"a": np.array(1.5, np.float32), "b": floats(8, 3)}
+    chosen = choose_among(heads, logits, {"": np.arange(8) % 3}, 8)
+    assert (chosen.head.output, chosen.name) == ("b", LossName.CROSS_ENTROPY)
+    with pytest.raises(BadBatch, match="for output a, given"):  # where there is no other
+        choose_among(heads[:1], logits, {"": np.arange(8) % 3}, 8)
+
+
 def test_a_number_with_a_target_is_fitted_unless_the_graphs_own_loss_is_asked_for() -> None:
     logits, target = np.array([1.5], np.float32), np.array([2.0], np.float32)
     assert choose(logits, target).name is LossName.MSE
