@@ -184,12 +184,15 @@ def _removed(parts: Mapping[str, nn.Module], places: Mapping[str, Place], token:
 def _weakened(parts: Mapping[str, nn.Module], places: Mapping[str, Place]) -> Found:
     for place in places.values():
         if place.op == "Dropout":
-            is_own = isinstance(parts.get(place.path), nn.modules.dropout._DropoutNd)  # noqa: SLF001 - as above
+            is_own = isinstance(parts.get(place.path), (nn.modules.dropout._DropoutNd, nn.RNNBase))  # noqa: SLF001 - as above
             reason = "" if is_own else f"Dropout of {_named(place.path)} is no module: give it 0.1 at most"
             yield place.path, _weak, reason
 
 
 def _weak(part: nn.Module) -> nn.Module:
+    if isinstance(part, nn.RNNBase):
+        part.dropout = min(part.dropout, 0.1)
+        return part
     assert isinstance(part, nn.modules.dropout._DropoutNd)  # noqa: SLF001 - as above
     weak = type(part)(min(part.p, 0.1), part.inplace)
     return weak.train(part.training)

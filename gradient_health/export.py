@@ -18,11 +18,14 @@ from torch import Tensor, nn
 
 from analysis.errors import BadBatch, Unsupported
 from gradient_health.names import name_nodes
+from gradient_health.outputs import tensors_in
+from gradient_health.stacked import apart
 
 OPSET: Final = 17
 """The newest that the exporter by tracing writes without rewriting operators."""
 LARGEST_INLINE: Final = 1 << 30
 """Bytes of parameters from which the tensors are written beside the model."""
+LONGEST_REASON: Final = 300
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 
 
@@ -48,7 +51,7 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
     """Write the module in training mode. Raises Unsupported where the exporter cannot follow it."""
     samples = Counter(len(value) for value in inputs.values() if value.ndim).most_common(1)
     open_axes = {name: {0: "batch"} for name, value in inputs.items() if value.ndim and len(value) == samples[0][0]}
-    with untouched(module), called_by_name(module, tuple(inputs)), warnings.catch_warnings():
+    with untouched(module), apart(module), called_by_name(module, tuple(inputs)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the tracer, about shapes that it holds for constants; parity is measured
         try:
             torch.onnx.export(
@@ -65,7 +68,7 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
             )
         except Exception as error:  # whatever the module's own forward, or the exporter, raises
             raise Unsupported(
-                f"torch.onnx.export: {type(error).__name__}: {error}",
+                f"torch.onnx.export: {type(error).__name__}: {_first_words(error)}",
                 where=type(module).__name__,
                 hint="does module(*batch) run in training mode? Or export by hand and use analysis.pipeline.analyze",
             ) from error
@@ -73,6 +76,12 @@ def export_module(module: nn.Module, inputs: Mapping[str, Tensor], path: Path) -
     name_nodes(model, [name for name, _ in module.named_parameters()])
     _put_back(model, dict(module.named_buffers()))
     onnx.save(model, path)
+
+
+def _first_words(error: Exception) -> str:
+    """What went wrong; behind it the exporter prints the graph, page after page."""
+    first = str(error).strip().partition("\n")[0].partition("  [Caused by")[0]
+    return first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _put_back(model: onnx.ModelProto, buffers: Mapping[str, Tensor]) -> None:
@@ -94,9 +103,11 @@ def called_by_name(module: nn.Module, names: Sequence[str]) -> Iterator[None]:
 
     def positional(*values: Tensor) -> Any:
         found = forward(*values) if is_open else forward(**dict(zip(names, values, strict=True)))
-        if not isinstance(found, Mapping):
+        if isinstance(found, Tensor | list | tuple):
             return found
-        return tuple(each for each in found.values() if isinstance(each, Tensor))
+        if not (tensors := tuple(tensors_in(found))):
+            raise TypeError(f"forward hands out a {type(found).__name__}, in which there is no tensor")
+        return tensors
 
     module.forward = positional
     try:

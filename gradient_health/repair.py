@@ -4,10 +4,10 @@ import copy
 import itertools
 import shutil
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from analysis.interventions.variants import cell_of
 from analysis.model import CheckedModel, check_model
 from gradient_health.change import Change, Place, change_of
 from gradient_health.export import called_by_name, untouched
+from gradient_health.outputs import tensors_in
 
 TOLERANCE: Final = 1e-3
 """How far outputs may differ, over their scale."""
@@ -141,7 +142,7 @@ def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], by_the_batch: Iter
         for path in by_the_batch:
             module.get_submodule(path).train()
         try:
-            return [each.detach().cpu() for each in _flat(module(*_moved(inputs, module)))]
+            return [each.detach().cpu() for each in tensors_in(module(*_moved(inputs, module)))]
         except (AttributeError, TypeError, RuntimeError, ValueError, IndexError) as error:
             raise Unsupported(
                 f"the changed module does not run: {type(error).__name__}: {error}", where=type(module).__name__
@@ -151,18 +152,6 @@ def _outputs(module: nn.Module, inputs: Mapping[str, Tensor], by_the_batch: Iter
 def _moved(inputs: Mapping[str, Tensor], module: nn.Module) -> list[Tensor]:
     device = next((each.device for each in module.parameters()), torch.device("cpu"))
     return [value.to(device) for value in inputs.values()]
-
-
-def _flat(found: Any) -> Iterator[Tensor]:
-    """As the exporter flattens outputs."""
-    if isinstance(found, Tensor):
-        yield found
-    elif isinstance(found, Mapping):
-        for each in found.values():
-            yield from _flat(each)
-    elif isinstance(found, list | tuple):
-        for each in found:
-            yield from _flat(each)
 
 
 def _is_near(theirs: Tensor, ours: Tensor, most: float) -> bool:

@@ -6,6 +6,7 @@ These are the words of the report's summary, of the terminal and of the page; no
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from analysis.diagnosis.made_up import FOLDED
 from analysis.diagnosis.root import root_cause, serious
@@ -26,6 +27,9 @@ from analysis.facts import (
 from analysis.options import LossName
 from analysis.report import Finding, Remedy, Report, Severity, Verdict
 from analysis.report.parts import AdviceKind, Decades, RuledOut
+
+OF_TIME: Final = frozenset({"GH401", "GH402"})
+"""Rules about the way back through time, which the flow by depth says nothing of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +129,8 @@ def _cause(report: Report, root: Finding | None) -> str:
         return "The random directions disagree about the flow of gradients, and no training probe was run to decide."
     if root is None:
         return "The flow of gradients is out of its usual range and no training probe was run to decide."
-    shown = f"{_first_broken(report)}{_own_loss(report)}{_flow_words(flow)}"
+    way = _time_words(report) if root.rule in OF_TIME else _flow_words(flow)
+    shown = f"{_first_broken(report)}{_own_loss(report)}{way}"
     if root.rule == FOLDED and report.unfolded is not None:
         learnt = f"{report.unfolded.best_loss_over_chance:.2f}"
         shown = f" With it put back the network learns ({learnt} of chance), as it stands it does not."
@@ -172,6 +177,26 @@ def _flow_words(flow: Flow) -> str:
     verb = "loses" if flow.decades_rms < 0 else "gains"
     each = f" ({abs(flow.decades_per_layer):.2g} a layer)" if flow.decades_per_layer else ""
     return f" From the logits back to the first layer the gradient {verb} {abs(flow.decades_rms):.1f} decades{each}."
+
+
+def _time_words(report: Report) -> str:
+    """The way back through the steps of the bottom recurrent layer, where that is what is ill."""
+    chain = report.through_time[0] if report.through_time else None
+    if chain is None:
+        return _flow_words(report.gradient_flow)
+    steps, said = len(chain.gradient_log10), ""
+    if chain.informative_step is not None and chain.memory_decades is not None:
+        lost = abs(chain.memory_decades)
+        told = (
+            f"the gradient there is {lost:.1f} decades below its peak" if math.isfinite(lost) else "no gradient arrives"
+        )
+        said = f" Step {chain.informative_step} of {steps} tells most about the label; {told}."
+    elif chain.growth_decades is not None and math.isfinite(chain.growth_decades):
+        verb = "loses" if chain.growth_decades < 0 else "gains"
+        said = f" Back through {steps} steps the gradient {verb} {abs(chain.growth_decades):.1f} decades."
+    if chain.horizon_steps is not None and chain.horizon_steps < steps - 1:
+        said += f" It stays over 1 % of its peak for {chain.horizon_steps} steps back from the last."
+    return said
 
 
 def _ruled_out(report: Report) -> str:
@@ -285,5 +310,7 @@ def _kind(probe: Probe) -> str:
         told = f"{probe.steps} steps on {trained} samples, the loss is that of {probe.held_out} it was not trained on."
         more = probe.samples * ENOUGH_HELD_OUT // probe.held_out
         return told if probe.held_out >= ENOUGH_HELD_OUT else f"{told} So few may mislead: send {more} samples or more."
-    shows = "learning" if probe.kind is ProbeKind.LEARNING else "memorising, which ranks treatments"
-    return f"{probe.steps} steps on {probe.samples} samples show {shows}; not generalisation."
+    if probe.kind is ProbeKind.LEARNING:
+        return f"{probe.steps} steps on {probe.samples} samples show learning; not generalisation."
+    shows = "memorising, which ranks treatments; not generalisation"
+    return f"{probe.steps} steps on one batch of {min(probe.minibatch, probe.samples)} samples show {shows}."

@@ -10,14 +10,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-WIDTH: Final = 800.0
-HEIGHT: Final = 430.0
 NAMES: Final = 260.0
 """Width of the drawing with the names of the curves; as high as the other."""
-LEFT: Final = 64.0
-RIGHT: Final = WIDTH - 54.0
-TOP: Final = 34.0
-BOTTOM: Final = HEIGHT - 104.0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A drawing and the frame of its axes inside."""
+
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+    most_labels: int
+    """Under the axis, slanting; 2: the ends alone, level."""
+
+    @property
+    def level(self) -> bool:
+        """Whether labels stand level, at the ends."""
+        return self.most_labels == 2
+
+
+WIDE: Final = Box(width=800.0, height=430.0, left=64.0, right=746.0, top=34.0, bottom=326.0, most_labels=16)
+NARROW: Final = Box(width=400.0, height=320.0, left=8.0, right=350.0, top=28.0, bottom=258.0, most_labels=2)
+"""For a telephone."""
 LINE: Final = 18.0
 """Height of a line of text."""
 NAME: Final = 38.0
@@ -25,12 +43,8 @@ NAME: Final = 38.0
 ROOM: Final = 0.8
 """Decades that stay free above and below the band."""
 MOST_TICKS: Final = 8
-MOST_LABELS: Final = 16
-"""Under the axis, all of them where there are no more places."""
-SPARSE: Final = 4
-"""On a telephone every so many of them."""
 LONGEST: Final = 14
-"""Letters of a label under the axis."""
+"""Letters of a label under the axis; of one that stands level half as many more."""
 MOST_MARKERS: Final = 24
 """On one curve."""
 TICK_STEPS: Final = (1, 2, 5)
@@ -95,8 +109,8 @@ class Tick:
 
     at: float
     label: str
-    minor: bool
-    """Left out where there is little room."""
+    anchor: str = "end"
+    """Which end of the label stands there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +119,7 @@ class Chart:
 
     name: str
     """Of the figure; also the stem of its ids."""
+    box: Box
     title: str
     description: str
     x_label: str
@@ -136,15 +151,17 @@ def layout(
     y_label: str,
     labels: Sequence[str],
     core: tuple[float, float] | None = None,
+    box: Box = WIDE,
 ) -> Chart:
     """Put series on common axes; `places` names the positions in full, `labels` under the axis."""
     low, high = _range((value for each in series for value in (*each.decades, *each.through.values())), band)
-    scale = _Scale(len(places), low, high)
+    scale = _Scale(box, len(places), low, high)
     core_top = None if core is None else scale.y(core[1])
     core_height = 0.0 if core is None or core_top is None else round(scale.y(core[0]) - core_top, 1)
     top, height = scale.y(band[1]), round(scale.y(band[0]) - scale.y(band[1]), 1)
     return Chart(
         name=name,
+        box=box,
         title=title,
         description=description,
         x_label=x_label,
@@ -176,21 +193,24 @@ def signed(decades: float) -> str:
 class _Scale:
     """From places and decades to the drawing."""
 
+    box: Box
     places: int
     low: float
     high: float
 
     def x(self, place: int) -> float:
+        left, right = self.box.left, self.box.right
         if self.places < 2:
-            return round((LEFT + RIGHT) / 2, 1)
-        return round(LEFT + (RIGHT - LEFT) * place / (self.places - 1), 1)
+            return round((left + right) / 2, 1)
+        return round(left + (right - left) * place / (self.places - 1), 1)
 
     def y(self, decades: float) -> float:
+        top, bottom = self.box.top, self.box.bottom
         if decades == -math.inf:
-            return BOTTOM
+            return bottom
         if not math.isfinite(decades):
-            return TOP
-        return round(BOTTOM - (BOTTOM - TOP) * (decades - self.low) / (self.high - self.low), 1)
+            return top
+        return round(bottom - (bottom - top) * (decades - self.low) / (self.high - self.low), 1)
 
 
 def _range(values: Iterable[float | None], band: tuple[float, float]) -> tuple[float, float]:
@@ -269,7 +289,7 @@ def _names(series: Sequence[Series], scale: _Scale) -> tuple[Name | None, ...]:
     placed: dict[int, Name] = {}
     lowest = NAME / 2
     for left, (y, index) in zip(range(len(begins), 0, -1), sorted(begins), strict=True):
-        at = min(max(y, lowest), HEIGHT - NAME * (left - 0.5))
+        at = min(max(y, lowest), scale.box.height - NAME * (left - 0.5))
         lowest = at + NAME
         placed[index] = Name(series[index].name, series[index].note, round(at, 1), y)
     return tuple(placed.get(index) for index in range(len(series)))
@@ -289,22 +309,26 @@ def _beginning(series: Series, scale: _Scale) -> float | None:
 def _y_ticks(low: float, high: float, scale: _Scale) -> Iterator[Tick]:
     step = _step(high - low)
     for number in range(math.ceil(low / step), math.floor(high / step) + 1):
-        yield Tick(scale.y(number * step), signed(number * step), minor=number % 2 != 0)
+        yield Tick(scale.y(number * step), signed(number * step))
 
 
 def _x_ticks(labels: Sequence[str], scale: _Scale) -> Iterator[Tick]:
     """Every label where there is room, else every so many, and both ends."""
-    step, last = max(1, math.ceil((len(labels) - 1) / (MOST_LABELS - 1))), len(labels) - 1
+    most, last = scale.box.most_labels, len(labels) - 1
+    step = max(1, math.ceil(last / (most - 1)))
     shown = [place for place in range(0, len(labels), step) if place <= last - step / 2 or place == last]
     if labels and shown[-1] != last:
         shown.append(last)
-    for index, place in enumerate(shown):
-        minor = place not in {0, last} and (index % SPARSE != 0 or index + SPARSE > len(shown))
-        yield Tick(scale.x(place), _cut(labels[place]), minor)
+    for place in shown:
+        if scale.box.level:
+            anchor = "middle" if last == 0 else "start" if place == 0 else "end"
+            yield Tick(scale.x(place), _cut(labels[place], LONGEST * 3 // 2), anchor)
+        else:
+            yield Tick(scale.x(place), _cut(labels[place], LONGEST))
 
 
-def _cut(label: str) -> str:
-    return label if len(label) <= LONGEST else f"\N{HORIZONTAL ELLIPSIS}{label[1 - LONGEST :]}"
+def _cut(label: str, longest: int) -> str:
+    return label if len(label) <= longest else f"\N{HORIZONTAL ELLIPSIS}{label[1 - longest :]}"
 
 
 def _step(extent: float) -> int:

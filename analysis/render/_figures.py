@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from analysis.diagnosis.root import root_cause
@@ -25,9 +26,10 @@ HORIZON_DECADES: Final = -2.0
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart and the numbers under it."""
+    """A chart, the same for a telephone, and the numbers under it."""
 
     chart: Chart
+    narrow: Chart
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[float | None, ...]], ...]
     """Id, name, and the value of each curve."""
@@ -42,15 +44,15 @@ def flow_figure(report: Report) -> Figure | None:
     series = _flow_series(report, shown)
     low, high = _threshold(report, "GH101", "flow_decades"), _threshold(report, "GH102", "flow_decades")
     said = "; ".join(f"{each.name}: {each.note}" for each in series)
-    chart = _chart.layout(
-        "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
+    drawn = partial(
+        _chart.layout, "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
         core=(max(low, -GREEN_DECADES), min(high, GREEN_DECADES)),
         band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}",
         title="Gradient flow by depth", labels=[short_name(layer) for layer in report.layers],
         description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
         x_label="layers, from the inputs to the logits", y_label="gradient over that at the logits",
     )  # fmt: skip
-    return Figure(chart, *_numbers(report, shown))
+    return Figure(drawn(), drawn(box=_chart.NARROW), *_numbers(report, shown))
 
 
 def _numbers(
@@ -157,15 +159,15 @@ def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:
         for place, (chain, peak) in enumerate(chains)
     ]  # fmt: skip
     names = [f"step {step}" for step in range(steps)]
-    chart = _chart.layout(
-        "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak",
+    drawn = partial(
+        _chart.layout, "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak",
         title="Gradient through time",
         description=f"Gradient at the states of {len(series)} recurrent chains by time step, relative to its peak.",
         x_label="time step", y_label="gradient over the peak of the chain",
         labels=[str(step) for step in range(steps)],
     )  # fmt: skip
     rows = tuple((name, "", tuple(each.decades[step] for each in series)) for step, name in enumerate(names))
-    return Figure(chart, tuple(each.name for each in series), rows)
+    return Figure(drawn(), drawn(box=_chart.NARROW), tuple(each.name for each in series), rows)
 
 
 def _peak(profile: TimeProfile) -> float | None:

@@ -3,6 +3,7 @@
 Each finding says its words first; its numbers come with the words for what they are and the limit with its direction.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -58,6 +59,13 @@ class Node:
     def name(self) -> str:
         """Of the illness, as words."""
         return self.finding.name.replace("-", " ")
+
+    @property
+    def follow(self) -> str:
+        """How many findings follow from it, and how bad they are: 1 error and 3 warnings follow from it."""
+        counts = Counter(each.finding.severity for each in self.below)
+        told = [f"{counts[kind]} {kind.value}{'s' * (counts[kind] > 1)}" for kind in reversed(Severity) if counts[kind]]
+        return f"{' and '.join(told)} follow{'s' * (len(self.below) == 1)} from it"
 
 
 @dataclass(frozen=True, slots=True)

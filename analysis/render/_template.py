@@ -41,7 +41,7 @@ def environment(package: str = "analysis.render") -> Environment:
         thresholds=threshold_words,
         value_facts=_value_facts,
     )
-    made.globals.update(MOST_ROWS=MOST_ROWS, box=_chart, curve_box=_curves)
+    made.globals.update(MOST_ROWS=MOST_ROWS, NAMES=_chart.NAMES, curve_box=_curves)
     return made
 
 

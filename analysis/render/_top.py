@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from analysis.diagnosis.brief import Brief
+from analysis.diagnosis.brief import OF_TIME, Brief
 from analysis.diagnosis.root import root_cause
 from analysis.facts import Confidence, ParityStatus, Probe, ProbeKind, Zone
 from analysis.render._excerpts import worst_first
@@ -55,7 +55,11 @@ def top_of(report: Report, brief: Brief) -> Top:
     best = best_remedy(report)
     cause, more = _split(report, brief)
     return Top(
-        tiles=(_flow_tile(report, best), _loss_tile(report, best), _confidence_tile(report, brief)),
+        tiles=(
+            _time_tile(report, best) or _flow_tile(report, best),
+            _loss_tile(report, best),
+            _confidence_tile(report, brief),
+        ),
         cause=cause,
         more=more,
         best=None if best is None else variant_of(report, best.variant),
@@ -118,6 +122,34 @@ def _flow_tile(report: Report, best: Remedy | None) -> Tile:
         words=said,
         note=note,
         tone=TONES[flow.zone],
+    )
+
+
+def _time_tile(report: Report, best: Remedy | None) -> Tile | None:
+    """The way back through time, where that is the cause; what a change does to it is not measured."""
+    root = root_cause(report.findings)
+    if root is None or root.rule not in OF_TIME or not report.through_time:
+        return None
+    chain = report.through_time[0]
+    faded = chain.memory_decades if root.rule == "GH401" and chain.memory_decades is not None else chain.growth_decades
+    where = "at its peak" if faded is chain.memory_decades else "at the last step"
+    step = chain.informative_step if faded is chain.memory_decades else 0
+    return Tile(
+        title="Gradient through time",
+        before=power_of_ten(faded),
+        after=None,
+        words=f"{times(faded)} at step {step} of {len(chain.gradient_log10)} than {where}",
+        note=_by_depth(report, best),
+        tone=root.severity.value,
+    )
+
+
+def _by_depth(report: Report, best: Remedy | None) -> Markup:
+    """The flow in a line, where another number has its tile."""
+    after = None if best is None else best.after.decades_rms
+    arrow = Markup(" \N{RIGHTWARDS ARROW} {}").format(signed_number(after)) if after is not None else Markup("")
+    return Markup("By depth, from the logits to the first layer: {} decades{}.").format(
+        signed_number(report.gradient_flow.decades_rms), arrow
     )
 
 

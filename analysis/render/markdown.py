@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from analysis.diagnosis.brief import brief_of, is_made_up
+from analysis.diagnosis.words import loss_words
 from analysis.facts import LayerStats
 from analysis.render._excerpts import (
     BEST_REMEDIES,
@@ -85,8 +86,8 @@ def _remedies(remedies: Sequence[Remedy]) -> str:
         (
             str(remedy.rank),
             _code(remedy.variant) + (" (weights redrawn)" if remedy.destructive else ""),
-            f"{remedy.proof.worst:.2f}",
-            "" if remedy.proof.unchanged is None else f"{remedy.proof.unchanged:.3g}",
+            loss_words(remedy.proof.worst),
+            "" if remedy.proof.unchanged is None else loss_words(remedy.proof.unchanged),
         )
         for remedy in remedies[:BEST_REMEDIES]
     ]

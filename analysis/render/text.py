@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analysis.diagnosis.brief import Brief, brief_of, is_made_up
+from analysis.diagnosis.words import loss_words
 from analysis.facts import LayerStats
 from analysis.render._excerpts import BEST_REMEDIES, evidence_words, layer_names, worst_layers
 from analysis.render._visible import visible
@@ -104,16 +105,17 @@ def _layer_row(stats: LayerStats, name: str) -> str:
 def _remedies(remedies: Sequence[Remedy]) -> list[str]:
     if not remedies:
         return []
-    lines = [f"{'proven remedies (loss over chance after a short training)':<58}{'worst':>10}{'unchanged':>12}"]
+    lines = [f"{'proven remedies, of equals the smallest change first':<56}{'worst loss':>12}{'unchanged':>12}"]
     lines += list(_remedy_rows(remedies[:BEST_REMEDIES]))
     return lines
 
 
 def _remedy_rows(remedies: Sequence[Remedy]) -> Iterator[str]:
     for remedy in remedies:
-        unchanged = "-" if remedy.proof.unchanged is None else f"{remedy.proof.unchanged:.3g}"
+        unchanged = "-" if remedy.proof.unchanged is None else loss_words(remedy.proof.unchanged)
         mark = " (weights redrawn)" if remedy.destructive else ""
-        yield f"  {remedy.rank}. {_cut(remedy.variant + mark, 52):<53}{remedy.proof.worst:>10.2f}{unchanged:>12}"
+        name = f"{remedy.rank}. {_cut(remedy.variant + mark, 50):<51}"
+        yield f"  {name}{loss_words(remedy.proof.worst):>12}{unchanged:>12}"
 
 
 def _left_out(report: Report) -> list[str]:

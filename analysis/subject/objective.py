@@ -150,10 +150,11 @@ def choose_objective(
 
     Raises BadBatch (targets do not fit), BadOptions.
     """
-    head, targets = _head_with_target(heads, batch)
+    head, targets = _head_with_target(heads, batch, logits)
     values = logits[head.value]
     if values.size == 1 and (wanted is LossName.GRAPH or (targets is None and _is_own_loss(heads, values, batch))):
-        reason = "the graph's only output is a scalar: its own loss"
+        which = "only" if len(heads) == 1 else "first"
+        reason = f"the graph's {which} output is a scalar: its own loss"
         absent = "the loss is the graph's own, its value for a constant prediction is unknown"
         return Objective(LossName.GRAPH, reason, head, None, 0, 1.0, None, Provenance.NOT_NEEDED, absent)
     if wanted is LossName.GRAPH:
@@ -177,7 +178,8 @@ def with_spread(objective: Objective, outputs: Array) -> Objective:
     return replace(objective, spread=float(spread) if np.isfinite(spread) else 1.0)
 
 
-def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array | None]:
+def _head_with_target(heads: Sequence[Head], batch: Batch, logits: Mapping[str, Array]) -> tuple[Head, Array | None]:
+    """The head that a target names, else the first; targets of samples pass over a scalar, which may be a loss."""
     for head in heads:
         for name in (head.output, *head.read_also_by):
             if name in batch.targets:
@@ -189,11 +191,18 @@ def _head_with_target(heads: Sequence[Head], batch: Batch) -> tuple[Head, Array 
             where=f"target.{named[0]}",
             hint=f"targets can go to {', '.join(head.output for head in heads)}",
         )
-    return heads[0], batch.targets.get("")
+    unnamed = batch.targets.get("")
+    if unnamed is not None and unnamed.ndim:
+        return next((head for head in heads if logits[head.value].ndim), heads[0]), unnamed
+    return heads[0], unnamed
 
 
 def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:
-    return len(heads) == 1 and (values.ndim == 0 or (values.ndim == 1 and batch.size > 1))
+    """A scalar, first or alone, as modules answer that are handed their labels: loss, logits.
+
+    Not like this: one number of shape [1] beside other outputs, which may be the answer to one sample.
+    """
+    return values.ndim == 0 or (len(heads) == 1 and values.ndim == 1 and batch.size > 1)
 
 
 # ------------------------------------------------------------------ uploaded targets

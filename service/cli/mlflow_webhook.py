@@ -1,6 +1,7 @@
 """`gradient-health mlflow-webhook`: a receiver of MLflow's webhooks, which analyses every new version of a model.
 
-Exit codes: 0 when told to stop, 2 bad input, 1 an address that is taken.
+Exit codes: 1 an address that is taken, 2 bad input; told to stop by a signal, it ends what is under way and then itself
+by that signal, as `serve` does.
 """
 
 import logging

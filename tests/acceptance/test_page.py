@@ -120,8 +120,35 @@ def test_a_thousand_layers_in_two_dozen_variants_are_open_at_once(browser: Any, 
 def test_words_in_a_drawing_are_as_large_as_small_print_on_a_telephone(browser: Any, pages: dict[str, str]) -> None:
     for width in WIDTHS:
         with tab(browser, pages["sick"], width=width) as seen:
-            label = seen.page.locator(".plot text:not(.minor)").first
-            assert label.bounding_box()["height"] > 10.0
+            labels = seen.page.locator(".plot text:visible")
+            assert min(each.bounding_box()["height"] for each in labels.all()) > 10.0
+
+
+OVERLAPS = """() => {
+  const words = [...document.querySelectorAll(".plot text, .names text, .legend li, figcaption")].filter(
+    each => each.getClientRects().length);
+  const boxes = words.map(each => each.getBoundingClientRect());
+  const found = [];
+  for (let i = 0; i < boxes.length; i++) for (let k = 0; k < i; k++) {
+    const [a, b] = [boxes[i], boxes[k]];
+    const slanting = [words[i], words[k]].some(each => each.getAttribute("transform")?.includes("rotate"));
+    const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (!slanting && wide > 1 && high > 3) found.push([words[i].textContent, words[k].textContent]);
+  }
+  for (const [i, box] of boxes.entries())
+    if (box.left < 0 || box.right > innerWidth) found.push([words[i].textContent, "the edge"]);
+  return found;
+}"""
+
+
+@pytest.mark.parametrize("name", ["sick", "recurrent", "deep"])
+def test_no_words_of_a_drawing_stand_over_others_or_over_the_edge(
+    browser: Any, pages: dict[str, str], name: str
+) -> None:
+    for width in WIDTHS:
+        with tab(browser, pages[name], width=width) as seen:
+            assert seen.page.evaluate(OVERLAPS) == []
 
 
 def test_no_name_runs_and_no_name_hides(browser: Any, pages: dict[str, str]) -> None:

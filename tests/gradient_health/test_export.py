@@ -1,5 +1,6 @@
 """A module as training needs it, held against the module itself and the standard's own checker."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -11,7 +12,7 @@ from analysis.convert import convert
 from analysis.errors import BadBatch, Unsupported
 from analysis.model import check_model
 from gradient_health.export import export_module, named_inputs
-from tests.gradient_health.small_modules import Residual, Words
+from tests.gradient_health.small_modules import Memory, Residual, Words, first_step_tells
 
 PICTURES = torch.arange(4 * 3 * 8 * 8.0).reshape(4, 3, 8, 8) / 100
 
@@ -78,6 +79,66 @@ def test_a_module_that_cannot_be_followed_is_refused_by_name_and_left_as_it_was(
         export_module(module, {"x": PICTURES}, tmp_path / "m.onnx")
     assert caught.value.where == "Strange"
     assert "forward" not in vars(module)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_dropout_between_recurrent_layers_is_written_between_them(kind: type[nn.RNNBase], tmp_path: Path) -> None:
+    module = Memory(kind, num_layers=3, dropout=0.3, bidirectional=True)
+    x = first_step_tells(6, 0, samples=5)[0]
+    export_module(module, {"x": x}, tmp_path / "m.onnx")
+    proto = onnx.load(tmp_path / "m.onnx")
+    onnx.checker.check_model(proto)
+    kinds = [node.op_type for node in proto.graph.node if node.op_type in {"LSTM", "GRU", "RNN", "Dropout"}]
+    assert kinds == [kind.__name__, "Dropout"] * 2 + [kind.__name__]
+    converted = convert(check_model(tmp_path / "m.onnx"))
+    assert set(converted.initializers) == set(dict(module.named_parameters()))
+    more = torch.cat([x, x / 2, x])
+    (found,) = converted.eval()(more)
+    torch.testing.assert_close(found, module.eval()(more), rtol=1e-4, atol=1e-5)
+
+
+@dataclass
+class Scores:
+    """A record of outputs."""
+
+    loss: Tensor | None
+    logits: Tensor
+
+
+class Recording(nn.Module):
+    """Answers with a record, or with words."""
+
+    def __init__(self, silent: bool = False) -> None:
+        """With torch's own initialisation."""
+        super().__init__()
+        self.head, self.silent = nn.Linear(4, 2), silent
+
+    def forward(self, x: Tensor) -> object:
+        return "nothing" if self.silent else Scores(None, self.head(x))
+
+
+def test_outputs_in_a_record_are_outputs(tmp_path: Path) -> None:
+    module, x = Recording(), torch.randn(3, 4)
+    export_module(module, {"x": x}, tmp_path / "m.onnx")
+    (found,) = convert(check_model(tmp_path / "m.onnx"))(x)
+    torch.testing.assert_close(found, module.head(x))
+    with pytest.raises(Unsupported, match="forward hands out a str, in which there is no tensor"):
+        export_module(Recording(silent=True), {"x": x}, tmp_path / "m.onnx")
+
+
+class Complex(nn.Module):
+    """What the exporter has no operator for; its message is the whole graph."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.linalg.eigvalsh(x @ x.transpose(1, 2))
+
+
+def test_of_what_the_exporter_says_the_first_words_are_told(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported) as raised:
+        export_module(Complex(), {"x": torch.randn(2, 3, 3)}, tmp_path / "m.onnx")
+    assert "linalg_eigvalsh" in str(raised.value)
+    assert len(str(raised.value)) < 600
+    assert "\n" not in str(raised.value)
 
 
 def test_inputs_are_named_as_forward_names_them() -> None:

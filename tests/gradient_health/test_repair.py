@@ -164,6 +164,13 @@ def loss_after_training(module: nn.Module, steps: int, rate: float) -> float:
     return sum(losses[-10:]) / 10
 
 
+def test_dropout_between_recurrent_layers_is_weakened_where_it_is_said(tmp_path: Path) -> None:
+    module, (x, _) = Memory(nn.GRU, num_layers=2, dropout=0.4), first_step_tells(10, 0)
+    with repair_of(module, x, "weak_dropout+orthogonal", tmp_path) as repair:
+        found = repair.repaired(module)
+    assert (found.get_submodule("reader").dropout, module.reader.dropout) == (0.1, 0.4)
+
+
 class StatesOfItsOwn(nn.Module):
     """Initial states whose number follows the axis that the layer takes for the samples."""
 

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from analysis.facts import (
     ProbeKind,
     Provenance,
     Range,
+    TimeProfile,
     ValueFacts,
 )
 from analysis.report import Advice, Finding, Report, Verdict
@@ -22,6 +24,8 @@ from analysis.report.parts import AdviceKind, Decades
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.diagnosis.trials import CURED, SICK, VANISHING, error, remark, trained, trial, warning
+
+FADED = "Step 0 of 40 tells most about the label; the gradient there is 9.5 decades below its peak"
 
 
 def with_findings(*findings: Finding, flow: Flow | None = None) -> Brief:
@@ -83,6 +87,28 @@ def test_a_destructive_remedy_says_what_is_lost() -> None:
     assert "weights that look trained are lost" in brief_of(report_of(SICK, [lost])).cost
 
 
+@pytest.mark.parametrize(
+    ("chain", "said"),
+    [
+        ({"memory_decades": -9.5, "informative_step": 0}, f"{FADED}."),
+        ({"memory_decades": -9.5, "informative_step": 0, "horizon_steps": 6},
+         f"{FADED}. It stays over 1 % of its peak for 6 steps back from the last."),
+        ({"memory_decades": -math.inf, "informative_step": 3, "horizon_steps": 39},
+         "Step 3 of 40 tells most about the label; no gradient arrives."),
+        ({"growth_decades": 7.0}, "Back through 40 steps the gradient gains 7.0 decades."),
+        ({"growth_decades": -7.0}, "Back through 40 steps the gradient loses 7.0 decades."),
+    ],
+)  # fmt: skip
+def test_of_a_memory_the_way_back_through_time_is_told_and_not_that_by_depth(chain: dict[str, Any], said: str) -> None:
+    time = TimeProfile(node="cells", direction="forward", gradient_log10=(0.0,) * 40, **chain)
+    report = report_of(SICK)
+    found = report.findings[0].model_copy(update={"rule": "GH401", "message": "It fades.", "caused_by": ()})
+    brief = brief_of(report.model_copy(update={"findings": (found,), "through_time": (time,)}))
+    assert brief.cause == f"It fades. {said}"
+    without = brief_of(report.model_copy(update={"findings": (found,)}))
+    assert without.cause.startswith("It fades. From the logits back to the first layer")
+
+
 def test_remedies_that_cannot_be_told_apart_are_named() -> None:
     other = trial("he+batch_norm", CURED.measurement)
     assert "As good, within the spread of seeds: he+batch_norm." in brief_of(report_of(SICK, [CURED, other])).certainty
@@ -99,7 +125,7 @@ def test_a_remedy_that_was_slow_to_learn_one_batch_is_not_called_one_that_did() 
 def test_a_proof_by_memorising_says_so() -> None:
     memorized = replace(trained(0.2, 0.25), kind=ProbeKind.MEMORIZING, steps=20)
     proven = trial("he", replace(CURED.measurement, probe=memorized))
-    assert "20 steps on 256 samples show memorising" in brief_of(report_of(SICK, [proven])).certainty
+    assert "20 steps on one batch of 32 samples show memorising" in brief_of(report_of(SICK, [proven])).certainty
 
 
 def test_healthy_is_worded_as_no_problem_found_and_asks_for_no_change() -> None:
@@ -314,7 +340,7 @@ def test_what_is_healthy_though_it_did_not_learn_says_so() -> None:
     report = report_of(measurement(probe=memorizing)).model_copy(update=healthy)
     assert brief_of(report).certainty == (
         "It did not learn in a short training: 1.00 of chance (one seed). "
-        "50 steps on 256 samples show memorising, which ranks treatments; not generalisation."
+        "50 steps on one batch of 32 samples show memorising, which ranks treatments; not generalisation."
     )
 
 

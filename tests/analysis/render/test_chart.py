@@ -3,16 +3,17 @@ from itertools import pairwise
 
 import pytest
 
-from analysis.render._chart import BOTTOM, HEIGHT, LEFT, NAME, RIGHT, TOP, Chart, Marker, Series, _step, layout, signed
+from analysis.render._chart import NAME, NARROW, WIDE, Box, Chart, Marker, Series, _step, layout, signed
 
 BAND = (-2.8, 1.8)
+LEFT, RIGHT, TOP, BOTTOM, HEIGHT = WIDE.left, WIDE.right, WIDE.top, WIDE.bottom, WIDE.height
 
 
-def chart(*series: Series, core: tuple[float, float] | None = None) -> Chart:
+def chart(*series: Series, core: tuple[float, float] | None = None, box: Box = WIDE) -> Chart:
     places = [f"layer {place}" for place in range(max(len(each.decades) for each in series))]
     return layout(
         "flow", series, places, band=BAND, band_label="healthy", title="t", description="d", x_label="x", y_label="y",
-        labels=[place.split()[1] for place in places], core=core,
+        labels=[place.split()[1] for place in places], core=core, box=box,
     )  # fmt: skip
 
 
@@ -129,9 +130,8 @@ def test_the_scale_leaves_a_twenty_fifth_above_and_below_what_is_shown() -> None
         Marker(405.0, 202.1, "layer 1, a: -3.10 decades", "on"),
         Marker(746.0, 116.5, "layer 2, a: +0.00 decades", "on"),
     )
-    assert [(tick.label, tick.at, tick.minor) for tick in made.y_ticks] == [
-        ("\N{MINUS SIGN}6", 282.1, True), ("\N{MINUS SIGN}4", 226.9, False), ("\N{MINUS SIGN}2", 171.7, True),
-        ("0", 116.5, False), ("+2", 61.4, True),
+    assert [(tick.label, tick.at) for tick in made.y_ticks] == [
+        ("\N{MINUS SIGN}6", 282.1), ("\N{MINUS SIGN}4", 226.9), ("\N{MINUS SIGN}2", 171.7), ("0", 116.5), ("+2", 61.4),
     ]  # fmt: skip
     assert (made.band_top, made.band_height, made.band_label_at) == (66.9, 126.9, 84.9)
 
@@ -191,21 +191,49 @@ def test_a_marker_says_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "labels", "major"),
+    ("count", "labels"),
     [
-        (2, [0, 1], [0, 1]),
-        (9, [*range(9)], [0, 4, 8]),
-        (16, [*range(16)], [0, 4, 8, 12, 15]),
-        (17, [0, 2, 4, 6, 8, 10, 12, 14, 16], [0, 8, 16]),
-        (18, [0, 2, 4, 6, 8, 10, 12, 14, 16, 17], [0, 8, 17]),
-        (63, [*range(0, 60, 5), 62], [0, 20, 40, 62]),  # 60 would be nearer to the end than half a step
+        (2, [0, 1]),
+        (9, [*range(9)]),
+        (16, [*range(16)]),
+        (17, [0, 2, 4, 6, 8, 10, 12, 14, 16]),
+        (18, [0, 2, 4, 6, 8, 10, 12, 14, 16, 17]),
+        (63, [*range(0, 60, 5), 62]),  # 60 would be nearer to the end than half a step
     ],
 )
-def test_labels_stand_at_every_place_or_at_every_so_many(count: int, labels: list[int], major: list[int]) -> None:
+def test_labels_stand_at_every_place_or_at_every_so_many(count: int, labels: list[int]) -> None:
     ticks = chart(Series("a", (0.0,) * count)).x_ticks
     assert [int(tick.label) for tick in ticks] == labels
-    assert [int(tick.label) for tick in ticks if not tick.minor] == major
     assert [tick.at for tick in ticks] == [round(LEFT + (RIGHT - LEFT) * each / (count - 1), 1) for each in labels]
+    assert {tick.anchor for tick in ticks} == {"end"}
+
+
+@pytest.mark.parametrize(
+    ("count", "ends"),
+    [
+        (1, [("0", 179.0, "middle")]),
+        (2, [("0", 8.0, "start"), ("1", 350.0, "end")]),
+        (1000, [("0", 8.0, "start"), ("999", 350.0, "end")]),
+    ],
+)
+def test_on_a_telephone_the_ends_alone_have_labels_which_stay_inside(
+    count: int, ends: list[tuple[str, float, str]]
+) -> None:
+    made = chart(Series("a", (0.0,) * count), box=NARROW)
+    assert [(tick.label, tick.at, tick.anchor) for tick in made.x_ticks] == ends
+    assert made.box is NARROW
+    assert all(NARROW.top <= tick.at <= NARROW.bottom for tick in made.y_ticks)
+
+
+def test_a_telephone_shows_the_same_curve() -> None:
+    values = Series("a", (-7.2, -3.1, 0.0))
+    made = chart(values, box=NARROW)
+    assert [decades_at(made, marker.y) for marker in made.curves[0].markers] == pytest.approx(
+        [-7.2, -3.1, 0.0], abs=0.05
+    )
+    assert [marker.words for marker in made.curves[0].markers] == [
+        each.words for each in chart(values).curves[0].markers
+    ]
 
 
 def test_a_curve_goes_through_the_output_of_a_block_and_the_layer_inside_lies_beside() -> None:

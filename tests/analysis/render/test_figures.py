@@ -80,6 +80,8 @@ def test_of_an_ill_network_without_remedy_the_best_unproven_are_shown() -> None:
     (legend,) = text.all("ul", **{"class": "legend"})
     assert [each.text for each in legend.all("bdi")] == ["baseline", "by norm", "c", "d", "a"]
     assert legend.text.count("not proven") == 3
+    assert "the treatment that comes nearest to even; none was proven" in text.text
+    assert "the best cure" in page_of(by_hand()).text
 
 
 def test_a_treatment_without_gradients_is_not_in_the_drawing() -> None:
@@ -110,7 +112,7 @@ def test_time_is_drawn_relative_to_the_peak_of_each_chain() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_drawings_are_well_formed_and_say_what_they_show(shape: str) -> None:
-    for markup in re.findall(r"<svg class=\"plot\".*?</svg>", render_html(SHAPES[shape]()), re.DOTALL):
+    for markup in re.findall(r"<svg class=\"plot(?: narrow)?\".*?</svg>", render_html(SHAPES[shape]()), re.DOTALL):
         drawing = ET.fromstring(markup)
         assert drawing.get("role") == "img"
         named = {each.get("id"): each.text for each in drawing if each.tag in {"title", "desc"}}

@@ -37,6 +37,17 @@ def test_what_one_finding_explains_stands_below_it() -> None:
     assert tree.causes[0].name == "is A"
 
 
+def test_what_follows_is_counted_by_how_bad_it_is() -> None:
+    tree = tree_of(
+        with_findings(finding("A"), finding("B", "error", "A"), *(finding(each, "warning", "A") for each in "CD"))
+    )
+    assert tree.causes[0].follow == "1 error and 2 warnings follow from it"
+    assert (
+        tree_of(with_findings(finding("A"), finding("B", "warning", "A"))).causes[0].follow
+        == "1 warning follows from it"
+    )
+
+
 def test_a_milder_cause_stands_over_the_worse_finding_that_it_explains() -> None:
     tree = tree_of(with_findings(finding("B", "error", "A"), finding("A")))
     assert shape(tree.causes) == (("A", (("B", ()),)),)

@@ -221,18 +221,18 @@ def test_five_remedies_are_told_with_the_worst_seed_and_the_unchanged_model() ->
     remedies = (
         proven(1, "relu+he", 0.256, 1.2345),
         proven(2, "he", 0.5, None, destructive=True),
-        proven(3, "n" * 52, 0.5, 1.0),
-        proven(4, "n" * 52 + "m", 12.0, 0.00012),
-        proven(5, "e", 0.5, 1.0),
+        proven(3, "n" * 50, 0.5, 1.0),
+        proven(4, "n" * 50 + "m", 12.0, 0.00012),
+        proven(5, "e", 0.0123, 1.0),
         proven(6, "f", 0.5, 1.0),
     )
     assert told(report_of(), remedies=remedies)[-1] == [
-        "proven remedies (loss over chance after a short training)      worst   unchanged",
+        "proven remedies, of equals the smallest change first      worst loss   unchanged",
         "  1. relu+he                                                    0.26        1.23",
         "  2. he (weights redrawn)                                       0.50           -",
-        f"  3. {'n' * 52}       0.50           1",
-        f"  4. …{'n' * 50}m      12.00     0.00012",
-        "  5. e                                                          0.50           1",
+        f"  3. {'n' * 50}         0.50        1.00",
+        f"  4. …{'n' * 48}m        12.00     0.00012",
+        "  5. e                                                         0.012        1.00",
     ]
 
 

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
 from markupsafe import Markup
 
 from analysis.diagnosis.brief import brief_of
-from analysis.facts import Confidence, Flow, Parity, ParityStatus, Probe, ProbeKind, Provenance, Zone
+from analysis.facts import Confidence, Flow, Parity, ParityStatus, Probe, ProbeKind, Provenance, TimeProfile, Zone
 from analysis.render._numbers import loss_of
 from analysis.render._top import Tile, Top, best_remedy, top_of, training_words
 from analysis.report import Report, Severity, Verdict
@@ -157,6 +158,36 @@ def test_the_loss_before_and_after_is_that_of_one_training_and_says_which() -> N
 )
 def test_a_training_is_told_by_its_steps_and_its_samples(probe: Probe, words: str) -> None:
     assert training_words(probe) == words
+
+
+@pytest.mark.parametrize(
+    ("rule", "chain", "before", "words"),
+    [
+        ("GH401", {"memory_decades": -9.5, "informative_step": 0}, "10\N{MINUS SIGN}9.5",
+         "3.2 billion times smaller at step 0 of 3 than at its peak"),
+        ("GH401", {"growth_decades": -4.0}, "10\N{MINUS SIGN}4.0",
+         "10,000 times smaller at step 0 of 3 than at the last step"),
+        ("GH402", {"growth_decades": 3.0, "memory_decades": -1.0}, "103.0",
+         "1,000 times larger at step 0 of 3 than at the last step"),
+    ],
+)  # fmt: skip
+def test_where_the_way_through_time_is_the_cause_it_has_the_first_tile(
+    rule: str, chain: dict[str, Any], before: str, words: str
+) -> None:
+    report = by_hand()
+    time = TimeProfile(node="cells", direction="forward", gradient_log10=(0.0,) * 3, **chain)
+    found = report.findings[0].model_copy(update={"rule": rule, "severity": Severity.WARNING})
+    shown = report.model_copy(update={"findings": (found,), "through_time": (time,)})
+    tile = top(shown).tiles[0]
+    assert (tile.title, tile.before.striptags(), tile.words, tile.tone) == (
+        "Gradient through time",
+        before,
+        words,
+        "warning",
+    )
+    assert tile.note.startswith("By depth, from the logits to the first layer: <data")
+    assert top(shown.model_copy(update={"through_time": ()})).tiles[0].title == "Gradient flow"
+    assert top(report.model_copy(update={"through_time": (time,)})).tiles[0].title == "Gradient flow"
 
 
 def test_the_cause_is_one_sentence_and_what_else_the_recipe_says_of_it_follows() -> None:

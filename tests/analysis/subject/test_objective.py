@@ -221,6 +221,7 @@ def test_the_first_head_that_has_a_target_is_trained() -> None:
         (np.array(1.5, np.float32), 8, 1, True),
         (np.array([1.5], np.float32), 8, 1, True),  # one number for eight samples
         (np.array([1.5], np.float32), 8, 2, False),  # of two outputs none is the loss
+        (np.array(1.5, np.float32), 8, 2, True),  # but a scalar is, as modules answer that know their labels
         (np.array([1.5], np.float32), 1, 1, False),  # one number for one sample
         (np.array([[1.5]], np.float32), 1, 1, False),
         (np.array([1.5, 2.0], np.float32), 2, 1, False),
@@ -233,6 +234,16 @@ def test_one_number_for_all_samples_is_a_loss_of_its_own(
     objective = choose_among(outputs, dict.fromkeys("ab", logits), {}, samples)
     assert (objective.name is LossName.GRAPH) is own
     assert (objective.targets is None) is own
+
+
+def test_targets_of_samples_are_for_the_first_output_that_has_samples() -> None:
+    """A loss that a module computes of labels it was handed, and its scores."""
+    heads = [Head(name, name, Link.IDENTITY, None) for name in "ab"]
+    logits = {"a": np.array(1.5, np.float32), "b": floats(8, 3)}
+    chosen = choose_among(heads, logits, {"": np.arange(8) % 3}, 8)
+    assert (chosen.head.output, chosen.name) == ("b", LossName.CROSS_ENTROPY)
+    with pytest.raises(BadBatch, match="for output a, given"):  # where there is no other
+        choose_among(heads[:1], logits, {"": np.arange(8) % 3}, 8)
 
 
 def test_a_number_with_a_target_is_fitted_unless_the_graphs_own_loss_is_asked_for() -> None:
