@@ -50,6 +50,7 @@ def configure(form: str, audit_file: str = "") -> None:
     handler.addFilter(_with_ids)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells whole URLs, which may hold secrets of those told
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells that it was asked
     if audit_file:
         lines = logging.FileHandler(audit_file, delay=True)
         lines.setFormatter(JsonFormatter())

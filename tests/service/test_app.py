@@ -35,7 +35,9 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) -> None:
     documented = {name: set(operation["responses"]) for name, operation in operations(document).items()}
     assert documented == {
-        "POST /v1/analyses": {"200", "202", "400", "408", "413", "415", "422", "429", "503", "507", "default"},
+        "POST /v1/analyses": {"200", "202", "400", "408", "411", "413", "415", "422", "429", "503", "507", "default"},
+        "PUT /v1/blobs/{sha256}": {"200", "201", "400", "408", "411", "413", "415", "429", "503", "507", "default"},
+        "GET /v1/blobs/{sha256}": {"200", "404", "default"},
         "GET /v1/analyses": {"200", "400", "default"},
         "GET /v1/analyses/{job_id}": {"200", "404", "default"},
         "DELETE /v1/analyses/{job_id}": {"204", "404", "410", "default"},
@@ -46,7 +48,20 @@ def test_the_api_documents_every_operation_and_status(document: dict[str, Any]) 
         "GET /v1/analyses/{job_id}/report.{suffix}": {"200", "304", "400", "404", "409", "422", "503", "default"},
         "GET /v1/analyses/{job_id}/variants/{variant}": {"200", "404", "409", "default"},
         "GET /v1/analyses/{job_id}/variants/{variant}/model.onnx": {"200", "304", "404", "409", "default"},
-        "POST /v1/comparisons": {"200", "400", "404", "408", "409", "413", "415", "422", "503", "default"},
+        "POST /v1/comparisons": {
+            "200",
+            "400",
+            "404",
+            "408",
+            "409",
+            "411",
+            "413",
+            "415",
+            "422",
+            "429",
+            "503",
+            "default",
+        },
         "GET /v1/schema/report": {"200", "default"},
         "GET /v1/schema/comparison": {"200", "default"},
         "GET /v1/rules": {"200", "default"},
@@ -78,7 +93,8 @@ def test_every_operation_can_be_called_by_name_and_the_upload_has_an_example(doc
     names = [operation["operationId"] for operation in operations(document).values()]
     assert len(set(names)) == len(names)
     form = operations(document)["POST /v1/analyses"]["requestBody"]["content"]["multipart/form-data"]
-    assert set(form["example"]) == set(form["schema"]["properties"]) == {"model", "batch", "options", "external_data"}
+    parts = {"model", "batch", "options", "external_data"}
+    assert (set(form["example"]), set(form["schema"]["properties"])) == (parts, {*parts, "blobs"})
     parse_options(form["example"]["options"])
     schemas = document["components"]["schemas"]
     assert set(schemas["JobView"]["example"]) >= set(schemas["JobView"]["properties"]) - {"finished", "error"}

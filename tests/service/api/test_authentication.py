@@ -209,6 +209,7 @@ def test_a_job_of_another_tenant_is_as_if_there_were_none(guarded: Service, sick
             response = guarded.ask(method, asked, headers=bearing(bob))
             problem_in(response, HTTPStatus.NOT_FOUND, "not-found")
             length = response.headers.pop("content-length")
+            assert response.headers.pop("x-request-id")
             answers.add((response.text.replace(job, "JOB"), length, str(response.headers)))
         assert len(answers) == 1, path
     for job in (succeeded, waiting):

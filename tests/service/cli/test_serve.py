@@ -1,5 +1,6 @@
 """What is printed and wired before the server runs, and how a real one starts and stops."""
 
+import logging
 import os
 import signal
 import socket
@@ -28,6 +29,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("GRADIENT_HEALTH_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(logging.root, "handlers", [])  # what serves says everything to the stderr of its own test
 
 
 @pytest.fixture
