@@ -14,6 +14,7 @@ import os
 import queue
 import random
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -43,6 +44,26 @@ class Offer:
         self.over.set()
 
 
+def _request_that_tells(lost: Callable[[], None]) -> type:
+    """Celery's own request, which tells where a message could not be acknowledged; Celery itself writes a line."""
+    from celery.worker.request import Request  # noqa: PLC0415 - of an extra that few have
+
+    class Telling(Request):  # type: ignore[misc]
+        def acknowledge(self) -> None:
+            super().acknowledge()
+            self._tell()
+
+        def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's own signature
+            super().reject(requeue)
+            self._tell()
+
+        def _tell(self) -> None:
+            if not self._message.acknowledged:
+                lost()
+
+    return Telling
+
+
 class BrokerSource:
     """Ids from a broker, claimed in the table."""
 
@@ -56,7 +77,7 @@ class BrokerSource:
         self._heard, self._said = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._closing = threading.Event()
         self._app = make_app(settings)
-        self._app.task(name=TASK, shared=False)(self._offer)
+        self._app.task(name=TASK, shared=False, Request=_request_that_tells(self._start_anew))(self._offer)
         self._app.set_default()  # the threads of a worker ask for it
         self._state = vars(importlib.import_module("celery.worker.state"))
         self._state["should_stop"] = None
@@ -133,11 +154,18 @@ class BrokerSource:
         except BlockingIOError:
             return
 
+    def _start_anew(self) -> None:
+        """A message that could not be acknowledged holds the place of the next one: with Redis, for ever."""
+        self._state["should_stop"] = 0
+
     def _consume(self) -> None:
         """One consumer after the other, should one end."""
         from kombu.asynchronous import set_event_loop  # noqa: PLC0415 - of an extra that few have
 
         while not self._closing.is_set():
+            self._state["should_stop"] = None
+            if self._closing.is_set():  # which was said before the line above
+                break
             try:
                 set_event_loop(None)  # that of a worker before has been closed
                 self._app.WorkController(
