@@ -144,12 +144,6 @@ class Subject:
         return to_tensor(np.asarray(array, order="C"), self.precision).to(self.device)
 
 
-def uses_batch_statistics(model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]) -> bool:
-    """Whether every BatchNormalization sees enough values per channel to work as in training."""
-    fewest = fewest_per_channel(model, converted, inputs)
-    return fewest is not None and fewest >= FEWEST_PER_CHANNEL
-
-
 def fewest_per_channel(
     model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]
 ) -> int | None:

@@ -23,7 +23,7 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.dropout import dropping_of
 from analysis.subject.preparation import prepare
-from analysis.subject.subject import Subject, uses_batch_statistics
+from analysis.subject.subject import Subject
 from analysis.training.grid import as_many_samples
 from tests.gallery.exhibit import LABELS, Exhibit
 
@@ -64,9 +64,8 @@ def train(
     """Loss over chance at the end; weights are put back."""
     weights = [parameter for parameter in subject.converted.parameters() if parameter.requires_grad]
     start = [weight.detach().clone() for weight in weights]
-    inputs, _ = subject.tensors()
     told, last = exhibit.options.get("minibatch_size"), LAST * _times(exhibit)
-    subject.converted.train(told is not None or uses_batch_statistics(subject.model, subject.converted, inputs))
+    subject.converted.train(told is not None or subject.batch_statistics)
     step: torch.optim.Optimizer = torch.optim.Adam(weights, rate, weight_decay=decay)
     if optimizer == "sgd":
         step = torch.optim.SGD(weights, rate, momentum=0.9, weight_decay=decay)

@@ -12,7 +12,6 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import in_float64, prepare, variant
 from analysis.subject.sizing import Cost
-from analysis.subject.subject import uses_batch_statistics
 from tests.analysis.fixed_exports import FEATURES, STEPS, OwnFactor, Reader, fixed
 from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
@@ -104,7 +103,7 @@ def test_batch_normalization_sees_all_samples_of_a_batch_for_an_export_of_one() 
     )  # fmt: skip
     subject = prepare(check_model(model), None, OPTIONS)
     assert subject.batch.size == OPTIONS.batch_size
-    assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0])
+    assert subject.batch_statistics
 
 
 def test_what_cannot_be_opened_takes_the_fixed_number_of_samples_only() -> None:

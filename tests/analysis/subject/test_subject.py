@@ -1,5 +1,7 @@
 """The batch as tensors, the loss on it, weights as they are, and whether batch statistics may be used."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,6 @@ from torch import nn
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
-from analysis.subject.subject import uses_batch_statistics
 from tests.analysis.text_models import drawn, written
 from tests.gallery import CLASSES, INPUTS, ResidualNetwork, export, he, images, mlp, npz, seeded, vectors
 
@@ -77,7 +78,8 @@ def test_values_per_channel_decide_about_batch_statistics(samples: int, side: in
     )  # fmt: skip
     x = drawn(samples, 2, side, side)
     subject = prepare(check_model(model), npz(x=x, target=drawn(samples, 3, side, side)), OPTIONS)
-    assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0]) is enough
+    assert subject.batch_statistics is enough
+    assert replace(subject, counted=None).batch_statistics is enough  # by a pass of its own
 
 
 def test_the_narrowest_normalisation_decides() -> None:
@@ -94,9 +96,9 @@ def test_the_narrowest_normalisation_decides() -> None:
     model = check_model(export(seeded(Pooled), torch.zeros(2, 3, 16, 16), keep_batch_norm=True))
     for samples, enough in ((16, False), (64, True)):
         subject = prepare(model, images(samples), OPTIONS)
-        assert uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0]) is enough
+        assert subject.batch_statistics is enough
 
 
 def test_without_batch_normalisation_there_is_nothing_to_decide() -> None:
     subject = prepare(check_model(mlp(3, "Relu", he())), vectors(), OPTIONS)
-    assert not uses_batch_statistics(subject.model, subject.converted, subject.tensors()[0])
+    assert not subject.batch_statistics
