@@ -47,13 +47,13 @@ def mlflow_webhook(
     """
     from service.drain import Drain  # noqa: PLC0415 - what serves and asks, only where it is done
     from service.mlflow.connection import Connection  # noqa: PLC0415 - the same
+    from service.mlflow_webhook.analysis import SECRET, Analysis  # noqa: PLC0415 - the same
+    from service.mlflow_webhook.analyst import Analyst, Order  # noqa: PLC0415 - the same
+    from service.mlflow_webhook.deliveries import Deliveries  # noqa: PLC0415 - the same
+    from service.mlflow_webhook.receiver import make_receiver  # noqa: PLC0415 - the same
     from service.server.listener import listen, url_of  # noqa: PLC0415 - the same
     from service.server.server import make_server  # noqa: PLC0415 - the same
     from service.settings import Settings  # noqa: PLC0415 - the same
-    from service.webhooks.analysis import SECRET, Analysis  # noqa: PLC0415 - the same
-    from service.webhooks.analyst import Analyst, Order  # noqa: PLC0415 - the same
-    from service.webhooks.deliveries import Deliveries  # noqa: PLC0415 - the same
-    from service.webhooks.receiver import make_receiver  # noqa: PLC0415 - the same
 
     secret = os.environ.get(SECRET, "")
     if not secret:

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from analysis.report import Report
 from service.cli import app
-from service.webhooks.analysis import SECRET
+from service.mlflow_webhook.analysis import SECRET
 from tests.gallery import mlp, vectors, xavier
 
 URL = os.environ.get("GRADIENT_HEALTH_TEST_MLFLOW", "")

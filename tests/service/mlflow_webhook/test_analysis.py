@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.webhooks.analysis import SECRET, Analysis, AnalysisFailed
+from service.mlflow_webhook.analysis import SECRET, Analysis, AnalysisFailed
 from tests.analysis.render.pages import by_hand
 from tests.gallery import he, mlp
 

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from service.mlflow_webhook import receiver
+from service.mlflow_webhook.analyst import MOST_WAITING, STATE, Analyst, Order
+from service.mlflow_webhook.deliveries import Deliveries
+from service.mlflow_webhook.receiver import make_receiver
 from service.problems import Problem
 from service.settings import Settings
-from service.webhooks import receiver
-from service.webhooks.analyst import MOST_WAITING, STATE, Analyst, Order
-from service.webhooks.deliveries import Deliveries
-from service.webhooks.receiver import make_receiver
 from tests.service.mlflow.server import Tracking
+from tests.service.mlflow_webhook.requests import SECRET, Instant, payload, signed
 from tests.service.server.live import live
-from tests.service.webhooks.requests import SECRET, Instant, payload, signed
 
 
 class Desk:
@@ -163,7 +163,7 @@ def test_the_log_says_what_became_of_each(desk: Desk, client: httpx.Client, capl
     with caplog.at_level(logging.INFO):
         post(client, payload())
         assert desk.state("net") == "done"
-    told = [each.getMessage() for each in caplog.records if each.name == "service.webhooks"]
+    told = [each.getMessage() for each in caplog.records if each.name == "service.mlflow_webhook"]
     assert told[0].startswith("net/1: accepted (delivery ")
     assert told[1:3] == ["net/1: analysed now", "net/1: unhealthy, run r"]
     assert told[3].startswith("net/1: done after ")

@@ -10,11 +10,11 @@ import pytest
 
 from analysis.report import Report
 from service.mlflow.versions import Version
-from service.webhooks.analysis import AnalysisFailed
-from service.webhooks.analyst import STATE, Analyst, Order
+from service.mlflow_webhook.analysis import AnalysisFailed
+from service.mlflow_webhook.analyst import STATE, Analyst, Order
 from tests.analysis.render.pages import by_hand
 from tests.service.mlflow.server import Tracking
-from tests.service.webhooks.requests import Instant
+from tests.service.mlflow_webhook.requests import Instant
 
 ORDER = Order("gradients", None, 1 << 20)
 PATIENCE = 10.0

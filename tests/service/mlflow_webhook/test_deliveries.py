@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import pytest
 
-from service.webhooks.deliveries import DELIVERY, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, Deliveries, NotAccepted
+from service.mlflow_webhook.deliveries import DELIVERY, SIGNATURE, TIMESTAMP, TOLERANCE_SECONDS, Deliveries, NotAccepted
 
 SECRET, SENT = "s3cret", 1732874400
 BODY = (

@@ -25,11 +25,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.mlflow.versions import Version
+from service.mlflow_webhook.analyst import Analyst
+from service.mlflow_webhook.deliveries import Deliveries, NotAccepted
 from service.problems import MEDIA_TYPE, problem
-from service.webhooks.analyst import Analyst
-from service.webhooks.deliveries import Deliveries, NotAccepted
 
-LOG: Final = logging.getLogger("service.webhooks")
+LOG: Final = logging.getLogger("service.mlflow_webhook")
 MOST_BYTES: Final = 1 << 20
 """Of a body: MLflow's are some hundred bytes, a description and tags may make them longer."""
 BODY_SECONDS: Final = 10.0

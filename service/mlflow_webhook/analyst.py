@@ -23,9 +23,9 @@ import httpx
 from service.mlflow.connection import Connection, MlflowBusyError, MlflowError
 from service.mlflow.runs import log_run
 from service.mlflow.versions import PREFIX, Version, fetch, set_tag, tag_verdict, tagged, tags_at
-from service.webhooks.analysis import Analysis, AnalysisFailed
+from service.mlflow_webhook.analysis import Analysis, AnalysisFailed
 
-LOG: Final = logging.getLogger("service.webhooks")
+LOG: Final = logging.getLogger("service.mlflow_webhook")
 STATE: Final = f"{PREFIX}state"
 QUEUED: Final = "queued"
 RUNNING: Final = "running"

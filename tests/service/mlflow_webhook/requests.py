@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from service.webhooks.analysis import Analysed, Analysis, AnalysisFailed
+from service.mlflow_webhook.analysis import Analysed, Analysis, AnalysisFailed
 from tests.analysis.render.pages import by_hand
 
 SECRET = "s3cret"
