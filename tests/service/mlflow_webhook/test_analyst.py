@@ -17,7 +17,7 @@ from tests.service.mlflow.server import Tracking
 from tests.service.mlflow_webhook.requests import Instant
 
 ORDER = Order("gradients", None, 1 << 20)
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 @contextmanager
