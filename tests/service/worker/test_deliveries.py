@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kombu.message import Message
 from sqlalchemy.exc import OperationalError
 
 from service.broker import CPU, TASK, make_app, waiting
@@ -93,3 +94,40 @@ def test_a_supervisor_that_stops_gives_back_what_runs(bench: Bench) -> None:
         bench.until_probe(job)
     released = bench.find(job)
     assert (released.state, released.attempt) == (State.QUEUED, 0)
+
+
+class Channel:
+    """Of a broker that cannot be reached while it is `broken`."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
+        self.no_ack_consumers: set[str] = set()
+
+    def basic_ack(self, _tag: str, **_how: Any) -> None:
+        if self.broken:
+            raise ConnectionRefusedError
+
+    def basic_reject(self, tag: str, **how: Any) -> None:
+        self.basic_ack(tag, **how)
+
+
+@pytest.mark.parametrize("how", ["acknowledge", "reject"])
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_message_that_could_not_be_answered_is_told(how: str, *, broken: bool) -> None:
+    app, told = make_app(Settings(broker_url="memory://")), list[str]()
+    request_class = deliveries._request_that_tells(lambda: told.append(how))
+
+    @app.task(name=TASK, shared=False)  # type: ignore[untyped-decorator]
+    def task(job_id: str) -> None: ...
+
+    headers = {"id": "1", "task": TASK}
+    message = Message(
+        body=[["job"], {}, {}], channel=Channel(broken=broken), delivery_tag="1", headers=headers,
+        content_type="application/json", content_encoding="utf-8",
+    )  # fmt: skip
+    request = request_class(
+        message, app=app, task=task, headers=headers, decoded=True, on_ack=message.ack_log_error,
+        on_reject=message.reject_log_error, connection_errors=(ConnectionError,),
+    )  # fmt: skip
+    getattr(request, how)()
+    assert told == ([how] if broken else [])
