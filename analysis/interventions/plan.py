@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analysis.facts import Measurement, OutputFacts, TargetFacts
+from analysis.graph.families import LINEAR
 from analysis.interventions.variants import ONLY, Cell, asked_for, cell_of, variant_id
 from analysis.options import AnalysisOptions
 
@@ -32,6 +33,8 @@ ATTENTIVE: Final = (
     "pre_ln+xavier", "pre_ln", "residual", "residual+xavier", "zero_ends", "zero_ends+xavier", "scaled_ends",
     "temperature", "temperature+xavier", "pre_ln+zero_ends", "layer_norm+residual+xavier",
 )  # fmt: skip
+BESIDE_CELLS: Final = 3
+"""Linear layers of a recurrent network that are its head, or a projection; more are a network of their own."""
 STANDARDIZED: Final = ("standardized",)
 UNSCALED: Final = (0.5, 2.0)
 """RMS of the input from which standardising is tried with every other cure, too."""
@@ -84,7 +87,7 @@ def _of_its_kind(measurement: Measurement) -> Sequence[str]:
         kind += RECURRENT
     if measurement.attentive:
         kind += ATTENTIVE
-    if (not measurement.recurrent and not measurement.attentive) or measurement.unrolled:
+    if (not measurement.recurrent and not measurement.attentive) or measurement.unrolled or _is_mixed(measurement):
         kind += FEED_FORWARD
     if measurement.convolutional:
         kind += IMAGES
@@ -95,6 +98,12 @@ def _of_its_kind(measurement: Measurement) -> Sequence[str]:
     if measurement.trained:
         kind.append("relu+rescaled")
     return kind
+
+
+def _is_mixed(measurement: Measurement) -> bool:
+    """Whether cells stand behind or before a feed-forward network, as in speech (Sainath et al. 2015, CLDNN)."""
+    linear = sum(layer.op in LINEAR for layer in measurement.layers)
+    return measurement.recurrent and not measurement.attentive and linear > BESIDE_CELLS
 
 
 def _of_the_output(measurement: Measurement) -> Iterator[str]:

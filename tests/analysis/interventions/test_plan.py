@@ -2,17 +2,22 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Measurement, OutputFacts, TargetFacts
+from analysis.facts import Layer, Measurement, OutputFacts, TargetFacts
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
-from tests.analysis.diagnosis.builders import flow, measurement, stats
+from tests.analysis.diagnosis.builders import flow, layer, measurement, stats
 
 OPTIONS = AnalysisOptions()
 
 
 def ids(patient: Measurement, options: AnalysisOptions = OPTIONS) -> list[str]:
     return [variant_id(cell) for cell in make_plan(patient, options)]
+
+
+def beside(linear: int) -> tuple[Layer, ...]:
+    """A recurrent layer, and others."""
+    return (replace(layer(1), op="GRU"), *(layer(number) for number in range(2, 2 + linear)))
 
 
 def test_the_factorial_is_always_planned_first_and_decay_beside_it() -> None:
@@ -27,6 +32,9 @@ def test_the_factorial_is_always_planned_first_and_decay_beside_it() -> None:
     [
         (measurement(), {"relu+lsuv", "batch_norm+residual"}, {"orthogonal_memory", "pre_ln", "no_batch_norm+he"}),
         (measurement(recurrent=True), {"orthogonal+clip", "identity_rnn"}, {"relu+lsuv", "pre_ln"}),
+        (measurement(recurrent=True, layers=beside(3)), {"orthogonal"}, {"lsuv"}),
+        (measurement(recurrent=True, layers=beside(4)), {"orthogonal", "lsuv", "residual+lsuv"}, {"group_norm"}),
+        (measurement(recurrent=True, attentive=True, layers=beside(4)), {"pre_ln"}, {"lsuv"}),
         (measurement(attentive=True), {"pre_ln+xavier", "xavier+zero_ends"}, {"relu+lsuv"}),
         (measurement(convolutional=True), {"group_norm"}, {"orthogonal_memory"}),
         (measurement(normalized=True), {"no_batch_norm+lsuv"}, {"pre_ln"}),
