@@ -77,10 +77,21 @@ def analyze_module(
                 progress=progress,
             )
     how: dict[str, Any] = {"loss": loss, "optimizer": optimizer, "options": options}
-    with exported(module, batch, targets, **how) as files, kept(models_dir) as place:
+    with exported(module, batch, targets, **how) as files, kept(models_dir) as place, on_one_thread():
         report = analyze(*files, models=place.destination, progress=progress)
         found = answer(module, batch, files, report, place)
         return replace(found, report=_without_files(report)) if place.temporary else found
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Inside: torch computes on one thread, as on the command line; more wait for each other on small networks."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Exported(NamedTuple):

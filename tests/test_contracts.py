@@ -210,7 +210,7 @@ def test_the_python_snippets_of_the_readme_run() -> None:
 
 
 def printed_by(snippet: str) -> str:
-    done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", snippet], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     return done.stdout
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,29 @@ def test_the_optimiser_is_tried_at_its_own_rate(optimizer: Callable[..., Any], n
     (baseline, *_) = found.variants
     assert baseline.probe is not None
     assert (name, 0.02) in {(run.optimizer, run.learning_rate) for run in baseline.probe.runs}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_torch_computes_on_one_thread_meanwhile_and_on_its_own_again(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def note(*arguments: Any, **named: Any) -> Report:
+        seen.append(torch.get_num_threads())
+        if fails:
+            raise Unsupported("of no interest")
+        return analyze(*arguments, **named)
+
+    monkeypatch.setattr(gradient_health.module, "analyze", note)
+    own = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(Unsupported) if fails else nullcontext():
+            analyze_module(chain(2, nn.ReLU), X, Y, options=QUICK)
+        assert (seen, torch.get_num_threads()) == ([1], 3)
+    finally:
+        torch.set_num_threads(own)
 
 
 def test_options_may_be_given_either_way_and_repaired_models_are_written(tmp_path: Path) -> None:
