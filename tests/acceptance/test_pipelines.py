@@ -53,7 +53,9 @@ def action(folder: Path, **inputs: str) -> tuple["subprocess.CompletedProcess[st
     described = yaml.safe_load((DEPLOY / "github/action.yml").read_text())
     defaults = {name: each.get("default", "") for name, each in described["inputs"].items()}
     given = (
-        defaults | {"package": "", "options": QUICK} | {name.replace("_", "-"): text for name, text in inputs.items()}
+        defaults
+        | {"package": "none", "options": QUICK}
+        | {name.replace("_", "-"): text for name, text in inputs.items()}
     )
     (step,) = described["runs"]["steps"]
     assert "${{" not in step["run"], "inputs are no part of the script"
@@ -93,6 +95,20 @@ def test_the_action_fails_for_what_it_cannot_analyse_and_tells_no_older_verdict(
     done, summary, outputs = action(repository, model="batch.npz")
     assert (done.returncode, outputs, summary) == (2, {}, "# of an earlier line\n")
     assert "error: " in done.stderr
+
+
+@pytest.mark.parametrize(("package", "installed"), [("", "deploy/github/../.."), ("a.whl", "a.whl"), ("none", None)])
+def test_the_action_installs_the_version_that_it_is_of(tmp_path: Path, package: str, installed: str | None) -> None:
+    (step,) = yaml.safe_load((DEPLOY / "github/action.yml").read_text())["runs"]["steps"]
+    install, _, _ = step["run"].partition("mkdir")
+    (tmp_path / "python3").write_text('#!/bin/sh\nprintf "%s\\n" "$@" > asked\n')
+    (tmp_path / "python3").chmod(0o755)
+    done = shell(
+        install, tmp_path, PACKAGE=package, GITHUB_ACTION_PATH="deploy/github", PATH=f"{tmp_path}:{os.environ['PATH']}"
+    )
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_text().split() if (tmp_path / "asked").exists() else [None]
+    assert asked[-1] == installed
 
 
 def test_the_outputs_of_the_action_are_those_of_its_step() -> None:
@@ -148,7 +164,9 @@ def test_the_stage_of_jenkins_writes_what_it_collects(repository: Path, model: s
 
 
 def test_the_hook_analyses_every_model_that_is_committed(repository: Path) -> None:
-    (hook,) = yaml.safe_load((DEPLOY / "pre-commit/pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    (named,) = yaml.safe_load((DEPLOY / "pre-commit/pre-commit-config.yaml").read_text())["repos"]
+    assert named["hooks"] == [{"id": hook["id"]}]
     assert re.search(hook["files"], SICK)
     assert not re.search(hook["files"], "net.onnx.txt")
     entry = shlex.split(hook["entry"])
@@ -157,6 +175,26 @@ def test_the_hook_analyses_every_model_that_is_committed(repository: Path) -> No
     assert "sick.onnx: UNHEALTHY" in done.stdout
     assert "healthy.onnx: " in done.stdout
     assert shell('exec "$@"', repository, *entry, "healthy.onnx").returncode == 0
+
+
+# ------------------------------------------------------------------ what the documentation shows
+
+
+def test_the_examples_of_the_documentation_name_what_there_is() -> None:
+    text = (ROOT / "docs/ci.md").read_text()
+    github, gitlab = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", text, re.DOTALL))
+    steps = github["jobs"]["gradients"]["steps"]
+    (ours,) = (each for each in steps if "gradient-health" in each.get("uses", ""))
+    described = yaml.safe_load((ROOT / ours["uses"].split("/", 2)[2].split("@")[0] / "action.yml").read_text())
+    assert set(ours["with"]) <= set(described["inputs"])
+    used = re.findall(rf"steps\.{ours['id']}\.outputs\.(\w+)", text)
+    assert used
+    assert set(used) <= set(described["outputs"])
+    (included,) = gitlab["include"]
+    head, _ = (ROOT / included["file"].lstrip("/")).read_text().split("\n---\n")
+    declared = yaml.safe_load(head)["spec"]["inputs"]
+    needed = {name for name, each in declared.items() if "default" not in each}
+    assert needed <= set(included["inputs"]) <= set(declared)
 
 
 @pytest.mark.parametrize("script", sorted(DEPLOY.rglob("*.sh")), ids=lambda path: path.name)
