@@ -75,7 +75,7 @@ class ModuleReport:
 
     def _repr_html_(self) -> str:
         """The page inside a notebook, in a frame of its own: neither style sheet gets into the other; then the diff."""
-        page = html.escape(render_html(self.report), quote=True)
+        page = html.escape(render_html(self.report, scripted=False), quote=True)
         style = "width:100%;height:640px;border:1px solid #8884;border-radius:6px"
         frame = f'<iframe title="gradient health" sandbox="" style="{style}" srcdoc="{page}"></iframe>'
         if not self.diff:

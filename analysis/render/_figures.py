@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from markupsafe import Markup
+
 from analysis.diagnosis.root import root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.diagnosis.words import loss_words
@@ -13,6 +15,7 @@ from analysis.facts import Status, TimeProfile
 from analysis.facts.zones import GREEN_DECADES
 from analysis.render import _chart
 from analysis.render._chart import Chart, Series
+from analysis.render._live import live_data
 from analysis.render._numbers import decades
 from analysis.render._profiles import Profile, profile
 from analysis.render._words import short_name
@@ -26,10 +29,11 @@ HORIZON_DECADES: Final = -2.0
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart, the same for a telephone, and the numbers under it."""
+    """A chart, the same for a telephone, what a script makes of it, and the numbers under it."""
 
     chart: Chart
     narrow: Chart
+    live: Markup
     columns: tuple[str, ...]
     rows: tuple[tuple[str, str, tuple[float | None, ...]], ...]
     """Id, name, and the value of each curve."""
@@ -44,15 +48,17 @@ def flow_figure(report: Report) -> Figure | None:
     series = _flow_series(report, shown)
     low, high = _threshold(report, "GH101", "flow_decades"), _threshold(report, "GH102", "flow_decades")
     said = "; ".join(f"{each.name}: {each.note}" for each in series)
+    core = (max(low, -GREEN_DECADES), min(high, GREEN_DECADES))
+    labels, y_label = [short_name(layer) for layer in report.layers], "gradient over that at the logits"
     drawn = partial(
         _chart.layout, "flow", series, [f"{layer.id} {layer.name}" for layer in report.layers], band=(low, high),
-        core=(max(low, -GREEN_DECADES), min(high, GREEN_DECADES)),
-        band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}",
-        title="Gradient flow by depth", labels=[short_name(layer) for layer in report.layers],
+        core=core, band_label=f"healthy: {_chart.signed(low)} to {_chart.signed(high)}",
+        title="Gradient flow by depth", labels=labels,
         description=f"Gradient at each layer relative to the gradient at the logits, on a log scale. {said}.",
-        x_label="layers, from the inputs to the logits", y_label="gradient over that at the logits",
+        x_label="layers, from the inputs to the logits", y_label=y_label,
     )  # fmt: skip
-    return Figure(drawn(), drawn(box=_chart.NARROW), *_numbers(report, shown))
+    live = live_data("flow", series, labels=labels, band=(low, high), core=core, y_label=y_label)
+    return Figure(drawn(), drawn(box=_chart.NARROW), live, *_numbers(report, shown))
 
 
 def _numbers(
@@ -159,15 +165,16 @@ def time_figure(profiles: Sequence[TimeProfile]) -> Figure | None:
         for place, (chain, peak) in enumerate(chains)
     ]  # fmt: skip
     names = [f"step {step}" for step in range(steps)]
+    band, labels, y_label = (HORIZON_DECADES, 0.0), list(map(str, range(steps))), "gradient over the peak of the chain"
     drawn = partial(
-        _chart.layout, "time", series, names, band=(HORIZON_DECADES, 0.0), band_label="over 1 % of the peak",
+        _chart.layout, "time", series, names, band=band, band_label="over 1 % of the peak",
         title="Gradient through time",
         description=f"Gradient at the states of {len(series)} recurrent chains by time step, relative to its peak.",
-        x_label="time step", y_label="gradient over the peak of the chain",
-        labels=[str(step) for step in range(steps)],
+        x_label="time step", y_label=y_label, labels=labels,
     )  # fmt: skip
     rows = tuple((name, "", tuple(each.decades[step] for each in series)) for step, name in enumerate(names))
-    return Figure(drawn(), drawn(box=_chart.NARROW), tuple(each.name for each in series), rows)
+    live = live_data("time", series, labels=labels, band=band, y_label=y_label)
+    return Figure(drawn(), drawn(box=_chart.NARROW), live, tuple(each.name for each in series), rows)
 
 
 def _peak(profile: TimeProfile) -> float | None:

@@ -1,8 +1,9 @@
 """Report -> one self-contained page: three tiles, the cause, the one change; then drawings; tables folded behind them.
 
-Nothing is loaded and nothing is run: one style sheet that the policy names by its hash, drawings as inline SVG, no
-script. Folding, links into what is folded, and the words under a pointer are the browser's own, so the page is the same
-in an artifact viewer, in a mail and on paper; a library for zooming would cost 51 kB a page and the strict policy.
+Nothing is loaded: one style sheet, drawings as inline SVG, and two scripts, all of which the policy names by their
+hashes, so that nothing else is applied or run. Folding, links into what is folded, and the words under a pointer are
+the browser's own. The scripts add a button to each figure, which puts a plot in its place; without them, in an artifact
+viewer, in a mail and on paper the page is the same but for that button.
 Every name in a report may come from a stranger, so the template escapes all of them and `visible` writes out what would
 turn text around. Numbers become text in `_numbers` alone, and each carries all of its digits in its `value`.
 """
@@ -27,6 +28,7 @@ from analysis.render._curves import curves_of
 from analysis.render._figures import flow_figure, time_figure
 from analysis.render._findings import tree_of
 from analysis.render._heat import heat_of
+from analysis.render._live import scripts
 from analysis.render._map import map_of
 from analysis.render._numbers import number_of
 from analysis.render._profiles import profile
@@ -35,13 +37,17 @@ from analysis.render._top import MADE_UP, top_of
 from analysis.render._words import Missing
 from analysis.report import Report
 
-__all__ = ["content_security_policy", "environment", "render_body", "render_html", "style_sheet"]
+__all__ = ["content_security_policy", "environment", "render_body", "render_html", "scripts", "style_sheet"]
 
 
-def render_html(report: Report, *, served: bool = False) -> str:
-    """The page; `served`: below the analysis it belongs to, where links to repaired models lead somewhere."""
-    shown = _shown(report, "" if served else None)
-    return environment().get_template("report.html").render(shown, style=style_sheet(), policy=_policy())
+def render_html(report: Report, *, served: bool = False, scripted: bool = True) -> str:
+    """The page; `served`: below the analysis it belongs to, where links to repaired models lead somewhere.
+
+    Not `scripted`: for a frame that runs nothing, without the scripts.
+    """
+    shown, run = _shown(report, "" if served else None), scripts() if scripted else ()
+    template = environment().get_template("report.html")
+    return template.render(shown, style=style_sheet(), scripts=run, policy=_policy(run))
 
 
 def render_body(report: Report, models: str) -> Markup:
@@ -84,8 +90,8 @@ def _shown(report: Report, models: str | None) -> dict[str, Any]:
 
 
 def content_security_policy() -> str:
-    """What a browser may do with the page: apply its own style sheet, and nothing else."""
-    return f"{_policy()}; frame-ancestors 'none'"
+    """What a browser may do with the page: apply its own style sheet, run its own scripts, and nothing else."""
+    return f"{_policy(scripts())}; frame-ancestors 'none'"
 
 
 # ------------------------------------------------------------------ rows
@@ -128,6 +134,11 @@ def _option(value: Any) -> str:
 
 
 @cache
-def _policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(style_sheet().encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def _policy(scripts: tuple[str, ...]) -> str:
+    style, run = _source(style_sheet()), " ".join(map(_source, scripts)) or "'none'"
+    return f"default-src 'none'; style-src {style}; script-src {run}; base-uri 'none'; form-action 'none'"
+
+
+def _source(text: str) -> str:
+    """How a policy names an element by what is in it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

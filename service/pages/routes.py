@@ -98,7 +98,7 @@ async def compare(request: Request, old: str = "", new: str = "") -> Response:
 
 @router.get("/static/{name}")
 async def static(name: str, if_none_match: Annotated[str, Header()] = "") -> Response:
-    """Style sheets, the script and the icon, for everybody."""
+    """Style sheets, scripts and the icon, for everybody."""
     found = static_file(name, if_none_match)
     if found is None:
         raise HTTPException(HTTPStatus.NOT_FOUND)

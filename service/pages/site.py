@@ -11,7 +11,7 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from analysis.render.html import environment, style_sheet
+from analysis.render.html import environment, scripts, style_sheet
 from analysis.version import VERSION
 from service.api.context import parts_of
 from service.jobs.job import Job
@@ -34,6 +34,8 @@ STATIC: Final[Mapping[str, str]] = {
     "icon.svg": "image/svg+xml",
 }
 REPORT_STYLE: Final = "report.css"
+REPORT_SCRIPTS: Final = ("uplot.js", "figures.js")
+"""In the order of those of a report."""
 
 
 def page(request: Request, template: str, status: int = HTTPStatus.OK, **shown: Any) -> HTMLResponse:
@@ -42,6 +44,7 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **shown: 
         "request": request,
         "needs_keys": parts_of(request).settings.needs_keys,
         "version": VERSION,
+        "figures": REPORT_SCRIPTS,
         "seconds_of": seconds_of,
     }
     return HTMLResponse(
@@ -50,7 +53,7 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **shown: 
 
 
 def static_file(name: str, known: str = "") -> Response | None:
-    """A style sheet, the script or the icon; None: there is no such file. 304 where the client has it already."""
+    """A style sheet, a script or the icon; None: there is no such file. 304 where the client has it already."""
     found = _static().get(name)
     if found is None:
         return None
@@ -74,4 +77,7 @@ def seconds_of(job: Job) -> str:
 def _static() -> dict[str, tuple[bytes, str]]:
     folder = files("service.pages") / "static"
     own = {name: ((folder / name).read_bytes(), kind) for name, kind in STATIC.items()}
-    return {**own, REPORT_STYLE: (style_sheet().encode(), STATIC["page.css"])}
+    of_reports = {
+        name: (text.encode(), STATIC["page.js"]) for name, text in zip(REPORT_SCRIPTS, scripts(), strict=True)
+    }
+    return {**own, **of_reports, REPORT_STYLE: (style_sheet().encode(), STATIC["page.css"])}

@@ -98,6 +98,103 @@ def test_axe_finds_no_barrier(browser: Any, pages: dict[str, str], name: str, wi
             assert barriers(seen.page) == ""
 
 
+# ------------------------------------------------------------------ figures that a reader may take apart
+
+
+def live(seen: Any, section: str = "#flow") -> Any:
+    """A figure after its button was pressed."""
+    figure = seen.page.locator(f"{section} figure")
+    figure.get_by_role("button", name="Interactive").click()
+    return figure
+
+
+def drawn(figure: Any) -> Any:
+    """The picture in it."""
+    return figure.locator("canvas").evaluate("canvas => canvas.toDataURL()")
+
+
+def test_the_keys_read_what_the_table_of_the_drawing_says(browser: Any, pages: dict[str, str]) -> None:
+    with tab(browser, pages["sick"]) as seen:
+        figure = live(seen)
+        assert not figure.locator(".drawing").is_visible()
+        figure.get_by_role("application").press("ArrowRight")
+        figure.get_by_role("application").press("ArrowRight")
+        said = figure.get_by_role("status").inner_text()
+        row = seen.page.locator("#flow-numbers tbody tr").nth(1)
+        name, *values = (each.text_content().strip() for each in row.locator("th, td").all())
+        assert said.startswith(f"{name}, in decades: baseline ")
+        figure.get_by_role("application").press("+")
+        assert figure.get_by_role("status").inner_text() == said
+        known = [float(each.replace("\N{MINUS SIGN}", "-")) for each in re.findall(r" ([+\N{MINUS SIGN}][\d.]+)", said)]
+        stated = [float(each.replace("\N{MINUS SIGN}", "-")) for each in values]
+        assert known[: len(stated)] == pytest.approx(stated, abs=0.06)
+        seen.assert_quiet(alone=True)
+
+
+def test_a_figure_is_zoomed_and_its_curves_are_switched(browser: Any, pages: dict[str, str]) -> None:
+    with tab(browser, pages["sick"]) as seen:
+        figure = live(seen)
+        first = drawn(figure)
+        figure.get_by_role("button", name="Zoom in").press("Enter")
+        seen.page.wait_for_function("before => document.querySelector('canvas').toDataURL() !== before", arg=first)
+        figure.get_by_role("button", name="Show all").click()
+        seen.page.wait_for_function("before => document.querySelector('canvas').toDataURL() === before", arg=first)
+        curve = figure.get_by_role("button", name="by norm")
+        curve.press("Space")
+        assert curve.get_attribute("aria-pressed") == "false"
+        seen.page.wait_for_function("before => document.querySelector('canvas').toDataURL() !== before", arg=first)
+        figure.get_by_role("application").press("End")
+        assert "by norm" not in figure.get_by_role("status").inner_text()
+        seen.assert_quiet(alone=True)
+
+
+def test_a_pointer_over_a_figure_reads_it_too(browser: Any, pages: dict[str, str]) -> None:
+    with tab(browser, pages["recurrent"]) as seen:
+        figure = live(seen, "#through-time")
+        figure.locator(".u-over").hover()
+        assert re.match(r"step \d, in decades: ", figure.get_by_role("status").inner_text())
+        seen.assert_quiet(alone=True)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_figure_that_was_taken_apart_has_no_barrier_and_stays_on_the_screen(
+    browser: Any, pages: dict[str, str], width: int
+) -> None:
+    for scheme in SCHEMES:
+        with tab(browser, pages["sick"], width=width, scheme=scheme) as seen:
+            live(seen).get_by_role("application").press("Home")
+            assert barriers(seen.page) == ""
+            assert seen.page.evaluate("document.documentElement.scrollWidth") == width
+            seen.assert_quiet(alone=True)
+
+
+def test_the_drawing_comes_back_and_is_what_is_printed(browser: Any, pages: dict[str, str]) -> None:
+    with tab(browser, pages["sick"]) as seen:
+        figure = live(seen)
+        seen.page.emulate_media(media="print")
+        assert figure.locator(".drawing").is_visible()
+        assert not figure.locator(".live-plot").is_visible()
+        assert not figure.locator(".live-switch").is_visible()
+        seen.page.emulate_media(media="screen")
+        figure.get_by_role("button", name="Interactive").press("Enter")
+        assert figure.locator(".drawing").is_visible()
+        assert not figure.locator(".live-plot").is_visible()
+
+
+def test_a_script_that_is_not_of_the_page_does_not_run(browser: Any, pages: dict[str, str]) -> None:
+    with tab(browser, pages["sick"]) as seen:
+        seen.page.evaluate("""() => {
+          const script = document.createElement("script");
+          script.textContent = "document.title = 'obeyed'";
+          document.body.append(script);
+        }""")
+        assert seen.page.title() != "obeyed"
+        assert any("Content Security Policy" in each for each in seen.complaints)
+
+
+# ------------------------------------------------------------------ what leads where
+
+
 def test_a_layer_of_a_finding_leads_to_the_map_and_from_there_to_its_row(browser: Any, pages: dict[str, str]) -> None:
     with tab(browser, pages["sick"]) as seen:
         seen.page.locator("#findings article a", has_text="layer-01").first.click()
@@ -198,6 +295,8 @@ def test_a_table_is_as_wide_as_its_frame_and_on_a_telephone_a_stack_of_cards(
 def test_it_works_without_scripts_and_prints_what_is_folded(browser: Any, pages: dict[str, str]) -> None:
     with tab(browser, pages["sick"], java_script_enabled=False) as seen:
         assert seen.page.locator("h1").inner_text().startswith("mlp")
+        assert seen.page.locator("#flow .drawing").is_visible()
+        assert seen.page.locator("button").count() == 0
         seen.page.emulate_media(media="print", color_scheme="dark")
         assert seen.page.locator("#GH101").is_visible()
         assert not seen.page.locator("nav").is_visible()
@@ -215,7 +314,11 @@ def test_the_served_page_obeys_its_own_policy_and_asks_for_nothing_else(
         assert seen.page.locator("h1").inner_text().endswith("unhealthy")
         padding = seen.page.evaluate("getComputedStyle(document.querySelector('.recipe')).padding")
         assert padding != "0px"  # the style sheet is applied under the policy
+        assert live(seen).locator("canvas").is_visible()  # the scripts run under it
         seen.assert_quiet(alone=True)
+    with tab(browser, f"{service.url}/analyses/{job_id}", scheme=scheme) as seen:
+        assert live(seen).locator("canvas").is_visible()
+        seen.assert_quiet()
 
 
 def test_the_command_line_writes_a_page_that_opens(browser: Any, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@
     if (!main) { say(`The service answered with status ${response.status}.`); return; }
     document.title = page.title;
     find("main").replaceWith(document.adoptNode(main));
+    document.dispatchEvent(new Event("shown"));
     enliven();
   }
 

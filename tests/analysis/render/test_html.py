@@ -15,7 +15,7 @@ from analysis.diagnosis.brief import brief_of
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Flow, ModelFile, Provenance, Range, ValueFacts, Zone
 from analysis.options import AnalysisOptions, parse_options
-from analysis.render.html import content_security_policy, render_body, render_html
+from analysis.render.html import content_security_policy, render_body, render_html, scripts
 from analysis.report import Report, Severity
 from analysis.report.parts import AdviceKind
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measurement, probe, run
@@ -119,29 +119,47 @@ def test_no_cell_says_nan() -> None:
 # ------------------------------------------------------------------ self-contained
 
 
-def test_nothing_is_loaded_and_nothing_runs(report: Report, page: Element) -> None:
+def test_nothing_is_loaded_and_nothing_runs_but_two_scripts_that_are_ours(report: Report, page: Element) -> None:
     text = render_html(report)
-    for tag in ("script", "link", "img", "iframe", "object", "embed", "form", "base", "use", "image", "foreignobject"):
+    run = [each for each in page.all("script") if not each.attributes]
+    assert [each.children for each in run] == [[str(each)] for each in scripts()]
+    data = [each.attributes for each in page.all("script") if each not in run]
+    assert data == [{"type": "application/json"}] * len(page.all("figure"))
+    for script in scripts():
+        text = text.replace(script, "")
+    for tag in ("link", "img", "iframe", "object", "embed", "form", "base", "use", "image", "foreignobject"):
         assert not page.all(tag), tag
     assert not re.search(r"<[^>]+\s(on\w+|src|style|xlink:href)\s*=", text)
     assert not re.search(r"url\(|@import|https?://|javascript:", text)
 
 
-def test_the_policy_allows_the_style_sheet_by_its_hash_and_nothing_else(page: Element) -> None:
+def named(element: Element) -> str:
+    """As a policy names what is in an element."""
+    (text,) = element.children
+    assert isinstance(text, str)
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_policy_allows_the_style_sheet_and_the_scripts_by_their_hashes_and_nothing_else(page: Element) -> None:
     (style,) = page.all("style")
-    (sheet,) = style.children
-    assert isinstance(sheet, str)
-    digest = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
     policy = dict(each.strip().split(" ", 1) for each in content_security_policy().split(";"))
     assert policy == {
         "default-src": "'none'",
-        "style-src": f"'sha256-{digest}'",
+        "style-src": named(style),
+        "script-src": " ".join(named(each) for each in page.all("script") if not each.attributes),
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
     (meta,) = [each for each in page.all("meta") if each.attributes.get("http-equiv") == "Content-Security-Policy"]
     assert content_security_policy() == meta.attributes["content"] + "; frame-ancestors 'none'"
+
+
+def test_a_page_for_a_frame_that_runs_nothing_has_no_script_and_allows_none(report: Report) -> None:
+    page = parsed(render_html(report, scripted=False))
+    assert all(each.attributes == {"type": "application/json"} for each in page.all("script"))
+    (meta,) = [each for each in page.all("meta") if each.attributes.get("http-equiv") == "Content-Security-Policy"]
+    assert "script-src 'none'" in meta.attributes["content"]
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 import pytest
 
-from analysis.render.html import style_sheet
+from analysis.render.html import scripts, style_sheet
 from service.jobs.job import Job, Question, State, now
 from service.pages.site import HEADERS, POLICY, seconds_of, static_file
 from tests.service.application import Service
@@ -29,7 +29,7 @@ def test_every_page_has_the_headers_and_asks_for_nothing_elsewhere(service: Serv
         )
 
 
-@pytest.mark.parametrize("name", ["page.css", "page.js", "icon.svg", "report.css"])
+@pytest.mark.parametrize("name", ["page.css", "page.js", "icon.svg", "report.css", "uplot.js", "figures.js"])
 def test_a_static_file_is_sent_once(name: str) -> None:
     first = static_file(name)
     assert first is not None
@@ -39,8 +39,12 @@ def test_a_static_file_is_sent_once(name: str) -> None:
     assert b"http://" not in first.body.replace(b"http://www.w3.org/2000/svg", b"")
 
 
-def test_the_style_of_reports_is_that_of_the_pages_and_other_files_are_not_told(service: Service) -> None:
+def test_the_style_and_the_scripts_of_reports_are_those_of_the_pages_and_other_files_are_not_told(
+    service: Service,
+) -> None:
     assert service.get("/static/report.css").text == style_sheet()
+    named = re.findall(r'<script src="(/static/(?!page)[^"]+)" defer>', service.get("/").text)
+    assert [service.get(each).text for each in named] == list(scripts())
     for name in ("site.py", "..%2Fsite.py", "base.html"):
         assert service.get(f"/static/{name}").status_code == HTTPStatus.NOT_FOUND
 
