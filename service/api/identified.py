@@ -4,7 +4,8 @@
     traceparent     W3C Trace Context: its trace id, or the request's id, goes along with the job
 
 The audit log has a line for every request that is no mere question, and for every one that was not let in: who (the id
-of an API key), for which tenant, what, on which path, and how it ended. Never a body, a query or a secret.
+of an API key, the subject of a token), for which tenant, what, on which path, and how it ended. Never a body, query or
+secret.
 """
 
 import logging
@@ -17,7 +18,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.access.key import Key
+from service.access.caller import Caller
 from service.jobs.job import DEFAULT_TENANT
 from service.logs import AUDIT, about, say
 
@@ -67,8 +68,8 @@ class Identified:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method, path, route = scope["method"], scope["path"], scope.get("route")
         if method not in ASKING or status in SHUT_OUT:
-            key = scope["state"].get("key")
-            who, tenant = (key.id, key.tenant) if isinstance(key, Key) else (ANYBODY, DEFAULT_TENANT)
+            caller = scope["state"].get("caller")
+            who, tenant = (caller.id, caller.tenant) if isinstance(caller, Caller) else (ANYBODY, DEFAULT_TENANT)
             action = getattr(route, "operation_id", None) or getattr(route, "name", None) or "none"
             say(audit, "audit", who=who, tenant=tenant, action=action, method=method, path=path[:200], status=status)
         if self._requests and path not in PROBES:
