@@ -42,6 +42,7 @@ from service.pages import routes as pages
 from service.problems import ProblemError
 from service.settings import Settings
 from service.startup import needing_extra
+from service.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     from service.access.tokens import Issuer
@@ -77,8 +78,8 @@ def _issuer(settings: Settings) -> "Issuer | None":
     return issuer_of(settings)
 
 
-def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
-    """An application over a data folder; `runner` sees to it that jobs are computed."""
+def create_app(settings: Settings, runner: Runner = no_runner, tracer: Tracer | None = None) -> FastAPI:
+    """An application over a data folder; `runner` sees to it that jobs are computed, `tracer` takes spans."""
     allowed_hosts(settings.prepare())  # what is missing is said before anything starts
     issuer = _issuer(settings)
     store, drain = Store(settings.database, BUSY_SECONDS), Drain(settings.drain_seconds)
@@ -92,6 +93,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
         with runner(settings), _webhooks(parts):
             yield
         parts.store.close()
+        if tracer is not None:
+            tracer.close()  # here, as the server ends by the signal that it was told to stop by
 
     app = Application(
         title="gradient-health",
@@ -104,7 +107,7 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
-    app.add_middleware(Identified, requests=settings.log_format == "json")
+    app.add_middleware(Identified, requests=settings.log_format == "json", tracer=tracer)
     guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
     for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
