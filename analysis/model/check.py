@@ -32,6 +32,7 @@ from analysis.model.mend import drop_redundant, name_graph, plain_domains, separ
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
+from analysis.model.signature import read_signature, untrained
 from analysis.model.traditional import rewrite_traditional
 from analysis.model.weights import TensorReader, Weights
 from analysis.model.wire import Outline, outline
@@ -55,6 +56,7 @@ def check_model(
     cut, proto = _parse(file.view)
     _check_opsets(proto)
     _check_attributes(proto, limits)
+    signature = read_signature(proto)
     plain_domains(proto)
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
@@ -86,8 +88,9 @@ def check_model(
         data_files=data_files.contents(),
         original=source if rewritten.any and rewritten.comparable and not mended else None,
         constants=frozenset(hoist.constants),
-        fixed=rewritten.fixed,
+        fixed=untrained(signature, entries) | rewritten.fixed,
         notes=tuple(rewritten.notes),
+        signature=signature,
     )
 
 
