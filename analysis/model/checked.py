@@ -69,7 +69,7 @@ class CheckedModel:
     signature: "Signature | None" = None
     """Which tensors the exported module trains, where the file says so."""
     original: Path | bytes | None = None
-    """What was uploaded, where operators of ai.onnx.ml were rewritten: outputs of the same names are the same."""
+    """What was uploaded, where operators were written anew: outputs of the same names are the same."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:
