@@ -105,6 +105,11 @@ class Clock:
         return time.process_time() >= self._deadline
 
     @property
+    def seconds_left(self) -> float:
+        """Of processor time; less than nothing where the budget is used up."""
+        return self._deadline - time.process_time()
+
+    @property
     def cut(self) -> bool:
         """Whether the budget ended before the work did."""
         return any(why == BUDGET_REACHED for _, why in self.left_out)
