@@ -120,6 +120,11 @@ class Clock:
         self._spent, self._progress = spent, None
 
     @property
+    def seconds_left(self) -> float:
+        """Of processor time; less than nothing where the budget is used up."""
+        return self._deadline - time.process_time()
+
+    @property
     def cut(self) -> bool:
         """Whether the budget ended before the work did."""
         return any(why == BUDGET_REACHED for _, why in self.left_out)

@@ -68,6 +68,8 @@ class Operands:
         """Why an initialiser is no parameter in a role, or empty."""
         if _is_group_norm_dummy(self.model, use.node):
             return "placeholder of a GroupNormalization written as InstanceNormalization"
+        if self.model.signature is not None and self.model.signature.trains(name):
+            return ""
         if self._is_literal(name, use):
             return f"a literal in {use.node.op_type}, written beside the weights"
         weak = self._is_weak(use)
