@@ -103,7 +103,7 @@ class Clock:
     @property
     def is_over(self) -> bool:
         """Whether the budget is used up."""
-        return self._spent() >= self._deadline
+        return self.seconds_left <= 0
 
     @contextmanager
     def sharing(self, spent: Callable[[], float]) -> Iterator[None]:
@@ -122,7 +122,7 @@ class Clock:
     @property
     def seconds_left(self) -> float:
         """Of processor time; less than nothing where the budget is used up."""
-        return self._deadline - time.process_time()
+        return self._deadline - self._spent()
 
     @property
     def cut(self) -> bool:
