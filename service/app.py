@@ -19,7 +19,7 @@ from service.api.front import Front
 from service.api.identified import Identified
 from service.api.metrics import Counted, Metrics
 from service.api.openapi import Application
-from service.api.origin import refuse_other_origins
+from service.api.origin import from_our_own
 from service.api.routes import (
     analyses,
     blobs,
@@ -108,7 +108,7 @@ def create_app(settings: Settings, runner: Runner = no_runner, tracer: Tracer | 
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
     app.add_middleware(Identified, requests=settings.log_format == "json", tracer=tracer)
-    guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
+    guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (from_our_own, {})
     for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
     app.include_router(health.router, responses=ANY_PROBLEM)  # probes have no key
