@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from analysis.batch.samples import BATCH_NAMES
+from analysis.batch.samples import is_batch_name
 from analysis.clock import Clock, OutOfTime, both
 from analysis.convert import DifferentiableModel
 from analysis.convert.registry import Interrupt
@@ -155,7 +155,7 @@ def _assignments(model: CheckedModel) -> Iterator[tuple[int, dict[str, int]]]:
         yield from ((size, dict.fromkeys(same, 0)) for size in _reshaped_to(model))
         return
     leading = shaped[0].shape or ()
-    if any(isinstance(each, str) and each.lower() in BATCH_NAMES for spec in shaped for each in spec.shape or ()):
+    if any(is_batch_name(each, axis) for spec in shaped for axis, each in enumerate(spec.shape or ())):
         return
     for axis in (0, 1) if len(leading) == 3 else (0,):
         size = leading[axis]
