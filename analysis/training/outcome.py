@@ -61,7 +61,7 @@ def stands_still(curve: Sequence[float], steps: int, limit: float) -> bool:
     if taken < STILL_FROM or taken % 10 or not max(recent) - min(recent) < STILL:
         return False
     pace = max(max(recent[STILL_OVER // 2 :]) - recent[-1], ROUNDING)
-    return recent[-1] - 2 * pace * GATHERING ** ((steps - taken) / 10) > limit
+    return recent[-1] - 2 * pace * math.pow(GATHERING, (steps - taken) / 10) > limit
 
 
 def outcome_of(curve: Sequence[float], held_out: Sequence[float], learnt: float) -> Outcome:
