@@ -1,7 +1,7 @@
 """Time: how long each stage took, how far the analysis is, and what the budget leaves undone.
 
-The budget is processor time, of all threads of this process: on a loaded machine an analysis gets as far as on an idle
-one. What each stage took, in the report, is time by the clock on the wall, waiting included.
+The budget is processor time, of all threads of this process and of its forks: on a loaded machine an analysis gets as
+far as on an idle one. What each stage took, in the report, is time by the clock on the wall, waiting included.
 """
 
 import time
@@ -30,7 +30,8 @@ class Clock:
     def __init__(self, budget_seconds: float, progress: Progress | None) -> None:
         """Start."""
         self._start = time.monotonic()
-        self._deadline = time.process_time() + budget_seconds
+        self._spent: Callable[[], float] = time.process_time
+        self._deadline = self._spent() + budget_seconds
         self._next_look = 0.0
         self._progress = progress
         self._fraction = 0.0
@@ -102,7 +103,26 @@ class Clock:
     @property
     def is_over(self) -> bool:
         """Whether the budget is used up."""
-        return time.process_time() >= self._deadline
+        return self.seconds_left <= 0
+
+    @contextmanager
+    def sharing(self, spent: Callable[[], float]) -> Iterator[None]:
+        """Inside: the budget is that of several processes, which have `spent` so much, with all that this one has."""
+        own, self._spent = self._spent, spent
+        try:
+            yield
+        finally:
+            self._deadline -= spent() - own()
+            self._spent = own
+
+    def go_on_in_a_fork(self, spent: Callable[[], float]) -> None:
+        """The same budget in a fork of this process, for good; it tells nobody how far it is."""
+        self._spent, self._progress = spent, None
+
+    @property
+    def seconds_left(self) -> float:
+        """Of processor time; less than nothing where the budget is used up."""
+        return self._deadline - self._spent()
 
     @property
     def cut(self) -> bool:

@@ -158,6 +158,8 @@ class Limits:
     """Depth of If, Loop and Scan bodies."""
     sparse_bytes: int = 256 << 20
     """What one sparse tensor may grow to when it is made dense, and all equal tensors that torch stored once."""
+    unpacked_bytes: int = 2 << 30
+    """What all weights of a few bits may grow to as floats; beyond it they stay packed and do not train."""
     batch_members: int = 64
     compression: float = 200.0
     """Largest expansion of a compressed batch member."""

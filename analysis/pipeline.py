@@ -31,10 +31,11 @@ def analyze(
     models_dir: Path | None = None,
     models: Destination | None = None,
     progress: Progress | None = None,
+    processes: int = 1,
 ) -> Report:
     """Analyse a model on a batch (a synthetic one where none is given). Raises AnalysisError, see `analysis.errors`.
 
-    `models_dir`: every measured variant that lives in a graph goes there; `models` says where and which.
+    Every measured variant that lives in a graph goes to `models_dir`, or where `models` says. `processes`: see `Crew`.
     """
     clock, rules = Clock(options.budget_seconds, progress), policy(options)
     asked_for(options)  # what it refuses is refused before the work
@@ -46,7 +47,7 @@ def analyze(
         parity = check_parity(subject)
     with clock.stage("measure", 0.2):
         subject, unprobed = examine(subject, parity, options, clock)
-    experiment = Experiment(subject, unprobed, options, clock)
+    experiment = Experiment(subject, unprobed, options, clock, processes)
     with clock.stage("probe", 0.35):
         known = Diagnosis.of(experiment.probe_baseline(), experiment.larger_rate, rules, options)
     with clock.stage("experiment", 0.6):
@@ -54,6 +55,5 @@ def analyze(
     with clock.stage("prove", 0.95):
         remedies = Judge(experiment, known).remedies_of_trainings()
     with clock.stage("export", 1.0):
-        wanted = [remedy.variant for remedy in remedies]
-        files = export(experiment.cells, experiment.structures, clock, wanted, models or Destination.of(models_dir))
+        files = export(experiment, [each.variant for each in remedies], models or Destination.of(models_dir))
     return assemble(describe(subject, options), known, rows_of(experiment.cells, files), remedies, clock, options)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +19,7 @@ from service.api.front import Front
 from service.api.identified import Identified
 from service.api.metrics import Counted, Metrics
 from service.api.openapi import Application
-from service.api.origin import refuse_other_origins
+from service.api.origin import from_our_own
 from service.api.routes import (
     analyses,
     blobs,
@@ -41,6 +41,11 @@ from service.objects.place import objects_of
 from service.pages import routes as pages
 from service.problems import ProblemError
 from service.settings import Settings
+from service.startup import needing_extra
+from service.tracing.tracer import Tracer
+
+if TYPE_CHECKING:
+    from service.access.tokens import Issuer
 
 ANY_PROBLEM: Final[dict[int | str, dict[str, Any]]] = {"default": handlers.ANY_OTHER}
 Runner = Callable[[Settings], AbstractContextManager[None]]
@@ -63,18 +68,33 @@ def _webhooks(parts: Parts) -> AbstractContextManager[None]:
     return telling(parts.settings, parts.metrics.told)
 
 
-def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
-    """An application over a data folder; `runner` sees to it that jobs are computed."""
+def _issuer(settings: Settings) -> "Issuer | None":
+    """Whose tokens open anything. Raises CannotStartError."""
+    if not settings.takes_tokens:
+        return None
+    with needing_extra("auth"):
+        from service.access.tokens import issuer_of  # noqa: PLC0415 - an HTTP client and cryptography, which few need
+
+    return issuer_of(settings)
+
+
+def create_app(settings: Settings, runner: Runner = no_runner, tracer: Tracer | None = None) -> FastAPI:
+    """An application over a data folder; `runner` sees to it that jobs are computed, `tracer` takes spans."""
     allowed_hosts(settings.prepare())  # what is missing is said before anything starts
+    issuer = _issuer(settings)
     store, drain = Store(settings.database, BUSY_SECONDS), Drain(settings.drain_seconds)
     objects = objects_of(store.engine, settings)
-    parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain))
+    parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain), issuer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if issuer is not None:
+            issuer.keys.warm_up()
         with runner(settings), _webhooks(parts):
             yield
         parts.store.close()
+        if tracer is not None:
+            tracer.close()  # here, as the server ends by the signal that it was told to stop by
 
     app = Application(
         title="gradient-health",
@@ -87,8 +107,8 @@ def create_app(settings: Settings, runner: Runner = no_runner) -> FastAPI:
     app.state.parts = parts
     app.add_middleware(Front, hosts=settings.hosts)
     app.add_middleware(Counted, metrics=parts.metrics)
-    app.add_middleware(Identified, requests=settings.log_format == "json")
-    guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (refuse_other_origins, {})
+    app.add_middleware(Identified, requests=settings.log_format == "json", tracer=tracer)
+    guard, refusals = (authenticate, REFUSALS) if settings.needs_keys else (from_our_own, {})
     for routes in (analyses, jobs, events, reports, variants, blobs, comparisons, catalogue, limits, figures):
         app.include_router(routes.router, dependencies=[Depends(guard)], responses=refusals | ANY_PROBLEM)
     app.include_router(health.router, responses=ANY_PROBLEM)  # probes have no key

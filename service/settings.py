@@ -10,6 +10,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
+KEYS: Final = r"^(https://.+|http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/.*)?|file:///.+)?$"
 OBJECTS: Final = "^(file:///.+|s3://[^/]+(/.*)?)?$"
 MOST_SLOTS: Final = 64
 CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
@@ -39,7 +40,19 @@ class Settings(BaseSettings):
     audit_file: str = ""
     """A file that who did what is appended to, an object a line; it is in the log in any case."""
     auth: Literal["none", "keys"] = "none"
-    """`keys`: every request but `/healthz`, `/readyz` and `/openapi.json` needs an API key (`gradient-health keys`)."""
+    """`keys`: every request but `/healthz`, `/readyz` and `/openapi.json` needs an API key (`gradient-health keys`), or
+    a token where `jwt_issuer` is set."""
+    jwt_issuer: str = ""
+    """Whose tokens (JWT, the claim `iss`) open what keys open; with `jwt_audience` and `jwt_keys_url`, extra `auth`."""
+    jwt_audience: str = ""
+    """What the claim `aud` of a token has to name: tokens for other services are none here."""
+    jwt_keys_url: str = Field(default="", pattern=KEYS)
+    """Where the public keys of the issuer are, a JWK Set: `https://...`, `http://` of the loopback address, or the file
+    `file:///path`. Its discovery document calls it `jwks_uri`."""
+    jwt_tenant_claim: str = "sub"
+    """The claim that names the tenant whose analyses a token opens."""
+    jwt_scopes_claim: str = "scope"
+    """The claim that has `read`, `write` or `admin`, as a text or a list; empty: every token may read and write."""
     allow_unprotected: bool = False
     """Serve without keys on an address that is no loopback, too: whoever reaches it may then do everything."""
     allowed_hosts: str = ""
@@ -143,8 +156,13 @@ class Settings(BaseSettings):
 
     @property
     def needs_keys(self) -> bool:
-        """Whether requests need an API key."""
+        """Whether requests need an API key or a token."""
         return self.auth == "keys"
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether anything is said of tokens; whether enough is, `issuer_of` tells."""
+        return bool(self.jwt_issuer or self.jwt_audience or self.jwt_keys_url)
 
     @property
     def is_exposed(self) -> bool:

@@ -12,7 +12,9 @@ from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 
-BATCH_NAMES: Final = frozenset({"n", "b", "bs", "batch", "batch_size", "batchsize", "unk__batch", "samples"})
+BATCH_NAMES: Final = frozenset({"n", "b", "bs", "batch", "batch_size", "batchsize", "unk__batch"})
+SIGNAL_NAME: Final = "samples"
+"""Counts those of the batch as the first axis, those of a signal behind another one."""
 
 WITHOUT_NUMBERS: Final = frozenset({"sequence", "optional", "map", "str", "unknown"})
 """Types of inputs that are no tensors of numbers."""
@@ -91,9 +93,15 @@ def select(batch: Batch, rows: Array) -> tuple[dict[str, Array], dict[str, Array
 
 def _named_batch_axis(spec: ValueSpec) -> int | None:
     for axis, dimension in enumerate(spec.shape or ()):
-        if isinstance(dimension, str) and dimension.lower() in BATCH_NAMES:
+        if is_batch_name(dimension, axis):
             return axis
     return None
+
+
+def is_batch_name(dimension: int | str | None, axis: int) -> bool:
+    """Whether an axis is named after the samples of a batch."""
+    name = dimension.lower() if isinstance(dimension, str) else ""
+    return name in BATCH_NAMES or (name == SIGNAL_NAME and axis == 0)
 
 
 def _samples_equal(array: Array, axis: int | None) -> bool:

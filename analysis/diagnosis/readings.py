@@ -116,6 +116,7 @@ def layers_with_stats(measurement: Measurement) -> Iterator[tuple[Layer, LayerSt
 # ------------------------------------------------------------------ what several rules ask
 
 
+LEARNT: Final = 0.2  # loss over chance
 CONVERGED_GRADIENT: Final = -3.0  # log10 of a sample's gradient at the logits; about 0 at chance
 
 
@@ -130,6 +131,12 @@ def loss_over_chance(measurement: Measurement) -> float | None:
     """1 for the best constant prediction; None where chance is unknown."""
     chance = measurement.loss.chance
     return measurement.loss.value / chance if chance else None
+
+
+def has_learnt(measurement: Measurement) -> bool:
+    """Whether the batch is learnt before the first step, as GH105 asks for it after the last."""
+    over_chance = loss_over_chance(measurement)
+    return over_chance is not None and over_chance < LEARNT
 
 
 def links_read_as_logits(measurement: Measurement) -> int:

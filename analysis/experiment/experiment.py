@@ -16,6 +16,7 @@ from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, cell_of, together, variant_id
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
+from analysis.training.crew import Crew
 from analysis.training.own_loss import train_by_own_loss
 from analysis.training.target_reading import read_targets
 from analysis.training.trainer import Trainer, labels_are_readable
@@ -26,7 +27,9 @@ from analysis.training.with_normalization import try_normalization
 class Experiment:
     """Structures converted once, cells measured on them, treatments proven; each pass ends where the budget does."""
 
-    def __init__(self, subject: Subject, measurement: Measurement, options: AnalysisOptions, clock: Clock) -> None:
+    def __init__(
+        self, subject: Subject, measurement: Measurement, options: AnalysisOptions, clock: Clock, processes: int = 1
+    ) -> None:
         """The unchanged model is the first structure and the first cell. Raises BadOptions (variants, without)."""
         self.options = options
         self.clock = clock
@@ -35,10 +38,12 @@ class Experiment:
         info = describe_cell((), nothing, seed=options.seed, trained=subject.trained)
         self.cells = Cells(Measured(info, measurement, nothing))
         self.measuring = Measuring(self.cells, self.structures, options)
+        crew = Crew(processes)
         self.trainer = Trainer(
-            subject, options, clock, holds_out=labels_are_readable(measurement), minibatch=options.minibatch_size
-        )
-        self.proving = Proving(self.measuring, self.trainer, clock)
+            subject, options, clock, holds_out=labels_are_readable(measurement), minibatch=options.minibatch_size,
+            crew=crew,
+        )  # fmt: skip
+        self.proving = Proving(self.measuring, self.trainer, clock, crew)
         self.larger_rate: LargerRate | None = None
         """The unchanged model at a rate that blows it up, and with clipping, where clipping mends it."""
         make_plan(measurement, options)  # what it refuses is refused before the probe, which it may ask for more

@@ -17,10 +17,9 @@ from typing import Final
 
 from onnx import ModelProto, helper, save_model
 
-from analysis.clock import Clock
 from analysis.experiment.cells import Cells, Measured
+from analysis.experiment.experiment import Experiment
 from analysis.experiment.replay import batch_statistics, drawn
-from analysis.experiment.structures import Structures
 from analysis.facts import Effect, ModelFile
 from analysis.interventions.contract import Recipe
 from analysis.interventions.variants import asked_for, variant_id
@@ -52,16 +51,14 @@ class Destination:
         return None if models_dir is None else cls(models_dir)
 
 
-def export(
-    cells: Cells, structures: Structures, clock: Clock, remedies: Iterable[str], to: Destination | None
-) -> dict[str, ModelFile]:
+def export(experiment: Experiment, remedies: Iterable[str], to: Destination | None) -> dict[str, ModelFile]:
     """Write the models that belong there, each whole or not at all; the file of each variant that has one.
 
     `remedies`: ids of the variants that come first.
     """
-    options = structures.options
     if to is None:
         return {}
+    cells, structures, options = experiment.cells, experiment.structures, experiment.options
     to.folder.mkdir(parents=True, exist_ok=True)
     written: dict[str, ModelFile] = {}
     room = to.room
@@ -72,7 +69,7 @@ def export(
         proto = to_proto(structures.subject_of(measured.recipe), measured.recipe, _metadata(measured, options.seed))
         size = proto.ByteSize()
         if size > room:
-            clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
+            experiment.clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
             continue
         room -= size
         written[name] = ModelFile(href=f"variants/{name}/model.onnx", sha256=_write(proto, to.folder / f"{name}.onnx"))

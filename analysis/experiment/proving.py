@@ -18,6 +18,7 @@ from analysis.facts import Measurement, Probe, ProbeKind
 from analysis.interventions.contract import Recipe
 from analysis.measure.passes import cotangent_seeds
 from analysis.subject.subject import Subject
+from analysis.training.crew import ALONE, Crew
 from analysis.training.grid import Training
 from analysis.training.probe import Enough
 from analysis.training.trainer import Trainer
@@ -40,6 +41,8 @@ class Proving:
     measuring: Measuring
     trainer: Trainer
     clock: Clock
+    crew: Crew = ALONE
+    """What the trainings are dealt to."""
     unchanged: Probe | None = field(default=None, init=False)
     """The unchanged model in the training that treatments are put to."""
 
@@ -77,10 +80,9 @@ class Proving:
             self.unchanged = self._train_unchanged()
         if self.unchanged is None:
             return []
-        tried = [name for done, name in enumerate(wanted) if self._try(name, first, done, len(wanted))]
-        for name in self._worth_more_seeds(tried):
-            if self.clock.allows(f"further seeds of {name}"):
-                self._try(name, others, len(wanted), len(wanted))
+        tried = self._try(wanted, first, [place / len(wanted) for place in range(len(wanted))])
+        more = [name for name in self._worth_more_seeds(tried) if self.clock.allows(f"further seeds of {name}")]
+        self._try(more, others, [1.0] * len(more))
         return [self.cells[name] for name in tried]
 
     def confirm(self, ranked: Iterable[str]) -> bool:
@@ -133,15 +135,20 @@ class Proving:
 
         return self.clock.finished("training of treatments", every_seed)
 
-    def _try(self, name: str, seeds: Sequence[int], done: int, of: int) -> bool:
-        self.clock.between("prove", 0.6, 0.95, done, of)
-        proved = self.clock.finished(f"training of {name}", partial(self._prove, name, seeds))
-        if proved is not None:
-            self.cells.put(proved)
-        return proved is not None
+    def _try(self, names: Sequence[str], seeds: Sequence[int], done: Sequence[float]) -> list[str]:
+        """Train these variants with these seeds; those of which that was finished. `done` before each: of the stage."""
+        works = [partial(self._prove, name, seeds, so_far) for name, so_far in zip(names, done, strict=True)]
+        tried: list[str] = []
+        for name, work in zip(names, self.crew.each(works, self.clock), strict=True):
+            proved = self.clock.finished(f"training of {name}", work)
+            if proved is not None:
+                self.cells.put(replace(proved, recipe=self.cells[name].recipe))
+                tried.append(name)
+        return tried
 
-    def _prove(self, name: str, seeds: Sequence[int]) -> Measured:
-        """Measure with pass B and train: every seed draws anew where the recipe draws."""
+    def _prove(self, name: str, seeds: Sequence[int], done: float) -> Measured:
+        """Measure with pass B and train, every seed from a draw of its own; the recipe itself is left out."""
+        self.clock.report("prove", 0.6 + 0.35 * done)
         recipe, before, options = self.cells[name].recipe, self.cells.measurement(name), self.measuring.options
         assert recipe is not None
         subject = self.measuring.structures.subject_of(recipe)
@@ -152,7 +159,7 @@ class Proving:
             whole = self._trained(subject, recipe, seeds, measurement)
         replicates = len({run.seed for run in whole.runs})
         info = replace(self.cells[name].info, replicates=replicates)
-        return Measured(info, with_probe(measurement, whole), recipe)
+        return Measured(info, with_probe(measurement, whole))
 
     def _trained(self, subject: Subject, recipe: Recipe, seeds: Sequence[int], measurement: Measurement) -> Probe:
         """With these seeds, and with those before; after the first, what that has left open."""

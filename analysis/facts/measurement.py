@@ -100,6 +100,9 @@ class Anatomy:
     folded_share: float | None = None
     """Share of convolutions as an exporter leaves them that folds normalisation: without a bias, or with a weight that
     it computed and named itself; of at least three."""
+    kept_statistics: bool | None = None
+    """Whether the module that was exported kept running statistics, which BatchNormalization does; None where the file
+    does not say."""
 
 
 @fact
@@ -227,8 +230,8 @@ class Measurement:
     @property
     def looks_folded(self) -> bool:
         """Whether the convolutions once had a normalisation behind them and none is left."""
-        share = self.anatomy.folded_share
-        return share is not None and share >= FOLDED_SHARE and not self.normalized
+        share, never_there = self.anatomy.folded_share, self.anatomy.kept_statistics is False
+        return share is not None and share >= FOLDED_SHARE and not self.normalized and not never_there
 
     @property
     def trains_unfolded(self) -> bool:

@@ -72,6 +72,7 @@ def find_anatomy(
         channel_norm_spread=_channel_norm_spread(weights, sources, layers),
         fresh_biases=not any(np.any(weights[name]) for name in _convolution_biases(layers)),
         folded_share=_folded_share(layers),
+        kept_statistics=None if model.signature is None else model.signature.has_statistics,
     )
 
 

@@ -68,6 +68,8 @@ class Operands:
         """Why an initialiser is no parameter in a role, or empty."""
         if _is_group_norm_dummy(self.model, use.node):
             return "placeholder of a GroupNormalization written as InstanceNormalization"
+        if self.model.signature is not None and self.model.signature.trains(name):
+            return ""
         if self._is_literal(name, use):
             return f"a literal in {use.node.op_type}, written beside the weights"
         weak = self._is_weak(use)
@@ -164,11 +166,23 @@ class Operands:
     def _follows_input(self, use: Use) -> bool:
         """Whether the other operand is an input of the model, at most cast, laid out anew or prepared before.
 
-        x -- Mul (1 / range) -- Add (minimum)      MinMaxScaler of scikit-learn
+        x -- Mul (1 / range) -- Add (minimum)                    MinMaxScaler of scikit-learn
+        x -- Add (1) -- Log -- Mul (0 or 1) -- Add -- MatMul     its PowerTransformer: all before the first matrix
         """
+        if self.model.proto.producer_name == SKLEARN:
+            return self._other(use) not in self._behind_matrices
         inputs = {spec.name for spec in self.model.inputs}
-        through = PASSING | {"Sub", "Div", "Mul"} if self.model.proto.producer_name == SKLEARN else PASSING
-        return walk_back(self.model, self._other(use), through, until=inputs) in inputs
+        return walk_back(self.model, self._other(use), PASSING, until=inputs) in inputs
+
+    @cached_property
+    def _behind_matrices(self) -> frozenset[str]:
+        """Values that descend from a layer."""
+        carrying = {id(use.owner) for use in self.sources.uses if use.role in MATRICES}
+        found: set[str] = set()
+        for node in self.model.nodes:
+            if id(node) in carrying or not found.isdisjoint([*node.input, *captures(node)]):
+                found.update(filter(None, node.output))
+        return frozenset(found)
 
     def _other(self, use: Use) -> str:
         return next((name for name in use.node.input if name and name not in self.sources.of), "")

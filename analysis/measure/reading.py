@@ -202,7 +202,13 @@ class PassReading:
             leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
             leads_to_loss=layer.output in leading,
             cancelled_by=cancelling_operator(self.subject.model, layer),
-            absent=_absent(layer, matrices, gradient, self.forward.observations.get(layer.output)),
+            absent=_absent(
+                layer,
+                matrices,
+                gradient,
+                self.forward.observations.get(layer.output),
+                self.subject.objective.head.value,
+            ),
         )
 
     def _arriving(self, value: str | None) -> ActivationGradient | None:
@@ -255,7 +261,7 @@ class PassReading:
 
 
 def _absent(
-    layer: Layer, matrices: Sequence[str], gradient: GradientStats | None, observations: int | None
+    layer: Layer, matrices: Sequence[str], gradient: GradientStats | None, observations: int | None, logits: str
 ) -> dict[str, str]:
     absent: dict[str, str] = {}
     if not matrices:
@@ -264,6 +270,9 @@ def _absent(
         absent["weight_gradient"] = "no gradient reaches the weight"
     if layer.pre_activation is None:
         absent["activation.dead_fraction"] = "no activation function follows"
+    elif layer.pre_activation == logits:
+        reason = "the loss is read in front of the activation"
+        absent["activation.dead_fraction"] = absent["activation.saturated_fraction"] = reason
     elif observations is not None and observations < FEWEST_OBSERVATIONS:
         reason = f"insufficient evidence: {observations} observations of a unit, {FEWEST_OBSERVATIONS} needed"
         absent["activation.dead_fraction"] = absent["activation.saturated_fraction"] = reason

@@ -133,7 +133,8 @@ class Taps:
         for layer in outputs.values():
             self._watch(layer.output, self._output_tap(layer))
         for layer in {layer.pre_activation: layer for layer in subject.layers}.values():
-            self._watch(layer.pre_activation, self._activation_tap(layer))
+            if layer.pre_activation != subject.objective.head.value:  # else the loss is read in front of the activation
+                self._watch(layer.pre_activation, self._activation_tap(layer))
         names = subject.converted.input_names
         leaves = [
             value.requires_grad_() if name == entry and value.is_floating_point() else value

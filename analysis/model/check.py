@@ -7,7 +7,8 @@ Only `check_model` makes a CheckedModel; whoever holds one need not look again. 
 3. operators of ai.onnx.ml are written anew with those of the standard, their numbers as initialisers (`traditional`);
 4. every initialiser and every Constant, also those inside If, Loop and Scan bodies, becomes an entry of `weights`,
    with data checked against shape (`hoist`); constants of the graph and initialisers are the same thing from here on;
-5. what torch's exporter stored once because it was equal becomes separate parameters again (`mend`);
+5. what torch's exporter stored once because it was equal becomes separate parameters again (`mend`), weights of a few
+   bits become floats (`packed`);
 6. `onnx.checker` judges the graph with the tensors declared as inputs (`onnx_tools`), and `domains` the values of the
    attributes, which the checker does not look at.
 """
@@ -32,6 +33,8 @@ from analysis.model.mend import drop_redundant, name_graph, plain_domains, separ
 from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
+from analysis.model.packed import unpack
+from analysis.model.signature import read_signature, untrained
 from analysis.model.traditional import rewrite_traditional
 from analysis.model.weights import TensorReader, Weights
 from analysis.model.wire import Outline, outline
@@ -55,6 +58,7 @@ def check_model(
     cut, proto = _parse(file.view)
     _check_opsets(proto)
     _check_attributes(proto, limits)
+    signature = read_signature(proto)
     plain_domains(proto)
     mended = drop_redundant(proto)
     proto = _expand_functions(proto, limits)
@@ -69,6 +73,7 @@ def check_model(
     entries = hoist.run()
     mended |= separate_equal(proto, entries, hoist.constants, limits)
     mended |= separate_deduplicated(proto, entries, hoist.constants, limits)
+    anew = unpack(proto, entries, limits) or rewritten.any
     type_outputs(proto, entries)
     check_graph(proto, entries)
     check_attributes(proto.graph.node)
@@ -82,12 +87,13 @@ def check_model(
         sha256=hashlib.sha256(file.view).hexdigest(),
         size_bytes=file.size,
         name=source.name if isinstance(source, Path) else proto.graph.name,
-        source=None if mended or rewritten.any else source,
+        source=None if mended or anew else source,
         data_files=data_files.contents(),
-        original=source if rewritten.any and rewritten.comparable and not mended else None,
+        original=source if anew and rewritten.comparable and not mended else None,
         constants=frozenset(hoist.constants),
-        fixed=rewritten.fixed,
+        fixed=untrained(signature, entries) | rewritten.fixed,
         notes=tuple(rewritten.notes),
+        signature=signature,
     )
 
 

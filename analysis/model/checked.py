@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
@@ -14,6 +14,9 @@ from analysis.model.nodes import STANDARD_DOMAINS, captures
 from analysis.model.onnx_tools import inferred_values
 from analysis.model.quantized import Quantized, quantized_values, quantized_weights
 from analysis.model.weights import MAX_RANK, Weights
+
+if TYPE_CHECKING:
+    from analysis.model.signature import Signature
 
 Dimension = int | str | None
 """A fixed size, a named one, or one nothing is known of."""
@@ -60,11 +63,13 @@ class CheckedModel:
     constants: frozenset[str] = frozenset()
     """Tensors that were Constant nodes in the file, not initialisers."""
     fixed: Mapping[str, str] = field(default_factory=dict)
-    """Tensors that are no parameters whatever reads them -> why: those of preprocessing nodes."""
+    """Tensors that are no parameters whatever reads them -> why: those of preprocessing nodes, buffers of a module."""
     notes: tuple[str, ...] = ()
     """What was left out of the file, for the report."""
+    signature: "Signature | None" = None
+    """Which tensors the exported module trains, where the file says so."""
     original: Path | bytes | None = None
-    """What was uploaded, where operators of ai.onnx.ml were rewritten: outputs of the same names are the same."""
+    """What was uploaded, where operators were written anew: outputs of the same names are the same."""
 
     @cached_property
     def nodes(self) -> tuple[NodeProto, ...]:

@@ -7,6 +7,7 @@ along them. What cannot be opened stays as it is.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from analysis.batch.samples import BATCH_NAMES
+from analysis.batch.samples import is_batch_name
 from analysis.clock import Clock, OutOfTime, both
 from analysis.convert import DifferentiableModel
 from analysis.convert.registry import Interrupt
@@ -37,10 +38,16 @@ MOST_DOUBLED: Final = 32
 """Samples up to which the proof runs on twice as many and one more; beyond, on one more."""
 SMALL: Final = 5_000_000
 """Elements of weights up to which the proof for few samples is led in float64, where no chaos drowns it in rounding."""
+PRECISE_ELEMENTS: Final = 1 << 20
+"""The same of inputs: what lies between takes a hundred times their memory."""
 MOST_ASSIGNMENTS: Final = 4
 """Ways to tell which axis of which input counts samples, that are tried."""
 MOST_SECONDS: Final = 30.0
 """Of processor time that the proof may take."""
+BUDGET_SHARE: Final = 0.25
+"""The same, of the budget of the analysis."""
+PASSES: Final = 8
+"""Times as long as the first run that the proof takes; of one sample, rather more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +67,8 @@ class _Attempt:
 
     model: CheckedModel
     program: DifferentiableModel
+    clock: Clock
+    """How long the proof may take."""
     interrupt: Interrupt
     precision: torch.dtype
     size: int
@@ -80,26 +89,32 @@ class _Attempt:
         return _trace(self)
 
 
-def open_samples(model: CheckedModel, seed: int, interrupt: Interrupt | None = None) -> Opening:
+def open_samples(
+    model: CheckedModel, seed: int, interrupt: Interrupt | None = None, budget_seconds: float = math.inf
+) -> Opening:
     """The model with an open sample axis, where it was fixed and that can be proven; itself otherwise.
 
     What the model is refused for is left to those who convert it. `interrupt` is asked after every operator; where it
-    raises OutOfTime, or the proof takes longer than it is worth, the model stays as it is.
+    raises OutOfTime, or the proof takes more time or memory than it is worth, the model stays as it is.
     """
     against: list[str] = []
-    asked = both(Clock(MOST_SECONDS, None).look, interrupt)
+    clock = Clock(min(MOST_SECONDS, BUDGET_SHARE * budget_seconds), None)
+    asked = both(clock.look, interrupt)
     try:
         assignments = list(_assignments(model))
     except AnalysisError:
         return Opening(model)
     for size, axes in assignments:
         try:
-            attempt = _attempt(model, size, axes, seed, asked)
+            attempt = _attempt(model, size, axes, seed, clock, asked)
             opened, found = _opened(attempt)
         except AnalysisError:
             continue
         except OutOfTime:
             against.append("the proof takes too long")
+            break
+        except MemoryError:
+            against.append("the proof takes too much memory")
             break
         if opened is model:
             return Opening(model)
@@ -140,7 +155,7 @@ def _assignments(model: CheckedModel) -> Iterator[tuple[int, dict[str, int]]]:
         yield from ((size, dict.fromkeys(same, 0)) for size in _reshaped_to(model))
         return
     leading = shaped[0].shape or ()
-    if any(isinstance(each, str) and each.lower() in BATCH_NAMES for spec in shaped for each in spec.shape or ()):
+    if any(is_batch_name(each, axis) for spec in shaped for axis, each in enumerate(spec.shape or ())):
         return
     for axis in (0, 1) if len(leading) == 3 else (0,):
         size = leading[axis]
@@ -169,15 +184,24 @@ def _axes_of(spec: ValueSpec, size: int) -> Sequence[int | None]:
     return [axis for axis, length in enumerate(spec.shape or ()) if length == size] or [None]
 
 
-def _attempt(model: CheckedModel, size: int, axes: Mapping[str, int], seed: int, interrupt: Interrupt) -> _Attempt:
+def _attempt(
+    model: CheckedModel, size: int, axes: Mapping[str, int], seed: int, clock: Clock, interrupt: Interrupt
+) -> _Attempt:
     """A pool of samples, and the model as exported."""
     samples = 2 * size + 1 if size <= MOST_DOUBLED else size + 1
     specs = [_resized(spec, axes.get(spec.name), samples) for spec in model.inputs]
-    small = size <= MOST_DOUBLED and sum(model.weights[name].size for name in model.weights) <= SMALL
+    few = size <= MOST_DOUBLED and sum(map(_elements, specs)) <= PRECISE_ELEMENTS
+    small = few and sum(model.weights[name].size for name in model.weights) <= SMALL
     precision = torch.float64 if small else torch.float32
     program = translate(read_graph(model), precision)
     program.interrupt = interrupt
-    return _Attempt(model, program, interrupt, precision, size, axes, synthesize_inputs(model, program, specs, seed))
+    pool = synthesize_inputs(model, program, specs, seed)
+    return _Attempt(model, program, clock, interrupt, precision, size, axes, pool)
+
+
+def _elements(spec: ValueSpec) -> int:
+    """How many an input has, the open axes left out."""
+    return math.prod(each for each in spec.shape or () if isinstance(each, int))
 
 
 def _resized(spec: ValueSpec, axis: int | None, samples: int) -> ValueSpec:
@@ -191,9 +215,12 @@ def _resized(spec: ValueSpec, axis: int | None, samples: int) -> ValueSpec:
 def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
     """The proven model and what was rewritten; or None, and the node that stands against it.
 
-    Raises AnalysisError where the model does not run as exported.
+    Raises AnalysisError where the model does not run as exported, OutOfTime where the first run says already that the
+    proof takes too long, MemoryError.
     """
     model, axes = attempt.model, attempt.axes
+    if PASSES * _first_seconds(attempt) > attempt.clock.seconds_left:
+        raise OutOfTime
     if normalizes_by_batch(model) and is_over_samples(node := attempt.trace.stuck):
         return None, standing_against(node)
     places = _proven(attempt, attempt.program)
@@ -213,6 +240,13 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
         return None, "on other numbers of samples it does not give the same"
     count = len(trace.changes)
     return opened, f"{count} constant{'s' if count > 1 else ''} rewritten"
+
+
+def _first_seconds(attempt: _Attempt) -> float:
+    """Processor time that the model takes as it was exported, on the whole batch. Raises as a run does."""
+    begin = attempt.clock.seconds_left
+    assert attempt.whole is not None
+    return begin - attempt.clock.seconds_left
 
 
 def _trace(attempt: _Attempt) -> Trace:

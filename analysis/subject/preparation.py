@@ -53,7 +53,7 @@ def prepare(
 
     Raises Unsupported (operators, no gradient), NothingToTrain, BadBatch (targets), BadOptions, NodeFailed.
     """
-    opening = open_samples(model, options.seed, interrupt)
+    opening = open_samples(model, options.seed, interrupt, options.budget_seconds)
     model = opening.model
     batch = source if isinstance(source, Batch) else None if source is None else load_batch(source, model)
     read, converted, heads = _converted(model, options)

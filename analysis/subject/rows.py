@@ -193,14 +193,15 @@ def _meets_values(model: CheckedModel, node: NodeProto) -> bool:
 def _value(
     program: DifferentiableModel, batch: Batch, rows: Sequence[int], value: str, precision: torch.dtype
 ) -> torch.Tensor:
-    """One value of the graph, in eval mode, of these samples. Raises NodeFailed."""
+    """One value of the graph, in eval mode, of these samples, floats in this precision. Raises NodeFailed."""
     seen: list[torch.Tensor] = []
     device = _device(program)
     inputs, _ = select(batch, np.array(rows))
     tensors = [to_tensor(np.asarray(array, order="C"), precision).to(device) for array in inputs.values()]
     with torch.no_grad():
         program.eval().observe(tensors, {value: [seen.append]})
-    return seen[0].detach().cpu()
+    found = seen[0].detach().cpu()
+    return found.to(precision) if found.is_floating_point() else found
 
 
 def _device(program: DifferentiableModel) -> torch.device:

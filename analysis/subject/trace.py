@@ -42,6 +42,8 @@ SURE: Final = 4
 """Samples from which another reading of what a node writes would be told by its numbers."""
 MOST_RUNS: Final = 4
 """Times the number of nodes after which no other way is tried."""
+MOST_BYTES: Final = 1 << 30
+"""Of values that are kept for other ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +93,14 @@ class Tracer:
     where: dict[str, SampleAxis] = field(default_factory=dict)
     differing: set[str] = field(default_factory=set)
     """Values that are another with another number of samples."""
+    kept: dict[int, int] = field(default_factory=dict)
+    """Bytes of each stretch of memory that values on the fixed number of samples lie in."""
 
     def run(self, pool: Mapping[str, Array], axes: Mapping[str, int]) -> Trace:
         """Of a pool of samples, by the name of the input; `axes`: where each counts samples.
 
-        Raises AnalysisError where the graph does not run as it was exported.
+        Raises AnalysisError where the graph does not run as it was exported, MemoryError where all values there are,
+        kept because another way may be tried, would take more than MOST_BYTES.
         """
         self._enter(pool, axes)
         nodes, ways, taken = self.steps.nodes, list[Iterator[_Choice]](), list[tuple[Change, ...]]()
@@ -106,7 +111,7 @@ class Tracer:
                 break
             if len(ways) == at:
                 if first_output(nodes[at]) not in self.fixed:
-                    self.fixed |= self.steps.run(nodes[at], self.fixed)
+                    self._keep(self.steps.run(nodes[at], self.fixed))
                 ways.append(self._ways(nodes[at]))
             choice = next(ways[at], None)
             if choice is not None:
@@ -124,6 +129,15 @@ class Tracer:
         if len(taken) < len(nodes):
             return Trace(self.where, (), nodes[furthest])
         return Trace(self.where, tuple(change for changes in taken for change in changes), None)
+
+    def _keep(self, written: Values) -> None:
+        self.fixed |= written
+        for value in written.values():
+            if isinstance(value, torch.Tensor):
+                storage = value.untyped_storage()
+                self.kept[storage.data_ptr()] = storage.nbytes()
+        if not self._sure and sum(self.kept.values()) * (1 + self.sizes.opened / self.sizes.fixed) > MOST_BYTES:
+            raise MemoryError
 
     @property
     def _sure(self) -> bool:

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from analysis.batch.samples import BATCH_NAMES
+from analysis.batch.samples import is_batch_name
 from analysis.model import CheckedModel
 from analysis.model.checked import Dimension, ValueSpec
 from analysis.synthesis.draw import Feed
@@ -38,7 +38,7 @@ def names_of(spec: ValueSpec, shape: Sequence[Dimension]) -> tuple[int | str, ..
     The one that counts samples is called SAMPLES: the first with a name for it, or else the first of all. A signal is
     [batch, samples], too.
     """
-    counting = next((place for place, dimension in enumerate(shape) if _is_batch(dimension)), 0)
+    counting = next((place for place, dimension in enumerate(shape) if is_batch_name(dimension, place)), 0)
 
     def name(place: int, dimension: Dimension) -> int | str:
         if isinstance(dimension, int):
@@ -146,10 +146,6 @@ def _present_sizes(model: CheckedModel) -> tuple[int, ...]:
 def _sides(feed: Feed) -> tuple[int | str, int | str]:
     names = names_of(feed.spec, feed.spec.shape or ())
     return (names[2], names[3]) if feed.channels_first else (names[1], names[2])
-
-
-def _is_batch(dimension: Dimension) -> bool:
-    return isinstance(dimension, str) and dimension.lower() in BATCH_NAMES
 
 
 def _parts(name: str) -> list[str]:

@@ -28,7 +28,7 @@ from analysis.measure.statistics import sum_of_squares
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
 from analysis.training.grid import LONGEST, NO_STEP, SMALL_MINIBATCH, STEPS, Training, minibatches_of
-from analysis.training.outcome import limit_of, outcome_of
+from analysis.training.outcome import limit_of, outcome_of, stands_still
 from analysis.training.pauses import Pauses
 from analysis.training.updates import MOMENTUM, Update, update_of
 
@@ -159,11 +159,13 @@ class _Session:
         return all(rows is self.minibatches[0] for rows in self.minibatches)
 
     def is_over(self, curve: Sequence[float], held_out: Sequence[float], limit: float) -> bool:
-        """Far enough under chance; where minibatches differ, a few of them have to agree. Or blown up.
+        """Far enough under chance; where minibatches differ, a few of them have to agree. Or blown up, or at a stand.
 
         Where samples are held out: on those, or else on the others, which are known by heart then.
         """
         if not self.to_the_end and curve[-1] > BLOWN_UP * max(curve[0], 1.0):
+            return True
+        if not self.to_the_end and self.repeated and stands_still(curve, self.steps, limit):
             return True
         if held_out and not self.to_the_end and held_out[-1] < EARLY:
             return True

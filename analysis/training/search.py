@@ -11,11 +11,13 @@ that learns at any rate is a network that learns. Where the user's own training 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, Protocol
 
 from analysis.clock import Clock
 from analysis.facts import Outcome, Probe, Run
 from analysis.options import OptimizerName
+from analysis.training.crew import ALONE, Crew, Work
 from analysis.training.grid import LOWER, LOWEST, PATIENCE, STEPS, Training, in_units
 from analysis.training.probe import joined
 
@@ -45,6 +47,7 @@ class Search:
     """Whether many steps show more than what is learnt by heart."""
     scale: float = field(default=1.0, kw_only=True)
     """What the user's loss is at chance, see `in_units`."""
+    crew: Crew = field(default=ALONE, kw_only=True)
 
     def run(self) -> Probe:
         """The probe with all that was tried."""
@@ -75,7 +78,7 @@ class Search:
             if self.proof.learns(optimizer.value) or (usual in LOWEST and not blew_up):
                 break
             known = self._runs(optimizer, rate)
-            if not known and not self._train(Training(optimizer, rate), 1, late=False):
+            if not known and not self._join(*self._training(Training(optimizer, rate), 1, late=False)):
                 return False
             blew_up = any(run.outcome is Outcome.DIVERGED for run in self._runs(optimizer, rate))
         return True
@@ -84,9 +87,13 @@ class Search:
         """More steps for what may only be slow, until a run learns; False where the budget ended."""
         if not self.patient:
             return True
-        for each in self._slow(optimizer):
-            wanted = each.own or not self.proof.learns(optimizer.value)
-            if wanted and not self._train(each, PATIENCE[self.proof.kind], late=True):
+        slow = self._slow(optimizer)
+        trainings = [self._training(each, PATIENCE[self.proof.kind], late=True) for each in slow]
+        longer = self.crew.ahead([train for _, train in trainings], self.clock)
+        for each, (what, _) in zip(slow, trainings, strict=True):
+            if not each.own and self.proof.learns(optimizer.value):
+                break  # the user's own come first
+            if not self._join(what, next(longer)):
                 return False
         return True
 
@@ -115,12 +122,15 @@ class Search:
     def _runs(self, optimizer: OptimizerName, rate: float) -> list[Run]:
         return [run for run in self.proof.runs if (run.optimizer, run.learning_rate) == (optimizer.value, rate)]
 
-    def _train(self, entry: Training, lengthen: int, *, late: bool) -> bool:
+    def _training(self, entry: Training, lengthen: int, *, late: bool) -> tuple[str, Work[Probe]]:
+        """What it is called, and what trains."""
         what = f"training with {entry.optimizer.value} at {entry.learning_rate:g}"
-        longer = self.clock.finished(
-            f"{what} for {lengthen * STEPS[self.proof.kind]} steps",
-            lambda: self.train(lengthen=lengthen, late=late, go_on=late, grid=(entry,)),
-        )
+        train = partial(self.train, lengthen=lengthen, late=late, go_on=late, grid=(entry,))
+        return f"{what} for {lengthen * STEPS[self.proof.kind]} steps", train
+
+    def _join(self, what: str, train: Work[Probe]) -> bool:
+        """False where the budget ended."""
+        longer = self.clock.finished(what, train)
         if longer is not None:
             self.proof = joined(self.proof, longer)
         return longer is not None

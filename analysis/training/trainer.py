@@ -18,6 +18,7 @@ from analysis.graph.training_state import with_running_statistics
 from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName
 from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
+from analysis.training.crew import ALONE, Crew
 from analysis.training.grid import (
     GRID,
     MINIBATCH,
@@ -73,6 +74,8 @@ class Trainer:
     """Whether BatchNormalization keeps to its running statistics in training steps."""
     minibatch: int | None = None
     """Samples of a step, where the user says so."""
+    crew: Crew = ALONE
+    """What the trainings of the unchanged model are dealt to."""
 
     def dropping(self) -> "Trainer":
         """The same with Dropout on."""
@@ -263,7 +266,7 @@ class Trainer:
         numbers = self.baseline.objective.name is LossName.MSE
         patient = numbers or not measured.recurrent or proof.held_out > 0
         scale = self.baseline.objective.scale
-        proof = Search(each, self.clock, seeds, proof, patient=patient, scale=scale).run()
+        proof = Search(each, self.clock, seeds, proof, patient=patient, scale=scale, crew=self.crew).run()
         return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof
 
     def _warmed(self, proof: Probe, measured: Measurement) -> Run | None:

@@ -1,12 +1,12 @@
 """What routes are given: the parts of the service, made once by the app, and who asks."""
 
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anyio import CapacityLimiter
 from fastapi import Request
 
-from service.access.key import Key
+from service.access.caller import Caller
 from service.access.keys import KeyTable
 from service.api.ends import Ends
 from service.api.metrics import Metrics
@@ -16,6 +16,9 @@ from service.jobs.job import DEFAULT_TENANT
 from service.jobs.store import Store
 from service.objects.blob import Objects
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.access.tokens import Issuer
 
 WRITERS: Final = 8
 """Uploads that write at the same moment; a disk that hangs holds these threads, not those that read the job table."""
@@ -34,6 +37,8 @@ class Parts:
     """Begins when the server is told to stop: whoever waits for a report is answered then."""
     metrics: Metrics
     ends: Ends
+    issuer: "Issuer | None" = None
+    """Of tokens, where they open anything."""
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))
     comparers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(COMPARERS))
 
@@ -63,9 +68,9 @@ def parts_of(request: Request) -> Parts:
 
 
 def tenant_of(request: Request) -> str:
-    """Whose jobs a request may see: those of the tenant of its key; without keys, everybody's are the same."""
+    """Whose jobs a request may see: those of its caller's tenant; without keys, everybody's are the same."""
     if not parts_of(request).settings.needs_keys:
         return DEFAULT_TENANT
-    key = request.state.key  # a route that nobody guards fails here, and shows nothing
-    assert isinstance(key, Key)
-    return key.tenant
+    caller = request.state.caller  # a route that nobody guards fails here, and shows nothing
+    assert isinstance(caller, Caller)
+    return caller.tenant

@@ -38,6 +38,11 @@ def refuse_other_origins(request: Request) -> None:
         )
 
 
+async def from_our_own(request: Request) -> None:
+    """The same as a dependency, for which no thread is needed."""
+    refuse_other_origins(request)
+
+
 def is_our_own(request: Request) -> bool:
     """Whether a request comes from a page of this service, or from no page at all."""
     site = request.headers.get("sec-fetch-site")

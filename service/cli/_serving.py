@@ -1,5 +1,6 @@
 """The HTTP service with its embedded supervisor; other commands do not load what it is made of."""
 
+import os
 from typing import Any, Final
 
 import typer
@@ -14,6 +15,7 @@ from service.server.listener import listen, url_of
 from service.server.server import make_server
 from service.settings import Settings
 from service.startup import CannotStartError
+from service.tracing.tracer import tracer_of
 
 RUNNERS: Final = {"embedded": embedded_supervisor, "poll": polling, "celery": publishing}
 EXPOSED: Final = (
@@ -33,8 +35,9 @@ def serve_until_interrupted(**given: Any) -> None:
     if settings.is_exposed:
         raise typer.BadParameter(EXPOSED.format(host=settings.host or "every address"))
     logs.configure(settings.log_format, settings.audit_file)
+    tracer = tracer_of(os.environ)
     try:
-        app = create_app(settings, RUNNERS[settings.runner])
+        app = create_app(settings, RUNNERS[settings.runner], tracer)
         listener = listen(settings.host, settings.port)
     except OSError as error:
         where = f"on {settings.host} port {settings.port} from {settings.data_dir}"

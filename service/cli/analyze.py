@@ -82,6 +82,9 @@ def analyze(
     ignore: Annotated[
         list[str] | None, typer.Option(help="Rules not to apply. Repeat.", autocompletion=selections)
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(help="Trainings side by side, here [default: the cores, up to 4].", min=1, max=64)
+    ] = None,
     options: Annotated[str, typer.Option(help="Further options as JSON, see /v1/schema/options.")] = "{}",
     config: Annotated[
         Path | None,
@@ -100,7 +103,7 @@ def analyze(
         own = {"optimizer": optimizer, "learning_rate": learning_rate, "minibatch_size": minibatch_size}
         chosen = _options(file, options, effort=effort, seed=seed, loss=loss, select=select, ignore=ignore, **own)
         with _progress() as progress:
-            report = _report(model, batch, chosen, server, save_repaired, progress)
+            report = _report(model, batch, chosen, server, save_repaired, progress, processes)
         publication = Publication(gate=gate, path=model.as_posix())
         wanted.write(report, publication)
     except AnalysisError as error:
@@ -149,12 +152,13 @@ def _report(
     server: str | None,
     models: Path | None,
     progress: ProgressCallback,
+    processes: int | None,
 ) -> Report:
     try:
         if models is not None:
             models.mkdir(parents=True, exist_ok=True)
         if server is None:
-            return analyze_here(model, batch, options, models, progress)
+            return analyze_here(model, batch, options, models, progress, processes)
         from service.cli._there import analyze_there  # noqa: PLC0415 - what speaks HTTP, only where it is spoken
 
         return analyze_there(server, model, batch, options, models, progress)

@@ -5,11 +5,14 @@ import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from service.cli._exits import ExitCode
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 LIBRARIES: Final = ("gradient-health", "torch", "onnx", "onnxruntime")
 Check = tuple[str, bool, str]
@@ -30,7 +33,7 @@ def doctor(
 
 
 def _checks(data_dir: Path | None) -> Iterator[Check]:
-    """Libraries, folder, database, who may come in, sandbox."""
+    """Libraries, folder, database, who may come in by what, sandbox."""
     # what a service is made of, only where one is looked at
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
@@ -58,7 +61,24 @@ def _checks(data_dir: Path | None) -> Iterator[Check]:
         yield "job table", False, str(error)
     exposed = f"{settings.host}, and GRADIENT_HEALTH_AUTH is none"
     yield "access", not settings.is_exposed, exposed if settings.is_exposed else f"{settings.host}, {settings.auth}"
+    yield from _tokens(settings)
     yield from _sandbox(required=settings.require_sandbox)
+
+
+def _tokens(settings: "Settings") -> Iterator[Check]:
+    """Whether the keys of their issuer can be had, where there is one."""
+    if not settings.takes_tokens:
+        return
+    from service.access.caller import KeysAwayError  # noqa: PLC0415 - see above
+    from service.startup import CannotStartError, needing_extra  # noqa: PLC0415
+
+    try:
+        with needing_extra("auth"):
+            from service.access.tokens import issuer_of  # noqa: PLC0415
+        issuer_of(settings).keys.read()
+        yield "tokens", True, settings.jwt_issuer
+    except (CannotStartError, KeysAwayError) as error:
+        yield "tokens", False, str(error)
 
 
 def _sandbox(*, required: bool) -> Iterator[Check]:

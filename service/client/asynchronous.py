@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Self, Unpack, cast
+from typing import BinaryIO, Self, Unpack, cast
 
 import httpx
 
 from analysis.comparison.document import Comparison
 from analysis.report import Report
-from service.client import calls
+from service.client import blobs, calls
 from service.client.calls import TIMEOUT, Analysis, Progress, Submission, connection
 from service.client.content import Batch, Model, Options
 from service.client.following import Following
 from service.client.retrying import DEFAULT_RETRIES, retrying
-from service.client.steps import Call, Close, Done, Listen, NextLine, Pause, Send, Step, Stream, T, next_of
+from service.client.steps import Call, Close, Done, Listen, NextLine, Pause, Send, Step, Stream, T, chunks, next_of
 from service.schemas import JobView
 
 
@@ -105,6 +105,10 @@ class AsyncClient:
         """The models of these variants, where they have one, as `<variant id>.onnx`; each whole or not at all."""
         await self._run(calls.fetch_models(job_id, report, folder, variants))
 
+    async def put_blob(self, content: Path | bytes) -> str:
+        """Send a file ahead, which the service keeps for a while; its sha256. `blobs=True` does so by itself."""
+        return await self._run(blobs.put_blob(content))
+
     async def cancel(self, job_id: str) -> JobView:
         """End it; a second time changes nothing. Raises Conflict where it has ended by itself."""
         return await self._run(calls.cancel(job_id))
@@ -152,7 +156,8 @@ class AsyncClient:
         return None
 
     async def _send(self, step: Send) -> httpx.Response:
-        request = self._http.build_request(step.method, step.path, **step.how)
+        content = None if step.body is None else _chunks(step.body)
+        request = self._http.build_request(step.method, step.path, content=content, **step.how)
         response = await self._http.send(request, stream=True)
         try:
             if step.file is None or not response.is_success:
@@ -165,3 +170,8 @@ class AsyncClient:
         finally:
             await response.aclose()
         return response
+
+
+async def _chunks(body: BinaryIO) -> AsyncIterator[bytes]:
+    for chunk in chunks(body):
+        yield chunk

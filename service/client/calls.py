@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack, cast
 from urllib.parse import quote
 
 import httpx
@@ -17,7 +17,8 @@ from analysis.comparison.document import Comparison
 from analysis.errors import BadOptions
 from analysis.report import Report
 from service.client.answers import read, succeeded
-from service.client.content import Batch, Model, Options, fields_of, opened
+from service.client.blobs import is_missing_blob, sent_ahead
+from service.client.content import Batch, Model, Options, Part, fields_of, opened
 from service.client.errors import not_the_service
 from service.client.following import Following
 from service.client.steps import Call, Send
@@ -39,6 +40,12 @@ class Submission(TypedDict, total=False):
     """Those that tensors of the model lie in."""
     idempotency_key: str | None
     """The same key with the same content is the same job; without one a submission has a key that nobody else has."""
+    callback: str | None
+    """A URL that is told of the end (Standard Webhooks), at a host that the service allows."""
+    no_cache: bool
+    """Compute anew what an earlier report would answer."""
+    blobs: bool
+    """Send files ahead, each once: what the service has already is named, and not sent again."""
 
 
 class Analysis(Submission, total=False):
@@ -69,10 +76,12 @@ def submit(
 ) -> Call[JobView]:
     """Upload, and go on."""
     headers = {"Prefer": "respond-async", "Idempotency-Key": how.get("idempotency_key") or uuid.uuid4().hex}
-    fields = fields_of(options)
+    headers |= {"Cache-Control": "no-cache"} if how.get("no_cache") else {}
+    callback = how.get("callback")
+    asked = _labels(how.get("labels")) | ({} if callback is None else {"callback": callback})
+    sent = {"data": fields_of(options), "headers": headers, "params": asked}
     with opened(model, batch, how.get("data_files", ())) as parts:
-        sent = {"files": parts, "data": fields, "headers": headers, "params": _labels(how.get("labels"))}
-        response = yield Send("POST", ANALYSES, sent)
+        response = yield from (_submit_blobs if how.get("blobs") else _submit_files)(parts, sent)
     return read(JobView, response)
 
 
@@ -83,14 +92,8 @@ def analyze(
     **how: Unpack[Analysis],
 ) -> Call[Report]:
     """Submit, wait, fetch the report and the models."""
-    job = yield from submit(
-        model,
-        batch,
-        options,
-        labels=how.get("labels"),
-        data_files=how.get("data_files", ()),
-        idempotency_key=how.get("idempotency_key"),
-    )
+    submission = {name: how[name] for name in Submission.__optional_keys__ if name in how}  # type: ignore[literal-required] # a TypedDict of those keys
+    job = yield from submit(model, batch, options, **cast("Submission", submission))
     yield from wait(job.id, how.get("progress"), how.get("timeout"))
     report = yield from report_of(job.id)
     folder = how.get("models")
@@ -182,6 +185,21 @@ def is_ready() -> Call[bool]:
     except httpx.TransportError:
         return False
     return response.is_success
+
+
+def _submit_files(parts: list[Part], sent: dict[str, Any]) -> Call[httpx.Response]:
+    response: httpx.Response = yield Send("POST", ANALYSES, {"files": parts, **sent})
+    return response
+
+
+def _submit_blobs(parts: list[Part], sent: dict[str, Any]) -> Call[httpx.Response]:
+    """What has gone since the service said that it has it is sent once more."""
+    for again in (False, True):
+        named = yield from sent_ahead(parts, again=again)
+        response: httpx.Response = yield Send("POST", ANALYSES, {"files": {"blobs": (None, named)}, **sent})
+        if not is_missing_blob(response):
+            break
+    return response
 
 
 def _download(path: str, target: Path, sha256: str) -> Call[None]:

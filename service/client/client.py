@@ -9,12 +9,12 @@ import httpx
 
 from analysis.comparison.document import Comparison
 from analysis.report import Report
-from service.client import calls
+from service.client import blobs, calls
 from service.client.calls import TIMEOUT, Analysis, Progress, Submission, connection
 from service.client.content import Batch, Model, Options
 from service.client.following import Following
 from service.client.retrying import DEFAULT_RETRIES, retrying
-from service.client.steps import Call, Close, Done, Listen, NextLine, Pause, Send, Step, Stream, T, next_of
+from service.client.steps import Call, Close, Done, Listen, NextLine, Pause, Send, Step, Stream, T, chunks, next_of
 from service.schemas import JobView
 
 
@@ -104,6 +104,10 @@ class Client:
         """The models of these variants, where they have one, as `<variant id>.onnx`; each whole or not at all."""
         self._run(calls.fetch_models(job_id, report, folder, variants))
 
+    def put_blob(self, content: Path | bytes) -> str:
+        """Send a file ahead, which the service keeps for a while; its sha256. `blobs=True` does so by itself."""
+        return self._run(blobs.put_blob(content))
+
     def cancel(self, job_id: str) -> JobView:
         """End it; a second time changes nothing. Raises Conflict where it has ended by itself."""
         return self._run(calls.cancel(job_id))
@@ -151,7 +155,8 @@ class Client:
         return None
 
     def _send(self, step: Send) -> httpx.Response:
-        request = self._http.build_request(step.method, step.path, **step.how)
+        content = None if step.body is None else chunks(step.body)
+        request = self._http.build_request(step.method, step.path, content=content, **step.how)
         response = self._http.send(request, stream=True)
         try:
             if step.file is None or not response.is_success:

@@ -6,11 +6,13 @@ for. Whoever carries it out, blocking or in an event loop, needs to know these s
 
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Final, Generic, TypeVar
 
 import httpx
 
 T = TypeVar("T")
+CHUNK: Final = 1 << 18
+"""Bytes of a body at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Send:
     how: Mapping[str, Any] = field(default_factory=dict)
     """Keywords of `httpx.Client.build_request`."""
     file: BinaryIO | None = None
+    body: BinaryIO | None = None
+    """What is sent, from its beginning, each time that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,13 @@ class Done(Generic[T]):
     """What a call came to."""
 
     value: T
+
+
+def chunks(body: BinaryIO) -> Iterator[bytes]:
+    """A body as it is sent."""
+    body.seek(0)
+    while chunk := body.read(CHUNK):
+        yield chunk
 
 
 def next_of(call: Call[T], answer: object = None, error: BaseException | None = None) -> Step | Done[T]:

@@ -25,6 +25,7 @@ from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
 from service.logs import ids
 from service.problems import ProblemError, problem, refusal
+from service.tracing.tracer import traceparent
 
 RETRY_SECONDS: Final = 1
 ENGINE: Final = ("torch", "onnx", "onnxruntime", "numpy")
@@ -102,7 +103,7 @@ def submit(
         return Submitted(known, Reuse.HIT if known.state.is_end else Reuse.JOINED)
     job = Job(
         id=new_id(), question=question, created=now(), tenant=tenant, idempotency_key=key, labels=labels,
-        callback=callback, trace_id=ids().get("trace_id"),
+        callback=callback, trace_id=ids().get("trace_id"), traceparent=traceparent(),
     )  # fmt: skip
     try:
         answered = store.answer(job, timedelta(seconds=age.seconds), size_of) if age.seconds else None

@@ -79,6 +79,8 @@ class Job:
     """A URL that is told when it has ended."""
     trace_id: str | None = None
     """Of the request that submitted it (W3C Trace Context)."""
+    traceparent: str | None = None
+    """The place of that request in the trace, if there is one."""
 
 
 def now() -> datetime:

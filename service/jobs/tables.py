@@ -39,6 +39,7 @@ JOBS: Final = Table(
     Column("callback_due", Utc),  # once it has ended; null: nobody is to be told any more
     Column("callback_attempts", Integer, nullable=False, server_default="0"),
     Column("trace_id", String(32)),
+    Column("traceparent", String(55)),
     Index("jobs_to_claim", "state", "created"),
     Index("jobs_by_digest", "tenant", "digest"),
     Index("jobs_by_key", "tenant", "idempotency_key", unique=True),
@@ -101,6 +102,7 @@ def row_of(job: Job) -> dict[str, Any]:
         "idempotency_key": job.idempotency_key,
         "labels": json.dumps(dict(job.labels)),
         "trace_id": job.trace_id,
+        "traceparent": job.traceparent,
         "callback": job.callback,
         "callback_due": None if job.callback is None else job.created,
     }
@@ -131,4 +133,5 @@ def job_of(row: Row[Any]) -> Job:
         labels=json.loads(row.labels),
         callback=row.callback,
         trace_id=row.trace_id,
+        traceparent=row.traceparent,
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, sel
 
 from service.startup import CannotStartError
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The last of the versions."""
 VERSION: Final = Table("alembic_version", MetaData(), Column("version_num", String(32)))
 """As alembic makes it."""

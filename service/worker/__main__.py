@@ -13,6 +13,7 @@ from typing import Final
 from service import logs
 from service.settings import Settings
 from service.startup import CannotStartError
+from service.tracing.tracer import tracer_of
 from service.worker.lock import Lock
 from service.worker.supervisor import Supervisor
 
@@ -24,9 +25,10 @@ def main() -> None:
     """Serve until standard input closes or a signal comes."""
     settings = Settings().prepare()
     logs.configure(settings.log_format)
+    tracer = tracer_of(os.environ)
     with Lock(settings.data_dir):
         try:
-            supervisor = Supervisor(settings)
+            supervisor = Supervisor(settings, tracer)
         except CannotStartError as error:
             sys.exit(f"error: {error}")
         _forget_settings()
@@ -36,11 +38,13 @@ def main() -> None:
         if ALONE not in sys.argv:
             threading.Thread(target=_stop_with_parent, args=(supervisor,), daemon=True).start()
         supervisor.serve()
+        if tracer is not None:
+            tracer.close()
 
 
 def _forget_settings() -> None:
     """Children are started with what is left of the environment and could read it for ever, passwords among it."""
-    secrets = (Settings.model_config["env_prefix"], "AWS_")
+    secrets = (Settings.model_config["env_prefix"], "AWS_", "OTEL_")
     for name in [name for name in os.environ if name.upper().startswith(secrets)]:
         del os.environ[name]
 

@@ -42,7 +42,7 @@ class News:
         """A step; of a quick succession the first one."""
         if stage != self._stage or time.monotonic() - self._told >= NEWS_SECONDS:
             self._stage, self._told = stage, time.monotonic()
-            self._to.send(Reached(stage, fraction))
+            self._to.send(Reached(stage, fraction, time.time()))
 
 
 def run(assignment: Assignment, to: Sender) -> None:

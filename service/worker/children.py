@@ -26,6 +26,7 @@ from service.worker.protocol import Assignment, Broken, Died, Ending, NotAMessag
 
 LOOK_SECONDS: Final = 0.1
 """How often it is looked at how much memory a child holds."""
+MOST_STAGES: Final = 100
 GRACE_SECONDS: Final = 1.0
 """So long the exit code of a child may take whose pipe is closed."""
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Child:
     """What the kernel had ended for want of memory when this one started."""
     looked: float = 0.0
     reached: Reached = field(default_factory=lambda: Reached("starting", 0.0))
+    stages: list[Reached] = field(default_factory=list)
+    """The first that was heard of each, in their order; not more than MOST_STAGES."""
 
 
 class ForkServerGoneError(ConnectionError):
@@ -113,6 +116,8 @@ def listen(child: Child) -> Ending | None:
         for message in child.channel.receive():
             if not isinstance(message, Reached):
                 return message
+            if message.stage != child.reached.stage and len(child.stages) < MOST_STAGES:
+                child.stages.append(message)
             child.reached = message
     except EOFError:
         return _death(child)

@@ -8,7 +8,7 @@ agreed on here. Light on purpose: the supervisor never loads torch.
 import json
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,8 @@ MODELS: Final = "models"
 UNTOLD: Final = 255
 """What multiprocessing gives as exit code where the fork server is gone, which alone knew the true one."""
 LONGEST_STAGE: Final = 100
+LATEST: Final = 253_402_300_799
+"""The last second of the year 9999."""
 LONGEST_TEXT: Final = 10_000
 """Characters of each part of a refusal; a name of a node may have a megabyte."""
 
@@ -72,6 +74,8 @@ class Reached:
 
     stage: str
     fraction: float
+    at: float = field(default=0.0, compare=False)
+    """By the child's clock, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +136,8 @@ class NotAMessage(Exception):
 def encode(message: Message) -> bytes:
     """A message as JSON."""
     match message:
-        case Reached(stage, fraction):
-            said: list[Any] = ["reached", stage[:LONGEST_STAGE], fraction]
+        case Reached(stage, fraction, at):
+            said: list[Any] = ["reached", stage[:LONGEST_STAGE], fraction, at]
         case Done():
             said = ["done"]
         case Refused(error):
@@ -151,8 +155,10 @@ def decode(content: bytes) -> Message:
     except (ValueError, RecursionError) as error:
         raise NotAMessage("no JSON") from error
     match said:
-        case ["reached", str(stage), int() | float() as fraction] if _is_stage(stage) and 0 <= fraction <= 1:
-            return Reached(stage, float(fraction))
+        case ["reached", str(stage), int() | float() as fraction, int() | float() as at] if (
+            _is_stage(stage) and 0 <= fraction <= 1 and 0 <= at <= LATEST
+        ):
+            return Reached(stage, float(fraction), float(at))
         case ["done"]:
             return Done()
         case ["refused", str(code), str(detail), str(where), str(hint)] if code in _ERRORS:

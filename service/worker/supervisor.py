@@ -29,6 +29,7 @@ from service.logs import about
 from service.objects.blob import Objects
 from service.objects.place import objects_of
 from service.settings import Settings
+from service.tracing.tracer import Attempt, Tracer
 from service.worker.checkup import note_states
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
@@ -81,9 +82,10 @@ class Running:
 class Supervisor:
     """One per data folder."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Nothing runs yet."""
+    def __init__(self, settings: Settings, tracer: Tracer | None = None) -> None:
+        """Nothing runs yet. `tracer`: takes what became of each attempt."""
         self.settings = settings.prepare()
+        self.tracer = tracer
         self.owner = f"{socket.gethostname()}:{settings.data_dir.resolve()}"
         self.store = Store(settings.database, lease_seconds=settings.lease_seconds)
         self.objects: Objects = objects_of(self.store.engine, settings)
@@ -129,7 +131,7 @@ class Supervisor:
                     run.storing.exception(STORE_SECONDS)
                     self._store(run, run.storing)
         for run in list(self.running):
-            self._drop(run)
+            self._drop(run, "released")
             self.store.release(run.job)
         self.hands.close()
 
@@ -249,7 +251,7 @@ class Supervisor:
             self._finish(run, State.EXPIRED, error=overdue(self.settings.max_job_seconds))
         elif not (self._renew(run) and self._holds(run)):
             log.warning("job %s was cancelled or taken over", run.job.id)
-            self._drop(run)
+            self._drop(run, "cancelled")
 
     def _holds(self, run: Running) -> bool:
         """Whether the job is still ours, asked once in a while."""
@@ -276,7 +278,7 @@ class Supervisor:
         if isinstance(ending, Died) and _may_try_again(run.job, ending):
             log.warning("job %s: %s; it is tried again", run.job.id, told["detail"])
             self.store.retry(run.job, told)
-            self._drop(run)
+            self._drop(run, "retried")
         else:
             self._finish(run, State.FAILED, error=told)
 
@@ -307,9 +309,11 @@ class Supervisor:
         ended = self.store.finish(run.job, state, report=report, error=error, holds=holds, answers_again=answers_again)
         if not ended:
             log.warning("the result of job %s came too late", run.job.id)
-        self._drop(run)
+        self._drop(run, state.value if ended else "cancelled")
 
-    def _drop(self, run: Running) -> None:
+    def _drop(self, run: Running, outcome: str) -> None:
+        if self.tracer is not None:
+            self.tracer.attempt(_attempt(run, self.store.lease, outcome))
         self.hands.take(end, run.child)
         self.running.remove(run)
         self.source.ended(run.job)
@@ -317,6 +321,13 @@ class Supervisor:
 
 def _about(job: Job) -> AbstractContextManager[None]:
     return about(job_id=job.id, trace_id=job.trace_id)
+
+
+def _attempt(run: Running, lease: timedelta, outcome: str) -> Attempt:
+    """What there is to tell of it; a job was claimed a lease before the end of its first one."""
+    job, stages = run.job, [(reached.stage, reached.at) for reached in run.child.stages]
+    claimed = job.created if job.lease_until is None else job.lease_until - lease
+    return Attempt(job.id, job.attempt, job.traceparent, job.created, claimed, stages, outcome)
 
 
 def _may_try_again(job: Job, ending: Died) -> bool:

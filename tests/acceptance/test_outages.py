@@ -1,19 +1,21 @@
-"""Database and broker broken off and back while jobs run: nothing accepted is lost, each job has one result.
+"""Database, broker and bucket broken off and back while jobs run: nothing accepted is lost, each job has one result.
 
 The servers are real ones; a proxy before each stands for the network.
 """
 
 import json
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
+from moto.server import ThreadedMotoServer
 
 from service.jobs.job import State
 from service.problems import Problem
@@ -26,6 +28,8 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group(BROKERS)]
 QUICK = {"model": mlp(3, "Relu", he(), width=16), "batch": vectors()}
 LONG = {"model": mlp(12, "Sigmoid", xavier(), width=32), "batch": vectors()}
 SECONDS = 120.0
+BUCKET_NAME = "results"
+S3 = {"s3_region": "us-east-1", "s3_access_key_id": "key", "s3_secret_access_key": "secret"}
 
 
 def options(seed: int, effort: str = "standard") -> str:
@@ -39,31 +43,51 @@ class Outages:
     nodes: Nodes
     database: Proxy
     broker: Proxy | None
+    bucket: Proxy | None
 
 
+BUCKET = pytest.mark.parametrize("outages", ["bucket"], indirect=True)
+ANY = pytest.mark.parametrize("outages", ["rabbitmq", "redis", "bucket"], indirect=True)
 BROKER = pytest.mark.parametrize("outages", ["rabbitmq", "redis"], indirect=True)
 TABLE = pytest.mark.parametrize("outages", ["poll"], indirect=True)
 
 
 @pytest.fixture
 def outages(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> Iterator[Outages]:
-    """By the runner or the broker that is asked for. The test itself looks at the table past the proxy."""
+    """By the runner, the broker or the place that is asked for. The test itself looks at the table past the proxy."""
     with ExitStack() as stack:
         database, url = stack.enter_context(proxied(postgres_url))
         how = {"runner": "poll", "database_url": url, "objects_url": f"file://{tmp_path}/objects"}
-        between: Proxy | None = None
-        if request.param != "poll":
+        between = bucket = None
+        if request.param == "bucket":
+            bucket, endpoint = stack.enter_context(proxied(stack.enter_context(moto_bucket())))
+            how |= {"objects_url": f"s3://{BUCKET_NAME}/prefix", "s3_endpoint": endpoint, "job_slots": 1, **S3}
+        elif request.param != "poll":
             between, broker_url = stack.enter_context(proxied(broker(request.param)))
             how |= {"runner": "celery", "broker_url": broker_url}
         nodes = stack.enter_context(installation(tmp_path, postgres_url, **how))
         nodes.start(apis=1, workers=1)
-        yield Outages(nodes, database, between)
+        yield Outages(nodes, database, between, bucket)
 
 
-def assert_told_to_come_back(answer: httpx.Response) -> None:
+@contextmanager
+def moto_bucket() -> Iterator[str]:
+    """The address of a server that behaves like S3 and has one bucket."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    try:
+        httpx.put(f"http://{host}:{port}/{BUCKET_NAME}").raise_for_status()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+def assert_told_to_come_back(answer: httpx.Response, code: str = "database-unavailable") -> None:
     told = Problem.model_validate(answer.json())
     assert answer.headers["content-type"] == "application/problem+json"
-    assert (answer.status_code, told.code) == (httpx.codes.SERVICE_UNAVAILABLE, "database-unavailable")
+    assert (answer.status_code, told.code) == (httpx.codes.SERVICE_UNAVAILABLE, code)
     assert int(answer.headers["retry-after"]) > 0
 
 
@@ -99,6 +123,34 @@ def test_a_database_that_is_away_is_503_and_running_jobs_go_on(outages: Outages)
     assert nodes.until_end(job_id).state is State.SUCCEEDED
     after = nodes.submit(**QUICK, options=options(3, "quick"))
     assert nodes.until_end(after).state is State.SUCCEEDED
+
+
+@BUCKET
+def test_a_bucket_that_is_away_is_503_and_what_was_computed_is_kept_for_it(outages: Outages) -> None:
+    assert outages.bucket is not None
+    nodes, address = outages.nodes, f"{outages.nodes.apis[0].url}/v1/analyses"
+    ended = nodes.submit(**QUICK, options=options(20, "quick"))
+    assert nodes.until_end(ended).state is State.SUCCEEDED
+    running, waiting = (nodes.submit(**LONG, options=options(number, "thorough")) for number in (21, 22))
+    nodes.at_work(running)
+    outages.bucket.cut()
+    for answer in (
+        nodes.http.post(address, files=QUICK, headers={"Prefer": "respond-async"}),
+        nodes.get(f"/v1/analyses/{ended}/report"),
+    ):
+        assert_told_to_come_back(answer, "objects-unavailable")
+    assert nodes.get(f"/v1/analyses/{running}").json()["state"] == "running"
+    assert nodes.get("/healthz").is_success
+    worker = nodes.workers[0]
+    wait_until(lambda: f"the results of job {running} cannot be stored" in worker.log, "computed, and no place for it")
+    time.sleep(LEASE + 3)  # it is kept longer than a lease
+    assert [nodes.row(job_id).state.is_end for job_id in (running, waiting)] == [False, False]
+    assert all(node.alive for node in (*nodes.apis, *nodes.workers))
+    outages.bucket.mend()
+    for job_id in (running, waiting):
+        assert nodes.until_end(job_id).state is State.SUCCEEDED
+        assert nodes.get(f"/v1/analyses/{job_id}/report").is_success
+    assert nodes.row(running).attempt == 1
 
 
 @BROKER
@@ -169,12 +221,12 @@ class Sender:
         time.sleep(0.2)
 
 
-@BROKER
+@ANY
 def test_what_is_accepted_between_outages_has_one_result_each(outages: Outages) -> None:
     nodes, sender = outages.nodes, Sender(outages.nodes.apis[0].url)
     sending = threading.Thread(target=sender.send, args=(12,))
     sending.start()
-    breaks = [outages.database, outages.broker or outages.database] * 3
+    breaks = [outages.database, outages.broker or outages.bucket or outages.database] * 3
     for proxy in breaks:
         time.sleep(1.0)
         proxy.cut()

@@ -51,6 +51,22 @@ def test_the_same_question_has_the_same_answer(model: bytes) -> None:
     assert timeless(analyze(model, batch)) == timeless(analyze(model, batch))
 
 
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [(mlp(20, "Sigmoid", xavier()), vectors(256)), (mlp(12, "Sigmoid", xavier(), width=16), vectors(64))],
+    ids=["learning", "one batch"],
+)
+def test_the_same_question_has_the_same_answer_however_many_processes_train(model: bytes, batch: bytes) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        alone = timeless(analyze(model, batch))
+        assert alone["remedies"]
+        assert alone == timeless(analyze(model, batch, processes=3))
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_an_analysis_loads_no_algebra_of_shapes_which_every_job_would_pay_for(tmp_path: Path) -> None:
     """Torch loads sympy, a third of a second, when it is given a gradient or asked for broadcast shapes."""
     (tmp_path / "m.onnx").write_bytes(export(seeded(Recurrent), torch.zeros(2, 20, 8)))

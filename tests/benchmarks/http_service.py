@@ -28,6 +28,13 @@ MB = 1_000_000
 DEMO = Path(__file__).parents[2] / "deploy" / "demo"
 DEMO_FILES = {"model": "deep_sigmoid.onnx", "batch": "batch.npz"}
 PATIENCE = 60.0
+BARE = """
+import sys, uvicorn
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+uvicorn.run(app, port=int(sys.argv[1]), http="httptools", loop="uvloop", lifespan="off", log_level="error")
+"""
 HEAD = b'--b\r\nContent-Disposition: form-data; name="model"; filename="m.onnx"\r\n\r\n'
 
 
@@ -108,9 +115,15 @@ def watched(server: Server, clients: int = 1, path: str = "/healthz") -> Iterato
             each.join()
 
 
-def latency(taken: list[float]) -> str:
+def percentiles(taken: list[float]) -> tuple[float, float]:
+    """p50 and p99."""
     cuts = statistics.quantiles(taken, n=100)
-    return f"p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms, worst {max(taken):.0f} ms of {len(taken)}"
+    return cuts[49], cuts[98]
+
+
+def latency(taken: list[float]) -> str:
+    half, most = percentiles(taken)
+    return f"p50 {half:.1f} ms, p99 {most:.1f} ms, worst {max(taken):.0f} ms of {len(taken)}"
 
 
 def endless_header() -> str:
@@ -174,9 +187,27 @@ def silent_connection() -> str:
         return f"closed after {time.monotonic() - started:.0f} s"
 
 
-def upload() -> str:
-    """500 MB while eight clients ask, beside the same bytes from a raw socket to the same disk."""
-    size = 500 * MB
+@dataclass(frozen=True)
+class Upload:
+    """Rates in MB/s of one large body."""
+
+    rate: float
+    beside: float
+    """While eight clients ask for something else."""
+    raw: float
+    """From a socket to the same disk."""
+    taken: list[float]
+    """Milliseconds of those eight."""
+    grown: float
+    """MB by which the peak of the API's memory grew."""
+
+    def __str__(self) -> str:
+        both = f"{self.rate:.0f} MB/s, {self.beside:.0f} MB/s with 8 clients ({latency(self.taken)})"
+        return f"{both}; raw {self.raw:.0f} MB/s; peak grew by {self.grown:.0f} MB"
+
+
+def upload(size: int = 500 * MB) -> Upload:
+    """Alone, and while eight clients ask, beside the same bytes from a raw socket to the same disk."""
     head = HEAD
     tail = b"\r\n--b--\r\n"
     chunk = os.urandom(1 << 20)
@@ -188,7 +219,7 @@ def upload() -> str:
             connection.sendall(piece)
         return started
 
-    told = []
+    rates, asked = [], list[float]()
     with serving() as server:
         before = server.memory()[0]
         for clients in (0, 8):
@@ -197,10 +228,10 @@ def upload() -> str:
                 started = send(connection)
                 connection.sendall(tail)
                 assert b" 202 " in connection.recv(1000)
-                rate = size / MB / (time.monotonic() - started)
-            told.append(f"{rate:.0f} MB/s with {clients} clients" + (f" ({latency(taken)})" if clients else ""))
+                rates.append(size / MB / (time.monotonic() - started))
+            asked += taken
         grown = server.memory()[1] - before
-    return f"{', '.join(told)}; raw {_raw(send, size):.0f} MB/s; peak grew by {grown:.0f} MB"
+    return Upload(*rates, _raw(send, size), asked, grown)
 
 
 def _raw(send: Callable[[socket.socket], float], size: int) -> float:
@@ -209,9 +240,9 @@ def _raw(send: Callable[[socket.socket], float], size: int) -> float:
         sender = multiprocessing.get_context("fork").Process(target=_connect_and, args=(listener.getsockname(), send))
         started = time.monotonic()
         sender.start()
-        connection, _ = listener.accept()
-        while piece := connection.recv(1 << 18):
-            file.write(piece)
+        with listener.accept()[0] as connection:
+            while piece := connection.recv(1 << 18):
+                file.write(piece)
         file.flush()
         os.fsync(file.fileno())
         sender.join()
@@ -246,7 +277,13 @@ def comparison() -> str:
 
 def running_job() -> str:
     """Eight clients while an analysis runs."""
-    with serving(ready=True) as server:
+    return "; ".join(f"{name}: {latency(taken)}" for name, taken in asked_while_a_job_runs().items())
+
+
+def asked_while_a_job_runs(seconds: float = 6.0) -> dict[str, list[float]]:
+    """Milliseconds of the answers to eight clients, by what they ask for; `bare` is a server that does nothing."""
+    found = {}
+    with serving(ready=True) as server, bare() as nothing:
         files = {
             name: path.read_bytes()
             for name, path in (("model", DEMO / "deep_sigmoid.onnx"), ("batch", DEMO / "batch.npz"))
@@ -254,12 +291,34 @@ def running_job() -> str:
         job = httpx.post(f"{server.url}/v1/analyses", files=files, headers={"Prefer": "respond-async"}).headers[
             "location"
         ]
-        told = []
-        for path in ("/healthz", job):
-            with watched(server, 8, path) as taken:
-                time.sleep(6)
-            told.append(f"{path.split('/')[1]}: {latency(taken)}")
-    return "; ".join(told)
+        for name, asked, path in (("bare", nothing, "/"), ("healthz", server, "/healthz"), ("job", server, job)):
+            with watched(asked, 8, path) as taken:
+                time.sleep(seconds)
+            found[name] = taken
+    return found
+
+
+@contextmanager
+def bare() -> Iterator[Server]:
+    """The same HTTP server around an application of three lines."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        with subprocess.Popen([sys.executable, "-c", BARE, str(port)], stderr=subprocess.DEVNULL, text=True) as process:
+            server = Server(process, f"http://127.0.0.1:{port}", Path(folder))
+            try:
+                while not _answers(server.url):
+                    time.sleep(0.1)
+                yield server
+            finally:
+                process.kill()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=30).is_success
+    except httpx.TransportError:
+        return False
 
 
 SCENARIOS = (endless_header, trickling_body, silent_connection, upload, comparison, running_job)

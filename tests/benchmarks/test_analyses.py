@@ -1,5 +1,9 @@
 """Whole analyses, in units of the network's own forward and backward pass on its batch."""
 
+import statistics
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -38,3 +42,18 @@ def test_an_analysis_by_bare_passes(name: str, effort: str, target: float, recor
     before = best(bare)
     analysis = best(lambda: analyze(model, batch, options), 2 if effort == "quick" else 1)
     record(f"analysis at {effort}, {name}", 2 * analysis / (before + best(bare)), target=target)
+
+
+def test_two_processes_by_one_on_the_wall(record: Record) -> None:
+    """Of a sick network, whose time goes into trainings; says little where something else has the other core."""
+    demo = Path(__file__).parents[2] / "deploy" / "demo"
+    torch.set_num_threads(1)
+
+    def seconds(processes: int) -> float:
+        started = time.perf_counter()
+        analyze(demo / "deep_sigmoid.onnx", demo / "batch.npz", processes=processes)
+        return time.perf_counter() - started
+
+    seconds(1)
+    alternating = [seconds(2) / seconds(1) for _ in range(5)]
+    record("wall clock of two processes by one, demo at standard", statistics.median(alternating), target=0.7)

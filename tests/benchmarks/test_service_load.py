@@ -7,7 +7,7 @@ import pytest
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from tests.benchmarks.conftest import Record
-from tests.benchmarks.http_service import serving
+from tests.benchmarks.http_service import asked_while_a_job_runs, percentiles, serving, upload
 from tests.benchmarks.service_load import (
     GARBAGE,
     held,
@@ -39,6 +39,27 @@ def test_small_jobs(record: Record) -> None:
     record("refused job, processor time over an analysis", garbage.milliseconds / analysis, target=1.5)
     record("tiny job at 8 clients, wall clock", 1e3 / tiny.rate, unit="ms", target=50)
     record("service at rest, memory", idle, unit="MB", target=250, known=330)
+
+
+def test_requests_while_a_job_runs(record: Record) -> None:
+    """Over those to a server that does nothing, beside the same job: the machine's own share is in both."""
+    asked = asked_while_a_job_runs()
+    (bare_half, bare_most), others = percentiles(asked.pop("bare")), asked
+    for name, taken in others.items():
+        half, most = percentiles(taken)
+        record(f"{name} at 8 clients while a job runs, p50 over a bare server", half / bare_half, target=4)
+        record(f"{name} at 8 clients while a job runs, p99 over a bare server", most / bare_most, target=4)
+        record(f"{name} at 8 clients while a job runs, p50", half, unit="ms", target=10)
+        record(f"{name} at 8 clients while a job runs, p99", most, unit="ms", target=50)
+
+
+def test_a_large_upload(record: Record) -> None:
+    """By the same bytes from a raw socket to the same disk."""
+    sent = upload()
+    record("time of an upload over a raw socket to disk", sent.raw / sent.rate, target=2)
+    record("the same, while 8 clients ask", sent.raw / sent.beside, target=2)
+    record("memory of an upload of 500 MB", sent.grown, unit="MB", target=32, known=32)
+    record("request beside an upload, p99", percentiles(sent.taken)[1], unit="ms", target=50)
 
 
 def test_a_thousand_jobs_leave_nothing_behind(record: Record) -> None:

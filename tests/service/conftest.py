@@ -1,5 +1,6 @@
 """Reports, an application and job tables that several tests share."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,15 @@ from service.settings import Settings
 from tests.gallery import he, mlp, vectors, xavier
 from tests.servers import postgres_schema
 from tests.service.application import Service
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a command has set up goes with it: its standard error is closed, and later tests log, too."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.fixture(scope="session")

@@ -97,6 +97,9 @@ def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPa
         {"job_slots": 0}, {"job_slots": 65}, {"default_wait_seconds": -1}, {"max_wait_seconds": -1},
         {"auth": "key"}, {"auth": ""}, {"objects_url": "/srv/objects"}, {"objects_url": "file://srv/objects"},
         {"objects_url": "ftp://host/objects"},
+        {"jwt_keys_url": "http://keys.example/"}, {"jwt_keys_url": "http://127.0.0.1@keys.example/"},
+        {"jwt_keys_url": "http://localhost.example/"}, {"jwt_keys_url": "http://[::1].example/"},
+        {"jwt_keys_url": "ftp://127.0.0.1/"}, {"jwt_keys_url": "/keys.json"}, {"jwt_keys_url": "file://keys.json"},
     ],
     ids=str,
 )  # fmt: skip
@@ -121,6 +124,15 @@ def test_any_other_address_is_exposed_unless_there_are_keys_or_somebody_says_so(
     assert Settings(host=host, auth="none").is_exposed, "the default, said once more, is no consent"
     assert not Settings(host=host, auth="keys").is_exposed
     assert not Settings(host=host, allow_unprotected=True).is_exposed
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://keys.example/k?a=b", "http://localhost/k", "http://127.0.0.2:8080", "http://[::1]:1/k", "file:///k"],
+)
+def test_keys_of_tokens_come_by_a_way_that_nobody_else_can_change(url: str) -> None:
+    assert Settings(jwt_keys_url=url).takes_tokens
+    assert not Settings().takes_tokens
 
 
 def test_settings_do_not_change() -> None:

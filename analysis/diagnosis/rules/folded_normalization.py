@@ -21,7 +21,8 @@ A ResNet-18 exported with torch's default exporter: twenty convolutions with bia
 
 ## When it is wrong
 Networks that never had normalisation (VGG, AlexNet) look like this after training, after an initialisation that sets
-biases to zero, and where somebody left the biases out.
+biases to zero, and where somebody left the biases out. PyTorch's current exporter writes down which tensors the module
+had: a file that names no running statistics is never accused.
 
 ## Remedies
 Export it as it trains: torch.onnx.export(model, args, "model.onnx", dynamo=False,
@@ -51,7 +52,7 @@ SPREAD_LOG10: Final = 0.3  # a factor of two; fresh draws differ by a tenth of t
 def folded_normalization(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Convolutions without normalisation: channels of their own size, fresh biases, or what folding leaves behind."""
     anatomy, evidence = measurement.anatomy, dict[str, Evidence]()
-    if measurement.normalized or not measurement.convolutional:
+    if measurement.normalized or not measurement.convolutional or anatomy.kept_statistics is False:
         return
     spread, limit = anatomy.channel_norm_spread, limits["channel_norm_spread"]
     if spread is not None and (spread > limit if measurement.trained else anatomy.fresh_biases):

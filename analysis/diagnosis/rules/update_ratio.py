@@ -14,7 +14,8 @@ remark where your own training learns in the probe; outside 1e-4 to 1e-2: a rema
 own training fails where another rate learns (GH109), come before a step that your rate makes. Without one only the
 bottom can be told: a median under 1e-3 means that a rate of 0.1 changes weights by less than a ten-thousandth:
 warning, or a remark where plain gradient descent learns in the probe. A converged network has small gradients by right
-and is not judged, nor is a graph's own loss, whose scale is anybody's guess, without a rate.
+and is not judged; without a rate neither is one that has learnt the batch (a loss under a fifth of chance), nor a
+graph's own loss, whose scale is anybody's guess.
 
 ## Example
 A recurrent network that averages over 200 steps: median ratio 3e-5.
@@ -35,7 +36,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
-from analysis.diagnosis.readings import amber, is_converged, trunk_ratios
+from analysis.diagnosis.readings import amber, has_learnt, is_converged, trunk_ratios
 from analysis.facts import Measurement
 from analysis.report import Severity
 
@@ -60,7 +61,8 @@ def update_ratio(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         return
     typical = median(ratios)
     if measurement.learning_rate is None:
-        if measurement.loss.name != "graph" and 0 < typical < limits["least_without_rate"]:
+        known = measurement.loss.name != "graph" and not has_learnt(measurement)
+        if known and 0 < typical < limits["least_without_rate"]:
             evidence = {"median_update_ratio": under(typical, limits["least_without_rate"])}
             yield Draft(severity=amber(measurement), evidence=evidence, affects=("sgd",))
         return

@@ -26,6 +26,11 @@ def test_a_dimension_named_like_a_batch_counts_samples(name: str) -> None:
     assert axes(f"float[{name},T,3] x", x=N_T_F) == (5, {"x": 0})
 
 
+def test_samples_behind_another_axis_are_those_of_a_signal() -> None:
+    assert axes("float[samples,5,3] x", x=T_N_F) == (7, {"x": 0})
+    assert axes("float[1,samples] x", x=np.zeros((1, 400), np.float32)) == (1, {"x": 0})
+
+
 def test_targets_say_how_many_samples_a_time_major_input_has() -> None:
     assert axes("float[p,q,3] x", {"": np.arange(5)}, x=T_N_F) == (5, {"x": 1})
     assert axes("float[p,q,3] x", {"y": np.zeros((5, 2))}, x=T_N_F) == (5, {"x": 1})

@@ -103,7 +103,11 @@ def test_one_batch_that_is_learnt_by_heart_may_be_no_answer(
 def test_normalisation_was_folded_where_half_of_the_convolutions_say_so_and_none_is_left(
     share: float | None, normalized: bool, expected: bool
 ) -> None:
-    assert measurement(anatomy=Anatomy(folded_share=share), normalized=normalized).looks_folded is expected
+    for kept in (None, True):
+        anatomy = Anatomy(folded_share=share, kept_statistics=kept)
+        assert measurement(anatomy=anatomy, normalized=normalized).looks_folded is expected
+    bare = Anatomy(folded_share=share, kept_statistics=False)
+    assert not measurement(anatomy=bare, normalized=normalized).looks_folded
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def measured(*variants: str) -> Experiment:
 
 def written(cells: Experiment, folder: Path, remedies: tuple[str, ...] = (), **to: Any) -> tuple[set[str], list[str]]:
     """The files, and the ids of the variants that have one."""
-    files = export(cells.cells, cells.structures, cells.clock, remedies, Destination(folder, **to))
+    files = export(cells, remedies, Destination(folder, **to))
     for file in files.values():
         assert (folder / file.href.split("/")[1]).with_suffix(".onnx").exists()
     return {path.stem for path in folder.iterdir()}, [*files]
@@ -233,7 +233,7 @@ def test_remedies_come_first_then_what_was_asked_for_then_the_rest(tmp_path: Pat
 
 def test_without_a_destination_nothing_is_written() -> None:
     cells = measured("he")
-    assert export(cells.cells, cells.structures, cells.clock, (), None) == {}
+    assert export(cells, (), None) == {}
     assert Destination.of(None) is None
     assert Destination.of(Path("there")) == Destination(Path("there"), proven_only=False)
 
@@ -247,7 +247,7 @@ def test_models_are_written_though_the_budget_ended_in_the_last_training(tmp_pat
 
     for each in cells.cells.values():
         cells.structures.subject_of(each.recipe).converted.interrupt = ended  # type: ignore[arg-type]
-    written = export(cells.cells, cells.structures, cells.clock, ["batch_norm+he"], Destination(tmp_path))
+    written = export(cells, ["batch_norm+he"], Destination(tmp_path))
     assert "batch_norm+he" in written
 
 

@@ -17,6 +17,7 @@ from analysis.graph.attention import find_attention
 from analysis.graph.sources import find_sources
 from analysis.graph.trunk import find_trunk, mark_trunk
 from analysis.model import check_model
+from analysis.model.signature import SIGNATURE
 from tests.analysis.graph.graphs import head_of, layers_of, model, proto
 from tests.analysis.graph.subjects import IMAGE, VECTOR, LayerScale, Residual, anatomy_of, drawn, written
 from tests.gallery import INPUTS, export, he, mlp, seeded
@@ -205,6 +206,22 @@ def test_what_folding_leaves_behind_shows_in_the_convolutions() -> None:
     assert anatomy_of(export(plain, IMAGE)).folded_share == 0.0
     assert anatomy_of(export(normalized, IMAGE)).folded_share == 1.0
     assert anatomy_of(export(normalized, IMAGE, keep_batch_norm=True)).folded_share == 0.0
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_file_that_names_the_tensors_of_the_module_says_whether_something_could_be_folded(
+    *, normalized: bool
+) -> None:
+    """Biases of zero are dropped by the exporter, as those are that a normalisation takes over."""
+    proto = onnx.load_from_string(convolutions(*[np.ones(3)] * 3, bias=None))
+    assert anatomy_of(proto.SerializeToString()).kept_statistics is None
+    statistics = "b_1_running_mean: BUFFER target='1.running_mean' persistent=True"
+    proto.graph.metadata_props.add(
+        key=SIGNATURE, value=f"p_0_weight: PARAMETER target='0.weight'\n{statistics if normalized else ''}"
+    )
+    anatomy = anatomy_of(proto.SerializeToString())
+    assert anatomy.kept_statistics is normalized
+    assert anatomy.folded_share == 1.0
 
 
 def test_folding_shows_as_a_spread_that_follows_from_the_running_variance() -> None:

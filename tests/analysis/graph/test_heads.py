@@ -12,6 +12,7 @@ from analysis.errors import NotDifferentiable, NothingToTrain
 from analysis.graph.heads import CHOICE, Head, Link, find_heads
 from analysis.graph.sources import find_sources
 from analysis.model import check_model
+from analysis.options import Limits
 
 RANDOM = np.random.default_rng(20261123)
 
@@ -233,7 +234,7 @@ def test_weights_that_are_inputs_or_packed_are_told_apart_from_constants() -> No
     made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     tensors = {"b": np.zeros((3, 1, 16), np.uint8), "s": np.ones(3, np.float32)}
     made.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in tensors.items())
-    checked = check_model(made.SerializeToString())
+    checked = check_model(made.SerializeToString(), Limits(unpacked_bytes=1))
     with pytest.raises(NothingToTrain, match="before quantisation"):
         find_heads(checked, find_sources(checked), frozenset())
 

@@ -493,7 +493,8 @@ def test_what_is_taken_off_the_input_itself_is_preprocessing(nodes: str, frozen:
     [
         ("h = Mul(x, <c>) k = Add(h, <d>) y = MatMul(k, <w>)", {"c", "d"}),
         ("h = MatMul(x, <w>) k = Mul(h, <c>) y = Add(k, <d>)", set()),
-        ("h = Relu(x) k = Mul(h, <c>) l = MatMul(k, <w>) y = Add(l, <d>)", set()),
+        ("h = Abs(x) g = Log(h) k = Mul(g, <c>) l = MatMul(k, <w>) y = Add(l, <d>)", {"c"}),  # PowerTransformer
+        ("h = MatMul(x, <w>) k = Relu(h) l = Mul(k, <c>) y = Add(l, <d>)", set()),
     ],
 )
 def test_what_scikit_learn_multiplies_its_features_by_is_preprocessing(nodes: str, fixed: set[str]) -> None:

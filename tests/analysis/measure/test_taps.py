@@ -158,3 +158,17 @@ def test_the_sample_axis_is_the_first_that_counts_samples(
 def test_units_lie_where_the_operator_puts_them(op: str, shape: tuple[int, ...], axis: int) -> None:
     layer = Layer(id="layer-01", name="", op=op, depth=1, on_trunk=True, parameters={}, output="y")
     assert unit_axis(layer, torch.zeros(shape)) == axis
+
+
+@pytest.mark.parametrize(("loss", "judged"), [("automatic", False), ("mse", True)])
+def test_the_activation_that_the_loss_is_read_in_front_of_is_not_judged(loss: str, *, judged: bool) -> None:
+    """A sigmoid at the end is a reading of the logits, and saturates in whoever is sure; squared error is behind it."""
+    module = seeded(lambda: nn.Sequential(nn.Linear(INPUTS, 8), nn.Tanh(), nn.Linear(8, 1), nn.Sigmoid()))
+    x = np.load(io.BytesIO(vectors()))["x"]
+    batch = npz(x=x, target=(x[:, :1] > 0).astype(np.float32))
+    subject = prepare(check_model(export(module, VECTOR)), batch, AnalysisOptions(loss=loss))
+    first, last = subject.layers
+    assert last.activation == "Sigmoid"
+    saturated = listened(subject).forward.saturated
+    assert first.pre_activation in saturated
+    assert (last.pre_activation in saturated) is judged

@@ -10,6 +10,7 @@ from torch import nn
 from analysis.model import check_model
 from analysis.model.onnx_tools import assemble_proto
 from analysis.subject import opening as opening_module
+from analysis.subject import trace as trace_module
 from analysis.subject.opening import open_samples
 from tests.analysis.fixed_exports import (
     FEATURES,
@@ -191,3 +192,26 @@ def test_a_proof_that_takes_too_long_leaves_the_graph_as_it_is(monkeypatch: pyte
     left = open_samples(model, seed=0)
     assert left.model is model
     assert "takes too long" in left.refused
+
+
+def test_a_proof_takes_a_share_of_the_budget_and_ends_after_the_first_run_where_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = check_model(fixed(Flattened(), images(2)))
+    assert open_samples(model, seed=0, budget_seconds=60.0).done
+    assert "takes too long" in open_samples(model, seed=0, budget_seconds=0.0).refused
+    monkeypatch.setattr(opening_module, "PASSES", 1e9)
+    monkeypatch.setattr(opening_module, "_proven", None)
+    left = open_samples(model, seed=0)
+    assert left.model is model
+    assert "takes too long" in left.refused
+
+
+def test_a_proof_that_would_keep_too_much_leaves_the_graph_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = check_model(fixed(Flattened(), images(1)))
+    assert open_samples(model, seed=0).done
+    monkeypatch.setattr(trace_module, "MOST_BYTES", 1000)
+    left = open_samples(model, seed=0)
+    assert left.model is model
+    assert "takes too much memory" in left.refused
+    assert open_samples(check_model(fixed(Flattened(), images(8))), seed=0).done, "of many samples nothing is kept"

@@ -30,6 +30,17 @@ def test_a_graph_that_takes_any_number_of_samples_is_given_those_that_are_wanted
     assert not [note for note in subject.batch.notes if "whole batch" in note]
 
 
+@pytest.mark.parametrize("mixing", [False, True])
+def test_logits_that_the_graph_computes_in_float64_are_compared_as_the_others_are(*, mixing: bool) -> None:
+    centred = "m = ReduceMean<axes = [0]>(h) d = Sub(h, m)" if mixing else "d = Neg(h)"
+    model = written(
+        "(float[N,4] x) => (double[N,3] y)", f"h = MatMul(x, W) {centred} y = Cast<to = 11>(d)", W=drawn(4, 3)
+    )
+    subject = prepared(model, x=drawn(8, 4), target=np.arange(8) % 3)
+    assert subject.rows.logits == SampleAxis(0)
+    assert subject.rows.cut is not mixing
+
+
 def test_samples_that_are_merged_with_positions_are_cut_with_them() -> None:
     """Logits [N * T, C] with targets [N * T]."""
     model = written(

@@ -7,7 +7,7 @@ import pytest
 from analysis.facts import LATE, Outcome
 from analysis.facts import ProbeKind as Kind
 from analysis.options import OptimizerName as Optimizer
-from analysis.training.outcome import LEARNT, limit_of, outcome_of
+from analysis.training.outcome import LEARNT, limit_of, outcome_of, stands_still
 
 
 @pytest.mark.parametrize(
@@ -141,3 +141,49 @@ def test_what_a_run_has_to_come_under(
     kind: Kind, optimizer: Optimizer, *, late: bool, held_out: int, limit: float
 ) -> None:
     assert limit_of(kind, optimizer, late=late, held_out=held_out) == limit
+
+
+# ------------------------------------------------------------------ standing still
+
+
+def level(steps: int, *, slope: float = 0.0, growth: float = 1.0, at: float = 1.0) -> list[float]:
+    """A loss that falls by `slope` in the last ten steps, and by `growth` less in every ten before; linear in these."""
+    curve, fall = [at], slope
+    for _ in range(steps // 10):
+        for _ in range(10):
+            curve.append(curve[-1] + fall / 10)
+        fall /= growth
+    return curve[::-1]
+
+
+@pytest.mark.parametrize(
+    ("curve", "still"),
+    [
+        (level(60), True),
+        (level(50), False),  # too early to say
+        (level(70)[:66], False),  # looked at every ten steps
+        (level(70), True),
+        (level(60, at=0.511), False),  # 2e-7 * 3 ** 10 = 0.0118 from the limit
+        (level(60, at=0.512), True),
+        ([*level(60)[:-1], math.nan], False),
+        ([math.inf, *level(60)[1:]], True),  # what was long ago
+        ([1.0] * 41 + [1.00011] + [1.0] * 19, False),
+        ([1.0] * 41 + [1.00009] + [1.0] * 19, True),
+        ([1.0] * 39 + [9.0] + [1.0] * 21, True),
+    ],
+)
+def test_a_loss_that_is_level_is_given_up(curve: list[float], still: bool) -> None:
+    assert stands_still(curve, 160, 0.5) is still
+
+
+@pytest.mark.parametrize(("steps", "taken", "still"), [(200, 60, False), (200, 70, False), (200, 80, True)])
+def test_the_more_steps_are_left_the_less_is_given_up(steps: int, taken: int, still: bool) -> None:
+    """A half in 200 steps: 2e-7 * 3 ** 14 = 0.96, ** 13 = 0.32; here the pace is ten times that of rounding."""
+    assert stands_still(level(taken, slope=3e-7, growth=3.0), steps, 0.5) is still
+
+
+@pytest.mark.parametrize("growth", [1.5, 2.0, 2.9])
+def test_a_plateau_that_ends_in_time_is_never_given_up(growth: float) -> None:
+    """Every ten steps it falls so many times as far, in the last ten by half of chance."""
+    curve = level(200, slope=0.51, growth=growth, at=0.499)
+    assert not any(stands_still(curve[: taken + 1], 200, 0.5) for taken in range(201))

@@ -461,3 +461,20 @@ def test_the_loss_in_eval_mode_is_that_of_running_statistics_which_are_put_back(
     assert untold.runs[0].evaluated is None
     assert told.runs[0].curve == untold.runs[0].curve
     assert float(subject.loss(inputs, targets).detach()) == before
+
+
+def test_a_long_run_on_one_batch_that_stands_still_is_given_up_unless_it_is_to_go_to_the_end() -> None:
+    level_off = [1.0] * 61
+    assert session(ONE, late=True).is_over(level_off, [], 0.5)
+    assert not session(ONE, to_the_end=True).is_over(level_off, [], 0.5)
+    assert not session(TWO, late=True).is_over(level_off, [], 0.5)  # minibatches differ, and so do their losses
+
+
+def test_a_deep_sigmoid_network_is_given_up_long_before_its_patience_ends() -> None:
+    proof = probe(
+        subject_of(mlp(20, "Sigmoid", xavier()), 64), kind=ProbeKind.MEMORIZING, grid=GRID[:1], seeds=(0,),
+        training=False, lengthen=10, late=True,
+    )  # fmt: skip
+    (run,) = proof.runs
+    assert run.outcome is Outcome.STALLED
+    assert 60 <= run.steps < 200

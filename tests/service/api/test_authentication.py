@@ -1,5 +1,6 @@
 """Two tenants against each other, and whoever has no key, an old one, or somebody else's, on every route."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from service.api.context import tenant_of
 from service.app import create_app
 from service.jobs.job import Job, now
 from service.settings import Settings
+from tests.service.access.issuing import AUDIENCE, ISSUER, KeyServer, claims, key_server, token
 from tests.service.application import FILES, WITHOUT_WAITING, Service, job_of, problem_in
 
 OPEN = {"/healthz", "/readyz"}
@@ -146,8 +148,8 @@ def test_nothing_of_a_secret_is_logged_or_told(guarded: Service, caplog: pytest.
     answers = [guarded.ask("GET", "/v1/limits", headers=bearing(wrong)), submitted(guarded, right)]
     assert [answer.status_code for answer in answers] == [401, 403]
     told = caplog.text + "".join(answer.text + str(answer.headers) for answer in answers)
-    for token in (right, wrong):
-        assert token.split("_", 2)[2] not in told
+    for secret in (right, wrong):
+        assert secret.split("_", 2)[2] not in told
 
 
 def test_a_locked_table_of_keys_is_a_service_to_ask_again(guarded: Service) -> None:
@@ -186,6 +188,85 @@ def test_openapi_says_that_keys_are_needed_where_they_are(guarded: Service, serv
             assert ("security" in operation) is (path not in OPEN)
             assert ({"401", "403"} <= set(operation["responses"])) is (path not in OPEN)
     assert "securitySchemes" not in service.app.openapi().get("components", {})
+
+
+# ------------------------------------------------------------------ tokens
+
+
+@pytest.fixture
+def server() -> Iterator[KeyServer]:
+    with key_server() as running:
+        yield running
+
+
+@pytest.fixture
+def open_to_tokens(tmp_path: Path, server: KeyServer) -> Iterator[Service]:
+    named = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_keys_url": server.url, "jwt_tenant_claim": "tenant"}
+    app = create_app(Settings.model_validate({"data_dir": tmp_path, "default_wait_seconds": 0, "auth": "keys"} | named))
+    yield Service(app)
+    app.state.parts.store.close()
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-Api-Key"])
+def test_a_token_opens_what_a_key_of_its_tenant_opens(open_to_tokens: Service, header: str) -> None:
+    job = job_of(submitted(open_to_tokens, key_for(open_to_tokens, "vision")))
+    value = token() if header == "X-Api-Key" else f"Bearer {token()}"
+    path = f"/v1/analyses/{job}"
+    assert open_to_tokens.ask("GET", path, headers={header: value}).status_code == HTTPStatus.OK
+    other = token(claims(tenant="audio"))
+    problem_in(open_to_tokens.ask("GET", path, headers=bearing(other)), HTTPStatus.NOT_FOUND, "not-found")
+
+
+def test_a_token_is_held_to_its_scopes(open_to_tokens: Service) -> None:
+    for scope, path, expected in (("read", "/v1/analyses", 200), ("write", "/v1/analyses", 403), ("", "/metrics", 403),
+                                  ("admin", "/metrics", 200)):  # fmt: skip
+        answer = open_to_tokens.ask("GET", path, headers=bearing(token(claims(scope=scope))))
+        assert answer.status_code == expected, (scope, path)
+
+
+def test_the_subject_of_a_token_is_in_the_audit_log(open_to_tokens: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    used = token(claims(sub="ci\nof vision"))
+    assert submitted(open_to_tokens, used).status_code == HTTPStatus.ACCEPTED
+    (line,) = [record.__dict__["fields"] for record in caplog.records if record.name == "service.audit"]
+    assert (line["who"], line["tenant"]) == ("token:ci?of?vision", "vision")
+    assert used.rpartition(".")[2] not in caplog.text
+
+
+def test_a_bad_token_is_refused_and_not_repeated(open_to_tokens: Service) -> None:
+    for bad in (token(claims(exp=1)), token()[:-3], token(algorithm="none"), "a.b.secret"):
+        response = open_to_tokens.ask("GET", "/v1/limits", headers=bearing(bad))
+        refused(response, ', error="invalid_token"')
+        assert not [part for part in bad.split(".") if len(part) > 1 and part in response.text]
+
+
+def test_where_nobody_issues_tokens_one_is_no_key(guarded: Service) -> None:
+    response = guarded.ask("GET", "/v1/limits", headers=bearing(token()))
+    assert response.json()["detail"] == "there is no such API key"
+
+
+def test_a_key_server_that_is_away_is_a_service_to_ask_again(open_to_tokens: Service, server: KeyServer) -> None:
+    server.status = 500
+    response = open_to_tokens.ask("GET", "/v1/limits", headers=bearing(token()))
+    problem_in(response, HTTPStatus.SERVICE_UNAVAILABLE, "keys-unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    assert str(server.port) not in response.text
+    key = key_for(open_to_tokens, "vision")
+    assert open_to_tokens.ask("GET", "/v1/limits", headers=bearing(key)).status_code == HTTPStatus.OK
+
+
+def test_a_key_server_that_hangs_holds_up_nobody_else(open_to_tokens: Service, server: KeyServer) -> None:
+    async def ask() -> list[int]:
+        waiting = asyncio.create_task(open_to_tokens.exchange("GET", "/v1/limits", headers=bearing(token())))
+        assert await asyncio.to_thread(server.came.wait, 5)
+        others = [await open_to_tokens.exchange("GET", "/healthz") for _ in range(50)]
+        late = await open_to_tokens.exchange("GET", "/v1/limits", headers=bearing(token()))
+        assert not waiting.done(), "the key server has not answered yet"
+        server.held.set()
+        return [(await waiting).status_code, late.status_code, *{answer.status_code for answer in others}]
+
+    server.held.clear()
+    assert asyncio.run(ask()) == [200, 503, 200]
 
 
 # ------------------------------------------------------------------ two tenants

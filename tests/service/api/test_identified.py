@@ -2,10 +2,11 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.access.key import Scope, issue
 from service.app import create_app
 from service.jobs.job import now
 from service.settings import Settings
+from service.tracing.tracer import Attempt
 from tests.service.application import FILES, WITHOUT_WAITING, Service, job_of
 
 HEX = re.compile("[0-9a-f]{32}")
@@ -37,7 +39,58 @@ def test_an_id_that_could_be_anything_else_is_replaced(service: Service, strange
 
 def test_a_job_has_the_trace_of_its_request(service: Service) -> None:
     service.submit(headers=WITHOUT_WAITING | {"traceparent": PARENT})
-    assert service.claim().trace_id == TRACE
+    job = service.claim()
+    assert (job.trace_id, job.traceparent) == (TRACE, PARENT)
+    service.submit(headers=WITHOUT_WAITING | {"traceparent": f"cc{PARENT[2:]}-of the future"})
+    assert service.claim().traceparent == PARENT
+
+
+@dataclass
+class Span:
+    """Of a request; keeps how it ended."""
+
+    asked: tuple[str, str | None]
+    trace_id: str = "1" * 32
+    traceparent: str = f"00-{'1' * 32}-{'2' * 16}-01"
+    ended: tuple[str, int] | None = None
+
+    def answered(self, route: str, status: int) -> None:
+        assert self.ended is None
+        self.ended = (route, status)
+
+
+class Spans:
+    """A tracer that keeps them."""
+
+    def __init__(self) -> None:
+        self.spans: list[Span] = []
+
+    def request(self, method: str, headers: Mapping[str, str]) -> Span:
+        self.spans.append(Span((method, headers.get("traceparent"))))
+        return self.spans[-1]
+
+    def attempt(self, attempt: Attempt) -> NoReturn:
+        raise AssertionError(f"an API node computes nothing, and not {attempt}")
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_where_spans_are_sent_each_request_is_one_and_its_job_part_of_it(tmp_path: Path) -> None:
+    tracer = Spans()
+    service = Service(create_app(Settings(data_dir=tmp_path, default_wait_seconds=0.0), tracer=tracer))
+    service.submit(headers=WITHOUT_WAITING | {"traceparent": PARENT})
+    job = service.claim()
+    for path in ("/healthz", "/readyz", "/metrics", f"/v1/analyses/{job.id}?secret=1", "/nowhere"):
+        service.get(path)
+    service.ask("HEAD", "/v1/limits")
+    service.parts.store.close()
+    submission, view, nowhere, head = tracer.spans
+    assert (submission.asked, submission.ended) == (("POST", PARENT), ("/v1/analyses", 202))
+    assert (job.trace_id, job.traceparent) == (submission.trace_id, submission.traceparent)
+    assert (view.asked, view.ended) == (("GET", None), ("/v1/analyses/{job_id}", 200))
+    assert nowhere.ended == ("none", 404)
+    assert (head.asked[0], head.ended) == ("HEAD", ("/v1/limits", 200))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +108,9 @@ def test_without_a_trace_the_request_is_one(service: Service, parent: str) -> No
     answer = service.submit(headers=WITHOUT_WAITING | {"traceparent": parent})
     assert service.claim().trace_id == answer.headers["x-request-id"]
     service.submit(headers=WITHOUT_WAITING | {"X-Request-Id": "mine"})
-    assert HEX.fullmatch(service.claim().trace_id or "")
+    job = service.claim()
+    assert HEX.fullmatch(job.trace_id or "")
+    assert job.traceparent is None
 
 
 # ------------------------------------------------------------------ who did what

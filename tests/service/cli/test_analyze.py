@@ -1,6 +1,7 @@
 """The command as a pipeline sees it: exit code, one line on stderr, a report written whole or not at all."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from analysis.errors import BadOptions
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from analysis.render.formats import BY_NAME, Publication
@@ -207,6 +209,19 @@ def test_options_reach_the_analysis(tmp_path: Path) -> None:
     assert written.id == expected.id
     assert [layer.id for layer in written.layers] == [layer.id for layer in expected.layers]
     assert written.id != analyze(HEALTHY, vectors(), parse_options({"effort": "quick"})).id
+
+
+def test_the_number_of_processes_reaches_the_analysis(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def note(*arguments: object) -> None:
+        told.append(arguments[-1])
+        raise BadOptions("far enough")
+
+    monkeypatch.setattr(sys.modules["service.cli.analyze"], "analyze_here", note)
+    assert run("sick.onnx", "batch.npz", "--processes", "3").exit_code == 2
+    assert run("sick.onnx", "batch.npz").exit_code == 2
+    assert told == [3, None]
 
 
 def test_a_flag_wins_over_the_same_option_in_json() -> None:

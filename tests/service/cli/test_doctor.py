@@ -8,7 +8,9 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from service.cli import app
+from tests.service.access.issuing import key_server
 
+TOKENS = {"AUTH": "keys", "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCE": "gradient-health"}
 LAYERS = {"namespaces": "on", "landlock": "off: this kernel has no Landlock"}
 
 
@@ -45,6 +47,8 @@ def test_a_machine_that_can_serve_is_told_with_what_it_has(tmp_path: Path) -> No
         ({"REQUIRE_SANDBOX": "1"}, "sandbox: landlock", "no Landlock"),
         ({"MIN_FREE_BYTES": str(1 << 60)}, "data folder", "MiB free"),
         ({"DATABASE_URL": "sqlite:////nowhere/jobs.sqlite"}, "job table", "OperationalError"),
+        ({"AUTH": "keys", "JWT_ISSUER": "i"}, "tokens", "GRADIENT_HEALTH_JWT_AUDIENCE"),
+        (TOKENS | {"JWT_KEYS_URL": "http://127.0.0.1:1/"}, "tokens", "127.0.0.1:1"),
     ],
 )
 def test_what_is_missing_is_named_and_ends_in_3(
@@ -57,6 +61,14 @@ def test_what_is_missing_is_named_and_ends_in_3(
     missing = {name: found for name, found in lines(outcome).items() if found.startswith("MISSING")}
     assert set(missing) == {what}
     assert told in missing[what]
+
+
+def test_an_issuer_whose_keys_can_be_had_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with key_server() as server:
+        for name, value in (TOKENS | {"JWT_KEYS_URL": server.url}).items():
+            monkeypatch.setenv(f"GRADIENT_HEALTH_{name}", value)
+        outcome = run("--data-dir", str(tmp_path))
+    assert (outcome.exit_code, lines(outcome)["tokens"]) == (0, "ok https://issuer.example")
 
 
 def test_a_folder_that_cannot_be_made_ends_the_look(tmp_path: Path) -> None:

@@ -35,3 +35,14 @@ def test_the_collector_works_again_once_the_library_is_loaded(tmp_path: Path) ->
         assert gc.get_freeze_count() > 100_000
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize(("asked", "cores", "used"), [(None, 1, 1), (None, 2, 2), (None, 64, 4), (3, 1, 3), (8, 64, 8)])
+def test_trainings_are_dealt_to_the_cores_unless_somebody_says_otherwise(
+    asked: int | None, cores: int, used: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr("analysis.pipeline.analyze", lambda *_, processes, **__: told.append(processes))
+    monkeypatch.setattr("service.settings.usable_cores", lambda: cores)
+    analyze_here(tmp_path / "m.onnx", None, parse_options({}), None, lambda *_: None, asked)
+    assert told == [used]

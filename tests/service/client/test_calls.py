@@ -24,6 +24,24 @@ def test_a_submission_says_what_it_is_once() -> None:
     assert own.how["data"] == {"options": '{"seed":1}'}
 
 
+def test_a_submission_may_want_to_be_told_and_to_be_computed_anew() -> None:
+    usual = request_of(calls.submit(b"model", None, None))
+    assert (usual.how["params"], "Cache-Control" in usual.how["headers"]) == ({}, False)
+    told = request_of(calls.submit(b"model", None, None, callback="https://ci.example/x", no_cache=True))
+    assert told.how["params"] == {"callback": "https://ci.example/x"}
+    assert told.how["headers"]["Cache-Control"] == "no-cache"
+
+
+def test_an_analysis_says_all_that_a_submission_may_say() -> None:
+    said = {"labels": {"commit": "c"}, "idempotency_key": "k", "callback": "https://ci.example/x", "no_cache": True}
+    request = request_of(calls.analyze(b"model", None, None, **said, timeout=1.0))  # type: ignore[arg-type]
+    assert request.how["params"] == {"commit": "c", "callback": "https://ci.example/x"}
+    assert request.how["headers"] == {
+        "Prefer": "respond-async", "Idempotency-Key": "k", "Cache-Control": "no-cache",
+    }  # fmt: skip
+    assert request_of(calls.analyze(b"model", None, None, blobs=True)).path.startswith("/v1/blobs/")
+
+
 @pytest.mark.parametrize(
     ("call", "method", "path"),
     [

@@ -1,9 +1,11 @@
 """Steps of a call, carried out by hand."""
 
+import io
+
 import httpx
 import pytest
 
-from service.client.steps import Call, Done, Pause, Send, next_of
+from service.client.steps import Call, Done, Pause, Send, chunks, next_of
 
 
 def call() -> Call[str]:
@@ -33,3 +35,11 @@ def test_an_error_that_the_call_does_not_take_comes_out() -> None:
     next_of(steps)
     with pytest.raises(KeyboardInterrupt):
         next_of(steps, error=KeyboardInterrupt())
+
+
+def test_a_body_goes_out_from_its_beginning_each_time() -> None:
+    body = io.BytesIO(bytes(range(256)) * 2048)
+    for _ in range(2):
+        parts = list(chunks(body))
+        assert max(map(len, parts)) < len(body.getvalue())
+        assert b"".join(parts) == body.getvalue()

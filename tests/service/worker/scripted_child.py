@@ -117,6 +117,14 @@ def talk_without_end(pipe: Connection) -> None:
         sender.send(Reached("probe", random.random()))
 
 
+def many_stages(pipe: Connection) -> None:
+    sender = Sender(pipe)
+    for number in range(200):
+        sender.send(Reached(f"stage {number}", 0.5, 1000.0 + number))
+        sender.send(Reached(f"stage {number}", 0.6, 5000.0 + number))
+    sender.send(Done())
+
+
 def hold_shared_memory(pipe: Connection) -> None:
     with mmap.mmap(-1, 512 << 20) as memory:
         memory.write(bytes(512 << 20))
@@ -162,6 +170,7 @@ SCRIPTS: dict[str, Callable[[Connection], None]] = (
             send_a_huge_frame,
             send_a_pickle,
             talk_without_end,
+            many_stages,
             hold_shared_memory,
             close_and_live_on,
             leave_a_link,

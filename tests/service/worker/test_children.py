@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service.worker.children import Child, ForkServer, end, listen, wait_for_news
+from service.worker.children import MOST_STAGES, Child, ForkServer, end, listen, wait_for_news
 from service.worker.protocol import UNTOLD, Assignment, Broken, Died, Done, Ending, OpenFile, Outgrown, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.service.worker.bench import SECONDS, lives, wait_until
@@ -61,6 +61,14 @@ def test_a_child_starts_in_a_folder_of_its_own_and_its_stage_is_noted(start: Sta
     end(child)
     assert not lives(child.process.pid)
     assert not child.folder.exists()
+
+
+def test_stages_are_kept_in_their_order_and_not_without_end(start: Start) -> None:
+    child = start("many_stages")
+    assert ending_of(child) == Done()
+    assert [reached.stage for reached in child.stages[:3]] == ["probe", "stage 0", "stage 1"]
+    assert [reached.at for reached in child.stages[1:3]] == [1000.0, 1001.0], "of what is said twice the first"
+    assert len(child.stages) == MOST_STAGES
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,12 @@ def test_what_arrives_is_what_was_said(said: Message) -> None:
     assert decode(encode(said)) == said
 
 
+def test_the_moment_of_a_stage_arrives() -> None:
+    arrived = decode(encode(Reached("probe", 0.5, 1_795_000_000.25)))
+    assert isinstance(arrived, Reached)
+    assert arrived.at == 1_795_000_000.25
+
+
 def test_a_refusal_arrives_with_its_kind_where_and_hint() -> None:
     arrived = decode(encode(Refused(REFUSAL)))
     assert isinstance(arrived, Refused)
@@ -43,11 +49,13 @@ def test_a_refusal_of_any_length_fits_and_keeps_its_beginning() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        [], {}, "done", None, 1, ["done", 1], ["died", -9], ["reached", "probe"], ["reached", 1, 0.5],
-        ["reached", "", 0.5],
-        ["reached", "x" * (LONGEST_STAGE + 1), 0.5], ["reached", "a\0b", 0.5], ["reached", "a\x1b", 0.5],
-        ["reached", "probe", 1.01], ["reached", "probe", -0.01], ["reached", "probe", math.nan],
-        ["reached", "probe", math.inf], ["reached", "probe", "0.5"], ["refused", "no-such-code", "", "", ""],
+        [], {}, "done", None, 1, ["done", 1], ["died", -9], ["reached", "probe"], ["reached", "probe", 0.5],
+        ["reached", 1, 0.5, 1.0], ["reached", "", 0.5, 1.0], ["reached", "x" * (LONGEST_STAGE + 1), 0.5, 1.0],
+        ["reached", "a\0b", 0.5, 1.0], ["reached", "a\x1b", 0.5, 1.0], ["reached", "probe", 1.01, 1.0],
+        ["reached", "probe", -0.01, 1.0], ["reached", "probe", math.nan, 1.0], ["reached", "probe", math.inf, 1.0],
+        ["reached", "probe", "0.5", 1.0], ["reached", "probe", 0.5, -1.0], ["reached", "probe", 0.5, math.nan],
+        ["reached", "probe", 0.5, math.inf], ["reached", "probe", 0.5, 1e300], ["reached", "probe", 0.5, "1"],
+        ["refused", "no-such-code", "", "", ""],
         ["refused", "invalid-model", "d", "w"], ["refused", "invalid-model", "d", "w", 1], ["broken", []],
     ],
     ids=str,

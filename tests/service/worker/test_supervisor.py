@@ -4,11 +4,12 @@ import errno
 import signal
 import sqlite3
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import event
@@ -16,6 +17,7 @@ from sqlalchemy import event
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE
 from service.problems import problem_of
+from service.tracing.tracer import Attempt
 from service.worker import results
 from service.worker import supervisor as module
 from service.worker.children import ForkServer
@@ -60,6 +62,41 @@ def test_a_report_answers_again_unless_its_budget_cut_it(
     again = replace(first, id=new_id(), state=State.QUEUED)
     answer = bench.store.answer(again, timedelta(hours=1))
     assert (None if answer is None else answer.report_sha256) == (first.report_sha256 if is_whole else None)
+
+
+class Told:
+    """A tracer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+
+    def request(self, method: str, headers: Mapping[str, str]) -> NoReturn:
+        raise AssertionError(f"a supervisor answers no {method} with {headers}")
+
+    def attempt(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_every_attempt_is_told_with_its_stages_and_how_it_ended(bench: Bench) -> None:
+    before = now()
+    with bench.serving() as supervisor:
+        supervisor.tracer = told = Told()
+        for script in ("report", "refuse", "die_once"):
+            bench.until_end(bench.submit(script))
+        job = bench.submit("hang")
+        bench.until_probe(job)
+        bench.store.cancel(job)
+        wait_until(lambda: len(told.attempts) == 5)
+        bench.until_probe(bench.submit("hang"))
+    found = [(attempt.number, attempt.outcome) for attempt in told.attempts]
+    expected = [(1, "succeeded"), (1, "failed"), (1, "retried"), (2, "succeeded"), (1, "cancelled"), (1, "released")]
+    assert found == expected
+    for attempt in told.attempts:
+        assert before <= attempt.submitted <= attempt.claimed <= now()
+        assert [stage for stage, _ in attempt.stages] == ["probe"]
 
 
 def test_what_a_child_says_after_its_end_changes_nothing(bench: Bench) -> None:

@@ -20,6 +20,9 @@ INFO = Severity.INFO
         ({**anatomy(folded_share=0.4), "convolutional": True}, None),
         ({**anatomy(folded_share=0.6), "convolutional": True, "normalized": True}, None),
         ({**anatomy(folded_share=0.6)}, None),  # no convolutions
+        ({**anatomy(folded_share=0.6, kept_statistics=True), "convolutional": True}, INFO),
+        ({**anatomy(folded_share=0.6, kept_statistics=False), "convolutional": True}, None),
+        ({**anatomy(channel_norm_spread=0.6, kept_statistics=False), "convolutional": True, "trained": True}, None),
         ({**anatomy(channel_norm_spread=0.3), "convolutional": True, "trained": True}, None),
         ({**anatomy(channel_norm_spread=0.6, fresh_biases=True), "convolutional": True, "trained": True}, INFO),
         ({**anatomy(channel_norm_spread=0.1, fresh_biases=True), "convolutional": True, "trained": True}, None),

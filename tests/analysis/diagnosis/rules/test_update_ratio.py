@@ -26,6 +26,9 @@ OWN_LEARNS = probe(replace(run("adam", 0.3), own=True), run("sgd", 1.0))
         ({**ratios(1e-4, 1e-4, 1e-4), "loss": replace(ENDING, name="graph")}, None),
         ({**ratios(1e-9, 1e-9, 1e-9), "loss": replace(ENDING, name="graph"), "learning_rate": 0.1}, WARNING),
         ({**ratios(1e-4, 1e-4, 1e-4), "flow": flow(head_gradient_log10=-4.0), "loss": ENDING}, None),  # converged
+        ({**ratios(1e-4, 1e-4, 1e-4), "loss": replace(ENDING, value=0.19, chance=1.0)}, None),  # learnt
+        ({**ratios(1e-4, 1e-4, 1e-4), "loss": replace(ENDING, value=0.2, chance=1.0)}, WARNING),
+        ({**ratios(9e-7, 9e-7, 9e-7), "loss": replace(ENDING, value=0.1, chance=1.0), "learning_rate": 0.1}, WARNING),
         ({"layers": (), "stats": ()}, None),
         ({"stats": (stats(1, update_ratio=None), stats(2, update_ratio=None), stats(3, update_ratio=None))}, None),
         ({**ratios(1e-6, 1e-6, 1e-6), "learning_rate": 0.1}, INFO),
