@@ -51,8 +51,9 @@ REMOVED: Final = Table(
     Column("bytes", BigInteger, nullable=False),
 )
 """How many jobs and objects were removed so far by age, number and bytes, and for want of a job."""
-LOCK: Final = 0x67_68_68_65_6C_64
-"""Of PostgreSQL; its number means nothing but to ourselves. Writers of SQLite are alone anyhow."""
+LOCKS: Final = 0x67_68_68_65_6C_64_00
+"""The first of 256 of PostgreSQL, one for the objects whose names begin alike; the number means nothing but to
+ourselves. A place that is slow to remove an object so holds up few others. Writers of SQLite are alone anyhow."""
 AFTER_HEX: Final = "g"
 SizeOf = Callable[[str], int | None]
 """Bytes of the object of a sha256; None: it is not there."""
@@ -75,7 +76,7 @@ def hold(connection: Connection, job_id: str, names: Collection[str], size_of: S
 
 def sizes_held(connection: Connection, names: Collection[str], size_of: SizeOf) -> dict[str, int]:
     """The objects, none of which is removed before the transaction ends. Raises VanishedError."""
-    _lock(connection, "pg_advisory_xact_lock_shared")
+    _lock(connection, "pg_advisory_xact_lock_shared", names)
     sizes = {name: size_of(name) for name in names}
     gone = [name for name, size in sizes.items() if size is None]
     if gone:
@@ -92,7 +93,7 @@ def hold_as(connection: Connection, job_id: str, other: str) -> None:
 def hold_what_is_left(engine: Engine, job_id: str, names: Collection[str], size_of: SizeOf) -> None:
     """The same for a job of before there were holds, whose objects may be gone."""
     with writing(engine) as connection:
-        _lock(connection, "pg_advisory_xact_lock_shared")
+        _lock(connection, "pg_advisory_xact_lock_shared", names)
         if connection.execute(select(JOBS.c.id).where(JOBS.c.id == job_id).with_for_update()).first() is not None:
             _insert(connection, job_id, {name: size_of(name) or 0 for name in names})
 
@@ -119,7 +120,7 @@ def held_under(engine: Engine, prefix: str) -> set[str]:
 def let_go(engine: Engine, name: str) -> Iterator[bool]:
     """Whether nobody holds an object, and nobody will before the context ends."""
     with writing(engine) as connection:
-        _lock(connection, "pg_advisory_xact_lock")
+        _lock(connection, "pg_advisory_xact_lock", [name])
         holders = [select(table.c.sha256).where(table.c.sha256 == name).limit(1) for table in (HELD, BLOBS)]
         yield not any(connection.execute(holder).first() for holder in holders)
 
@@ -154,9 +155,10 @@ def removed(engine: Engine) -> Mapping[str, tuple[int, int]]:
         return {row.what: (row.number, row.bytes) for row in connection.execute(select(REMOVED))}
 
 
-def _lock(connection: Connection, how: str) -> None:
+def _lock(connection: Connection, how: str, names: Collection[str]) -> None:
     if connection.dialect.name == "postgresql":
-        connection.execute(select(getattr(func, how)(LOCK)))
+        for first in sorted({name[:2] for name in names}):
+            connection.execute(select(getattr(func, how)(LOCKS + int(first, 16))))
 
 
 def _insert(connection: Connection, job_id: str, sizes: Mapping[str, int]) -> None:

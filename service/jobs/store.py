@@ -7,11 +7,13 @@ so that nodes whose clocks differ agree on leases; SQLite has the clock of its m
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from sqlalchemy import ColumnElement, DateTime, func, not_, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
 from service.jobs.bell import ring
@@ -40,14 +42,6 @@ class Wanted:
         for name, value in self.labels.items():
             label = json.dumps({name: value})[1:-1]
             yield func.replace(JOBS.c.labels, label, "") != JOBS.c.labels  # LIKE would ignore case
-
-
-@dataclass(frozen=True, slots=True)
-class Holds:
-    """Objects that a job keeps."""
-
-    names: Collection[str]
-    size_of: SizeOf
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +245,11 @@ class Store:
         """Renew the lease and note progress; False: the job is no longer this worker's."""
         return self._change(job, lease_until=(at or self.time()) + self.lease, stage=stage, fraction=fraction)
 
+    def hold(self, job: Job, names: Collection[str], size_of: SizeOf) -> None:
+        """Keep these objects as long as there is the job, if there still is one. Raises VanishedError."""
+        with suppress(IntegrityError), writing(self.engine) as connection:
+            hold(connection, job.id, names, size_of)
+
     def finish(
         self,
         job: Job,
@@ -259,16 +258,14 @@ class Store:
         *,
         report: str | None = None,
         error: dict[str, Any] | None = None,
-        holds: Holds | None = None,
         answers_again: bool = False,
     ) -> bool:
         """End a running job; False: it is no longer this worker's, and nothing changed.
 
-        `holds`: objects that are kept from then on as long as there is the job. Raises VanishedError.
         `answers_again`: the report follows from the question alone, and may answer it again.
         """
         computed = (at or self.time()) if answers_again else None
-        return self._end(job, state, at, report=report, error=error, holds=holds, computed=computed)
+        return self._end(job, state, at, report=report, error=error, computed=computed)
 
     def release(self, job: Job) -> bool:
         """Give a running job back, as if it had not been claimed; the fence stays raised."""
@@ -333,13 +330,11 @@ class Store:
         *conditions: ColumnElement[bool],
         report: str | None = None,
         error: dict[str, Any] | None = None,
-        holds: Holds | None = None,
         computed: Any = None,
     ) -> bool:
         return self._change(
             job,
             *conditions,
-            holds=holds,
             computed=computed,
             state=state,
             finished=at or self.time(),
@@ -350,12 +345,10 @@ class Store:
             fraction=1.0,
         )
 
-    def _change(self, job: Job, *conditions: ColumnElement[bool], holds: Holds | None = None, **values: Any) -> bool:
+    def _change(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
         own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING, *conditions)
         with writing(self.engine) as connection:
             changed = bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
-            if changed and holds is not None:
-                hold(connection, job.id, holds.names, holds.size_of)
             if changed and values.get("state") is State.QUEUED:
                 ring(connection)
             return changed

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 PIECE: Final = 16 << 20
 """Bytes of one request, so that each ends within its time however large a blob is."""
 PATIENCE: Final = timedelta(seconds=30)
-"""Of one request."""
+"""Of one request that carries a piece."""
+QUESTION_PATIENCE: Final = timedelta(seconds=5)
+"""Of one that carries nothing, which others may wait for: rows are locked while a bucket says what it has."""
 
 
 class ObjectBucket:
@@ -37,13 +39,8 @@ class ObjectBucket:
         self.spool = spool
         self._url = url
         self._prefix = parts.path.strip("/")
-        options: Any = {**access, "virtual_hosted_style_request": "false"}
-        self._bucket = S3Store(
-            parts.netloc,
-            config=options,
-            client_options={"timeout": PATIENCE, "connect_timeout": timedelta(seconds=5), "allow_http": True},
-            retry_config={"max_retries": 3, "retry_timeout": PATIENCE},
-        )
+        self._bucket = _bucket(parts.netloc, access, PATIENCE)
+        self._asked = _bucket(parts.netloc, access, QUESTION_PATIENCE)
 
     def __str__(self) -> str:
         """As an operator names it."""
@@ -97,9 +94,9 @@ class ObjectBucket:
         key = self.key(blob.sha256[:2], blob.sha256)
         try:
             with telling():
-                if _version(obstore.head(self._bucket, key)) != blob.version:
+                if _version(obstore.head(self._asked, key)) != blob.version:
                     return False
-                obstore.delete(self._bucket, key)
+                obstore.delete(self._asked, key)
         except FileNotFoundError:
             return False
         return True
@@ -111,12 +108,12 @@ class ObjectBucket:
     def check(self) -> None:
         """Raises OSError where the bucket does not answer."""
         with telling():
-            obstore.list(self._bucket, prefix=self.key("marks"), chunk_size=1).collect()
+            obstore.list(self._asked, prefix=self.key("marks"), chunk_size=1).collect()
 
     def mark(self, name: str) -> None:
         """Leave a mark."""
         with telling():
-            obstore.put(self._bucket, self.key("marks", name), b"")
+            obstore.put(self._asked, self.key("marks", name), b"")
 
     def has_mark(self, name: str) -> bool:
         """Whether somebody left it."""
@@ -142,9 +139,19 @@ class ObjectBucket:
     def _size(self, key: str) -> int | None:
         try:
             with telling():
-                return obstore.head(self._bucket, key)["size"]
+                return obstore.head(self._asked, key)["size"]
         except FileNotFoundError:
             return None
+
+
+def _bucket(name: str, access: Mapping[str, str], patience: timedelta) -> S3Store:
+    options: Any = {**access, "virtual_hosted_style_request": "false"}
+    return S3Store(
+        name,
+        config=options,
+        client_options={"timeout": patience, "connect_timeout": QUESTION_PATIENCE, "allow_http": True},
+        retry_config={"max_retries": 3, "retry_timeout": patience},
+    )
 
 
 def _version(about: "ObjectMeta") -> str:

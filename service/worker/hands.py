@@ -2,7 +2,7 @@
 
     a task is given -> a thread does it -> the supervisor is woken, and looks at what became of it
 
-Whatever is done here has no part in the job table: whose a job is, and how it ends, is said by one thread alone.
+Nothing that is done here changes whose a job is, or how it ended: that is said by one thread alone.
 """
 
 import os

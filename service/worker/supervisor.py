@@ -24,7 +24,7 @@ from typing import Final
 
 from service.database import AWAY, brief
 from service.jobs.job import MAX_ATTEMPTS, Job, State
-from service.jobs.store import Holds, Store
+from service.jobs.store import Store
 from service.logs import about
 from service.objects.blob import Objects
 from service.objects.place import objects_of
@@ -271,8 +271,7 @@ class Supervisor:
     def _conclude(self, run: Running, ending: Ending) -> None:
         """Have what the child left stored, or say how the job ended without it."""
         if isinstance(ending, Done):
-            room = self.settings.max_models_bytes
-            run.storing = self.hands.take(store_results, run.child.folder, self.objects, room)
+            run.storing = self.hands.take(self._keep, run.job, run.child.folder)
             return
         told = failure(ending, run.child.reached.stage, before=run.job.error)
         if isinstance(ending, Died) and _may_try_again(run.job, ending):
@@ -282,19 +281,24 @@ class Supervisor:
         else:
             self._finish(run, State.FAILED, error=told)
 
+    def _keep(self, job: Job, folder: Path) -> Results:
+        """By a hand; a place that does not answer makes it wait."""
+        results = store_results(folder, self.objects, self.settings.max_models_bytes)
+        self.store.hold(job, results.names, self.objects.size)
+        return results
+
     def _store(self, run: Running, storing: "Future[Results]") -> None:
         """Say where the results are, or try again to store them."""
         try:
             stored = storing.result()
-            holds = Holds(stored.names, self.objects.size)
-            whole = stored.is_whole
-            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, holds=holds, answers_again=whole)
-        except OSError as error:  # what was computed is kept until there is a place for it
-            log.warning("the results of job %s cannot be stored: %s", run.job.id, error)
+        except (OSError, *AWAY) as error:  # what was computed is kept until there is a place for it
+            log.warning("the results of job %s cannot be stored: %s", run.job.id, brief(error))
             run.storing, run.again = None, elapsed() + timedelta(seconds=AGAIN_SECONDS)
         except BadResultError as error:
             log.exception("job %s left no results", run.job.id)
             run.storing, run.ending = None, Broken(type(error).__name__)
+        else:
+            self._finish(run, State.SUCCEEDED, report=stored.report.sha256, answers_again=stored.is_whole)
 
     def _finish(
         self,
@@ -303,10 +307,9 @@ class Supervisor:
         *,
         report: str | None = None,
         error: StoredProblem | None = None,
-        holds: Holds | None = None,
         answers_again: bool = False,
     ) -> None:
-        ended = self.store.finish(run.job, state, report=report, error=error, holds=holds, answers_again=answers_again)
+        ended = self.store.finish(run.job, state, report=report, error=error, answers_again=answers_again)
         if not ended:
             log.warning("the result of job %s came too late", run.job.id)
         self._drop(run, state.value if ended else "cancelled")

@@ -1,7 +1,6 @@
 """PostgreSQL rings at every node, and who cannot hear it does without."""
 
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing import connection
 
@@ -12,12 +11,6 @@ from service.jobs.bell import Bell
 from service.jobs.job import State
 from service.jobs.store import Store
 from tests.service.jobs.small_jobs import NOW, claimed, small_job
-
-
-@pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Store]:
-    with closing(Store(postgres_url)) as store:
-        yield store
 
 
 def rang(bell: Bell, seconds: float = 5.0) -> bool:

@@ -16,8 +16,7 @@ from service.jobs.holding import (
     own_bytes,
     removed,
 )
-from service.jobs.job import State
-from service.jobs.store import Holds, Store
+from service.jobs.store import Store
 from tests.service.jobs.small_jobs import small_job
 
 MODEL, BATCH, OTHER = "a" * 64, "b" * 64, "c" * 64
@@ -47,7 +46,7 @@ def test_what_two_jobs_hold_stays_until_both_are_gone(store: Store) -> None:
     store.submit(two, size_of)
     running = store.claim("worker")
     assert running is not None
-    assert store.finish(running, State.SUCCEEDED, holds=Holds([OTHER, MODEL], size_of))
+    store.hold(running, [OTHER, MODEL], size_of)
     store.submit(one, size_of)
     assert (held_bytes(store.engine), own_bytes(store.engine, one), own_bytes(store.engine, two)) == (321, 0, 300)
     store.delete(one)
@@ -70,6 +69,7 @@ def test_a_job_that_was_deleted_holds_nothing(store: Store) -> None:
     job = small_job()
     store.submit(job, size_of)
     store.delete(job)
+    store.hold(job, [OTHER], size_of)
     hold_what_is_left(store.engine, job.id, [OTHER], size_of)
     assert free(store, OTHER)
 
@@ -107,10 +107,35 @@ def test_a_job_whose_results_were_removed_goes_on_until_they_are_stored_again(st
     running = store.claim("worker")
     assert running is not None
     with pytest.raises(VanishedError):
-        store.finish(running, State.SUCCEEDED, report=OTHER, holds=Holds([OTHER], {MODEL: 1}.get))
+        store.hold(running, [OTHER], {MODEL: 1}.get)
     assert store.holds(running)
-    assert store.finish(running, State.SUCCEEDED, report=OTHER, holds=Holds([OTHER], size_of))
+    store.hold(running, [OTHER], size_of)
     assert not free(store, OTHER)
+
+
+@pytest.mark.server
+def test_a_place_that_is_slow_to_say_what_it_has_costs_no_lease_and_holds_up_no_other_object(postgres: Store) -> None:
+    postgres.submit(small_job(), size_of)
+    running = postgres.claim("worker")
+    assert running is not None
+    asked, answers = threading.Event(), threading.Event()
+
+    def slow(name: str) -> int:
+        asked.set()
+        assert answers.wait(10)
+        return size_of(name)
+
+    with ThreadPoolExecutor(2) as pool:
+        holding = pool.submit(postgres.hold, running, [OTHER], slow)
+        assert asked.wait(10)
+        assert postgres.keep(running, None, "probe", 0.5)
+        assert free(postgres, "d" * 64)
+        looking = pool.submit(free, postgres, OTHER)
+        with pytest.raises(TimeoutError):
+            looking.result(0.3)
+        answers.set()
+        holding.result(10)
+        assert not looking.result(10)
 
 
 def test_what_was_removed_is_added_up(store: Store) -> None:

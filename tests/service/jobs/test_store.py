@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from service.jobs.holding import held_bytes, held_under
 from service.jobs.job import MAX_ATTEMPTS, Job, State, new_id, now
-from service.jobs.store import ALIVE, LEASE, Holds, Store
+from service.jobs.store import ALIVE, LEASE, Store
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed, found, small_job
 
 AFTER_LEASE = LEASE + SECOND
@@ -77,8 +77,9 @@ def test_an_earlier_report_is_held_by_the_job_that_it_answers_whatever_becomes_o
     sizes = {"a" * 64: 1, "b" * 64: 2, "e" * 64: 30, "f" * 64: 400}
     earlier, again, third = small_job(), small_job(1), small_job(2)
     store.submit(earlier, sizes.get)
-    holds = Holds(["e" * 64, "f" * 64], sizes.get)
-    assert store.finish(claimed(store), State.SUCCEEDED, report="e" * 64, holds=holds, answers_again=True)
+    running = claimed(store)
+    store.hold(running, ["e" * 64, "f" * 64], sizes.get)
+    assert store.finish(running, State.SUCCEEDED, report="e" * 64, answers_again=True)
     answer = store.answer(again, timedelta(hours=1), sizes.get)
     assert answer == found(store, again)
     assert store.delete(earlier)

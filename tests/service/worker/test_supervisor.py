@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
-from service.jobs.store import LEASE
+from service.jobs.store import LEASE, Store
 from service.problems import problem_of
 from service.tracing.tracer import Attempt
 from service.worker import results
@@ -234,6 +235,23 @@ def test_results_that_find_no_room_are_kept_until_there_is(bench: Bench, monkeyp
         monkeypatch.setattr(module, "store_results", store_if_there_is_room)
         ended = bench.until_end(bench.submit("report"))
     assert (ended.state, ended.attempt, full) == (State.SUCCEEDED, 1, [])
+
+
+def test_a_job_table_that_is_away_while_results_are_kept_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold, away = Store.hold, [OperationalError("hold", None, Exception("the connection is closed"))] * 2
+
+    def hold_if_it_answers(*what: Any) -> None:
+        if away:
+            raise away.pop()
+        hold(*what)
+
+    monkeypatch.setattr(Store, "hold", hold_if_it_answers)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    with bench.serving():
+        ended = bench.until_end(bench.submit("report"))
+    assert (ended.state, ended.attempt, away) == (State.SUCCEEDED, 1, [])
 
 
 def test_a_bug_ends_its_job_without_telling_clients_which(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from service.jobs.blobs import blobs_of, keep_blob
 from service.jobs.holding import VanishedError, inputs_of, removed
 from service.jobs.job import Job, State
-from service.jobs.store import Holds, Store
+from service.jobs.store import Store
 from service.objects.blob import Found
 from service.objects.folder import ObjectFolder
 from tests.service.jobs.small_jobs import NOW, SECOND, claimed
@@ -103,9 +103,11 @@ def test_what_becomes_a_job_between_two_looks_stays(sweeps: Sweeps, monkeypatch:
 def test_results_are_held_with_their_job(sweeps: Sweeps) -> None:
     job = sweeps.submit(b"model")
     report = sweeps.objects.put(b"report")
-    assert sweeps.store.claim("worker") is not None
-    holds = Holds([report.sha256], sweeps.objects.size)
-    assert sweeps.store.finish(sweeps.store.get(job.id) or job, State.SUCCEEDED, report=report.sha256, holds=holds)
+    running = sweeps.store.claim("worker")
+    assert running == sweeps.store.get(job.id)
+    assert running is not None
+    sweeps.store.hold(running, [report.sha256], sweeps.objects.size)
+    assert sweeps.store.finish(running, State.SUCCEEDED, report=report.sha256)
     sweeps.rounds(3)
     assert report.sha256 in sweeps.names()
 
@@ -253,8 +255,8 @@ class Keeping(RuleBasedStateMachine):
         job = self.sweeps.store.claim("worker")
         if job is not None:
             report = self.sweeps.objects.put(content)
-            holds = Holds([report.sha256], self.sweeps.objects.size)
-            assert self.sweeps.store.finish(job, State.SUCCEEDED, report=report.sha256, holds=holds)
+            self.sweeps.store.hold(job, [report.sha256], self.sweeps.objects.size)
+            assert self.sweeps.store.finish(job, State.SUCCEEDED, report=report.sha256)
             self.held[job.id].add(report.sha256)
 
     @rule(draw=st.data())
