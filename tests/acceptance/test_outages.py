@@ -28,12 +28,14 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group(BROKERS)]
 QUICK = {"model": mlp(3, "Relu", he(), width=16), "batch": vectors()}
 LONG = {"model": mlp(12, "Sigmoid", xavier(), width=32), "batch": vectors()}
 SECONDS = 120.0
+BUDGET_SECONDS = 10
 BUCKET_NAME = "results"
 S3 = {"s3_region": "us-east-1", "s3_access_key_id": "key", "s3_secret_access_key": "secret"}
 
 
 def options(seed: int, effort: str = "standard") -> str:
-    return json.dumps({"effort": effort, "seed": seed})
+    """What takes longest goes on for a while, and no longer, however slow the machine is."""
+    return json.dumps({"effort": effort, "seed": seed, "budget_seconds": BUDGET_SECONDS})
 
 
 @dataclass
