@@ -9,6 +9,8 @@ from analysis.facts.kinds import Outcome, ProbeKind, fact
 LATE: Final = 0.2
 """Of chance: what a run has to come under that was given more steps. Of 11 networks that train in 200 steps and had not
 learnt in 50, all do; of those that do not train hardly any, though the samples repeat."""
+SHORT_STEPS: Final = 20
+"""In which no run learns one batch by heart that says nothing of others."""
 LATE_STEPS: Final = 200
 LATE_BY_HEART: Final = 0.5
 """The same for SGD on one batch."""
@@ -266,7 +268,7 @@ class Probe:
         So do networks that train on no other samples.
         """
         learnt = [run for run in self.runs if run.outcome is Outcome.LEARNT]
-        if any(run.limit > LATE_BY_HEART for run in learnt):
+        if any(run.limit > LATE_BY_HEART or run.steps <= SHORT_STEPS for run in learnt):
             return False
         by_heart = self.kind is ProbeKind.MEMORIZING and all(run.optimizer == "adam" for run in learnt)
         return (self.starts_far or by_heart) and not self.own_learns

@@ -62,6 +62,7 @@ def probe(
     late: bool = False,
     go_on: bool = False,
     hold_out: bool = False,
+    attentive: bool = False,
     step: GradientStep = NO_STEP,
     minibatch: int | None = None,
     enough: Enough | None = None,
@@ -75,8 +76,8 @@ def probe(
     that differs. `lengthen`: times as many steps as the thresholds were fitted for.
     `late`: so long that a run has learnt only under the limits of late ones. `go_on`: for as many steps again,
     up to LONGEST, while it promises to come under that. `hold_out`: it has learnt when the loss of a quarter of the
-    samples, which it is not trained on, comes under CARRIED_OVER, or CARRIED_OVER_OF_FEW. `step`: clipping and decay
-    before each update.
+    samples, which it is not trained on, comes under CARRIED_OVER, or CARRIED_OVER_OF_FEW. `attentive`: the limits are
+    those of attention, see `limit_of`. `step`: clipping and decay before each update.
     `minibatch`: samples of a step, where the user says so. `enough`: of which run an optimiser's further rates
     are left out, but for the user's own. `pauses`: where runs that may get more steps are kept, and go on. `tick` is
     called before each step; what it raises ends the probe, weights restored.
@@ -91,7 +92,8 @@ def probe(
         minibatches = list(minibatches_of(trained, kind, seed, most, minibatch))
         session = _Session(
             subject, kind, trained, held_out, minibatches, steps,
-            training=training, to_the_end=to_the_end, late=late, step=step, tick=tick, pauses=pauses or Pauses(0),
+            training=training, to_the_end=to_the_end, late=late, attentive=attentive, step=step, tick=tick,
+            pauses=pauses or Pauses(0),
             evaluate=evaluate and training and bool(with_running_statistics(subject.model)),
         )  # fmt: skip
         runs += _runs(session, grid, seed, enough)
@@ -141,6 +143,7 @@ class _Session:
     tick: Callable[[], object]
     pauses: Pauses
     evaluate: bool = False
+    attentive: bool = False
 
     @property
     def window(self) -> int:
@@ -174,9 +177,10 @@ class _Session:
         complete = len(recent) == wanted
         return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough(limit)
 
-    def limit(self, optimizer: OptimizerName) -> float:
-        """Of chance: what a run has to come under."""
-        return limit_of(self.kind, optimizer, late=self.late, held_out=len(self.held_out))
+    def limit(self, entry: Training) -> float:
+        """Of chance: what a run has to come under; what the user trains with has all the time it takes."""
+        attentive = self.attentive and not entry.own
+        return limit_of(self.kind, entry.optimizer, late=self.late, held_out=len(self.held_out), attentive=attentive)
 
     def _enough(self, limit: float) -> float:
         if self.repeated and self.late:
@@ -196,7 +200,7 @@ def _runs(session: _Session, grid: Sequence[Training], seed: int, enough: Enough
 
 def _run(session: _Session, entry: Training, seed: int) -> Run:
     """Train, read the curve, put the weights back."""
-    subject, limit = session.subject, session.limit(entry.optimizer)
+    subject, limit = session.subject, session.limit(entry)
     weights = list(subject.converted.initializers.values())
     start = [weight.detach().clone() for weight in weights]
     moving = subject.converted.moving_statistics() if session.evaluate else nullcontext()
@@ -238,7 +242,7 @@ def _train(
     Where there are minibatches for it, a run gets as many steps again while it promises to come under the limit. None
     ends before its rate is the one that was asked for.
     """
-    subject, repeated, limit = session.subject, session.repeated, session.limit(entry.optimizer)
+    subject, repeated, limit = session.subject, session.repeated, session.limit(entry)
     update, curve, held_out = _begin(session, weights, entry, seed)
     tensors, enough = subject.tensors(session.minibatches[0]), session.steps
     for rows in session.minibatches[len(curve) :]:

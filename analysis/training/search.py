@@ -15,10 +15,10 @@ from functools import partial
 from typing import Final, Protocol
 
 from analysis.clock import Clock
-from analysis.facts import Outcome, Probe, Run
+from analysis.facts import Outcome, Probe, ProbeKind, Run
 from analysis.options import OptimizerName
 from analysis.training.crew import ALONE, Crew, Work
-from analysis.training.grid import LOWER, LOWEST, PATIENCE, STEPS, Training, in_units
+from analysis.training.grid import LOWER, LOWEST, PATIENCE, PATIENCE_WITH_ATTENTION, STEPS, Training, in_units
 from analysis.training.probe import joined
 
 WITHIN_REACH: Final = 2.0
@@ -45,6 +45,8 @@ class Search:
     """Of the grid."""
     patient: bool = field(kw_only=True)
     """Whether many steps show more than what is learnt by heart."""
+    attentive: bool = field(default=False, kw_only=True)
+    """Whether they do so less where SGD trains, see PATIENCE_WITH_ATTENTION."""
     scale: float = field(default=1.0, kw_only=True)
     """What the user's loss is at chance, see `in_units`."""
     crew: Crew = field(default=ALONE, kw_only=True)
@@ -88,7 +90,7 @@ class Search:
         if not self.patient:
             return True
         slow = self._slow(optimizer)
-        trainings = [self._training(each, PATIENCE[self.proof.kind], late=True) for each in slow]
+        trainings = [self._training(each, self._patience(each), late=True) for each in slow]
         longer = self.crew.ahead([train for _, train in trainings], self.clock)
         for each, (what, _) in zip(slow, trainings, strict=True):
             if not each.own and self.proof.learns(optimizer.value):
@@ -96,6 +98,14 @@ class Search:
             if not self._join(what, next(longer)):
                 return False
         return True
+
+    def _patience(self, entry: Training) -> int:
+        """Times as many steps."""
+        return PATIENCE_WITH_ATTENTION if self._hurries(entry) else PATIENCE[self.proof.kind]
+
+    def _hurries(self, entry: Training) -> bool:
+        by_heart = self.proof.kind is ProbeKind.MEMORIZING and entry.optimizer is OptimizerName.SGD
+        return self.attentive and by_heart and not entry.own
 
     def _slow(self, optimizer: OptimizerName) -> list[Training]:
         """The user's own, the one that came furthest, the largest rate that does not blow up, the next that came down.
@@ -125,7 +135,8 @@ class Search:
     def _training(self, entry: Training, lengthen: int, *, late: bool) -> tuple[str, Work[Probe]]:
         """What it is called, and what trains."""
         what = f"training with {entry.optimizer.value} at {entry.learning_rate:g}"
-        train = partial(self.train, lengthen=lengthen, late=late, go_on=late, grid=(entry,))
+        go_on = late and not self._hurries(entry)
+        train = partial(self.train, lengthen=lengthen, late=late, go_on=go_on, grid=(entry,))
         return f"{what} for {lengthen * STEPS[self.proof.kind]} steps", train
 
     def _join(self, what: str, train: Work[Probe]) -> bool:

@@ -12,7 +12,19 @@ from functools import partial
 from typing import Final
 
 from analysis.clock import Clock
-from analysis.facts import Clip, ClipKind, GradientStep, LargerRate, Measurement, Outcome, Probe, ProbeKind, Run, Zone
+from analysis.facts import (
+    Clip,
+    ClipKind,
+    GradientStep,
+    LargerRate,
+    Measurement,
+    Outcome,
+    Probe,
+    ProbeKind,
+    Provenance,
+    Run,
+    Zone,
+)
 from analysis.facts.zones import zone
 from analysis.graph.training_state import with_running_statistics
 from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName
@@ -140,6 +152,7 @@ class Trainer:
         lengthen: int = 1,
         late: bool = False,
         go_on: bool = False,
+        attentive: bool = False,
         grid: Sequence[Training] | None = None,
         enough: Enough | None = None,
         pauses: Pauses | None = None,
@@ -172,6 +185,7 @@ class Trainer:
             lengthen=lengthen,
             late=late,
             go_on=go_on,
+            attentive=attentive,
             hold_out=self.holds_out and kind is ProbeKind.LEARNING,
             step=step,
             minibatch=self.minibatch,
@@ -252,21 +266,29 @@ class Trainer:
         """Does it learn, and at which rate? None where it could not be trained.
 
         Recurrent networks learn labels by heart in 200 steps, whether they would learn the task or not: they get so
-        many only where samples are held out, or where they predict numbers.
+        many only where samples are held out, or where they predict numbers. So does attention, if not all, with labels
+        that are not made up: it gets a third of these steps.
         """
         if not self.may_train(UNCHANGED):
             return None
         thorough = self.options.effort is Effort.THOROUGH
         seeds, lengthen = (self.seeds, LENGTHENED) if thorough else (self.seeds[:1], 1)
-        each = partial(self.train, self.baseline, self.kind, seeds, measured, pauses=Pauses(), tell=True)
+        numbers = self.baseline.objective.name is LossName.MSE
+        made_up = measured.loss.targets is Provenance.SYNTHETIC
+        attentive = measured.attentive and not (measured.recurrent or numbers or made_up)
+        each = partial(
+            self.train, self.baseline, self.kind, seeds, measured, attentive=attentive, pauses=Pauses(), tell=True
+        )
         train = partial(each, lengthen=lengthen)
         proof = self.clock.finished(UNCHANGED, train)
         if proof is None:
             return None
-        numbers = self.baseline.objective.name is LossName.MSE
         patient = numbers or not measured.recurrent or proof.held_out > 0
         scale = self.baseline.objective.scale
-        proof = Search(each, self.clock, seeds, proof, patient=patient, scale=scale, crew=self.crew).run()
+        search = Search(
+            each, self.clock, seeds, proof, patient=patient, attentive=attentive, scale=scale, crew=self.crew
+        )
+        proof = search.run()
         return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof
 
     def _warmed(self, proof: Probe, measured: Measurement) -> Run | None:

@@ -13,7 +13,8 @@ from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, layer, measur
 INFO, WARNING, ERROR = Severity.INFO, Severity.WARNING, Severity.ERROR
 ADAM_LEARNS = probe(run("sgd", 1.0), run("adam", 0.2))
 UNFINISHED = replace(FAILS, unfinished=True)
-CRAMS = probe(run("sgd", 1.0), replace(run("adam", 0.1), limit=0.2), kind=ProbeKind.MEMORIZING)
+WITH_PATIENCE = replace(run("adam", 0.1), curve=(1.0, *[0.1] * 21), limit=0.2)
+CRAMS = probe(run("sgd", 1.0), WITH_PATIENCE, kind=ProbeKind.MEMORIZING)
 FOLDED = Anatomy(folded_share=0.5)
 
 

@@ -79,8 +79,12 @@ def test_of_runs_with_more_steps_only_those_say_whether_the_loss_still_falls() -
     assert replace(late, runs=(short, stuck, slow)).falls
 
 
-ADAM_BY_HEART, SGD_BY_HEART = replace(run("adam", 0.1), limit=0.2), replace(run("sgd", 0.4), limit=0.5)
-FAR = (10.1, 0.4)
+def by_heart(optimizer: str, end: float, limit: float, start: float = 1.0, steps: int = 21) -> Run:
+    return replace(run(optimizer, end), curve=(start, *[end] * steps), limit=limit)
+
+
+ADAM_BY_HEART, SGD_BY_HEART = by_heart("adam", 0.1, 0.2), by_heart("sgd", 0.4, 0.5)
+FROM_FAR = by_heart("sgd", 0.4, 0.5, start=10.1)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +93,15 @@ FAR = (10.1, 0.4)
         ([run("sgd", NO), ADAM_BY_HEART], True),
         ([run("sgd", NO), replace(run("adam", 0.9, outcome=Outcome.LEARNT), limit=0.92)], False),  # promptly
         ([SGD_BY_HEART, run("adam", NO)], False),
-        ([replace(SGD_BY_HEART, curve=FAR), run("adam", NO)], True),
-        ([replace(SGD_BY_HEART, curve=(10.0, 0.4)), run("adam", NO)], False),
+        ([FROM_FAR, run("adam", NO)], True),
+        ([by_heart("sgd", 0.4, 0.5, start=10.0), run("adam", NO)], False),
+        ([by_heart("sgd", 0.4, 0.5, start=10.1, steps=20), run("adam", NO)], False),  # promptly, by attention
         ([run("sgd", NO), replace(ADAM_BY_HEART, own=True)], False),
     ],
 )
 def test_samples_are_crammed_from_far_over_chance_and_one_batch_by_adam_alone(runs: list[Run], *, crams: bool) -> None:
     assert probe(*runs, kind=ProbeKind.MEMORIZING).crams is crams
-    assert probe(*runs).crams is (crams and runs[0].curve == FAR)  # minibatches, by Adam: no cramming
+    assert probe(*runs).crams is (crams and runs[0] == FROM_FAR)  # minibatches, by Adam: no cramming
 
 
 def test_the_training_of_the_user_learns_where_every_seed_of_it_does() -> None:

@@ -143,6 +143,19 @@ def test_what_a_run_has_to_come_under(
     assert limit_of(kind, optimizer, late=late, held_out=held_out) == limit
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_attention_has_to_come_as_far_in_few_steps_as_others_in_many_where_sgd_learns_by_heart(*, late: bool) -> None:
+    def limit(kind: Kind, optimizer: Optimizer, *, attentive: bool, held_out: int = 0) -> float:
+        return limit_of(kind, optimizer, late=late, held_out=held_out, attentive=attentive)
+
+    assert limit(Kind.MEMORIZING, Optimizer.SGD, attentive=True) == 0.5
+    for kind, optimizer, held_out in (
+        (Kind.MEMORIZING, Optimizer.ADAM, 0), (Kind.LEARNING, Optimizer.SGD, 0), (Kind.MEMORIZING, Optimizer.SGD, 48),
+    ):  # fmt: skip
+        other = limit(kind, optimizer, attentive=False, held_out=held_out)
+        assert limit(kind, optimizer, attentive=True, held_out=held_out) == other
+
+
 # ------------------------------------------------------------------ standing still
 
 
