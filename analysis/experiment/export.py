@@ -29,8 +29,9 @@ from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
 
 METADATA: Final = "gradient_health."
-LARGEST_MESSAGE: Final = (1 << 31) - (1 << 20)
-"""Bytes of a protobuf message; what is larger keeps its tensors in a file beside it, `<variant id>.onnx.data`."""
+LARGEST_MESSAGE: Final = (1 << 31) - (1 << 26)
+"""Bytes of the tensors in a protobuf message, which has room for a graph beside them; of what is larger they are in a
+file of their own, `<variant id>.onnx.data`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Destination:
     """Bytes that all files may take together, remedies first."""
     at_most: int = sys.maxsize
     """Files, remedies first."""
+    alone: bool = False
+    """Only models that need no file beside them."""
 
     @classmethod
     def of(cls, models_dir: Path | None) -> "Destination | None":
@@ -66,13 +69,18 @@ def export(experiment: Experiment, remedies: Iterable[str], to: Destination | No
     for name in itertools.islice(wanted, to.at_most):
         measured = cells[name]
         assert measured.recipe is not None
-        proto = to_proto(structures.subject_of(measured.recipe), measured.recipe, _metadata(measured, options.seed))
-        size = proto.ByteSize()
-        if size > room:
-            experiment.clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {room} more")
+        subject = structures.subject_of(measured.recipe)
+        tensors = sum(array.nbytes for array in subject.model.weights.values())
+        most = min(room, LARGEST_MESSAGE) if to.alone else room
+        proto = None if tensors > most else to_proto(subject, measured.recipe, _metadata(measured, options.seed))
+        is_large = tensors > LARGEST_MESSAGE  # protobuf has no size for more than it can write
+        size = tensors if proto is None or is_large else proto.ByteSize()
+        if proto is None or size > most:
+            experiment.clock.leave_out(f"model of {name}", f"{size} bytes, and there is room for {most} more")
             continue
         room -= size
-        written[name] = ModelFile(href=f"variants/{name}/model.onnx", sha256=_write(proto, to.folder / f"{name}.onnx"))
+        sha256 = _write(proto, to.folder / f"{name}.onnx", is_large=is_large)
+        written[name] = ModelFile(href=f"variants/{name}/model.onnx", sha256=sha256)
     return {name: written[file] for name in cells if (file := _file_of(cells, name)) in written}
 
 
@@ -119,11 +127,11 @@ def _metadata(measured: Measured, seed: int) -> dict[str, str]:
     }
 
 
-def _write(proto: ModelProto, path: Path) -> str:
-    """Whole or not at all; returns the sha256 of the file."""
+def _write(proto: ModelProto, path: Path, *, is_large: bool) -> str:
+    """Whole or not at all, with a file beside it where it `is_large`; returns the sha256 of the file."""
     with tempfile.TemporaryDirectory(dir=path.parent, suffix=".part") as folder:
         part = Path(folder) / path.name
-        if proto.ByteSize() > LARGEST_MESSAGE:
+        if is_large:
             save_model(proto, part, save_as_external_data=True, location=f"{path.name}.data")
         else:
             part.write_bytes(proto.SerializeToString(deterministic=True))

@@ -72,7 +72,7 @@ def _analyze(assignment: Assignment, sandbox: Mapping[str, str], to: Sender) -> 
         model,
         None if assignment.batch is None else assignment.batch.path,
         parse_options(assignment.options),
-        models=Destination(folder / MODELS, room=assignment.models_bytes),
+        models=Destination(folder / MODELS, room=assignment.models_bytes, alone=True),
         progress=News(to).tell,
     )
     engine = dataclasses.replace(report.engine, sandbox=sandbox)

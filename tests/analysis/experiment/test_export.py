@@ -152,6 +152,20 @@ def test_large_models_keep_their_tensors_in_a_file_beside(tmp_path: Path, monkey
     assert np.isfinite(theirs).all()
 
 
+def test_a_model_that_protobuf_cannot_measure_is_left_out_before_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than a message has no size in protobuf; who takes one file alone is told so by name."""
+    monkeypatch.setattr(analysis.experiment.export, "LARGEST_MESSAGE", 1_000)
+    monkeypatch.setattr(analysis.experiment.export, "to_proto", None)
+    options = AnalysisOptions(effort="quick", variants=("only", "selu"))  # type: ignore[arg-type]
+    to = Destination(tmp_path, proven_only=True, alone=True)
+    report = analyze(mlp(3, "Tanh", xavier()), vectors(), options, models=to)
+    (why,) = (each.why for each in report.left_out if each.what == "model of selu")
+    assert "room for 1000 more" in why
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("element", ["float", "float16"])
 def test_what_only_onnxruntime_takes_is_written_as_it_came(element: str, tmp_path: Path) -> None:
     """Its own operators in the standard's domain, and an output of open rank."""
