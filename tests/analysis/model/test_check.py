@@ -229,6 +229,18 @@ def test_functions_that_call_themselves_are_invalid(ring: int) -> None:
         check_model(model([call("f0", "x", "y")], functions).SerializeToString())
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_attribute_of_a_call_outside_of_a_function_is_invalid(inside: bool) -> None:
+    wrong = node("Softmax", "x" if not inside else "a", "y", axis=1)
+    wrong.attribute[0].ClearField("i")
+    wrong.attribute[0].ref_attr_name = "axis"
+    other = body([node("Neg", "x", "e")], "e")
+    nodes = [branch(body([node("Neg", "x", "a"), wrong], "y"), other, "z")] if inside else [wrong]
+    with pytest.raises(InvalidModel, match="'axis' refers to 'axis'") as refused:
+        check_model(model([node("Constant", "", "b0", value_int=1), *nodes]).SerializeToString())
+    assert refused.value.where == "y"
+
+
 def test_a_function_that_calls_itself_from_a_body_is_invalid() -> None:
     inner = branch(body([call("f", "a", "t")], "t"), body([node("Neg", "a", "e")], "e"), "b")
     functions = [function("f", [node("Constant", "", "b0", value_int=1), inner])]
