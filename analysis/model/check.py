@@ -65,6 +65,7 @@ def check_model(
     _check_nesting(proto.graph, limits.nesting)
     _check_bodies(proto.graph, limits)
     _check_references(proto.graph)
+    check_attributes(proto.graph.node)
     name_graph(proto)
     sort_nodes(proto.graph)
     rewritten = rewrite_traditional(proto)
@@ -77,7 +78,6 @@ def check_model(
     anew = unpack(proto, entries, limits) or rewritten.any
     type_outputs(proto, entries)
     check_graph(proto, entries)
-    check_attributes(proto.graph.node)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: spec_of(value) for value in values}
     return CheckedModel(
