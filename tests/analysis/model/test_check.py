@@ -216,6 +216,13 @@ def test_a_bomb_of_functions_is_refused_before_it_is_expanded(overloaded: bool) 
     assert time.perf_counter() - started < 1
 
 
+def test_a_bomb_of_functions_that_do_nothing_is_one() -> None:
+    hollow = bomb(30, overloaded=False)
+    del hollow.functions[0].node[:]
+    with pytest.raises(LimitExceeded, match=str(2**29)):
+        check_model(hollow.SerializeToString())
+
+
 @pytest.mark.parametrize("overloaded", [False, True])
 def test_what_is_counted_is_what_is_expanded(overloaded: bool) -> None:
     found = check_model(bomb(6, overloaded=overloaded).SerializeToString(), Limits(nodes=32))
