@@ -14,7 +14,7 @@ from analysis.version import VERSION
 from service.api import handlers
 from service.api.authentication import REFUSALS, authenticate
 from service.api.context import Parts
-from service.api.ends import Ends
+from service.api.ends import Ends, Looks
 from service.api.front import Front
 from service.api.identified import Identified
 from service.api.metrics import Counted, Metrics
@@ -84,7 +84,8 @@ def create_app(settings: Settings, runner: Runner = no_runner, tracer: Tracer | 
     issuer = _issuer(settings)
     store, drain = Store(settings.database, BUSY_SECONDS), Drain(settings.drain_seconds)
     objects = objects_of(store.engine, settings)
-    parts = Parts(settings, store, objects, drain, Metrics(store, settings), Ends(store.going_on, drain), issuer)
+    ends, looks = Ends(store.going_on, drain), Looks(store.standing)
+    parts = Parts(settings, store, objects, drain, Metrics(store, settings), ends, looks, issuer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

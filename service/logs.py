@@ -67,8 +67,14 @@ class PlainFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """The first line; a traceback follows."""
-        told = "".join(f" {name}={value}" for name, value in _told(record).items())
+        told = "".join(f" {name}={_word(value)}" for name, value in _told(record).items())
         return super().formatMessage(record) + told
+
+
+def _word(value: Any) -> str:
+    """A value that ends where it ends: what a client chose, such as a path, makes no field and no line of its own."""
+    text = str(value)
+    return text if text.isprintable() and not set(text) & set(" \"'=") else json.dumps(text)
 
 
 class JsonFormatter(logging.Formatter):

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import unquote
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 KEYS: Final = r"^(https://.+|http://(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?(/.*)?|file:///.+)?$"
 OBJECTS: Final = "^(file:///.+|s3://[^/]+(/.*)?)?$"
 MOST_SLOTS: Final = 64
+MOST: Final = 1 << 62
+"""What is counted fits into a column of a database and a limit of a kernel."""
+LONGEST_SECONDS: Final = 100 * 365 * 24 * 3600.0
+"""A moment so long ago, or so far ahead, is one yet."""
 CPU_QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 """Of a container (cgroup v2): microseconds of processor time in a period, and the period."""
 
@@ -126,7 +130,7 @@ class Settings(BaseSettings):
     """What webhooks are signed by, 32 characters or more; `gradient-health keys webhook-secret` tells the tenants'."""
     webhook_private: bool = False
     """Webhooks may go to addresses that are not public, too."""
-    keep_days: float = Field(default=0.0, ge=0)
+    keep_days: float = Field(default=0.0, ge=0, le=100 * 365)
     """Analyses that ended earlier are deleted, as if their tenants had asked for it; 0: none is."""
     keep_jobs: int = Field(default=0, ge=0)
     """So many analyses that have ended are kept, those that ended last, of all tenants together; 0: all of them."""
@@ -140,6 +144,15 @@ class Settings(BaseSettings):
     default_wait_seconds: float = Field(default=30.0, ge=0)
     """How long a POST waits for the report before it answers 202."""
     max_wait_seconds: float = Field(default=300.0, ge=0)
+
+    @field_validator("*")
+    @classmethod
+    def _within_reach(cls, value: object) -> object:
+        """What has no end of its own ends where computing with it would, long after a service has started."""
+        most = LONGEST_SECONDS if isinstance(value, float) else MOST
+        if isinstance(value, int | float) and value > most:
+            raise ValueError(f"should be at most {most:g}")
+        return value
 
     @property
     def job_threads(self) -> int:

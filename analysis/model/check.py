@@ -30,7 +30,7 @@ from analysis.model.domains import check_attributes
 from analysis.model.guess import PLAIN, guess
 from analysis.model.hoist import Hoist
 from analysis.model.mend import drop_redundant, name_graph, plain_domains, separate_equal, type_outputs
-from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies
+from analysis.model.nodes import STANDARD_DOMAINS, all_nodes, bodies, label
 from analysis.model.onnx_tools import check_graph, one_line
 from analysis.model.order import sort_nodes
 from analysis.model.packed import unpack
@@ -64,6 +64,8 @@ def check_model(
     proto = _expand_functions(proto, limits)
     _check_nesting(proto.graph, limits.nesting)
     _check_bodies(proto.graph, limits)
+    _check_references(proto.graph)
+    check_attributes(proto.graph.node)
     name_graph(proto)
     sort_nodes(proto.graph)
     rewritten = rewrite_traditional(proto)
@@ -76,7 +78,6 @@ def check_model(
     anew = unpack(proto, entries, limits) or rewritten.any
     type_outputs(proto, entries)
     check_graph(proto, entries)
-    check_attributes(proto.graph.node)
     values = [*proto.graph.input, *proto.graph.output]
     specs = {value.name: spec_of(value) for value in values}
     return CheckedModel(
@@ -160,7 +161,8 @@ def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
                 raise InvalidModel("function calls itself", where=node.op_type)
             if key in functions and key not in sizes:
                 sizes[key] = size(functions[key].node, (*calls, key))
-            total += sizes.get(key, 1) + sum(size(body.node, calls) for body in bodies(node))
+            # a call of an empty function is work, too: doubled 39 times, calls of nothing expand for ever
+            total += max(1, sizes.get(key, 1)) + sum(size(body.node, calls) for body in bodies(node))
         return total
 
     try:
@@ -203,6 +205,17 @@ def _check_bodies(graph: GraphProto, limits: Limits) -> None:
             f"{limits.nodes_by_bodies}",
             where="graph",
         )
+
+
+def _check_references(graph: GraphProto) -> None:
+    """The body of a function may name attributes of its call in place of values; by now none is left."""
+    for node in all_nodes(graph.node):
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                detail = (
+                    f"its attribute {attribute.name!r} refers to {attribute.ref_attr_name!r}, outside of a function"
+                )
+                raise InvalidModel(detail, where=label(node))
 
 
 def _check_nesting(graph: GraphProto, allowed: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper
 
 from analysis.errors import InvalidModel
 from analysis.model.nodes import STANDARD_DOMAINS, captures
@@ -140,6 +140,8 @@ class CheckedModel:
 def spec_of(value: ValueInfoProto) -> ValueSpec:
     """What the graph declares about one of its inputs or outputs."""
     kind = value.type.WhichOneof("value")
+    if (element := _element_of(value.type)) not in TensorProto.DataType.values():
+        raise InvalidModel(f"element type {element} is none of ONNX", where=value.name)
     if kind != "tensor_type":
         return ValueSpec(value.name, (kind or "unknown").removesuffix("_type"), None)
     tensor = value.type.tensor_type
@@ -153,6 +155,12 @@ def spec_of(value: ValueInfoProto) -> ValueSpec:
         fixed = dimension.HasField("dim_value") and dimension.dim_value > 0
         shape.append(dimension.dim_value if fixed else (dimension.dim_param or None))
     return ValueSpec(value.name, dtype, tuple(shape))
+
+
+def _element_of(kind: TypeProto) -> int:
+    """The element type of a tensor, or of those in a sequence or an optional; 0: none is declared."""
+    held = kind.optional_type if kind.HasField("optional_type") else kind.sequence_type
+    return _element_of(held.elem_type) if held.HasField("elem_type") else kind.tensor_type.elem_type
 
 
 def _dtype_name(element: int) -> str:

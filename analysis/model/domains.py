@@ -4,6 +4,7 @@ What an attribute says by itself is checked of every node, of those in bodies to
 the nodes of the main graph, as far as shape inference knows them. `onnx.checker` looks at names and types only.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +40,8 @@ WORDS: Final[Mapping[tuple[str, str], frozenset[str]]] = {
 }
 PADDINGS: Final = frozenset({"NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"})
 """Of auto_pad, whichever operator has it."""
+EQUATION: Final = re.compile(rb"{0}(,{0})*(->{0})?".replace(b"{0}", rb"[A-Za-z ]*(\.\.\.[A-Za-z ]*)?"))
+"""Of Einsum; at any other character onnx's shape inference turns around for ever."""
 ALONG_INPUT: Final = frozenset(
     {
         "Softmax", "LogSoftmax", "Hardmax", "Concat", "Split", "Gather", "GatherElements", "ScatterElements", "ArgMax",
@@ -107,6 +110,10 @@ def _alone(node: NodeProto, name: str, value: Any) -> Iterator[Fault]:
         yield Fault(name, f"an element type of ONNX, 1 to {max(TensorProto.DataType.values())}")
     if isinstance(value, bytes):
         words = PADDINGS if name == "auto_pad" else WORDS.get((node.op_type, name))
+        if (node.op_type, name) == ("Einsum", "equation") and EQUATION.fullmatch(value) is None:
+            yield Fault(
+                name, "terms of letters, spaces and one ... at most, with commas between them, and perhaps -> term"
+            )
         if words is not None and value.decode(errors="replace") not in words:
             yield Fault(name, ", ".join(sorted(words)))
 

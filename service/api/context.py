@@ -8,7 +8,7 @@ from fastapi import Request
 
 from service.access.caller import Caller
 from service.access.keys import KeyTable
-from service.api.ends import Ends
+from service.api.ends import Ends, Looks
 from service.api.metrics import Metrics
 from service.drain import Drain
 from service.intake.body import Patience, UploadLimits
@@ -37,6 +37,7 @@ class Parts:
     """Begins when the server is told to stop: whoever waits for a report is answered then."""
     metrics: Metrics
     ends: Ends
+    looks: Looks
     issuer: "Issuer | None" = None
     """Of tokens, where they open anything."""
     writers: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(WRITERS))

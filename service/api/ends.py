@@ -1,7 +1,7 @@
-"""Requests that wait for the ends of jobs: one question to the job table for all of them, however many they are."""
+"""Requests that wait for the ends of jobs, or follow them: one question to the job table for all, however many."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import anyio
@@ -9,11 +9,39 @@ from anyio.to_thread import run_sync
 
 from service.database import AWAY
 from service.drain import Drain
+from service.jobs.job import Job
 
 LOOK_SECONDS: Final = 0.03
 """So long after it a request knows that its job has ended."""
+FOLLOW_SECONDS: Final = 0.25
+"""So long after it one that follows a job knows that it has changed."""
 GoingOn = Callable[[Collection[str]], Collection[str]]
 """Those of these jobs that have not ended."""
+
+Standing = Callable[[Collection[str]], Mapping[str, Job]]
+"""Those of these jobs that there are."""
+
+
+class Looks:
+    """Who follows which job."""
+
+    def __init__(self, standing: Standing) -> None:
+        """Nobody yet."""
+        self._standing = standing
+        self._asked: set[str] = set()
+        self._asking: asyncio.Task[Mapping[str, Job]] | None = None
+
+    async def next(self, job_id: str) -> Job | None:
+        """The job at the next look; None: there is none any more. Raises what AWAY has."""
+        self._asked.add(job_id)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask())
+        return (await asyncio.shield(self._asking)).get(job_id)  # who hangs up takes nobody's answer along
+
+    async def _ask(self) -> Mapping[str, Job]:
+        await asyncio.sleep(FOLLOW_SECONDS)
+        asked, self._asked, self._asking = self._asked, set(), None
+        return await run_sync(self._standing, asked)
 
 
 class Ends:

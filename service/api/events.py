@@ -19,7 +19,6 @@ from service.jobs.job import Job
 from service.problems import ProblemError
 from service.schemas import view
 
-LOOK_SECONDS: Final = 0.25
 SILENCE_SECONDS: Final = 15.0
 """Proxies close what says nothing for long."""
 RETRY_MILLISECONDS: Final = 2000
@@ -44,9 +43,9 @@ async def events(parts: Parts, job: Job, known: str | None) -> AsyncIterator[byt
         if anyio.current_time() - said > SILENCE_SECONDS:
             said = anyio.current_time()
             yield b": still there\n\n"
-        await anyio.sleep(LOOK_SECONDS)
         try:
-            job = await run_sync(find_job, parts.store, job.tenant, job.id)
+            seen = await parts.looks.next(job.id)
+            job = await run_sync(find_job, parts.store, job.tenant, job.id) if seen is None else seen
         except AWAY:  # a job table that somebody holds: what changed is told later
             continue
         except ProblemError as error:

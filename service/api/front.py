@@ -4,6 +4,7 @@ A page of a stranger can make a browser ask this service under a name of its own
 under a name of ours is not for us. HEAD is GET without the body, on every path; OPTIONS says what a path takes.
 """
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Final
@@ -17,6 +18,7 @@ from service.api.methods import allowed_methods
 from service.problems import problem
 
 ANY_HOST: Final = "*"
+HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", re.ASCII)
 
 
 class Front:
@@ -40,8 +42,9 @@ class Front:
             await self._settle(scope, receive, send)
 
     async def _settle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Headers(scope=scope).get("host", "")
-        if ANY_HOST not in self._hosts and _name_of(host) not in self._hosts:
+        hosts = Headers(scope=scope).getlist("host")
+        host = ", ".join(hosts)  # of several, each of those on the way may take another one for the one that counts
+        if len(hosts) > 1 or (ANY_HOST not in self._hosts and _name_of(host) not in self._hosts):
             await _misdirected(scope["path"], host)(scope, receive, send)
         elif scope["method"] == "OPTIONS" and (methods := allowed_methods(scope["app"], scope)):
             await Response(None, HTTPStatus.NO_CONTENT, {"Allow": ", ".join(methods)})(scope, receive, send)
@@ -50,9 +53,9 @@ class Front:
 
 
 def _name_of(host: str) -> str:
-    """A Host header without its port, an IPv6 address without its brackets."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host
-    return name.lower().rstrip(".")
+    """A Host header without its port, an IPv6 address without its brackets; empty where it is neither."""
+    found = HOST.fullmatch(host)
+    return "" if found is None else (found[1] or found[2]).lower().rstrip(".")
 
 
 def _misdirected(path: str, host: str) -> Response:

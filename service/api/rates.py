@@ -51,6 +51,8 @@ def _amount(rate: Rate, request: Request) -> int:
     if rate.unit == "requests":
         return 1
     length = request.headers.get("content-length")
+    if length is None and "transfer-encoding" not in request.headers:  # no body at all (RFC 9112, 6.3)
+        return 0
     if length is None or not length.isdecimal():
         hint = "send it with a Content-Length; curl -T does so with a file"
         detail = "bytes are counted here, and the request does not say how many it has"

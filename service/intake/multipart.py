@@ -29,10 +29,13 @@ from service.problems import ProblemError, refusal
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
+FORM: Final = b"multipart/form-data"
 FILES: Final = frozenset({"model", "batch"})
 DATA: Final = "external_data"
 DATA_HINT: Final = "name it as the model does: curl -F external_data=@weights.bin"
 MOST_DATA_FILES: Final = 64
+MOST_PARTS: Final = 256
+"""Each costs the parser as much as megabytes of a file, also one that says nothing."""
 MULTIPART_OVERHEAD: Final = 1 << 20
 LONGEST_HEADER: Final = 8 << 10
 
@@ -84,11 +87,12 @@ async def receive(
     refuse_encoding(headers)
     kind, parameters = parse_options_header(headers.get("content-type", ""))
     boundary = parameters.get(b"boundary")
-    if kind != b"multipart/form-data" or not boundary:
+    if kind != FORM or not boundary:
+        given = "it without a boundary" if kind == FORM else kind.decode(errors="replace") or "nothing"
         raise refusal(
             "unsupported-media-type",
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"expected multipart/form-data, given {kind.decode(errors='replace') or 'nothing'}",
+            f"expected multipart/form-data, given {given}",
             hint="curl -F model=@model.onnx -F batch=@batch.npz",
         )
     if int(headers.get("content-length") or 0) > limits.total + MULTIPART_OVERHEAD:
@@ -126,7 +130,7 @@ class _Receiver:
         self._header = bytearray()
         self._value = bytearray()
         self._disposition = b""
-        self._received = 0
+        self._received = self._parts = 0
         self._ended = False
 
     def close(self) -> None:
@@ -189,6 +193,9 @@ class _Receiver:
 
     def _begin(self) -> None:
         self._into, self._text, self._disposition = None, None, b""
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise _malformed(f"more than {MOST_PARTS} parts")
 
     def _extend(self, header: bytearray, piece: bytes) -> None:
         header.extend(piece)

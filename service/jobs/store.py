@@ -163,6 +163,12 @@ class Store:
         with reading(self.engine) as connection:
             return set(connection.execute(wanted).scalars())
 
+    def standing(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, of any tenant."""
+        with reading(self.engine) as connection:
+            found = connection.execute(select(JOBS).where(JOBS.c.id.in_(job_ids)))
+            return {row.id: job_of(row) for row in found}
+
     def was_deleted(self, job_id: str, tenant: str = DEFAULT_TENANT) -> bool:
         """Whether there was a job of this id."""
         known = select(DELETED.c.id).where(DELETED.c.id == job_id, DELETED.c.tenant == tenant)

@@ -10,10 +10,11 @@ connection goes to the address that was looked at, whatever the name leads to a 
     http://ci.example.org:80    without TLS
 """
 
+import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -22,6 +23,10 @@ from service.startup import CannotStartError
 
 PORTS: Final = {"https": 443, "http": 80}
 LONGEST: Final = 2000
+NAME: Final = re.compile(r"(?!.{254})[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+"""Of a host, as all libraries that take part in a request read it alike."""
+INTERNET: Final = ip_network("2000::/3")
+"""Of version 6 all addresses that were given away (RFC 4291); several of the others stand for one of version 4."""
 SHORTEST_SECRET: Final = 32
 
 
@@ -78,6 +83,8 @@ def check_target(url: str, allowed: Iterable[Allowed]) -> str:
         raise RefusedError("no https URL")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise RefusedError("a URL with credentials or a fragment")
+    if not _is_host(host):
+        raise RefusedError("a URL whose host is neither a name of letters, digits and hyphens nor an address")
     if not any(each.takes(parts.scheme, host, port) for each in allowed):
         raise RefusedError(f"{parts.scheme}://{host}:{port} is not among the hosts that may be told")
     return url
@@ -102,7 +109,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
-        if address.sixtofour is not None or address.teredo is not None or address.packed[:4] == b"\x00\x64\xff\x9b":
+        if address not in INTERNET or address.sixtofour is not None or address.teredo is not None:
             return False
     return address.is_global and not address.is_multicast
 
@@ -117,4 +124,12 @@ def _parse_host(said: str) -> Allowed:
 def _is_entry(parts: SplitResult) -> bool:
     plain = parts.path in {"", "/"} and not (parts.query or parts.fragment or parts.username)
     host = (parts.hostname or "").removeprefix("*.")
-    return plain and parts.scheme in PORTS and bool(host) and "*" not in host
+    return plain and parts.scheme in PORTS and _is_host(host.rstrip("."))
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name, or an address without a zone: that would be a text of the client's choice."""
+    try:
+        return NAME.fullmatch(host) is not None or IPv6Address(host).scope_id is None
+    except ValueError:
+        return False

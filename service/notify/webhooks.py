@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -61,14 +62,14 @@ def attempt(store: Store, callback: Callback, settings: Settings) -> Outcome:
         status = tell(callback.job, callback.url, settings)
         told, final = HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES, status == HTTPStatus.GONE
         answer = f"status {status}"
-    except RefusedError as error:
+    except (RefusedError, ValueError, httpx.InvalidURL) as error:  # also a name that is none to who looks it up
         told, final, answer = False, True, str(error)
     except (OSError, httpx.HTTPError) as error:
         told, final, answer = False, False, type(error).__name__
     again = settle(store, callback, told=told or final)
     if told:
         return Outcome.TOLD
-    host = httpx.URL(callback.url).host
+    host = urlsplit(callback.url).hostname
     log.warning("the webhook of job %s to %s: %s, attempt %d", callback.job.id, host, answer, callback.attempt)
     return Outcome.FAILED if again else Outcome.GIVEN_UP
 

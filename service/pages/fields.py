@@ -56,7 +56,7 @@ def _value(kind: str, text: str) -> Any:
     if kind == "json":
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text  # refused by name
     return text
 

@@ -14,6 +14,7 @@ from analysis.render.html import render_body
 from service.api.accept import takes
 from service.api.answers import stored_problem, stored_report
 from service.api.context import Parts, parts_of, tenant_of
+from service.api.rates import limited
 from service.api.routes.jobs import cancel, forget
 from service.api.waiting import find_job
 from service.jobs.job import Job, State
@@ -91,6 +92,7 @@ async def compare(request: Request, old: str = "", new: str = "") -> Response:
     if not (old and new):
         hint = "choose one of each in the list of analyses"
         raise refusal("bad-request", HTTPStatus.BAD_REQUEST, "a comparison has an old and a new side", hint=hint)
+    await limited(request)
     comparison = await compared(parts_of(request), tenant_of(request), {"old": old, "new": new})
     body = await run_sync(render_comparison_body, comparison)
     return page(request, "compare.html", body=body, old=old, new=new)

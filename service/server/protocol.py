@@ -3,6 +3,7 @@
 The application sees a request once its header is complete. Until then, and while it is not asked, this stands guard:
 
     header      at most `header_bytes` and MOST_HEADERS headers, whole within `header_seconds`
+    ahead       at most MOST_AHEAD requests that come before an earlier one is answered
     framing     chunk sizes, extensions and trailers count as a header of the body they are in
     after the answer   a body that nobody reads may come to its end for LINGER_SECONDS
     answer      a client that takes nothing of it for STALL_SECONDS is hung up on
@@ -19,17 +20,24 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from service.problems import MEDIA_TYPE, Problem, problem
 
 MOST_HEADERS: Final = 100
+MOST_AHEAD: Final = 16
+"""uvicorn reads whatever has arrived after each answer: without an end thousands of requests at a time, while nobody
+else is answered."""
 LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 1 << 20
 STALL_SECONDS: Final = 60.0
 MALFORMED: Final = problem("bad-request", HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
 TOO_LATE: Final = problem("header-timeout", HTTPStatus.REQUEST_TIMEOUT, "the header did not come to its end in time")
+
+TOO_MANY: Final = problem(
+    "bad-request", HTTPStatus.BAD_REQUEST, f"more than {MOST_AHEAD} requests came ahead of the answer to an earlier one"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ class HeaderLimits:
     seconds: float
 
 
-class TooLongError(Exception):
+class TooMuchError(Exception):
     """Raised inside the parser, to stop it."""
 
 
@@ -59,6 +67,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._limits = limits
         self._refusal = MALFORMED
         self._refused = False
+        self._answering: RequestResponseCycle | None = None
+        """The request whose answer it is now; `cycle` is the one that came last."""
         self._heard = False
         self._receiving = False
         """Whether a request has begun to arrive that has not ended."""
@@ -78,6 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Nobody is there any more."""
         for callback in list(self._timers):
             self._stop(callback)
+        self._disconnect()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -109,6 +120,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        if len(self.pipeline) >= MOST_AHEAD:
+            self._refusal = TOO_MANY
+            raise TooMuchError
         self._header_bytes, self._receiving = 0, True
         self._start(self._header_overdue, self._limits.seconds)
 
@@ -126,7 +140,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """The application is asked."""
         self._stop(self._header_overdue)
         self._unaccounted = 0
+        waits = self.cycle is not None and not self.cycle.response_complete
         super().on_headers_complete()
+        if not waits:
+            self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
@@ -143,13 +160,15 @@ class GuardedProtocol(HttpToolsProtocol):
         """The application has answered."""
         if self._receiving and self.cycle.response_complete:
             self._start(self._close, LINGER_SECONDS)
+        if self.pipeline:
+            self._answering = self.pipeline[-1][0]
         super().on_response_complete()
 
     def _count(self, piece: bytes) -> None:
         self._header_bytes += len(piece)
         if self._header_bytes > self._limits.size_bytes or len(self.headers) >= MOST_HEADERS:
             self._refusal = self._too_long()
-            raise TooLongError
+            raise TooMuchError
 
     # -------------------------------------------------------------- refusals
 
@@ -160,17 +179,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn says little
         """Called by uvicorn for what cannot be parsed; the problem says what was wrong."""
         self._refused = True
-        answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        current = self._answering
+        answering = current is not None and current.response_started and not current.response_complete
         if not answering:  # in the middle of an answer another one would be taken for its body
             self.transport.write(_response(self._refusal))
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        self._disconnect()
         if answering or not self.transport.can_write_eof():
             self.transport.close()
         else:
             self.transport.write_eof()
             self._start(self._close, LINGER_SECONDS)
+
+    def _disconnect(self) -> None:
+        """Whoever answers hears that nobody listens; uvicorn tells only the request that came last."""
+        for cycle in (self._answering, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _header_overdue(self) -> None:
         if self.transport.is_closing() or self._refused:

@@ -12,7 +12,7 @@ import pytest
 from anyio import run
 from anyio.to_thread import run_sync
 
-from service.logs import about, ids, say
+from service.logs import PlainFormatter, about, ids, say
 
 SCRIPT = """
 import logging, sys
@@ -65,6 +65,15 @@ def test_text_has_them_at_the_end_of_the_line(tmp_path: Path) -> None:
     assert " INFO somebody before all\n" in text
     assert "lines é request_id=r1 job_id=j1 status=200 seconds=0.5\n" in text
     assert " ERROR somebody broken request_id=r1\nTraceback" in text
+
+
+@pytest.mark.parametrize("path", ["/a\n2026-11-30 INFO service.audit audit", "/a status=200", '/"', "/\u2028\x1b[2J"])
+def test_in_text_a_value_is_one_word_of_its_line(path: str) -> None:
+    record = logging.LogRecord("service.audit", logging.INFO, "", 0, "audit", (), None)
+    record.fields = {"path": path, "status": 404}
+    line = PlainFormatter().format(record)
+    assert line.isprintable()
+    assert line.endswith(f" audit path={json.dumps(path)} status=404")
 
 
 def test_who_did_what_is_in_a_file_of_its_own_and_nothing_else_is(tmp_path: Path) -> None:

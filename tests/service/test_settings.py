@@ -99,6 +99,8 @@ def test_other_variables_with_the_prefix_do_no_harm(monkeypatch: pytest.MonkeyPa
         {"objects_url": "ftp://host/objects"},
         {"jwt_keys_url": "http://keys.example/"}, {"jwt_keys_url": "http://127.0.0.1@keys.example/"},
         {"jwt_keys_url": "http://localhost.example/"}, {"jwt_keys_url": "http://[::1].example/"},
+        {"keep_days": 1e5 * 365}, {"cache_seconds": "inf"}, {"max_job_seconds": 1e20}, {"max_wait_seconds": "inf"},
+        {"max_job_memory_bytes": 1 << 63}, {"keep_jobs": 1 << 64}, {"lease_seconds": "nan"},
         {"jwt_keys_url": "ftp://127.0.0.1/"}, {"jwt_keys_url": "/keys.json"}, {"jwt_keys_url": "file://keys.json"},
     ],
     ids=str,

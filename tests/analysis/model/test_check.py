@@ -216,6 +216,13 @@ def test_a_bomb_of_functions_is_refused_before_it_is_expanded(overloaded: bool) 
     assert time.perf_counter() - started < 1
 
 
+def test_a_bomb_of_functions_that_do_nothing_is_one() -> None:
+    hollow = bomb(30, overloaded=False)
+    del hollow.functions[0].node[:]
+    with pytest.raises(LimitExceeded, match=str(2**29)):
+        check_model(hollow.SerializeToString())
+
+
 @pytest.mark.parametrize("overloaded", [False, True])
 def test_what_is_counted_is_what_is_expanded(overloaded: bool) -> None:
     found = check_model(bomb(6, overloaded=overloaded).SerializeToString(), Limits(nodes=32))
@@ -227,6 +234,18 @@ def test_functions_that_call_themselves_are_invalid(ring: int) -> None:
     functions = [function(f"f{n}", [call(f"f{(n + 1) % ring}")]) for n in range(ring)]
     with pytest.raises(InvalidModel, match="calls itself"):
         check_model(model([call("f0", "x", "y")], functions).SerializeToString())
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_attribute_of_a_call_outside_of_a_function_is_invalid(inside: bool) -> None:
+    wrong = node("Softmax", "x" if not inside else "a", "y", axis=1)
+    wrong.attribute[0].ClearField("i")
+    wrong.attribute[0].ref_attr_name = "axis"
+    other = body([node("Neg", "x", "e")], "e")
+    nodes = [branch(body([node("Neg", "x", "a"), wrong], "y"), other, "z")] if inside else [wrong]
+    with pytest.raises(InvalidModel, match="'axis' refers to 'axis'") as refused:
+        check_model(model([node("Constant", "", "b0", value_int=1), *nodes]).SerializeToString())
+    assert refused.value.where == "y"
 
 
 def test_a_function_that_calls_itself_from_a_body_is_invalid() -> None:

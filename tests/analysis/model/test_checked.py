@@ -100,3 +100,15 @@ def test_an_input_of_more_dimensions_than_arrays_can_have_is_refused() -> None:
     assert spec_of(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1] * 64)).shape == (1,) * 64
     with pytest.raises(InvalidModel, match="65 dimensions"):
         spec_of(helper.make_tensor_value_info("x", TensorProto.FLOAT, [1] * 65))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("place", ["input", "output"])
+def test_an_element_type_that_onnx_does_not_have_is_refused_by_name(place: str, nested: bool) -> None:
+    proto = model([node("Relu", "x", "y")])
+    (declared,) = getattr(proto.graph, place)
+    kind = declared.type.sequence_type.elem_type if nested else declared.type
+    kind.tensor_type.elem_type = 2**31 - 1
+    with pytest.raises(InvalidModel, match="element type 2147483647 is none of ONNX") as refused:
+        check_model(proto.SerializeToString())
+    assert refused.value.where == declared.name

@@ -50,6 +50,10 @@ def gru(hidden_size: int) -> ModelProto:
 
 
 FAULTS: dict[str, tuple[Callable[[], ModelProto], str, str]] = {
+    **{
+        f"equation {text!r}": (lambda text=text: of("Einsum", equation=text), "equation", "terms of letters")
+        for text in ("a.bc->abc", ".abc", "......abc", "a,b\tc", "ab1c->ab", "abc->ab->c", "abc-ab", "\u00e9bc")
+    },
     "stride 0": (lambda: conv(strides=[0, 1]), "strides", "[0, 1], allowed: 1 to"),
     "stride -1": (lambda: pool(kernel_shape=[2, 2], strides=[-1, 1]), "strides", "[-1, 1]"),
     "stride beyond int32": (lambda: conv(strides=[HUGE, 1]), "strides", str(HUGE)),
@@ -103,6 +107,8 @@ def test_an_attribute_that_means_nothing_is_named_with_its_node_its_value_and_wh
     [
         lambda: conv(strides=[2, 1], dilations=[1, 2], group=2, pads=[1, 0, 0, 1], auto_pad="NOTSET"),
         lambda: conv(auto_pad="SAME_UPPER"),
+        lambda: of("Einsum", equation=" a b c -> c b a "),
+        lambda: of("Einsum", equation="a...->...a"),
         lambda: of("Softmax", axis=-3),
         lambda: of("Softmax", axis=2),
         lambda: of("Flatten", axis=3),

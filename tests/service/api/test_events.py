@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from service.api import ends
 from service.api import events as module
 from service.api.events import event_id, events
 from service.jobs.job import Job, State, now
@@ -16,7 +17,7 @@ from tests.service.application import Service, job_of
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(ends, "FOLLOW_SECONDS", 0.01)
 
 
 def parsed(frame: bytes) -> dict[str, Any]:
@@ -92,14 +93,14 @@ def test_a_server_that_stops_and_a_job_that_is_deleted_end_the_stream(service: S
 def test_a_job_table_that_is_held_is_waited_for(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job, asked = running(service), list[int]()
 
-    def held(*_: object) -> Job:
+    def held(_: object) -> dict[str, Job]:
         asked.append(1)
         if len(asked) < 3:
             raise OperationalError("", {}, Exception("database is locked"))
         service.parts.drain.begin()
-        return job
+        return {job.id: job}
 
-    monkeypatch.setattr(module, "find_job", held)
+    monkeypatch.setattr(service.parts.looks, "_standing", held)
 
     async def follow() -> list[bytes]:
         return [frame async for frame in stream(service, job, event_id(job))]
@@ -119,3 +120,20 @@ def test_silence_is_broken(service: Service, monkeypatch: pytest.MonkeyPatch) ->
 
     assert asyncio.run(follow()).startswith(b":")
     assert job_of(service.submit())
+
+
+def test_however_many_follow_one_question_is_asked_for_all(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, asked = [job_of(service.submit()) for _ in range(3)], list[set[str]]()
+    standing = service.parts.store.standing
+    monkeypatch.setattr(service.parts.looks, "_standing", lambda ids: asked.append(set(ids)) or standing(ids))
+
+    async def follow_all() -> list[Any]:
+        looks = service.parts.looks
+        leaving = asyncio.ensure_future(looks.next(jobs[0]))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        return await asyncio.gather(*(looks.next(each) for each in [*jobs, "none"] * 50))
+
+    found = asyncio.run(follow_all())
+    assert [each and each.id for each in found] == [*jobs, None] * 50
+    assert asked == [{*jobs, "none"}]

@@ -22,7 +22,18 @@ def test_the_loopback_address_has_its_names(service: Service, host: str) -> None
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil", "[::2]"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "127.0.0.1.evil",
+        "[::2]",
+        "localhost:evil",
+        "[::1]evil",
+        "evil@localhost",
+        "localhost, evil",
+    ],
 )
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "POST"])
 def test_a_name_of_a_stranger_is_not_for_us(service: Service, host: str, method: str) -> None:
@@ -30,6 +41,12 @@ def test_a_name_of_a_stranger_is_not_for_us(service: Service, host: str, method:
     problem = problem_in(response, HTTPStatus.MISDIRECTED_REQUEST, "misdirected-request")
     assert host in problem.detail
     assert "ALLOWED_HOSTS" in problem.hint
+
+
+@pytest.mark.parametrize("hosts", [("localhost", "evil.example"), ("localhost", "localhost")])
+def test_a_request_for_two_hosts_is_for_neither(service: Service, hosts: tuple[str, str]) -> None:
+    response = service.ask("GET", "/healthz", headers=[("Host", host) for host in hosts])
+    assert ", ".join(hosts) in problem_in(response, HTTPStatus.MISDIRECTED_REQUEST, "misdirected-request").detail
 
 
 def test_a_request_without_a_host_is_refused(service: Service) -> None:

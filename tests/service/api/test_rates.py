@@ -47,6 +47,13 @@ def test_comparisons_and_blobs_count_and_questions_do_not(limited: Service) -> N
     problem_in(limited.ask("PUT", f"/v1/blobs/{'a' * 64}", content=b"x"), HTTPStatus.TOO_MANY_REQUESTS, "rate-limited")
 
 
+def test_a_comparison_on_a_page_counts_like_any_other_and_has_no_bytes(tmp_path: Path) -> None:
+    service = service_of(tmp_path, max_submissions_per_minute_per_tenant=1, max_bytes_per_day_per_tenant=1)
+    asked = [service.get("/compare?old=x&new=y").status_code for _ in range(2)]
+    assert asked == [HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS]
+    service.parts.store.close()
+
+
 def test_bytes_of_a_day_are_counted_by_what_a_request_announces(tmp_path: Path) -> None:
     service = service_of(tmp_path, max_bytes_per_day_per_tenant=2000)
     answer = service.submit(files={"model": MODEL})

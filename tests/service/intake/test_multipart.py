@@ -16,7 +16,7 @@ from analysis.errors import BadOptions, NotOnnx
 from analysis.options import AnalysisOptions
 from service.intake.blobs import Sizes
 from service.intake.body import BACKLOG, Patience, UploadLimits
-from service.intake.multipart import MOST_DATA_FILES, MULTIPART_OVERHEAD, Texts, Upload, nothing, receive
+from service.intake.multipart import MOST_DATA_FILES, MOST_PARTS, MULTIPART_OVERHEAD, Texts, Upload, nothing, receive
 from service.objects.blob import Blob
 from service.objects.folder import ObjectFolder
 from service.problems import ProblemError
@@ -337,7 +337,7 @@ def test_a_body_cut_short_anywhere_is_refused_and_leaves_nothing(objects: Object
     "kind",
     [
         "application/json", "application/octet-stream", "application/x-www-form-urlencoded",
-        "multipart/mixed; boundary=x", "multipart/form-data", "multipart/form-data; boundary=", "",
+        "multipart/mixed; boundary=x", "",
     ],
 )  # fmt: skip
 def test_anything_but_multipart_is_refused_with_the_command_that_works(objects: ObjectFolder, kind: str) -> None:
@@ -345,6 +345,19 @@ def test_anything_but_multipart_is_refused_with_the_command_that_works(objects: 
     assert message.startswith("unsupported-media-type ")
     assert f"given {kind.partition(';')[0] or 'nothing'} (" in message
     assert message.endswith("(curl -F model=@model.onnx -F batch=@batch.npz)")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary="])
+def test_a_form_without_a_boundary_is_told_what_it_lacks(objects: ObjectFolder, kind: str) -> None:
+    message = refused(objects, BODY, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers={"content-type": kind})
+    assert "given it without a boundary (curl -F" in message
+
+
+def test_parts_that_say_nothing_are_counted_all_the_same(objects: ObjectFolder) -> None:
+    nothing_chosen = raw_part(b'Content-Disposition: form-data; name="external_data"; filename=""\r\n', b"")
+    some, many = (nothing_chosen * number + BODY for number in (MOST_PARTS - BODY.count(b"Content-D"), MOST_PARTS))
+    assert f"more than {MOST_PARTS} parts" in refused(objects, many, HTTPStatus.BAD_REQUEST)
+    assert upload(objects, some).blobs
 
 
 def test_a_request_without_a_content_type_is_refused(objects: ObjectFolder) -> None:

@@ -43,6 +43,10 @@ def test_what_is_on_the_list_may_be_told(url: str) -> None:
         "https:///", "https://ci.example.org:99999/", "https://[::1", "https://ci.example.org/\r\nHost: evil",
         "https://ci.example.org/ x", "https://ci.example.org/\u00e9", "https://ci.example.org/" + "x" * 2000,
         "https://evil.org\\@ci.example.org/", "https://127.0.0.1/", "gopher://ci.example.org",
+        "https://a..hooks.example.net:8443/", "https://.hooks.example.net:8443/",
+        f"https://{'a' * 64}.hooks.example.net:8443/",
+        "https://[::1%.hooks.example.net]:8443/", "https://a%2e.hooks.example.net:8443/",
+        "https://a<.hooks.example.net:8443/", f"https://{'a.' * 150}hooks.example.net:8443/",
     ],
 )  # fmt: skip
 def test_anything_else_may_not(url: str) -> None:
@@ -56,7 +60,9 @@ def test_without_a_list_nobody_may_be_told() -> None:
         check_target("https://ci.example.org/", allowed_hosts(Settings()))
 
 
-@pytest.mark.parametrize("said", ["*", "ftp://x", "a/b", "a b*", "x.*.org", "https://user@x", "x?y", "x:y"])
+@pytest.mark.parametrize(
+    "said", ["*", "ftp://x", "a/b", "a b*", "x.*.org", "https://user@x", "x?y", "x:y", "a..b", "b\u00fccher.org"]
+)
 def test_a_list_that_names_no_host_is_refused(said: str) -> None:
     with pytest.raises(NotConfiguredError, match="GRADIENT_HEALTH_WEBHOOK_HOSTS"):
         allowed_hosts(Settings(webhook_hosts=said, webhook_secret="s" * 32))
@@ -76,7 +82,7 @@ def test_who_names_hosts_needs_a_secret() -> None:
         "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
         "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1", "fd00::1",
         "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:7f00:1::",
-        "2001:db8::1",
+        "2001:db8::1", "::7f00:1", "::ffff:0:7f00:1", "64:ff9b:1::7f00:1", "fec0::1", "4000::1",
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet(address: str) -> None:

@@ -140,3 +140,16 @@ def test_beside_a_service_all_are_told(tmp_path: Path, receiver: Receiver, caplo
     assert sorted(outcomes) == [Outcome.FAILED, Outcome.TOLD, Outcome.TOLD]
     assert {headers["webhook-id"].removeprefix("msg_") for _, headers, _ in receiver.requests} == jobs
     assert "of=mine" not in caplog.text  # a URL may hold a secret
+
+
+def test_a_url_that_nobody_can_ask_keeps_nobody_else_from_being_told(tmp_path: Path, receiver: Receiver) -> None:
+    everywhere = f"https://*.example.org, http://127.0.0.1:{receiver.port}"
+    settings, outcomes = settings_of(tmp_path, receiver, webhook_hosts=everywhere), list[Outcome]()
+    with closing(Store(settings.database)) as store, telling(settings, outcomes.append):
+        for host in ("a..example.org", f"{'a' * 64}.example.org", "xn--.example.org"):
+            ended(store, f"https://{host}/")
+        wait_until(lambda: len(outcomes) == 3)
+        ended(store, receiver.url)
+        wait_until(lambda: len(outcomes) == 4)
+    assert sorted(outcomes[:3]) == [Outcome.FAILED, Outcome.GIVEN_UP, Outcome.GIVEN_UP]
+    assert outcomes[3] is Outcome.TOLD

@@ -58,6 +58,7 @@ def test_what_is_typed_is_what_the_api_would_be_sent() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [("seed", b"seven"), ("seed", b"-1"), ("effort", b"heroic"), ("thresholds", b"{"), ("thresholds", b"[1]"),
+     ("thresholds", b"[" * 60_000), ("thresholds", b"9" * 5000),
      ("learning_rate", b"\xff")],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_the_name_of_its_field(name: str, text: bytes) -> None:

@@ -1,6 +1,7 @@
 """Connections that never ask a whole question, and those that do not end."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -133,6 +134,29 @@ def test_the_header_of_a_later_request_has_its_time_too(server: Live) -> None:
 def test_requests_may_follow_each_other_at_once(server: Live) -> None:
     answer = answer_to(server, LINE + b"\r\n" + LINE + b"\r\n" + LINE + CLOSE)
     assert answer.count(b"0 bytes") == 3
+
+
+def test_requests_without_end_ahead_of_an_answer_are_a_problem(server: Live) -> None:
+    following = (LINE + b"\r\n") * (protocol.MOST_AHEAD - 1)
+    assert answer_to(server, LINE + b"\r\n" + following + LINE + CLOSE).count(b"0 bytes") == protocol.MOST_AHEAD + 1
+    problem = problem_in(answer_to(server, LINE + b"\r\n" + 2 * following))
+    assert (problem.status, problem.code) == (400, "bad-request")
+
+
+def test_whoever_is_answered_is_told_that_a_client_is_gone_that_had_asked_more(tmp_path: Path) -> None:
+    told = threading.Event()
+
+    async def until_nobody_listens(scope: Any, receive: Any, send: Any) -> None:
+        while scope["type"] == "http" and (await receive())["type"] != "http.disconnect":
+            pass
+        told.set()
+
+    with live(until_nobody_listens, Settings(data_dir=tmp_path)) as server:
+        with server.connect() as connection:
+            connection.sendall(LINE + b"\r\n" + LINE + b"\r\n")
+            time.sleep(0.1)
+            told.clear()  # the application was asked for its life span
+        assert told.wait(5)
 
 
 def test_a_chunked_body_is_read_whatever_its_size(server: Live) -> None:
