@@ -21,6 +21,8 @@ NORMALIZATIONS: Final = frozenset(
      "SkipSimplifiedLayerNormalization", "EmbedLayerNormalization", "QEmbedLayerNormalization", "GroupNorm",
      "SkipGroupNorm"}
 )  # fmt: skip
+SUMS: Final = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalization": 3, "EmbedLayerNormalization": 2}
+"""Fused normalisations that hand out, at this place, the sum that their first output is made of."""
 COPYING: Final = frozenset({"Identity", "Cast"})
 """The same numbers."""
 LAYING_OUT: Final = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze"})

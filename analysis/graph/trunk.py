@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Final
 
+from onnx import NodeProto
+
 from analysis.facts import Layer, is_matrix
-from analysis.graph.families import LOOKUPS
+from analysis.graph.families import LOOKUPS, SUMS
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 
@@ -43,12 +45,17 @@ def find_trunk(model: CheckedModel, sources: Sources, layers: Iterable[Layer], l
     for node in model.nodes:
         inputs = gradient_inputs(model, sources, node)
         enters = id(node) in weighted and (
-            node.op_type in LOOKUPS or (carrying.isdisjoint(inputs) and not read.isdisjoint(inputs))
+            not read.isdisjoint(node.input)
+            if node.op_type in LOOKUPS
+            else carrying.isdisjoint(inputs) and not read.isdisjoint(inputs)
         )
         if enters or not carrying.isdisjoint(inputs):
             carrying.update(node.output)
         for output in filter(model.is_float, filter(None, node.output)):
             behind[output] = {*inputs, SOURCE} if enters else {*inputs}
+        if total := _read_sum(model, node):
+            del behind[node.output[0]]
+            behind[node.output[0]] = {total}  # in order, behind the sum
     values = _dominators(behind, logits)
     if not values:
         return Trunk((), logits, None, None, "the logits do not depend on a floating-point input or an embedding")
@@ -85,6 +92,15 @@ def _joins(model: CheckedModel, value: str) -> bool:
     """Whether its node reads several values that are no weights."""
     inputs = {each.name for each in model.inputs}
     return sum(name in model.producers or name in inputs for name in model.producers[value].input) > 1
+
+
+def _read_sum(model: CheckedModel, node: NodeProto) -> str:
+    """The residual stream, where a fused normalisation reads and continues it.
+
+    n, , , s = SkipLayerNormalization(r, b, g)        n is made of s = r + b, and whoever reads s goes around n alone
+    """
+    total = [*node.output, *[""] * 4][SUMS.get(node.op_type, len(node.output))]
+    return total if total in model.consumers else ""
 
 
 def last_layer_output(trunk: Trunk, layers: Iterable[Layer]) -> str | None:

@@ -22,7 +22,7 @@ Attempt = Callable[[Feed, Sequence[str]], Outcome]
 def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     """The feed with the largest range of ids that the graph takes and that reaches further into its table.
 
-    Ids start at 0, or at 1 where the graph refuses 0.
+    Ids start at 0, or at 1 where the graph refuses 0; behind the padding, where a row of the table is that.
     """
     watched = [table.index for table in tables]
     rows = min((table.rows for table in tables if table.rows), default=UNKNOWN_ROWS)
@@ -38,7 +38,7 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     high = max(rows - 1, low)
     reached = reach(high)
     if reached is None:
-        return replace(feed, low=low, high=largest_taken(reach, low, high))
+        return _behind_padding(replace(feed, low=low, high=largest_taken(reach, low, high)), tables)
     for _ in range(MOST_DOUBLINGS):
         further = reach(2 * high + 1) if reached < rows - 1 else None
         if further is None:
@@ -47,7 +47,12 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
         if further <= reached:
             break
         high, reached = 2 * high + 1, further
-    return replace(feed, low=low, high=high)
+    return _behind_padding(replace(feed, low=low, high=high), tables)
+
+
+def _behind_padding(feed: Feed, tables: Sequence[Table]) -> Feed:
+    padded = max((table.padded for table in tables), default=0)
+    return replace(feed, low=padded) if feed.low < padded < feed.high else feed
 
 
 def largest_taken(reach: Callable[[int], int | None], taken: int, refused: int) -> int:

@@ -26,6 +26,8 @@ class Table:
     """The value that is the index, behind whatever arithmetic the graph does with the ids."""
     rows: int | None
     """None where the graph does not say."""
+    padded: int = 0
+    """Its rows from here on are no padding."""
 
 
 PASSING: Final = frozenset(
@@ -40,6 +42,8 @@ INDEXED: Final = frozenset({"Gather", "GatherElements", "GatherND", "ScatterElem
 """What reads positions at slot 1."""
 PICKING: Final = frozenset({"Gather", "GatherElements", "GatherND"})
 """What hands on a part of what it reads at slot 0: a column of ids."""
+SPECIAL_ROWS: Final = 4
+"""The first ids of a vocabulary, among which padding is: [PAD] [UNK], or <s> <pad> </s> <unk>."""
 MOST_ROWS: Final = 1 << 20
 """Of a table that is written out."""
 
@@ -121,4 +125,17 @@ def _rows(model: CheckedModel, node: NodeProto, data: str, axis: int) -> Table |
         if producer.op_type == "Transpose":
             return Table(node.input[1], None)
         data = producer.input[0]
-    return Table(node.input[1], int(model.weights[data].shape[axis]))
+    table = model.weights[data]
+    return Table(node.input[1], int(table.shape[axis]), _padded(table) if axis == 0 else 0)
+
+
+def _padded(table: np.ndarray) -> int:
+    """Behind the last of the first rows that is all zeros, as a table keeps the row of the padding (`padding_idx`).
+
+    Without a mask that fits it is no token of any text: its sum with a position that is zero, too, has no direction,
+    and a normalisation behind it no finite slope.
+    """
+    if table.ndim != 2 or table.dtype.kind != "f" or len(table) <= SPECIAL_ROWS:
+        return 0
+    empty = np.flatnonzero(~table[:SPECIAL_ROWS].any(axis=1))
+    return int(empty[-1]) + 1 if 0 < empty.size < SPECIAL_ROWS else 0

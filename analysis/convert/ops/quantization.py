@@ -157,14 +157,19 @@ def shifted(numbers: Tensor, zero_point: Tensor | None) -> Tensor:
 
 
 def quantized(quotient: Tensor, zero_point: Tensor | None, to: Element, saturate: int = 1) -> Tensor:
-    """clamp(round(quotient) + z), or for floats the nearest number of the type."""
+    """clamp(round(quotient) + z), or for floats the nearest number of the type.
+
+    Not-a-number becomes the least integer, as in onnxruntime; the page is silent. A scale that was calibrated on the
+    -inf of a mask is infinite, and the mask over it is not a number.
+    """
     quotient = wide(quotient)
     shift = 0.0 if zero_point is None else zero_point.to(quotient.dtype)
     if to.name in SMALL_FLOATS:
         return small_float(quotient + shift, SMALL_FLOATS[to.name], saturate).to(to.dtype)
     rounded = quotient.detach().round()
     rounded = straight_through(quotient, rounded, rounded.isfinite())
-    return _as_integers((rounded + shift).clamp(*RANGES[to.name]), to.dtype)
+    low, high = RANGES[to.name]
+    return _as_integers((rounded + shift).clamp(low, high).nan_to_num(low), to.dtype)
 
 
 def _as_integers(numbers: Tensor, dtype: torch.dtype) -> Tensor:

@@ -14,7 +14,7 @@ from analysis.graph.trunk import Trunk, block_ends, find_trunk, last_layer_outpu
 from analysis.model import CheckedModel, check_model
 from tests.analysis.graph.graphs import layers_of
 
-HEAD = '<ir_version: 10, opset_import: ["": 20]>'
+HEAD = '<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]>'
 WEIGHTS = {
     **{name: np.ones((4, 4), np.float32) for name in ("w0", "w1", "w2", "w3", "w4")},
     **{name: np.ones(4, np.float32) for name in ("b0", "b1", "g0")},
@@ -57,6 +57,19 @@ def test_the_trunk_of_a_residual_network_is_its_stream() -> None:
     )
     trunk = trunk_of(f"s0 = MatMul(x, w3) {blocks} y = MatMul(s3, w4)")
     assert trunk == Trunk(("x", "s0", "s1", "s2", "s3", "y"), end="y", start="s0", entry="x")
+
+
+@pytest.mark.parametrize("fused", ["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"])
+def test_a_stream_that_fused_normalisations_carry_on_is_the_trunk(fused: str) -> None:
+    """n1 and s1 are two outputs of one node, but n1 is made of s1: what is read is the stream, as before the fusion."""
+    trunk = trunk_of(
+        f"""s0 = MatMul(x, w3) a0 = MatMul(s0, w0)
+        n1, , , s1 = com.microsoft.{fused}(s0, a0, g0) a1 = MatMul(n1, w1)
+        n2, , , s2 = com.microsoft.{fused}(s1, a1, g0) a2 = MatMul(n2, w2)
+        n3, , , unread = com.microsoft.{fused}(s2, a2, g0) y = MatMul(n3, w4)""",
+        "float[N,2,4] x",
+    )
+    assert trunk == Trunk(("x", "s0", "s1", "s2", "n3", "y"), end="y", start="s0", entry="x")
 
 
 def test_flow_starts_behind_the_first_block_where_that_skips_over_the_first_layer() -> None:
@@ -307,6 +320,14 @@ def test_positions_that_are_made_of_a_shape_are_no_entry() -> None:
     nodes = f"{positions} d = Concat<axis: int = 1>(c, c, c, c) p = MatMul(d, w2)"
     trunk = trunk_of(f"{nodes} h = MatMul(x, w0) a = Add(h, p) r = Relu(a) y = MatMul(r, w1)")
     assert trunk == Trunk(("x", "h", "a", "r", "y"), end="y", start="h", entry="x")
+
+
+def test_a_table_of_positions_that_is_looked_up_by_the_shape_alone_is_no_entry() -> None:
+    """As relative positions are, which enter every attention of a T5: the stream in front of the last is trunk, too."""
+    blocks = "".join(f"a{n} = MatMul(s{n}, w{n}) c{n} = Add(a{n}, p) s{n + 1} = Add(s{n}, c{n}) " for n in range(3))
+    positions = "d = Shape(i) n = Gather(d, zero) t = Range(zero, n, unit) p = Gather(e1, t)"
+    trunk = trunk_of(f"{positions} s0 = Gather(e0, i) {blocks} y = MatMul(s3, w3)", "int64[N] i")
+    assert trunk == Trunk(("s0", "s1", "s2", "s3", "y"), end="y", start="s0", entry="s0")
 
 
 # ------------------------------------------------------------------ blocks

@@ -58,3 +58,13 @@ def test_where_zero_is_refused_ids_begin_at_one() -> None:
     checked = model(nodes, "int64[N,T] i", one=np.array(1), far=np.array(1000), E=floats(9, 2))
     ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
     assert (ids.min(), ids.max()) == (1, 9)
+
+
+@pytest.mark.parametrize(("padding", "least"), [((), 0), ((0,), 1), ((1,), 2), ((7,), 0), ((0, 1, 2, 3), 0)])
+def test_ids_begin_behind_the_row_of_the_padding(padding: tuple[int, ...], least: int) -> None:
+    """`torch.nn.Embedding(40, 3, padding_idx=1)` keeps row 1 at zero; four zero rows are no padding."""
+    table = floats(40, 3)
+    table[list(padding)] = 0
+    checked = model("y = Gather(E, i)", "int64[N,T] i", "float[] y", E=table)
+    ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
+    assert (ids.min(), ids.max()) == (least, 39)

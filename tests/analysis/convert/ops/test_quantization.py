@@ -2,6 +2,7 @@
 
 import ml_dtypes
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -256,6 +257,17 @@ def test_each_scale_gets_the_gradient_of_its_own_part(axis: int, block_size: int
     each = np.where(rounded == np.rint(steps), rounded - steps, rounded)
     wanted = each.sum((0, 2)) if not block_size else np.stack([each[..., places == b].sum(-1) for b in (0, 1)], -1)
     np.testing.assert_allclose(scale.grad.numpy(), wanted, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("zero_point", [scalar(100, np.uint8), scalar(3, np.int8), scalar(-7, np.int16)])
+def test_not_a_number_becomes_the_least_integer(zero_point: np.ndarray) -> None:
+    """As behind an infinite scale, which calibration gives to a mask of -inf."""
+    model = pair(zero_point)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    for scale in (scalar(0.5), scalar(np.inf)):
+        x = np.array([np.nan, np.inf, -np.inf, 1], np.float32)
+        truth = session.run(None, {"x": x, "s": scale})[0]
+        assert np.array_equal(converted(model)(torch.tensor(x), torch.tensor(scale))[0], truth, equal_nan=True)
 
 
 def test_without_a_gradient_integers_have_their_own_type() -> None:
