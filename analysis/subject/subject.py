@@ -147,26 +147,19 @@ class Subject:
         self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
     ) -> torch.Tensor:
         """The objective's loss; `rows`: the samples these targets are of, where not all of the batch."""
-        return self._loss(inputs, targets, rows, {})
+        return self.objective.loss(self._outputs(inputs, rows, {}), targets)
 
-    def training_loss(
-        self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
-    ) -> torch.Tensor:
-        """The same as a training step sees it: with Dropout on where the subject drops."""
-        return self._loss(inputs, targets, rows, {} if self.dropping is None else self.dropping.watchers)
+    def training_outputs(self, inputs: Sequence[torch.Tensor], rows: Sequence[int] | None = None) -> torch.Tensor:
+        """What the loss of a training step is computed from: with Dropout on where the subject drops."""
+        return self._outputs(inputs, rows, {} if self.dropping is None else self.dropping.watchers)
 
-    def _loss(
-        self,
-        inputs: Sequence[torch.Tensor],
-        targets: torch.Tensor | None,
-        rows: Sequence[int] | None,
-        watchers: Mapping[str, Sequence[Watcher]],
+    def _outputs(
+        self, inputs: Sequence[torch.Tensor], rows: Sequence[int] | None, watchers: Mapping[str, Sequence[Watcher]]
     ) -> torch.Tensor:
         logits: list[torch.Tensor] = []
         name = self.objective.head.value
         self.converted.observe(inputs, {**watchers, name: [*watchers.get(name, ()), logits.append]})
-        wanted = logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
-        return self.objective.loss(wanted, targets)
+        return logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
 
     @property
     def _cuts(self) -> bool:

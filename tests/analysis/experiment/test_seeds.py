@@ -80,9 +80,7 @@ def test_the_probe_of_one_batch_is_the_training_that_treatments_are_put_to() -> 
 def test_a_run_that_went_on_began_as_those_that_treatments_are_put_to() -> None:
     cells = experiment(mlp(12, "Sigmoid", xavier()), vectors(64))
     trained = cells.trainer.prove(cells.structures.unchanged, (0,), cells.baseline)
-    longer = cells.trainer.train(
-        cells.structures.unchanged, ProbeKind.MEMORIZING, (0,), cells.baseline, lengthen=2, late=True
-    )
+    longer = cells.trainer.train(cells.structures.unchanged, ProbeKind.MEMORIZING, (0,), cells.baseline, lengthen=2)
     assert {each.steps for each in longer.runs} == {40}
     begun = as_for_treatments(longer, 0, GRID)
     assert begun is not None
