@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Final
 
 from analysis.facts import Probe, ProbeKind, Run
+from analysis.options import OptimizerName
 from analysis.training.grid import STEPS, Training
+from analysis.training.outcome import LEARNT, outcome_of
 from analysis.training.probe import BLOWN_UP, EARLY, Enough
 
 HOPELESS: Final = 2.0
@@ -52,13 +54,14 @@ def best_rates(proof: Probe, grid: Sequence[Training]) -> tuple[Training, ...]:
 def as_for_treatments(proof: Probe, seed: int, grid: Sequence[Training]) -> Probe | None:
     """The unchanged model's probe of one batch as the training that treatments are put to, with this seed.
 
-    Such runs go to the end: None where one of them stopped before, or was given more steps.
+    Such runs go to the end: None where one of them stopped before. Of those that were given more steps, the first ones.
     """
     found: list[Run] = []
     for entry in grid:
         found += [run for run in proof.runs if is_run_of(run, entry) and run.seed == seed and _went_to_the_end(run)][:1]
     if len(found) < len(grid):
         return None
+    found = [_begun(run) for run in found]
     return Probe(
         kind=proof.kind,
         steps=STEPS[proof.kind],
@@ -70,8 +73,19 @@ def as_for_treatments(proof: Probe, seed: int, grid: Sequence[Training]) -> Prob
 
 
 def _went_to_the_end(run: Run) -> bool:
-    """Whether a run of a probe took all steps of one batch, and was not over before the last."""
-    return len(run.curve) == STEPS[ProbeKind.MEMORIZING] + 1 and EARLY <= run.curve[-2] <= BLOWN_UP
+    """Whether a run of a probe took all steps of one batch, or more, and was not over before the last of these."""
+    steps = STEPS[ProbeKind.MEMORIZING]
+    return run.steps >= steps and not run.warm_up and EARLY <= run.curve[steps - 1] <= BLOWN_UP
+
+
+def _begun(run: Run) -> Run:
+    """The first steps of a run on one batch: the loss before its next step is the one that they came to.
+
+    Read as a treatment's are, also where the unchanged model has to come further.
+    """
+    curve = run.curve[: STEPS[ProbeKind.MEMORIZING] + 1]
+    limit = LEARNT[ProbeKind.MEMORIZING, OptimizerName(run.optimizer)]
+    return replace(run, curve=curve, limit=limit, outcome=outcome_of(curve, (), limit))
 
 
 def joined_probes(first: Probe, second: Probe) -> Probe:

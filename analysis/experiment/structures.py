@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-import torch
-
 from analysis.errors import AnalysisError
 from analysis.facts import Effect, Measurement
 from analysis.interventions.contract import Context, NotApplicable, Recipe
@@ -92,9 +90,10 @@ class Structures:
         )
 
     def _shapes_of(self, subject: Subject) -> Mapping[str, tuple[int, ...]]:
-        """On the sample batch; one forward pass for each structure that somebody asks about."""
+        """On the sample batch; looked at once for each structure that somebody asks about."""
         if id(subject) not in self._shapes:
-            self._shapes[id(subject)] = _observed_shapes(subject)
+            names = {*subject.trunk.values, *(layer.output for layer in subject.layers)}
+            self._shapes[id(subject)] = subject.shapes(names)
         return self._shapes[id(subject)]
 
 
@@ -107,19 +106,3 @@ def _on_floats(treated: Recipe | NotApplicable) -> Recipe | NotApplicable:
     if not stored:
         return treated
     return NotApplicable(f"{stored[0]} is stored as integers: initialise the network that was quantised")
-
-
-def _observed_shapes(subject: Subject) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def noting(name: str) -> Callable[[torch.Tensor], None]:
-        def note(value: torch.Tensor) -> None:
-            shapes[name] = tuple(value.shape)
-
-        return note
-
-    inputs, _ = subject.tensors()
-    names = {*subject.trunk.values, *(layer.output for layer in subject.layers)}
-    with torch.no_grad():
-        subject.converted.eval().observe(inputs, {name: [noting(name)] for name in names})
-    return shapes

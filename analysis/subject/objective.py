@@ -115,6 +115,22 @@ class Objective:
             return self._binary(logits, targets.to(logits.dtype))
         return F.mse_loss(logits, targets.to(logits.dtype)) / self.scale
 
+    def reach(self, outputs: torch.Tensor) -> float:
+        """How far under chance the loss may come, at most, in parts of it, as far as these outputs differ at all.
+
+        Outputs that are the same for all samples (scores of classes: and positions) are a constant prediction, which
+        comes to chance. From that a mean squared error comes down by less than 2 d over the deviation of the targets, d
+        being how far the furthest output lies from the mean one; a cross-entropy, whose gradient is shorter than 2, by
+        less than 2 d. Infinite where nothing is known: behind a softmax or sigmoid.
+        """
+        if self.name is LossName.GRAPH or self.link is not Link.IDENTITY or not self.chance or not outputs.numel():
+            return math.inf
+        values, classes = outputs.detach(), self.name in {LossName.CROSS_ENTROPY, LossName.NLL}
+        others = [axis for axis in range(values.ndim) if axis != self.class_axis] if classes else [0]
+        squares = (values - values.mean(others, keepdim=True)).square_()
+        furthest = (squares.sum(self.class_axis) if classes else squares).max()
+        return 2 * math.sqrt(float(furthest)) / (self.deviation * self.chance)
+
     def _check_shape(self, logits: torch.Tensor, targets: torch.Tensor) -> None:
         """No broadcasting: a target belongs to each number, or to each place that has a number for each class."""
         labels = self.name in {LossName.CROSS_ENTROPY, LossName.NLL} and not self.soft

@@ -29,7 +29,7 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import all_nodes, attributes_of, label
 from analysis.model.opened import SampleAxis
 from analysis.subject import reference
-from analysis.subject.same_samples import COARSE, TOLERANCE, Sizes, compare, reordered
+from analysis.subject.same_samples import COARSE, Sizes, compare, few_of, reordered
 from analysis.subject.trace import ALONG, ATTENDING, Tracer, is_over_samples, standing_against
 
 WEIGHING: Final = ATTENDING - {"Softmax"}
@@ -88,7 +88,7 @@ def find_rows(
     if batch.size < 2 or not axes:
         return Rows(cut=True, logits=SampleAxis(0)), ""
     together = any(node.op_type.startswith(QUANTISING) for node in all_nodes(read.model.nodes))
-    sizes = Sizes(batch.size, batch.size // 2, COARSE if together else TOLERANCE)
+    sizes = Sizes(batch.size, batch.size // 2, COARSE) if together else Sizes(batch.size, few_of(batch.size))
     program, stuck_at = converted, cache(partial(_stuck, read, batch, sizes))
     whole = _value(program, batch, range(batch.size), value, torch.float32) if whole is None else whole
     for precision in (torch.float32, torch.float64):

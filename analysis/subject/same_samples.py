@@ -17,8 +17,8 @@ TOLERANCE: Final = 1e-3
 """Of the scale of a value: what sums in another order may come to in float32."""
 COARSE: Final = 0.15
 """The same where all samples are quantised with one scale, which others of them change."""
-
-
+FEW: Final = 3
+"""Samples of a second run: two alone might be what a value has two of."""
 QUANTISED: Final = frozenset({torch.uint8, torch.int8, torch.int32})
 """What quantised numbers and their products are stored in."""
 
@@ -42,6 +42,11 @@ class Sizes:
         """Rows of the first run, and the rows of the second that hold the same samples."""
         shared = [(sample, place) for place, sample in enumerate(self.rows) if sample < self.fixed]
         return [sample for sample, _ in shared], [place for _, place in shared]
+
+
+def few_of(samples: int) -> int:
+    """How many of these a second run takes: some, where there are others that it is without."""
+    return min(samples // 2, FEW)
 
 
 def compare(fixed: Any, opened: Any, sizes: Sizes) -> SampleAxis | bool:
@@ -103,15 +108,21 @@ def _take(value: torch.Tensor, axis: int, rows: Sequence[int]) -> torch.Tensor:
 
 
 def _close(one: torch.Tensor, two: torch.Tensor, tolerance: float = TOLERANCE) -> bool:
-    """Whether two values are equal within the tolerance; in three passes where they are, and are numbers."""
+    """Whether two values are equal within the tolerance; in three passes where they are numbers, and clearly so or not.
+
+    Of numbers further apart than both scales allow, the second being under the first and that, no other pass is asked.
+    """
     if tolerance > TOLERANCE and one.dtype in QUANTISED:
         one, two = one.double(), two.double()
     if not one.dtype.is_floating_point:
         return bool((one == two).all())
     if one.numel():
         low, high = map(float, one.aminmax())
-        if float((one - two).abs_().max()) <= tolerance * max(-low, high) < math.inf:
+        apart, scale = float((one - two).abs_().max()), max(-low, high)
+        if apart <= tolerance * scale < math.inf:
             return True
+        if tolerance * (2 * scale + apart) < apart < math.inf:
+            return False
     scale = float(one.nan_to_num(0.0, 0.0, 0.0).abs().max()) if one.numel() else 0.0
     return torch.allclose(one, two, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 

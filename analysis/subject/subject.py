@@ -1,6 +1,9 @@
 """Subject: the module, its layers and trunk, its loss, and the batch as tensors."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
@@ -13,17 +16,23 @@ from analysis.batch.samples import select
 from analysis.convert import DifferentiableModel
 from analysis.convert.program import Watcher
 from analysis.convert.tensors import to_tensor
+from analysis.errors import AnalysisError
 from analysis.facts import Layer
 from analysis.graph.attention import AttentionSite
 from analysis.graph.sources import Sources
 from analysis.graph.survey import Survey
 from analysis.graph.trunk import Trunk
 from analysis.model import CheckedModel
+from analysis.model.nodes import all_nodes
 from analysis.model.weights import Array
 from analysis.subject.dropout import Dropping
 from analysis.subject.objective import Objective
 from analysis.subject.rows import Rows, samples_of
 
+FEW_ENOUGH: Final = 3
+"""Samples that are no more than those that tell of all."""
+FINDING: Final = frozenset({"NonZero", "Unique", "Compress", "NonMaxSuppression", "Loop"})
+"""What writes as much as it finds in the samples."""
 FEWEST_PER_CHANNEL: Final = 32
 """Values per channel from which BatchNormalization may use the batch's own statistics."""
 
@@ -71,7 +80,39 @@ class Subject:
 
     def values_per_channel(self, rows: Sequence[int] | None = None) -> int | None:
         """Of the BatchNormalization that sees fewest, on all samples or some; None without one."""
-        return fewest_per_channel(self.model, self.converted, self.tensors(rows)[0])
+        names = {node.input[0] for node in self.model.nodes if node.op_type == "BatchNormalization"}
+        shapes = self.shapes(names) if rows is None else self._observed_shapes(names, rows)
+        return min((_count(shape) for shape in shapes.values()), default=None)
+
+    def shapes(self, names: AbstractSet[str]) -> dict[str, tuple[int, ...]]:
+        """Of these values on the whole batch, in eval mode; those that are not computed are left out.
+
+        Where the graph may be given fewer samples, from what it makes of one of them and of two.
+        """
+        fixed = self.rows.cut and not any(node.op_type in FINDING for node in all_nodes(self.model.nodes))
+        if fixed and self.batch.size > FEW_ENOUGH:
+            with suppress(AnalysisError):
+                one, two = (self._observed_shapes(names, rows) for rows in ([0], [0, 1]))
+                found = {name: _of_samples(one[name], shape, self.batch.size) for name, shape in two.items()}
+                known = {name: shape for name, shape in found.items() if shape is not None}
+                if one.keys() == known.keys():
+                    return known
+        return self._observed_shapes(names, None)
+
+    def _observed_shapes(self, names: AbstractSet[str], rows: Sequence[int] | None) -> dict[str, tuple[int, ...]]:
+        """Seen in a pass on some of the samples."""
+        shapes: dict[str, tuple[int, ...]] = {}
+
+        def noting(name: str) -> Watcher:
+            def note(value: torch.Tensor) -> None:
+                shapes[name] = tuple(value.shape)
+
+            return note
+
+        if names:
+            with torch.no_grad():
+                self.converted.eval().observe(self.tensors(rows)[0], {name: [noting(name)] for name in names})
+        return shapes
 
     @property
     def device(self) -> torch.device:
@@ -106,26 +147,19 @@ class Subject:
         self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
     ) -> torch.Tensor:
         """The objective's loss; `rows`: the samples these targets are of, where not all of the batch."""
-        return self._loss(inputs, targets, rows, {})
+        return self.objective.loss(self._outputs(inputs, rows, {}), targets)
 
-    def training_loss(
-        self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
-    ) -> torch.Tensor:
-        """The same as a training step sees it: with Dropout on where the subject drops."""
-        return self._loss(inputs, targets, rows, {} if self.dropping is None else self.dropping.watchers)
+    def training_outputs(self, inputs: Sequence[torch.Tensor], rows: Sequence[int] | None = None) -> torch.Tensor:
+        """What the loss of a training step is computed from: with Dropout on where the subject drops."""
+        return self._outputs(inputs, rows, {} if self.dropping is None else self.dropping.watchers)
 
-    def _loss(
-        self,
-        inputs: Sequence[torch.Tensor],
-        targets: torch.Tensor | None,
-        rows: Sequence[int] | None,
-        watchers: Mapping[str, Sequence[Watcher]],
+    def _outputs(
+        self, inputs: Sequence[torch.Tensor], rows: Sequence[int] | None, watchers: Mapping[str, Sequence[Watcher]]
     ) -> torch.Tensor:
         logits: list[torch.Tensor] = []
         name = self.objective.head.value
         self.converted.observe(inputs, {**watchers, name: [*watchers.get(name, ()), logits.append]})
-        wanted = logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
-        return self.objective.loss(wanted, targets)
+        return logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
 
     @property
     def _cuts(self) -> bool:
@@ -144,24 +178,27 @@ class Subject:
         return to_tensor(np.asarray(array, order="C"), self.precision).to(self.device)
 
 
-def fewest_per_channel(
-    model: CheckedModel, converted: DifferentiableModel, inputs: Sequence[torch.Tensor]
-) -> int | None:
-    """Values per channel of the BatchNormalization that sees fewest; None where there is none that runs."""
-    counts: list[int] = []
-    watchers = counting(model, counts)
-    if not watchers:
+def _of_samples(one: tuple[int, ...], two: tuple[int, ...], samples: int) -> tuple[int, ...] | None:
+    """The shape of a value of so many samples, from those of one and of two; None where these do not tell.
+
+    one [1, 64, 7], two [2, 64, 7]     [N, 64, 7]
+    one [64], two [64]                 [64]
+    one [5], two [8]                   nobody knows
+    """
+    if len(one) != len(two) or any(more not in {size, 2 * size} for size, more in zip(one, two, strict=True)):
         return None
-    converted.eval()
-    with torch.no_grad():
-        converted.observe(inputs, watchers)
-    return min(counts, default=None)
+    return tuple(size if size == more else size * samples for size, more in zip(one, two, strict=True))
+
+
+def _count(shape: Sequence[int]) -> int:
+    """Values of a channel."""
+    return math.prod(shape) // max(shape[1], 1)
 
 
 def counting(model: CheckedModel, counts: list[int]) -> dict[str, list[Watcher]]:
     """What to watch, so that each BatchNormalization notes the values per channel that it sees."""
 
     def count(value: torch.Tensor) -> None:
-        counts.append(value.numel() // max(value.shape[1], 1))
+        counts.append(_count(value.shape))
 
     return {node.input[0]: [count] for node in model.nodes if node.op_type == "BatchNormalization"}

@@ -28,7 +28,7 @@ from analysis.measure.statistics import sum_of_squares
 from analysis.options import OptimizerName
 from analysis.subject.subject import Subject
 from analysis.training.grid import LONGEST, NO_STEP, SMALL_MINIBATCH, STEPS, Training, minibatches_of
-from analysis.training.outcome import limit_of, outcome_of, stands_still
+from analysis.training.outcome import is_out_of_reach, limit_of, outcome_of, stands_still
 from analysis.training.pauses import Pauses
 from analysis.training.updates import MOMENTUM, Update, update_of
 
@@ -39,7 +39,7 @@ EARLY_LATE: Final = 0.15
 BLOWN_UP: Final = 1e3
 """Over chance and over the start: no need to go on either."""
 EVERY: Final = 10
-"""Steps between two looks at the samples held out."""
+"""Steps between two looks at the samples held out, or at how far outputs are apart."""
 SMOOTHED: Final = 5
 """Minibatches whose mean loss stops a run early."""
 
@@ -177,6 +177,15 @@ class _Session:
         complete = len(recent) == wanted
         return not self.to_the_end and complete and sum(recent) / len(recent) < self._enough(limit)
 
+    def is_lost(self, optimizer: OptimizerName, outputs: torch.Tensor, taken: int, steps: int, limit: float) -> bool:
+        """Whether outputs are too much alike for the steps of SGD that are left to tell them apart.
+
+        Not of Adam, whose steps are as large where gradients are faint: 14 layers got from 1e-8 to 1 in 50 steps. Not
+        before a short run would be at its end: a last layer that starts at zero makes all outputs equal.
+        """
+        asked = optimizer is OptimizerName.SGD and self.late and taken >= STEPS[self.kind] and taken % EVERY == 0
+        return asked and is_out_of_reach(self.subject.objective.reach(outputs), steps - taken, limit)
+
     def limit(self, entry: Training) -> float:
         """Of chance: what a run has to come under; what the user trains with has all the time it takes."""
         attentive = self.attentive and not entry.own
@@ -252,13 +261,17 @@ def _train(
             enough *= 2
         session.tick()
         inputs, targets = tensors if repeated else subject.tensors(rows)
-        loss = subject.training_loss(inputs, targets, rows)
+        outputs = subject.training_outputs(inputs, rows)
+        loss = subject.objective.loss(outputs, targets)
         curve.append(subject.objective.over_chance(float(loss.detach())))
         if not math.isfinite(curve[-1]):
             return curve, held_out
         if session.held_out and len(curve) % EVERY == 1:
             held_out.append(_loss(session, session.held_out))
-        if len(curve) > entry.warm_up and session.is_over(curve, held_out, limit):
+        taken = len(curve) - 1
+        if taken >= entry.warm_up and (
+            session.is_over(curve, held_out, limit) or session.is_lost(entry.optimizer, outputs, taken, enough, limit)
+        ):
             break
         gradients = torch.autograd.grad(subject.objective.scale * loss, weights, allow_unused=True)
         pairs = [(w, g) for w, g in zip(weights, gradients, strict=True) if g is not None]

@@ -94,7 +94,8 @@ def _losses(exhibit: Exhibit, subject: Subject, seed: int) -> Iterator[torch.Ten
     random, sampler = np.random.default_rng((seed, 2)), exhibit.sampler(seed)
     for _ in range(STEPS * _times(exhibit)):
         x, target = sampler(random, exhibit.options.get("minibatch_size", MINIBATCH))
-        yield subject.training_loss([torch.from_numpy(x)], None if exhibit.own_loss else torch.from_numpy(target))
+        outputs = subject.training_outputs([torch.from_numpy(x)])
+        yield subject.objective.loss(outputs, None if exhibit.own_loss else torch.from_numpy(target))
 
 
 def main(half: str, *names: str) -> None:

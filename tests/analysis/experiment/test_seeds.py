@@ -77,12 +77,29 @@ def test_the_probe_of_one_batch_is_the_training_that_treatments_are_put_to() -> 
     assert as_for_treatments(proof, 0, GRID) == trained
 
 
-def test_a_probe_with_a_run_that_ended_early_or_went_on_is_not() -> None:
+@pytest.mark.parametrize(("lengthen", "attentive"), [(2, False), (2, True), (1, True)])
+def test_a_run_that_went_on_began_as_those_that_treatments_are_put_to(lengthen: int, *, attentive: bool) -> None:
+    """And had to come no further, whatever the unchanged model has to."""
+    cells = experiment(mlp(12, "Sigmoid", xavier()), vectors(64))
+    trained = cells.trainer.prove(cells.structures.unchanged, (0,), cells.baseline)
+    longer = cells.trainer.train(
+        cells.structures.unchanged, ProbeKind.MEMORIZING, (0,), cells.baseline, lengthen=lengthen, attentive=attentive
+    )
+    assert {each.steps for each in longer.runs} == {20 * lengthen}
+    begun = as_for_treatments(longer, 0, GRID)
+    assert begun is not None
+    assert (begun.steps, begun.best_loss_over_chance) == (20, pytest.approx(trained.best_loss_over_chance, rel=1e-6))
+    for one, other in zip(begun.runs, trained.runs, strict=True):
+        assert one.curve == pytest.approx(other.curve, rel=1e-6)
+        assert (one.limit, one.outcome) == (other.limit, other.outcome)
+
+
+def test_a_probe_with_a_run_that_ended_early_is_not() -> None:
     curve = (1.0,) * 21
     runs = [run(1.0, curve=curve), run(1.0, rate=0.01, curve=curve)]
     runs += [run(1.0, optimizer="adam", rate=0.003, curve=curve)]
     assert as_for_treatments(probe_of(*runs, kind=ProbeKind.MEMORIZING), 0, GRID) is not None
-    for other in ((1.0,) * 20, (1.0,) * 201, (*curve[:19], 0.49, 0.49), (*curve[:19], 2e3, 2e3)):
+    for other in ((1.0,) * 20, (*curve[:19], 0.49, 0.49), (*curve[:19], 2e3, 2e3)):
         changed = [replace(runs[0], curve=other), *runs[1:]]
         assert as_for_treatments(probe_of(*changed, kind=ProbeKind.MEMORIZING), 0, GRID) is None
     assert as_for_treatments(probe_of(*runs, kind=ProbeKind.MEMORIZING), 1, GRID) is None

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -655,3 +656,65 @@ def test_probabilities_may_count_classes_along_another_axis_and_must_add_up() ->
     for wrong in (SOFT * 0.9, SOFT - 0.1):
         with pytest.raises(BadBatch, match="class ids do not fit"):
             choose(floats(4, 3), wrong, wanted=LossName.CROSS_ENTROPY)
+
+
+# ------------------------------------------------------------------ how far outputs are apart
+
+
+def of_outputs(values: np.ndarray, objective: Objective) -> tuple[float, float]:
+    """How far the loss comes under chance, and how far it may."""
+    return 1 - objective.over_chance(loss_of(objective, values)), objective.reach(torch.from_numpy(values))
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (LABELS, LossName.AUTOMATIC),
+        (floats(8, 3), LossName.MSE),
+        (floats(8, 3) * 1e3 + 5e3, LossName.MSE),
+        (RANDOM.integers(0, 2, (8, 3)).astype(np.float32), LossName.BCE),
+        (RANDOM.uniform(0, 1, (8, 3)).astype(np.float32), LossName.BCE),
+    ],
+)
+@pytest.mark.parametrize("apart", [0.0, 1e-4, 1e-2, 0.1])
+def test_the_loss_comes_no_further_under_chance_than_outputs_are_apart(
+    target: np.ndarray, wanted: LossName, apart: float
+) -> None:
+    """Of outputs that a step along the gradient has told apart: nothing else of that size lowers the loss so far."""
+    objective = choose(floats(8, 3), target, wanted=wanted)
+    best = torch.zeros(1, 3, dtype=torch.float64, requires_grad=True)
+    targets = torch.from_numpy(objective.targets)  # type: ignore[arg-type]
+    descent = torch.optim.LBFGS([best], max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+
+    def loss() -> torch.Tensor:
+        descent.zero_grad()
+        value = objective.loss(objective.deviation * best.expand(8, 3), targets)
+        value.backward()
+        return value
+
+    descent.step(loss)  # type: ignore[no-untyped-call]
+    constant = (objective.deviation * best.detach().expand(8, 3)).clone().requires_grad_()
+    objective.loss(constant, targets).backward()
+    assert constant.grad is not None
+    step = constant.grad / constant.grad.abs().max() * apart * objective.deviation
+    under, reach = of_outputs((constant - step).detach().numpy(), objective)
+    assert under <= reach + 1e-6
+    assert reach <= 30 * max(under, 1e-6)
+
+
+def test_positions_that_differ_for_all_samples_alike_are_apart_in_classification_alone() -> None:
+    """Chance is that of one label for all positions there, and of numbers a number for each."""
+    values = np.broadcast_to(floats(1, 3, 5), (8, 3, 5)).copy()
+    labels = choose(floats(8, 3, 5), RANDOM.integers(0, 3, (8, 5)))
+    assert labels.class_axis == 1
+    assert labels.reach(torch.from_numpy(values)) > 0.1
+    assert choose(floats(8, 3, 5), floats(8, 3, 5)).reach(torch.from_numpy(values)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_nothing_is_known_of_a_loss_behind_a_link_or_without_chance() -> None:
+    values = torch.zeros(8, 3)
+    objective = choose(floats(8, 3), LABELS)
+    assert objective.reach(values) == 0
+    assert replace(objective, link=Link.SOFTMAX).reach(values) == math.inf
+    assert replace(objective, chance=None).reach(values) == math.inf
+    assert replace(objective, name=LossName.GRAPH).reach(torch.zeros(())) == math.inf

@@ -82,6 +82,32 @@ def test_values_per_channel_decide_about_batch_statistics(samples: int, side: in
     assert replace(subject, counted=None).batch_statistics is enough  # by a pass of its own
 
 
+@pytest.mark.parametrize("samples", [2, 9])
+def test_shapes_are_those_of_a_pass_on_the_whole_batch(samples: int) -> None:
+    """Nine samples are told by one and two, what depends on which they are by all of them."""
+    model = written(
+        "(float[N,5,4] x) => (float[N,5,3] y)",
+        "h = MatMul(x, W) r = Reshape(h, rows) t = Transpose<perm = [1, 0]>(r) q = Mul(W, W) y = Relu(h)",
+        W=drawn(4, 3), rows=np.array([-1, 3]),
+    )  # fmt: skip
+    subject = prepare(check_model(model), npz(x=drawn(samples, 5, 4), target=drawn(samples, 5, 3)), OPTIONS)
+    expected = {
+        "h": (samples, 5, 3), "r": (5 * samples, 3), "t": (3, 5 * samples), "q": (4, 3), "y": (samples, 5, 3)
+    }  # fmt: skip
+    assert subject.shapes(expected.keys()) == expected
+    assert subject.shapes({"nothing"}) == {}
+
+
+def test_the_shape_of_what_depends_on_which_samples_there_are_is_seen_on_all() -> None:
+    model = written(
+        "(float[N,4] x) => (float[N,3] y)", "y = MatMul(x, W) p = Relu(x) i = NonZero(p) s = Cast<to = 1>(i)",
+        W=drawn(4, 3),
+    )  # fmt: skip
+    x = drawn(9, 4)
+    subject = prepare(check_model(model), npz(x=x, target=drawn(9, 3)), OPTIONS)
+    assert subject.shapes({"s"}) == {"s": (2, int((x > 0).sum()))}
+
+
 def test_the_narrowest_normalisation_decides() -> None:
     """Plenty of pixels in the stem, few samples behind the pooling."""
 

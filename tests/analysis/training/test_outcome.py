@@ -7,7 +7,7 @@ import pytest
 from analysis.facts import LATE, Outcome
 from analysis.facts import ProbeKind as Kind
 from analysis.options import OptimizerName as Optimizer
-from analysis.training.outcome import LEARNT, limit_of, outcome_of, stands_still
+from analysis.training.outcome import LEARNT, is_out_of_reach, limit_of, outcome_of, stands_still
 
 
 @pytest.mark.parametrize(
@@ -200,3 +200,21 @@ def test_a_plateau_that_ends_in_time_is_never_given_up(growth: float) -> None:
     """Every ten steps it falls so many times as far, in the last ten by half of chance."""
     curve = level(200, slope=0.51, growth=growth, at=0.499)
     assert not any(stands_still(curve[: taken + 1], 200, 0.5) for taken in range(201))
+
+
+@pytest.mark.parametrize(
+    ("reach", "left", "limit", "lost"),
+    [
+        (0.5, 0, 0.5, False),
+        (0.49, 0, 0.5, True),
+        (0.033, 20, 0.2, False),  # 0.033 * 5 ** 2 = 0.825
+        (0.031, 20, 0.2, True),
+        (0.9e-6, 400, 0.2, False),  # a million times, however many steps there are
+        (0.7e-6, 400, 0.2, True),
+        (0.0, 400, 0.2, True),
+        (math.inf, 0, 0.2, False),
+        (math.nan, 0, 0.2, False),
+    ],
+)
+def test_outputs_that_are_much_alike_are_out_of_reach(reach: float, left: int, limit: float, *, lost: bool) -> None:
+    assert is_out_of_reach(reach, left, limit) is lost

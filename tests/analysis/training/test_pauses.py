@@ -46,8 +46,8 @@ def test_a_run_that_goes_on_is_to_the_last_bit_the_one_that_never_stopped(
     stopped = short(subject, kind, [entry], pauses, hold_out=hold_out)
     assert stopped.runs[0].steps == steps
     seen: list[None] = []
-    loss = Subject.training_loss
-    monkeypatch.setattr(Subject, "training_loss", lambda self, *of: seen.append(None) or loss(self, *of))
+    outputs = Subject.training_outputs
+    monkeypatch.setattr(Subject, "training_outputs", lambda self, *of: seen.append(None) or outputs(self, *of))
     assert late(subject, kind, [entry], pauses, hold_out=hold_out) == whole
     assert len(seen) == whole.runs[0].steps - steps
 
