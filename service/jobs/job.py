@@ -37,6 +37,8 @@ class State(StrEnum):
 
 MAX_ATTEMPTS: Final = 3
 DEFAULT_TENANT: Final = "default"
+CURSOR: Final = "^[0-9a-f-]{1,36}$"
+"""A place in a list, which is the id of a job: PostgreSQL would refuse to compare one with some other texts."""
 
 
 @dataclass(frozen=True, slots=True)

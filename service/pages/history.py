@@ -1,5 +1,6 @@
 """The analyses of a tenant as rows: found by label and state, a page at a time."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 from pydantic_core import from_json
 
 from service.api.context import Parts
-from service.jobs.job import Job, State
+from service.jobs.job import CURSOR, Job, State
 from service.jobs.store import Wanted
 from service.objects.blob import Objects
 from service.problems import refusal
@@ -40,13 +41,17 @@ class Search:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Search":
-        """From the fields of the form, empty ones left out. Raises ProblemError for a state that there is not."""
+        """From the fields of the form, empty ones left out. Raises ProblemError for a state or place that is none."""
         labels = {name: query[name].strip()[:LONGEST_LABEL] for name in LABELS if query.get(name, "").strip()}
         state = query.get("state", "")
         if state and state not in list(State):
             known = ", ".join(State)
             raise refusal("bad-request", HTTPStatus.BAD_REQUEST, "there is no such state", where="state", hint=known)
-        return cls(labels, State(state) if state else None, query.get("cursor") or None)
+        cursor = query.get("cursor") or None
+        if cursor is not None and not re.fullmatch(CURSOR, cursor):
+            hint = "take the address of the next page as it is"
+            raise refusal("bad-request", HTTPStatus.BAD_REQUEST, "no page begins there", where="cursor", hint=hint)
+        return cls(labels, State(state) if state else None, cursor)
 
     def link(self, cursor: str | None) -> str:
         """The address of the same search from there on."""

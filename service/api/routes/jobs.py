@@ -11,7 +11,7 @@ from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.labels import labels_of
 from service.api.waiting import find_job
-from service.jobs.job import Job, State
+from service.jobs.job import CURSOR, Job, State
 from service.jobs.store import Wanted
 from service.problems import refusal
 from service.schemas import JobList, JobView, view
@@ -33,7 +33,7 @@ async def list_analyses(
     labels: Labels,
     state: Annotated[list[State], Query(description="Any of these states")] = [],  # noqa: B006 - FastAPI copies it
     limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 50,
-    cursor: Annotated[str | None, Query(max_length=36, pattern="^[0-9a-f-]+$", description="`next` of a page")] = None,
+    cursor: Annotated[str | None, Query(max_length=36, pattern=CURSOR, description="`next` of a page")] = None,
 ) -> JobList:
     """A page; jobs that are submitted meanwhile do not move the pages that follow."""
     store, wanted = parts_of(request).store, Wanted(state, labels)

@@ -20,6 +20,13 @@ def test_a_search_is_what_was_typed_without_what_was_not() -> None:
     assert (refused.value.problem.where, "queued, running" in refused.value.problem.hint) == ("state", True)
 
 
+@pytest.mark.parametrize("cursor", ["\0", "0-1\n", "0" * 37, "x"])
+def test_a_page_begins_at_an_analysis(cursor: str) -> None:
+    with pytest.raises(ProblemError) as refused:
+        Search.of({"cursor": cursor})
+    assert (refused.value.problem.status, refused.value.problem.where) == (400, "cursor")
+
+
 def test_a_search_can_be_linked_to_and_comes_back_as_it_was() -> None:
     search = Search({"project": "a&b=c"}, State.QUEUED)
     assert search.link("0-1") == "/analyses?project=a%26b%3Dc&state=queued&cursor=0-1"
