@@ -40,6 +40,8 @@ BLOWN_UP: Final = 1e3
 """Over chance and over the start: no need to go on either."""
 EVERY: Final = 10
 """Steps between two looks at the samples held out, or at how far outputs are apart."""
+ENOUGH_TO_DIFFER: Final = 16
+"""Samples of a minibatch that are not all alike by chance, or for want of a second one."""
 SMOOTHED: Final = 5
 """Minibatches whose mean loss stops a run early."""
 
@@ -181,10 +183,12 @@ class _Session:
         """Whether outputs are too much alike for the steps of SGD that are left to tell them apart.
 
         Not of Adam, whose steps are as large where gradients are faint: 14 layers got from 1e-8 to 1 in 50 steps. Not
-        before a short run would be at its end: a last layer that starts at zero makes all outputs equal.
+        before a short run would be at its end: a last layer that starts at zero makes all outputs equal. Not of a few
+        samples.
         """
+        several = len(self.minibatches[0]) >= ENOUGH_TO_DIFFER
         asked = optimizer is OptimizerName.SGD and self.late and taken >= STEPS[self.kind] and taken % EVERY == 0
-        return asked and is_out_of_reach(self.subject.objective.reach(outputs), steps - taken, limit)
+        return several and asked and is_out_of_reach(self.subject.objective.reach(outputs), steps - taken, limit)
 
     def limit(self, entry: Training) -> float:
         """Of chance: what a run has to come under; what the user trains with has all the time it takes."""

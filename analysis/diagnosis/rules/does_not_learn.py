@@ -16,15 +16,15 @@ fewer samples, 20 steps on one batch, which tests memorising: either must fall u
 
 Where that does not do, a rate is searched: SGD at 0.001, and on by tens down to 1e-7 while even the smallest blows up;
 then more steps for the two rates that came furthest and the largest that does not blow up: 200, to come under 0.2 of
-chance (SGD on one batch: 0.5), as the samples repeat; as many again, up to 800, while the loss falls fast enough to get
-there. On one batch a run whose loss stands still (0.0001 of chance in 20 steps, and not under its limit if it fell
+chance (SGD on one batch: 0.5), as the samples repeat; as many again, up to 800, while the loss falls fast enough to
+get there. On one batch a run whose loss stands still (0.0001 of chance in 20 steps, and not under its limit if it fell
 three times as far every ten) is given up from its 60th step on. So is any long run of SGD whose outputs are so much
-alike for all samples that it would not get there if they came five times further apart every ten steps, a million times
-in all: the loss lies no further under chance than they differ. Attention learns one batch by heart in networks that
-train on no other samples: with labels that were sent, SGD has to come under 0.5 of chance within 60 steps there, unless
-it is your own. Where SGD learns at no rate, Adam is searched in the
-same way, from 0.001 and 0.0003. The first run that learns ends the search. Where your own optimiser and rate learn,
-nothing is searched and nothing said.
+alike for all samples, 16 or more, that it would not get there if they came five times further apart every ten steps, a
+million times in all: the loss lies no further under chance than they differ. Attention learns one batch by heart in
+networks that train on no other samples: with labels that were sent, SGD has to come under 0.5 of chance within 60
+steps there, unless it is your own. Where SGD learns at no rate, Adam is searched in the same way, from 0.001 and
+0.0003. The first run that learns ends the search. Where your own optimiser and rate learn, nothing is searched and
+nothing said.
 
 Recurrent networks learn sequences by heart. Where a linear reader of the informative steps names 70 % of the labels it
 has not seen right, beyond guessing, a quarter of the samples is held out, and the network learns if the loss on those

@@ -156,6 +156,17 @@ def test_a_last_layer_that_starts_at_zero_is_given_time() -> None:
     assert result.learns("sgd")
 
 
+@pytest.mark.parametrize(("minibatch", "steps"), [(1, 200), (15, 200), (16, 51)])
+def test_of_a_few_samples_nobody_says_that_they_are_alike(minibatch: int, steps: int) -> None:
+    """One alone differs from none."""
+    subject = subject_of(mlp(20, "Sigmoid", xavier()))
+    result = probe(
+        subject, kind=ProbeKind.LEARNING, grid=[Training(OptimizerName.SGD, 1e-5)], seeds=(0,), training=False,
+        lengthen=4, late=True, minibatch=minibatch,
+    )  # fmt: skip
+    assert result.runs[0].steps == steps
+
+
 # ------------------------------------------------------------------ against torch
 
 
