@@ -205,9 +205,8 @@ class Store:
 
     def holds(self, job: Job) -> bool:
         """Whether a running job is still this worker's."""
-        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING)
         with reading(self.engine) as connection:
-            return connection.execute(select(JOBS.c.id).where(*own)).first() is not None
+            return connection.execute(select(JOBS.c.id).where(*_own(job))).first() is not None
 
     def claim(
         self,
@@ -256,9 +255,10 @@ class Store:
         return self._change(job, lease_until=(at or self.time()) + self.lease, stage=stage, fraction=fraction)
 
     def hold(self, job: Job, names: Collection[str], size_of: SizeOf) -> None:
-        """Keep these objects as long as there is the job, if there still is one. Raises VanishedError."""
-        with suppress(IntegrityError), writing(self.engine) as connection:
-            hold(connection, job.id, names, size_of)
+        """Keep these objects as long as there is the job, where it is still this worker's. Raises VanishedError."""
+        with suppress(IntegrityError), writing(self.engine) as connection:  # it may be deleted while a place is asked
+            if connection.execute(select(JOBS.c.id).where(*_own(job))).first() is not None:
+                hold(connection, job.id, names, size_of)
 
     def finish(
         self,
@@ -356,9 +356,9 @@ class Store:
         )
 
     def _change(self, job: Job, *conditions: ColumnElement[bool], **values: Any) -> bool:
-        own = (JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING, *conditions)
+        change = update(JOBS).where(*_own(job), *conditions).values(**values)
         with writing(self.engine) as connection:
-            changed = bool(connection.execute(update(JOBS).where(*own).values(**values)).rowcount)
+            changed = bool(connection.execute(change).rowcount)
             if changed and values.get("state") is State.QUEUED:
                 ring(connection)
             return changed
@@ -368,3 +368,8 @@ class Store:
         with reading(self.engine) as connection:
             row = connection.execute(newest).first()
         return None if row is None else job_of(row)
+
+
+def _own(job: Job) -> tuple[ColumnElement[bool], ...]:
+    """Of a running job that nobody else has claimed since."""
+    return JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING

@@ -74,6 +74,20 @@ def test_a_job_that_was_deleted_holds_nothing(store: Store) -> None:
     assert free(store, OTHER)
 
 
+@pytest.mark.parametrize("loses", ["cancelled", "claimed again"])
+def test_an_attempt_that_lost_its_job_has_nothing_held_that_nobody_will_ask_for(store: Store, loses: str) -> None:
+    store.submit(small_job(), size_of)
+    late = store.claim("worker")
+    assert late is not None
+    if loses == "cancelled":
+        assert store.cancel(late)
+    else:
+        assert store.release(late)
+        assert store.claim("other") is not None
+    store.hold(late, [OTHER], size_of)
+    assert free(store, OTHER)
+
+
 def test_jobs_that_hold_nothing_are_found_and_hold_what_is_left(store: Store) -> None:
     store.submit(small_job(), size_of)
     store.submit(earlier := small_job(1))
