@@ -10,7 +10,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 from sqlalchemy.engine import Engine
 
-CHANNEL: Final = "gradient_health_jobs"
+from service.database import AWAY
+
+CHANNEL: Final = func.concat("gradient_health_", func.md5(func.current_schema()))
+"""Channels are those of a database, which may have the tables of several installations; a name has 63 bytes at most."""
 AGAIN_SECONDS: Final = 5.0
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,9 @@ class Bell:
         arguments, named = dialect.create_connect_args(self._engine.url)
         try:
             self._driver = dialect.connect(*arguments, autocommit=True, **named)
-            self._driver.execute(f"LISTEN {CHANNEL}")
-        except dialect.loaded_dbapi.Error as error:
+            with self._engine.connect() as connection:
+                channel = connection.execute(select(CHANNEL)).scalar_one()
+            self._driver.execute(f"LISTEN {channel}")
+        except (*AWAY, dialect.loaded_dbapi.Error) as error:
             log.warning("the job table rings no bell: %s", error)
             self.close()

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from service.jobs.bell import Bell
 from service.jobs.job import State
 from service.jobs.store import Store
+from tests.servers import postgres_schema
 from tests.service.jobs.small_jobs import NOW, claimed, small_job
 
 
@@ -33,6 +34,16 @@ def test_every_node_hears_when_a_job_waits_and_nobody_when_it_ends(postgres: Sto
         postgres.finish(job, State.SUCCEEDED)
         rang(second)
         assert not rang(first, 0.1)
+
+
+@pytest.mark.server
+def test_another_installation_in_the_same_database_rings_nobody_here(postgres: Store) -> None:
+    with postgres_schema() as url, closing(Store(url)) as other, closing(Bell(postgres.engine)) as bell:
+        bell.ears()
+        other.submit(small_job())
+        assert not rang(bell, 0.5)
+        postgres.submit(small_job(1))
+        assert rang(bell)
 
 
 @pytest.mark.server
