@@ -28,10 +28,9 @@ def assemble_proto(graph: ModelProto, weights: Mapping[str, Array]) -> ModelProt
     proto = ModelProto()
     proto.CopyFrom(graph)
     proto.ir_version = max(proto.ir_version, INITIALIZERS_WITHOUT_INPUTS_IR)
-    proto.graph.initializer.extend(
-        numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-        for name, array in weights.items()
-    )
+    for name, array in weights.items():  # to extend the list would serialise each, which fails from 2 GB on
+        tensor = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        proto.graph.initializer.add().CopyFrom(tensor)
     return proto
 
 
