@@ -1,8 +1,9 @@
 """The one change as a diff of PyTorch code: at one typical place, as a person would edit the module.
 
 The report knows layers, not the source they were written in, so the lines show the layer that most of the others look
-like, before and after. What has no usual spelling in PyTorch is left to the recipe, and a change of which nothing can
-be said has no diff. Whoever has the module shows that instead, and takes the lines around it from here.
+like, before and after. What has no usual spelling in PyTorch is left to the recipe, which is said where weights are
+drawn by it, and a change of which nothing can be said has no diff. Whoever has the module shows that instead, and
+takes the lines around it from here.
 """
 
 from collections import Counter
@@ -26,7 +27,6 @@ WRITTEN: Final[Mapping[str, str]] = {
     "HardSwish": "nn.Hardswish()", "Mish": "nn.Mish()",
 }  # fmt: skip
 """Of an ONNX operator."""
-RECTIFIERS: Final = frozenset({"Relu", "LeakyRelu"})
 INITIALIZERS: Final[Mapping[str, str]] = {
     "xavier": "nn.init.xavier_normal_(layer.weight)",
     "xavier_uniform": "nn.init.xavier_uniform_(layer.weight)",
@@ -40,6 +40,10 @@ HE: Final[Mapping[str, str]] = {
     "he_uniform": 'nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")',
     "he_fan_out": 'nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")',
 }
+GAINS: Final[Mapping[str, str]] = {
+    "Sigmoid": "sigmoid", "Tanh": "tanh", "Relu": "relu", "LeakyRelu": "leaky_relu", "Selu": "selu",
+}  # fmt: skip
+"""An ONNX operator -> what PyTorch knows the gain of, by the names that levels have, too."""
 LAYERS: Final[Mapping[str, str]] = {"Gemm": "nn.Linear", "MatMul": "nn.Linear", "Conv": "nn.Conv"}
 
 
@@ -156,7 +160,10 @@ def _weights(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
     assert variant.parameters is not None
     level = variant.parameters.initialization
     yield from recurrent.cells(report, level)
-    yield from _drawn(report, variant, place)
+    drawn = tuple(_drawn(report, variant, place))
+    yield from drawn
+    if level != KEPT and not drawn:
+        yield Line(" ", f"# and weights drawn by {level}, which PyTorch has no call for: the repaired model has them")
 
 
 def _drawn(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
@@ -176,6 +183,9 @@ def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
     call = INITIALIZERS.get(level)
     if level in HE and _rectifies(variant, place):
         call = HE[level]
+    known = _activation(variant, place)
+    if level == "xavier_gain" and known in GAINS.values():
+        call = f'nn.init.xavier_normal_(layer.weight, gain=nn.init.calculate_gain("{known}"))'
     if call is None:
         return
     kind = "nn.Linear" if place.op != "Conv" else f"nn.Conv{max(len(_shape(place)) - 2, 1)}d"
@@ -188,9 +198,14 @@ def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
 
 def _rectifies(variant: Variant, place: Layer) -> bool:
     """Whether the gain that PyTorch takes for He is that of the activation behind the layers."""
+    return _activation(variant, place) in {"relu", "leaky_relu"}
+
+
+def _activation(variant: Variant, place: Layer) -> str:
+    """Behind the layers once the change is made, by PyTorch's name; empty where it has none."""
     assert variant.structure is not None
     level = variant.structure.activation
-    return place.activation in RECTIFIERS if level == KEPT else level in {"relu", "leaky_relu"}
+    return GAINS.get(place.activation or "", "") if level == KEPT else level
 
 
 def _step(variant: Variant) -> Iterator[Line]:

@@ -1,9 +1,11 @@
 """The change as a diff: for networks whose PyTorch code anybody can write down."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from analysis.facts import Clip, ClipKind, GradientStep, ParameterInfo
 from analysis.render._code import Line, change_as_code
@@ -138,16 +140,36 @@ def test_sizes_that_could_be_mistaken_are_not_told() -> None:
 def test_he_is_code_only_where_torch_has_the_same_gain() -> None:
     assert diff(network("Sigmoid"), "he") == []
     assert diff(network("Relu"), "he") == HE
-    assert diff(network("Relu"), "he", activation="tanh")[-1] == "+ nn.Tanh(),"
     assert diff(network("LeakyRelu"), "he") == HE
     assert diff(network("Sigmoid"), "he", activation="leaky_relu")[-6:] == HE
     assert diff(network("Sigmoid"), "he", activation="relu")[-6:] == HE
     assert diff(network("Relu"), "he", activation="tanh") == [
         WHERE, "  nn.Linear(8, 8),", "- nn.ReLU(),", "+ nn.Tanh(),",
+        "  # and weights drawn by he, which PyTorch has no call for: the repaired model has them",
     ]  # fmt: skip
     assert diff(network("Relu"), "he_uniform")[3] == HE[3].replace("normal", "uniform")
     assert diff(network("Sigmoid"), "orthogonal")[3] == "+         nn.init.orthogonal_(layer.weight)"
     assert diff(network("Sigmoid"), "xavier")[3] == "+         nn.init.xavier_normal_(layer.weight)"
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "name", "gain"),
+    [("Sigmoid", "tanh", "tanh", 5 / 3), ("Relu", "kept", "relu", math.sqrt(2)), ("Relu", "selu", "selu", 0.75),
+     ("Sigmoid", "kept", "sigmoid", 1.0)],
+)  # fmt: skip
+def test_xavier_has_the_gain_of_what_stands_behind_the_layers_then(
+    was: str, becomes: str, name: str, gain: float
+) -> None:
+    call = f'+         nn.init.xavier_normal_(layer.weight, gain=nn.init.calculate_gain("{name}"))'
+    assert call in diff(network(was), "xavier_gain", activation=becomes)
+    assert torch.nn.init.calculate_gain(name) == pytest.approx(gain)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("level", ["lsuv", "xavier_gain"])
+def test_weights_that_pytorch_has_no_call_for_are_not_passed_over(level: str) -> None:
+    (*_, last) = diff(network("Sigmoid"), level, activation="gelu")
+    assert level in last
+    assert "the repaired model has them" in last
 
 
 def test_skips_clipping_and_decay_belong_elsewhere() -> None:
