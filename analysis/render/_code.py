@@ -168,14 +168,14 @@ def _weights(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
 
 def _drawn(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
     assert variant.parameters is not None
-    lines = (*_draw(variant, place), *recurrent.draw(report, variant.parameters.initialization))
+    lines = (*_draw(report, variant, place), *recurrent.draw(report, variant.parameters.initialization))
     if lines:
         yield Line(" ", "# once, before training")
         yield Line("+", "for layer in model.modules():")
         yield from lines
 
 
-def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
+def _draw(report: Report, variant: Variant, place: Layer) -> Iterator[Line]:
     """Inside `for layer in model.modules()`: layers that have no states."""
     assert variant.structure is not None
     assert variant.parameters is not None
@@ -188,8 +188,8 @@ def _draw(variant: Variant, place: Layer) -> Iterator[Line]:
         call = f'nn.init.xavier_normal_(layer.weight, gain=nn.init.calculate_gain("{known}"))'
     if call is None:
         return
-    kind = "nn.Linear" if place.op != "Conv" else f"nn.Conv{max(len(_shape(place)) - 2, 1)}d"
-    kinds = kind if kind == "nn.Linear" else f"({kind}, nn.Linear)"
+    convolutions = {f"nn.Conv{max(len(_shape(each)) - 2, 1)}d" for each in report.layers if each.op == "Conv"}
+    kinds = f"({', '.join([*sorted(convolutions), 'nn.Linear'])})" if convolutions else "nn.Linear"
     yield Line("+", f"    if isinstance(layer, {kinds}):")
     yield Line("+", f"        {call}")
     yield Line("+", "        if layer.bias is not None:")

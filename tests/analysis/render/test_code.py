@@ -165,6 +165,15 @@ def test_xavier_has_the_gain_of_what_stands_behind_the_layers_then(
     assert torch.nn.init.calculate_gain(name) == pytest.approx(gain)  # type: ignore[arg-type]
 
 
+def test_all_kinds_of_layers_are_drawn_and_not_the_typical_one_alone() -> None:
+    report = network("Relu")
+    stem = replace(network("Relu", "Conv", (16, 3, 5)).layers[0], id="layer-00")
+    mixed = report.model_copy(update={"layers": (stem, *report.layers)})
+    lines = diff(mixed, "he")
+    assert lines[0] == HE[0]
+    assert "+     if isinstance(layer, (nn.Conv1d, nn.Linear)):" in lines
+
+
 @pytest.mark.parametrize("level", ["lsuv", "xavier_gain"])
 def test_weights_that_pytorch_has_no_call_for_are_not_passed_over(level: str) -> None:
     (*_, last) = diff(network("Sigmoid"), level, activation="gelu")
