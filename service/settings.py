@@ -1,6 +1,7 @@
 """What an operator may set, from the environment (prefix GRADIENT_HEALTH_), read once at start and passed down."""
 
 import os
+import shutil
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
@@ -171,6 +172,11 @@ class Settings(BaseSettings):
     def needs_keys(self) -> bool:
         """Whether requests need an API key or a token."""
         return self.auth == "keys"
+
+    def has_reserve(self, needed: int = 0) -> bool:
+        """Whether the disks, of the job table and of the objects, keep their reserve with so many bytes more."""
+        free = min(shutil.disk_usage(folder).free for folder in (self.data_dir, self.objects_dir))
+        return free - needed >= self.min_free_bytes
 
     @property
     def takes_tokens(self) -> bool:

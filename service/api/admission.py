@@ -4,27 +4,21 @@ And of what a tenant may take, in jobs and in blobs that it sent ahead.
 """
 
 import math
-import shutil
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from service.api.context import Parts
 from service.api.waiting import RETRY_SECONDS, busy
+from service.intake.body import disk_full
 from service.jobs.blobs import blob_bytes
 from service.notify.targets import RefusedError, allowed_hosts, check_target
 from service.problems import ProblemError, problem, refusal
 from service.settings import Settings
 
 
-def has_reserve(settings: Settings, needed: int = 0) -> bool:
-    """Whether the disks, of the job table and of the objects, keep their reserve with so many bytes more."""
-    free = min(shutil.disk_usage(folder).free for folder in (settings.data_dir, settings.objects_dir))
-    return free - needed >= settings.min_free_bytes
-
-
 def admit_body(settings: Settings, headers: Mapping[str, str]) -> None:
     """Raises ProblemError: 507 where a body of the announced length would leave too little of the disk."""
-    if not has_reserve(settings, int(headers.get("content-length") or 0)):
+    if not settings.has_reserve(int(headers.get("content-length") or 0)):
         raise disk_full()
 
 
@@ -58,13 +52,15 @@ def admit_blob(parts: Parts, tenant: str, headers: Mapping[str, str]) -> None:
     """Raises ProblemError: 429 where the blobs of this tenant would take more than they may."""
     most = parts.settings.max_blob_bytes_per_tenant
     if most and blob_bytes(parts.store, tenant) + int(headers.get("content-length") or 0) > most:
-        seconds = math.ceil(parts.settings.orphan_seconds)
-        detail, hint = f"your blobs may take {most} bytes", f"what no analysis is about goes after {seconds} s"
-        told = problem("quota-exceeded", HTTPStatus.TOO_MANY_REQUESTS, detail, hint=hint)
-        raise ProblemError(told, {"Retry-After": str(seconds)})
+        raise too_many_blobs(parts.settings)
 
 
-def disk_full() -> ProblemError:
-    """What is told where there is no room for a body."""
-    hint = "send it again later; whoever runs this service has to make room"
-    return refusal("disk-full", HTTPStatus.INSUFFICIENT_STORAGE, "the disk has no room for this", hint=hint)
+def too_many_blobs(settings: Settings) -> ProblemError:
+    """What is told where the blobs of a tenant take what they may."""
+    seconds = math.ceil(settings.orphan_seconds)
+    detail, hint = (
+        f"your blobs may take {settings.max_blob_bytes_per_tenant} bytes",
+        f"what no analysis is about goes after {seconds} s",
+    )
+    told = problem("quota-exceeded", HTTPStatus.TOO_MANY_REQUESTS, detail, hint=hint)
+    return ProblemError(told, {"Retry-After": str(seconds)})

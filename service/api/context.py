@@ -58,7 +58,7 @@ class Parts:
         """What one request may send."""
         settings = self.settings
         limits = UploadLimits(settings.max_upload_bytes, settings.max_options_bytes, self.patience, self.writers)
-        return replace(limits, anew=settings.needs_keys)
+        return replace(limits, anew=settings.needs_keys, has_reserve=settings.has_reserve)
 
 
 def parts_of(request: Request) -> Parts:

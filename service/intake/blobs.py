@@ -14,7 +14,7 @@ from anyio import CancelScope
 from anyio.to_thread import run_sync
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from service.intake.body import UploadLimits, capped, impatient, pour, refuse_encoding, too_large
+from service.intake.body import UploadLimits, capped, impatient, keeping_reserve, pour, refuse_encoding, too_large
 from service.objects.blob import Blob, Objects
 from service.problems import ProblemError, refusal
 
@@ -73,7 +73,8 @@ async def receive_blob(
 ) -> Blob:
     """Store a body that has this sha256; nothing of another one is kept.
 
-    Raises ProblemError: 400 another content, 408 too slow, 413 too large, 415 compressed, 503 stopping.
+    Raises ProblemError: 400 another content, 408 too slow, 413 too large, 415 compressed, 503 stopping,
+    507 no room.
     """
     refuse_encoding(headers)
     if int(headers.get("content-length") or 0) > limits.total:
@@ -82,7 +83,8 @@ async def receive_blob(
     try:
         opened = partial(objects.writer, anew=limits.anew)
         writer = await run_sync(lambda: files.enter_context(opened()), limiter=limits.threads)
-        await pour(capped(impatient(body, limits.patience), limits.total), writer.write, limits.threads)
+        write = keeping_reserve(writer.write, limits.has_reserve)
+        await pour(capped(impatient(body, limits.patience), limits.total), write, limits.threads)
         if writer.sha256 != sha256:
             raise _other_content(writer.sha256)
         return await run_sync(writer.commit, limiter=limits.threads)

@@ -25,6 +25,8 @@ RETRY_SECONDS: Final = 5
 BACKLOG: Final = 2 << 20
 BATCH: Final = 1 << 19
 """Bytes for which it is worth while to wake a thread."""
+RESERVE_EVERY: Final = 16 << 20
+"""Bytes of a body after which the room on the disk is looked at again: others write there meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class UploadLimits:
     threads: CapacityLimiter
     anew: bool = False
     """What is stored already is stored once more: how long that takes would tell a tenant what others have."""
+    has_reserve: Callable[[], bool] = lambda: True
+    """Whether the disk has room for more than what lies there."""
 
 
 async def impatient(body: AsyncIterator[bytes], patience: Patience) -> AsyncIterator[bytes]:
@@ -116,6 +120,29 @@ async def pour(chunks: AsyncIterator[bytes], write: Callable[[bytes], object], t
         if writing is not None:
             with CancelScope(shield=True):
                 await asyncio.wait({writing})
+
+
+def keeping_reserve(write: Callable[[bytes], object], has_reserve: Callable[[], bool]) -> Callable[[bytes], object]:
+    """`write` as long as the disk keeps its reserve, however long a body said that it would be, or did not say.
+
+    The result raises ProblemError: 507.
+    """
+    written = 0
+
+    def write_on(chunk: bytes) -> None:
+        nonlocal written
+        before, written = written, written + len(chunk)
+        if before // RESERVE_EVERY != written // RESERVE_EVERY and not has_reserve():
+            raise disk_full()
+        write(chunk)
+
+    return write_on
+
+
+def disk_full() -> ProblemError:
+    """What is told where there is no room for a body."""
+    hint = "send it again later; whoever runs this service has to make room"
+    return refusal("disk-full", HTTPStatus.INSUFFICIENT_STORAGE, "the disk has no room for this", hint=hint)
 
 
 def _write_all(write: Callable[[bytes], object], chunks: Sequence[bytes]) -> None:

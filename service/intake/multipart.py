@@ -22,7 +22,7 @@ from analysis.errors import NotOnnx
 from analysis.interventions.variants import asked_for
 from analysis.options import AnalysisOptions, parse_options
 from service.intake.blobs import PART, Sizes, parse_references, resolve
-from service.intake.body import UploadLimits, capped, impatient, pour, refuse_encoding, too_large
+from service.intake.body import UploadLimits, capped, impatient, keeping_reserve, pour, refuse_encoding, too_large
 from service.objects.blob import Blob, BlobWriter, Objects
 from service.problems import ProblemError, refusal
 
@@ -81,8 +81,8 @@ async def receive(
     """Store the files of a request; nothing of a refused one is kept.
 
     `texts`: other than the parts `options` and `blobs`; `sizes`: of the blobs that may be named there.
-    Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 422 no such blob, 503 stopping.
-    Raises BadOptions, NotOnnx.
+    Raises ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not multipart, 422 no such blob, 503 stopping,
+    507 no room. Raises BadOptions, NotOnnx.
     """
     refuse_encoding(headers)
     kind, parameters = parse_options_header(headers.get("content-type", ""))
@@ -102,7 +102,7 @@ async def receive(
         parser = MultipartParser(boundary, receiver.callbacks())
         most = limits.total + MULTIPART_OVERHEAD  # also of bytes outside of the parts, which the parser skips
         chunks = capped(impatient(body, limits.patience), most, limits.total)
-        await pour(chunks, parser.write, limits.threads)
+        await pour(chunks, keeping_reserve(parser.write, limits.has_reserve), limits.threads)
         parser.finalize()
         return await run_sync(receiver.finish, limiter=limits.threads)
     except FormParserError as error:

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Select, exists, func, select, update
 
 from service.database import reading, writing
-from service.jobs.holding import HELD, SizeOf, insert_into, sizes_held
+from service.jobs.holding import HELD, SizeOf, alone_for, insert_into, sizes_held
 from service.jobs.store import Store
 from service.jobs.tables import BLOBS, JOBS
 
 BLOCK: Final = 4096
 """Bytes that the smallest blob counts."""
 AT_ONCE: Final = 100
+
+
+class QuotaError(ValueError):
+    """A tenant's blobs take what they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,20 @@ class Kept:
     kept_until: datetime
 
 
-def keep_blob(store: Store, tenant: str, sha256: str, size_of: SizeOf, seconds: float) -> bool:
-    """Keep a blob, or keep it for longer; whether it is new to its tenant. Raises VanishedError."""
+def keep_blob(store: Store, tenant: str, sha256: str, size_of: SizeOf, seconds: float, most: int = 0) -> bool:
+    """Keep a blob, or keep it for longer; whether it is new to its tenant. Raises VanishedError.
+
+    Raises QuotaError where the tenant's blobs would take more than `most` bytes with a new one (0: they may take any),
+    also if several come at the same time.
+    """
     with writing(store.engine) as connection:
         size = sizes_held(connection, [sha256], size_of)[sha256]
         mine = (BLOBS.c.tenant == tenant, BLOBS.c.sha256 == sha256)
         is_new = connection.execute(select(BLOBS.c.size).where(*mine)).first() is None
+        if is_new and most:
+            alone_for(connection, tenant)
+            if connection.execute(_taken(tenant)).scalar_one() + size > most:
+                raise QuotaError
         until = store.time() + timedelta(seconds=seconds)
         row = insert_into(connection, BLOBS).values(tenant=tenant, sha256=sha256, size=size, kept_until=until)
         connection.execute(row.on_conflict_do_update(index_elements=["tenant", "sha256"], set_={"kept_until": until}))
@@ -52,9 +64,8 @@ def blobs_of(store: Store, tenant: str, names: Collection[str]) -> dict[str, Kep
 
 def blob_bytes(store: Store, tenant: str) -> int:
     """What the blobs of a tenant take."""
-    taken = select(func.coalesce(func.sum(BLOBS.c.size), 0) + BLOCK * func.count()).where(BLOBS.c.tenant == tenant)
     with reading(store.engine) as connection:
-        return int(connection.execute(taken).scalar_one())
+        return int(connection.execute(_taken(tenant)).scalar_one())
 
 
 def drop_blobs(store: Store, seconds: float) -> int:
@@ -70,3 +81,7 @@ def drop_blobs(store: Store, seconds: float) -> int:
             dropped += connection.execute(BLOBS.delete().where(*row, ~used)).rowcount
             connection.execute(update(BLOBS).where(*row).values(kept_until=store.time() + timedelta(seconds=seconds)))
     return dropped
+
+
+def _taken(tenant: str) -> Select[int]:
+    return select(func.coalesce(func.sum(BLOBS.c.size), 0) + BLOCK * func.count()).where(BLOBS.c.tenant == tenant)

@@ -54,6 +54,8 @@ REMOVED: Final = Table(
 LOCKS: Final = 0x67_68_68_65_6C_64_00
 """The first of 256 of PostgreSQL, one for the objects whose names begin alike; the number means nothing but to
 ourselves. A place that is slow to remove an object so holds up few others. Writers of SQLite are alone anyhow."""
+TENANT_LOCKS: Final = 0x67_68_74_00
+"""The first half of the number of a tenant's lock; numbers of two halves are others than those of one."""
 AFTER_HEX: Final = "g"
 SizeOf = Callable[[str], int | None]
 """Bytes of the object of a sha256; None: it is not there."""
@@ -82,6 +84,12 @@ def sizes_held(connection: Connection, names: Collection[str], size_of: SizeOf) 
     if gone:
         raise VanishedError(f"{len(gone)} objects are gone")
     return {name: size or 0 for name, size in sizes.items()}
+
+
+def alone_for(connection: Connection, tenant: str) -> None:
+    """No other transaction passes here for the same tenant before this one ends."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(TENANT_LOCKS, func.hashtext(tenant))))
 
 
 def hold_as(connection: Connection, job_id: str, other: str) -> None:

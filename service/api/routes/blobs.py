@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from service.api.admission import admit_blob, admit_body
+from service.api.admission import admit_blob, admit_body, too_many_blobs
 from service.api.context import Parts, parts_of, tenant_of
 from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.rates import limited
 from service.intake.blobs import SHA256, receive_blob
 from service.intake.submission import vanished
-from service.jobs.blobs import Kept, blobs_of, keep_blob
+from service.jobs.blobs import Kept, QuotaError, blobs_of, keep_blob
 from service.jobs.holding import VanishedError
 from service.problems import refusal
 
@@ -85,7 +85,11 @@ async def get_blob(request: Request, sha256: Name) -> BlobView:
 
 def _keep(parts: Parts, tenant: str, sha256: str) -> bool:
     try:
-        return keep_blob(parts.store, tenant, sha256, parts.objects.size, parts.settings.orphan_seconds)
+        settings = parts.settings
+        most = settings.max_blob_bytes_per_tenant
+        return keep_blob(parts.store, tenant, sha256, parts.objects.size, settings.orphan_seconds, most)
+    except QuotaError as error:
+        raise too_many_blobs(settings) from error
     except VanishedError as error:
         raise vanished() from error
 

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from analysis.version import VERSION
-from service.api.admission import has_reserve
 from service.api.context import Parts, parts_of
 from service.worker.checkup import noted_states
 
@@ -68,6 +67,6 @@ def _checks(parts: Parts) -> dict[str, str]:
 def _storage(parts: Parts) -> str:
     try:
         parts.objects.check()
-        return "ok" if has_reserve(parts.settings) else "too little room on the disk"
+        return "ok" if parts.settings.has_reserve() else "too little room on the disk"
     except OSError:
         return "not writable"

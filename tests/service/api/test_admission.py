@@ -12,6 +12,7 @@ import pytest
 from analysis.report import Report
 from service import app as application
 from service.app import create_app
+from service.intake import body
 from service.jobs.job import now
 from service.notify.targets import NotConfiguredError
 from service.objects.part import PartWriter
@@ -58,6 +59,17 @@ def test_a_disk_that_becomes_full_on_the_way_keeps_nothing(service: Service, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(PartWriter, "write", full)
+    problem_in(service.submit(), HTTPStatus.INSUFFICIENT_STORAGE, "disk-full")
+    assert stored_files(service) == 0
+    assert service.parts.store.claim("worker", now()) is None
+
+
+def test_a_disk_that_others_fill_meanwhile_keeps_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is room when the form begins, and none when its first bytes have come."""
+    reserve = service.parts.settings.min_free_bytes
+    monkeypatch.setattr(body, "RESERVE_EVERY", 64)
+    free = iter([reserve + (1 << 20)] * 2)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(1 << 40, 0, next(free, reserve - 1)))
     problem_in(service.submit(), HTTPStatus.INSUFFICIENT_STORAGE, "disk-full")
     assert stored_files(service) == 0
     assert service.parts.store.claim("worker", now()) is None

@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 from anyio import CapacityLimiter
 
+from service.intake import body
 from service.intake.blobs import References, parse_references, receive_blob, resolve
 from service.intake.body import Patience, UploadLimits
 from service.objects.blob import Blob
@@ -57,7 +59,7 @@ async def hangs_up() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "status", "code"),
+    ("sent", "headers", "status", "code"),
     [
         (chunked(CONTENT[:-1]), {}, HTTPStatus.BAD_REQUEST, "digest-mismatch"),
         (chunked(b""), {}, HTTPStatus.BAD_REQUEST, "digest-mismatch"),
@@ -69,10 +71,10 @@ async def hangs_up() -> AsyncIterator[bytes]:
     ids=["short", "empty", "long", "announced", "compressed", "hanging"],
 )  # fmt: skip
 def test_anything_else_is_refused_and_nothing_kept(
-    objects: ObjectFolder, body: AsyncIterator[bytes], headers: dict[str, str], status: HTTPStatus, code: str
+    objects: ObjectFolder, sent: AsyncIterator[bytes], headers: dict[str, str], status: HTTPStatus, code: str
 ) -> None:
     with pytest.raises(ProblemError) as refused:
-        receive(objects, body, headers)
+        receive(objects, sent, headers)
     assert (refused.value.problem.status, refused.value.problem.code) == (status, code)
     assert files(objects) == []
 
@@ -80,6 +82,15 @@ def test_anything_else_is_refused_and_nothing_kept(
 def test_a_client_that_hangs_up_leaves_nothing(objects: ObjectFolder) -> None:
     with pytest.raises(ConnectionResetError):
         receive(objects, hangs_up())
+    assert files(objects) == []
+
+
+def test_a_disk_without_room_keeps_nothing(objects: ObjectFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "RESERVE_EVERY", 5000)
+    limits = replace(LIMITS, has_reserve=lambda: False)
+    with pytest.raises(ProblemError) as refused:
+        asyncio.run(receive_blob({}, chunked(CONTENT), SHA256, objects, limits))
+    assert refused.value.problem.status == HTTPStatus.INSUFFICIENT_STORAGE
     assert files(objects) == []
 
 

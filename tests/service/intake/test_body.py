@@ -9,7 +9,17 @@ import pytest
 from anyio import CapacityLimiter
 
 from service.drain import Drain
-from service.intake.body import BACKLOG, BATCH, Patience, impatient, pour, receive_json, refuse_encoding
+from service.intake.body import (
+    BACKLOG,
+    BATCH,
+    RESERVE_EVERY,
+    Patience,
+    impatient,
+    keeping_reserve,
+    pour,
+    receive_json,
+    refuse_encoding,
+)
 from service.problems import ProblemError
 
 JSON = {"content-type": "application/json"}
@@ -256,3 +266,26 @@ def test_a_compressed_body_is_refused_by_name(encoding: str) -> None:
 @pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}, {"content-encoding": ""}], ids=str)
 def test_a_body_as_it_stands_is_not(headers: dict[str, str]) -> None:
     refuse_encoding(headers)
+
+
+@pytest.mark.parametrize("chunk", [RESERVE_EVERY // 4, RESERVE_EVERY // 4 + 1, 3 * RESERVE_EVERY])
+def test_a_body_ends_where_others_have_filled_the_disk_meanwhile(chunk: int) -> None:
+    """No more is written past the point at which it is looked for."""
+    room, written = [True, False], list[int]()
+    write = keeping_reserve(lambda part: written.append(len(part)), lambda: room.pop(0))
+
+    def write_on() -> None:
+        for _ in range(100):
+            write(bytes(chunk))
+
+    with pytest.raises(ProblemError) as refused:
+        write_on()
+    assert (refused.value.problem.status, refused.value.problem.code) == (507, "disk-full")
+    assert room == []
+    assert sum(written) <= max(2 * RESERVE_EVERY, chunk)
+
+
+def test_what_is_small_asks_nothing_of_the_disk() -> None:
+    written = list[bytes]()
+    keeping_reserve(written.append, lambda: False)(b"x" * (RESERVE_EVERY - 1))
+    assert len(written) == 1

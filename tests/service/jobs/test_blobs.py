@@ -1,12 +1,13 @@
 """What tenants sent ahead, on SQLite always and on PostgreSQL where one answers."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
 from service.database import writing
-from service.jobs.blobs import BLOCK, blob_bytes, blobs_of, drop_blobs, keep_blob
+from service.jobs.blobs import BLOCK, QuotaError, blob_bytes, blobs_of, drop_blobs, keep_blob
 from service.jobs.holding import VanishedError, held_bytes, held_under, let_go
 from service.jobs.job import now
 from service.jobs.store import Store
@@ -88,3 +89,29 @@ def test_the_blobs_of_a_tenant_are_added_up_and_are_no_analysis(store: Store) ->
         keep(store, tenant, name)
     assert (blob_bytes(store, "one"), blob_bytes(store, "two")) == (310 + 2 * BLOCK, 300 + BLOCK)
     assert held_bytes(store.engine) == 0
+
+
+def test_a_tenant_may_take_so_much_to_the_byte_and_keep_what_it_has_for_longer(store: Store) -> None:
+    keep(store, "one", MODEL)
+    keep(store, "two", OTHER)
+    for most in (10 + BLOCK + 300, 1):
+        assert not keep_blob(store, "one", MODEL, SIZES.get, HOUR, most)
+    with pytest.raises(QuotaError):
+        keep_blob(store, "one", OTHER, SIZES.get, HOUR, 10 + BLOCK + 299)
+    assert blobs_of(store, "one", [OTHER]) == {}
+    assert keep_blob(store, "one", OTHER, SIZES.get, HOUR, 10 + BLOCK + 300)
+
+
+def test_blobs_that_come_at_the_same_time_do_not_take_more_together(store: Store) -> None:
+    """Ten threads, a blob each, room for three."""
+    sizes = {f"{number:x}" * 64: 100 for number in range(10)}
+
+    def kept(name: str) -> bool:
+        try:
+            return keep_blob(store, "one", name, sizes.get, HOUR, 3 * 100 + 2 * BLOCK)
+        except QuotaError:
+            return False
+
+    with ThreadPoolExecutor(10) as threads:
+        assert sum(threads.map(kept, sizes)) == 3
+    assert blob_bytes(store, "one") == 3 * (100 + BLOCK)
