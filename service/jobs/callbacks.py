@@ -4,6 +4,7 @@ submitted with a callback -> due, as soon as it has ended -> told, or given up
                               ^ due again, later and later: not told |
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -41,9 +42,9 @@ class Outcome(StrEnum):
     GIVEN_UP = "given_up"
 
 
-def take_due(store: Store, most: int) -> list[Callback]:
-    """Those that are to be told now, by whoever asks, and by nobody else for a while."""
-    due = (JOBS.c.callback_due <= store.time(), JOBS.c.state.not_in(GOING_ON))
+def take_due(store: Store, most: int, busy: Collection[str] = ()) -> list[Callback]:
+    """Those that are to be told now, by whoever asks, and by nobody else for a while; none of these tenants."""
+    due = (JOBS.c.callback_due <= store.time(), JOBS.c.state.not_in(GOING_ON), JOBS.c.tenant.not_in(busy))
     oldest = select(JOBS.c.id).where(*due).order_by(JOBS.c.callback_due).limit(most)
     with reading(store.engine) as connection:  # most often there are none, and nobody is kept from writing
         if connection.execute(oldest).first() is None:

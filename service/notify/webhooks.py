@@ -4,14 +4,17 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 
 from analysis.version import VERSION
@@ -26,7 +29,12 @@ from service.settings import Settings
 
 LOOK_SECONDS: Final = 1.0
 PATIENCE: Final = httpx.Timeout(10.0)
-AT_ONCE: Final = 8
+"""Of each step: to connect, to send, to wait for a byte."""
+LONGEST_SECONDS: Final = 15.0
+"""Of an attempt, also where a byte comes now and then."""
+AT_ONCE: Final = 32
+TURN: Final = 8
+"""Attempts that are begun together; a tenant with so many on their way waits, so that its receivers hold up its own."""
 log = logging.getLogger(__name__)
 
 
@@ -44,16 +52,35 @@ def telling(settings: Settings, noted: Callable[[Outcome], None]) -> Iterator[No
 
 
 def _tell_all(settings: Settings, noted: Callable[[Outcome], None], over: threading.Event) -> None:
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook") as threads:
-        while not over.wait(LOOK_SECONDS):
-            try:
-                with closing(Store(settings.database)) as store:
-                    while not over.wait(LOOK_SECONDS):
-                        due = take_due(store, AT_ONCE)
-                        for outcome in threads.map(lambda each: attempt(store, each, settings), due):
-                            noted(outcome)
-            except AWAY as error:
-                log.warning("the job table does not answer: %s", brief(error))
+    while not over.wait(LOOK_SECONDS):
+        try:
+            with closing(Store(settings.database)) as store, ThreadPoolExecutor(AT_ONCE, "webhook") as threads:
+                _tell_in_turns(store, threads, over, partial(_attempt_and_note, store, settings, noted))
+        except AWAY as error:
+            log.warning("the job table does not answer: %s", brief(error))
+
+
+def _tell_in_turns(
+    store: Store, threads: ThreadPoolExecutor, over: threading.Event, tell_one: Callable[[Callback], None]
+) -> None:
+    """Until it is over. Raises what a job table does that is away."""
+    on_the_way = dict[Future[None], str]()
+    while not over.wait(LOOK_SECONDS):
+        for ended in [future for future in on_the_way if future.done()]:
+            del on_the_way[ended]
+            error = ended.exception()
+            if isinstance(error, AWAY):
+                raise error
+            if error is not None:
+                log.error("a webhook was not tried to its end", exc_info=error)
+        tenants = Counter(on_the_way.values())
+        busy = [tenant for tenant, number in tenants.items() if number >= TURN]
+        for due in take_due(store, min(TURN, AT_ONCE - len(on_the_way)), busy):
+            on_the_way[threads.submit(tell_one, due)] = due.job.tenant
+
+
+def _attempt_and_note(store: Store, settings: Settings, noted: Callable[[Outcome], None], callback: Callback) -> None:
+    noted(attempt(store, callback, settings))
 
 
 def attempt(store: Store, callback: Callback, settings: Settings) -> Outcome:
@@ -84,14 +111,18 @@ def tell(job: Job, url: str, settings: Settings) -> int:
         "User-Agent": f"gradient-health/{VERSION}",
         "Host": target.netloc.decode(),
     }
-    with httpx.Client(timeout=PATIENCE, follow_redirects=False, trust_env=False) as http:
-        pinned = target.copy_with(host=address)
-        request = http.build_request(
-            "POST", pinned, content=body, headers=headers, extensions={"sni_hostname": target.host}
-        )
-        response = http.send(request, stream=True)  # what it says besides is not read
-        response.close()
-        return response.status_code
+    pinned = target.copy_with(host=address)
+    request = httpx.Request("POST", pinned, content=body, headers=headers, extensions={"sni_hostname": target.host})
+    return anyio.run(_status, request)
+
+
+async def _status(request: httpx.Request) -> int:
+    """Of the answer; what it says besides is not read. Raises OSError, httpx.HTTPError."""
+    with anyio.fail_after(LONGEST_SECONDS):
+        async with httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False, trust_env=False) as http:
+            response = await http.send(request, stream=True)
+            await response.aclose()
+            return response.status_code
 
 
 def body_of(job: Job) -> bytes:

@@ -80,3 +80,12 @@ def test_several_nodes_tell_each_once(stores: list[Store]) -> None:
         stores[0].cancel(submitted(stores[0]))
     taken = [due.job.id for store in stores for due in take_due(store, 2)]
     assert len(taken) == len(set(taken)) == 5
+
+
+def test_tenants_with_many_on_the_way_are_passed_over(store: Store) -> None:
+    for tenant in ("slow", "slow", "other"):
+        job = small_job(tenant=tenant, callback=URL)
+        store.submit(job)
+        store.cancel(job)
+    assert [due.job.tenant for due in take_due(store, 10, ["slow", "third"])] == ["other"]
+    assert [due.job.tenant for due in take_due(store, 10)] == ["slow", "slow"]

@@ -5,10 +5,11 @@ import hashlib
 import hmac
 import http.server
 import json
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from service.jobs.callbacks import Callback, Outcome, take_due
 from service.jobs.job import Job
 from service.jobs.store import Store
+from service.notify import webhooks
 from service.notify.signing import secret_of
 from service.notify.webhooks import attempt, telling
 from service.settings import Settings
@@ -34,6 +36,7 @@ class Receiver:
     statuses: list[int] = field(default_factory=lambda: [204])
     port: int = 0
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def url(self) -> str:
@@ -62,6 +65,28 @@ def receiver() -> Iterator[Receiver]:
         kept.port = server.server_address[1]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield kept
+        server.shutdown()
+
+
+@pytest.fixture
+def dripping() -> Iterator[Receiver]:
+    """Sends a byte of its answer now and then, and hangs up when it is told to."""
+    kept = Receiver()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            kept.requests.append(("", {}, self.request.recv(1)))
+            with suppress(OSError):
+                self.request.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not kept.over.wait(0.05):
+                    self.request.sendall(b"x")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        kept.port = server.server_address[1]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield kept
+        kept.over.set()
         server.shutdown()
 
 
@@ -153,3 +178,51 @@ def test_a_url_that_nobody_can_ask_keeps_nobody_else_from_being_told(tmp_path: P
         wait_until(lambda: len(outcomes) == 4)
     assert sorted(outcomes[:3]) == [Outcome.FAILED, Outcome.GIVEN_UP, Outcome.GIVEN_UP]
     assert outcomes[3] is Outcome.TOLD
+
+
+def test_an_answer_without_end_is_not_waited_for(
+    tmp_path: Path, dripping: Receiver, sqlite: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "LONGEST_SECONDS", 0.3)
+    ended(sqlite, dripping.url)
+    assert attempt(sqlite, due(sqlite), settings_of(tmp_path, dripping)) is Outcome.FAILED
+
+
+def test_the_slow_receivers_of_a_tenant_hold_up_nobody_else(
+    tmp_path: Path, receiver: Receiver, dripping: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = f"http://127.0.0.1:{receiver.port}, http://127.0.0.1:{dripping.port}"
+    monkeypatch.setattr(webhooks, "LONGEST_SECONDS", 300.0)
+    monkeypatch.setattr(webhooks, "LOOK_SECONDS", 0.05)
+    settings, outcomes = settings_of(tmp_path, receiver, webhook_hosts=both), list[Outcome]()
+    with closing(Store(settings.database)) as store:
+        for _ in range(webhooks.TURN + 3):
+            ended(store, dripping.url, tenant="slow")
+        with telling(settings, outcomes.append):
+            wait_until(lambda: len(dripping.requests) == webhooks.TURN)
+            for _ in range(2):
+                ended(store, receiver.url, tenant="other")
+            wait_until(lambda: outcomes == [Outcome.TOLD] * 2)
+            assert len(dripping.requests) == webhooks.TURN
+            dripping.over.set()
+            wait_until(lambda: len(outcomes) == webhooks.TURN + 5)
+    assert len(dripping.requests) == webhooks.TURN + 3
+
+
+def test_one_that_cannot_be_tried_ends_nothing(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried, try_one = list[str](), webhooks.attempt
+
+    def broken_at_first(store: Store, callback: Callback, settings: Settings) -> Outcome:
+        tried.append(callback.job.id)
+        return try_one(store, callback, settings) if len(tried) > 1 else Outcome(None)
+
+    monkeypatch.setattr(webhooks, "attempt", broken_at_first)
+    settings, outcomes = settings_of(tmp_path, receiver), list[Outcome]()
+    with closing(Store(settings.database)) as store, telling(settings, outcomes.append):
+        ended(store, receiver.url)
+        wait_until(lambda: len(tried) == 1)
+        ended(store, receiver.url)
+        wait_until(lambda: outcomes == [Outcome.TOLD])
+    assert "not tried to its end" in caplog.text
