@@ -6,7 +6,8 @@ The application sees a request once its header is complete. Until then, and whil
     ahead       at most MOST_AHEAD requests that come before an earlier one is answered
     framing     chunk sizes, extensions and trailers count as a header of the body they are in
     after the answer   a body that nobody reads may come to its end for LINGER_SECONDS
-    answer      a client that takes nothing of it for STALL_SECONDS is hung up on
+    answer      a client that takes nothing of it for STALL_SECONDS is hung up on; of those that do not take theirs, as
+                many as together keep MOST_WAITING bytes in memory, whoever has waited longest first
 
 What is refused here is refused with a problem, too, and the connection stays open for reading a little longer: closed
 at once, it would be reset, and the client would not see why.
@@ -32,6 +33,8 @@ else is answered."""
 LINGER_SECONDS: Final = 5.0
 LINGER_BYTES: Final = 1 << 20
 STALL_SECONDS: Final = 60.0
+MOST_WAITING: Final = 128 << 20
+"""Bytes of answers to clients that take none at the moment, of all connections; buffers of the system come besides."""
 MALFORMED: Final = problem("bad-request", HTTPStatus.BAD_REQUEST, "this is not HTTP/1.1")
 TOO_LATE: Final = problem("header-timeout", HTTPStatus.REQUEST_TIMEOUT, "the header did not come to its end in time")
 
@@ -48,6 +51,29 @@ class HeaderLimits:
     seconds: float
 
 
+class Untaken:
+    """Answers that wait for their clients, of all connections of a server."""
+
+    def __init__(self) -> None:
+        self._waiting = dict[asyncio.Transport, None]()
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """One more; hangs up on those that have waited longest as long as all of them are too much together."""
+        self._waiting[transport] = None
+        sizes = [each.get_write_buffer_size() for each in self._waiting]
+        left = sum(sizes)
+        for longest, size in zip(list(self._waiting)[:-1], sizes, strict=False):
+            if left <= MOST_WAITING:
+                break
+            left -= size
+            self.remove(longest)
+            longest.abort()
+
+    def remove(self, transport: asyncio.Transport) -> None:
+        """It is taken, or its client is gone."""
+        self._waiting.pop(transport, None)
+
+
 class TooMuchError(Exception):
     """Raised inside the parser, to stop it."""
 
@@ -58,6 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         limits: HeaderLimits,
+        untaken: Untaken,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -65,6 +92,7 @@ class GuardedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self._untaken = untaken
         self._refusal = MALFORMED
         self._refused = False
         self._answering: RequestResponseCycle | None = None
@@ -88,6 +116,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Nobody is there any more."""
         for callback in list(self._timers):
             self._stop(callback)
+        self._untaken.remove(self.transport)
         self._disconnect()
         super().connection_lost(exc)
 
@@ -109,10 +138,12 @@ class GuardedProtocol(HttpToolsProtocol):
         """The client takes nothing for now."""
         super().pause_writing()
         self._start(self._hang_up, STALL_SECONDS)
+        self._untaken.add(self.transport)
 
     def resume_writing(self) -> None:
         """It does again."""
         self._stop(self._hang_up)
+        self._untaken.remove(self.transport)
         super().resume_writing()
 
     # -------------------------------------------------------------- the parser

@@ -8,7 +8,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from service.drain import Drain
-from service.server.protocol import GuardedProtocol, HeaderLimits
+from service.server.protocol import GuardedProtocol, HeaderLimits, Untaken
 from service.settings import Settings
 
 OVERTIME_SECONDS: Final = 3
@@ -30,7 +30,8 @@ class Server(uvicorn.Server):
 
 def make_server(app: Starlette, settings: Settings, drain: Drain) -> Server:
     """A server that has not started."""
-    protocol: Any = partial(GuardedProtocol, HeaderLimits(settings.max_header_bytes, settings.header_seconds))
+    limits = HeaderLimits(settings.max_header_bytes, settings.header_seconds)
+    protocol: Any = partial(GuardedProtocol, limits, Untaken())
     config = uvicorn.Config(
         app,
         http=protocol,

@@ -47,13 +47,13 @@ def live(app: Any, settings: Settings, drain: Drain | None = None) -> Iterator[L
 
 def everything(connection: socket.socket) -> bytes:
     """What comes until the other side ends."""
-    received = b""
+    received = bytearray()
     try:
         while piece := connection.recv(1 << 16):
             received += piece
     except ConnectionResetError:
         pass
-    return received
+    return bytes(received)
 
 
 def problem_in(answer: bytes) -> Problem:

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +192,15 @@ def test_a_client_that_takes_nothing_is_hung_up_on(server: Live) -> None:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: test\r\n\r\n")
         time.sleep(1.5)
         assert len(everything(connection)) < 1 << 26
+
+
+def test_answers_that_nobody_takes_fill_no_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Room for two of 64 MB: the first one to wait is hung up on when the third comes, and only that."""
+    monkeypatch.setattr(protocol, "MOST_WAITING", 140 << 20)
+    with live(application, Settings(data_dir=tmp_path)) as running, ExitStack() as connections:
+        idle = list[socket.socket]()
+        for _ in range(3):
+            idle.append(connections.enter_context(running.connect()))
+            idle[-1].sendall(b"GET /large HTTP/1.1\r\nHost: test\r\n" + CLOSE)
+            idle[-1].recv(1)
+        assert [len(everything(each)) > 1 << 26 for each in idle] == [False, True, True]
