@@ -4,6 +4,7 @@ A problem says what (`detail`), where (`where`: node, tensor or field) and the w
 stable. A failed job stores its problem, and POST and GET answer with it alike.
 """
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -13,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from analysis import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Numbers of the errors of a disk that has no room."""
 URN: Final = "urn:gradient-health:problem:"
 STATUS: Final[Mapping[type[errors.AnalysisError], HTTPStatus]] = {
     errors.BadInput: HTTPStatus.BAD_REQUEST,

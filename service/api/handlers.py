@@ -1,6 +1,5 @@
 """Errors -> responses: whatever goes wrong in a request is answered with a problem, and OpenAPI says so."""
 
-import errno
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,11 +11,10 @@ from fastapi.responses import JSONResponse
 from analysis.errors import AnalysisError
 from service.api.methods import allowed_methods
 from service.objects.blob import UnavailableError
-from service.problems import MEDIA_TYPE, Problem, ProblemError, problem, problem_of
+from service.problems import FULL, MEDIA_TYPE, Problem, ProblemError, problem, problem_of
 
 PROBLEM: Final[dict[str, Any]] = {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 """How OpenAPI describes a response with a problem; `openapi.py` has the schema that it refers to."""
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 RETRY_SECONDS: Final = 5
 log = logging.getLogger(__name__)
 ANY_OTHER: Final = PROBLEM | {"description": "Any other problem, such as the one a failed analysis ended with"}

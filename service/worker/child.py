@@ -19,8 +19,9 @@ from analysis.model import check_model
 from analysis.options import parse_options
 from analysis.pipeline import analyze
 from service.logs import about
+from service.problems import FULL
 from service.worker.channel import Sender
-from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, Reached, Refused
+from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, NoRoom, Reached, Refused
 from service.worker.sandbox import confine
 
 onnxruntime.disable_telemetry_events()
@@ -60,7 +61,8 @@ def _run(assignment: Assignment, to: Sender) -> None:
         to.send(Refused(error))
     except Exception as error:
         log.exception("an analysis failed")
-        to.send(Broken(type(error).__name__))
+        is_full = isinstance(error, OSError) and error.errno in FULL
+        to.send(NoRoom() if is_full else Broken(type(error).__name__))
 
 
 def _analyze(assignment: Assignment, sandbox: Mapping[str, str], to: Sender) -> Done:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from service.problems import problem, problem_of
-from service.worker.protocol import UNTOLD, Broken, Died, Outgrown, Refused
+from service.worker.protocol import UNTOLD, Broken, Died, NoRoom, Outgrown, Refused
 
 StoredProblem = dict[str, Any]
 LOST: Final[StoredProblem] = problem(
@@ -32,10 +32,16 @@ BUG: Final[StoredProblem] = problem(
     "an unexpected error ended the analysis; it was logged",
     hint="this is a bug: tell whoever runs this service, with the id of the analysis",
 ).model_dump()
+NO_ROOM: Final[StoredProblem] = problem(
+    "disk-full",
+    HTTPStatus.INSUFFICIENT_STORAGE,
+    "the disk had no room for the results",
+    hint="send it again later; whoever runs this service has to make room",
+).model_dump()
 
 
 def failure(
-    ending: Refused | Broken | Died | Outgrown, stage: str, before: Mapping[str, Any] | None = None
+    ending: Refused | Broken | NoRoom | Died | Outgrown, stage: str, before: Mapping[str, Any] | None = None
 ) -> StoredProblem:
     """Of a child that ended in this stage without a report; `before`: what an earlier one died of."""
     match ending:
@@ -43,6 +49,8 @@ def failure(
             return problem_of(error).model_dump()
         case Broken():
             return BUG
+        case NoRoom():
+            return NO_ROOM
         case Outgrown(held, allowed):
             told = f"the analysis held {held} bytes of memory in stage {stage!r}, {allowed} are allowed"
             return _out_of_memory(told)

@@ -98,6 +98,11 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """The disk had no room for what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
 class Died:
     """It ended without a word; what is left of it is its exit code, negative for a signal."""
 
@@ -124,9 +129,9 @@ class Outgrown:
     allowed_bytes: int
 
 
-Message = Reached | Done | Refused | Broken
+Message = Reached | Done | Refused | Broken | NoRoom
 """What a child says."""
-Ending = Done | Refused | Broken | Died | Outgrown
+Ending = Done | Refused | Broken | NoRoom | Died | Outgrown
 
 
 class NotAMessage(Exception):
@@ -145,6 +150,8 @@ def encode(message: Message) -> bytes:
             said = ["refused", error.code, *(_shortened(part) for part in parts)]
         case Broken(kind):
             said = ["broken", kind]
+        case NoRoom():
+            said = ["no room"]
     return json.dumps(said).encode()
 
 
@@ -165,6 +172,8 @@ def decode(content: bytes) -> Message:
             return Refused(_ERRORS[code](_text(detail), where=_text(where), hint=_text(hint)))
         case ["broken", str(kind)]:
             return Broken(_text(kind))
+        case ["no room"]:
+            return NoRoom()
     raise NotAMessage("unknown kind, or a field of another type")
 
 

@@ -34,7 +34,7 @@ from service.worker.checkup import note_states
 from service.worker.children import Child, ForkServer, end, listen, wait_for_news
 from service.worker.endings import LOST, UNREADABLE, StoredProblem, failure, overdue
 from service.worker.hands import Hands
-from service.worker.protocol import Assignment, Broken, Died, Done, Ending, OpenFile, Reached
+from service.worker.protocol import Assignment, Broken, Died, Done, Ending, NoRoom, OpenFile, Reached
 from service.worker.results import LARGEST_REPORT, BadResultError, Results, store_results
 from service.worker.sandbox import Confinement
 from service.worker.sources import source_of
@@ -97,6 +97,8 @@ class Supervisor:
         self.stopping = threading.Event()
         self._seen = self._reaped = LONG_AGO
         self.ready = False
+        self._is_full = False
+        """Whether a job found no room on the disk, which has not got its reserve again since."""
 
     def serve(self) -> None:
         """Until told to stop; running jobs are given back then."""
@@ -180,6 +182,9 @@ class Supervisor:
 
     def _claim(self) -> bool:
         """Start the next job if there is one and a slot for it; a job whose results are stored leaves its slot."""
+        self._is_full = self._is_full and not self.settings.has_reserve()
+        if self._is_full:
+            return False
         computing = len(self.starting) + sum(run.ending is None for run in self.running)
         slots = self.settings.job_slots
         if computing >= slots or len(self.starting) + len(self.running) >= 2 * slots:
@@ -274,7 +279,8 @@ class Supervisor:
             run.storing = self.hands.take(self._keep, run.job, run.child.folder)
             return
         told = failure(ending, run.child.reached.stage, before=run.job.error)
-        if isinstance(ending, Died) and _may_try_again(run.job, ending):
+        self._is_full = self._is_full or isinstance(ending, NoRoom)
+        if _may_try_again(run.job, ending):
             log.warning("job %s: %s; it is tried again", run.job.id, told["detail"])
             self.store.retry(run.job, told)
             self._drop(run, "retried")
@@ -333,8 +339,11 @@ def _attempt(run: Running, lease: timedelta, outcome: str) -> Attempt:
     return Attempt(job.id, job.attempt, job.traceparent, job.created, claimed, stages, outcome)
 
 
-def _may_try_again(job: Job, ending: Died) -> bool:
+def _may_try_again(job: Job, ending: Ending) -> bool:
     """Once where the analysis may have provoked it, and as often as with a lost worker where it did not."""
-    if ending.was_lost:
-        return job.attempt < MAX_ATTEMPTS
-    return ending.may_live_again and job.error is None
+    match ending:
+        case NoRoom():
+            return job.attempt < MAX_ATTEMPTS
+        case Died():
+            return job.attempt < MAX_ATTEMPTS if ending.was_lost else ending.may_live_again and job.error is None
+    return False

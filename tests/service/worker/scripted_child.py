@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from analysis.errors import UnsupportedOp
 from service.worker.channel import Sender
-from service.worker.protocol import Assignment, Broken, Done, Reached, Refused
+from service.worker.protocol import Assignment, Broken, Done, NoRoom, Reached, Refused
 from service.worker.sandbox import Confinement, confine
 
 GO = "go"
@@ -86,6 +86,17 @@ def die_once(pipe: Connection) -> None:
     if Path.cwd().suffix == ".1":
         os.kill(os.getpid(), signal.SIGBUS)
     report(pipe)
+
+
+def find_no_room_once(pipe: Connection) -> None:
+    if Path.cwd().suffix == ".1":
+        find_no_room(pipe)
+    else:
+        report(pipe)
+
+
+def find_no_room(pipe: Connection) -> None:
+    Sender(pipe).send(NoRoom())
 
 
 def send_half_a_frame(pipe: Connection) -> None:
@@ -161,7 +172,18 @@ def die_of(number: signal.Signals) -> Callable[[Connection], None]:
 SCRIPTS: dict[str, Callable[[Connection], None]] = (
     {
         script.__name__: script
-        for script in (report, report_when_told, report_and_go_on, refuse, hit_a_bug, hang, hang_for_good, die_once)
+        for script in (
+            report,
+            report_when_told,
+            report_and_go_on,
+            refuse,
+            hit_a_bug,
+            hang,
+            hang_for_good,
+            die_once,
+            find_no_room_once,
+            find_no_room,
+        )
     }
     | {
         script.__name__: script  # of a child that belongs to somebody else

@@ -1,5 +1,6 @@
 """The job child on real models, with its confinement left out: a test process has to live on."""
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from analysis.errors import MissingExternalData, NotOnnx
 from analysis.facts import ParityStatus
 from analysis.report import Report
 from service.worker import child
-from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, OpenFile, Reached, Refused
+from service.worker.protocol import MODELS, REPORT, Assignment, Broken, Done, NoRoom, OpenFile, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.gallery import mlp, vectors, xavier
 
@@ -127,3 +128,23 @@ def test_a_bug_is_named_by_its_kind_alone_and_logged(
     monkeypatch.setattr(child, "check_model", lambda *_, **__: 1 / 0)
     assert say(b"") == [Broken("ZeroDivisionError")]
     assert "an analysis failed" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), NoRoom()),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), NoRoom()),
+        (OSError(errno.EIO, "Input/output error"), Broken("OSError")),
+        (ValueError(errno.ENOSPC), Broken("ValueError")),
+    ],
+    ids=["full", "quota", "broken disk", "another error"],
+)
+def test_a_disk_without_room_is_no_bug(
+    say: Say, monkeypatch: pytest.MonkeyPatch, error: Exception, said: NoRoom | Broken
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(child, "analyze", fail)
+    assert say(mlp(3, "Relu", xavier(), width=16)) == [said]

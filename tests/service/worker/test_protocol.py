@@ -12,6 +12,7 @@ from service.worker.protocol import (
     Broken,
     Done,
     Message,
+    NoRoom,
     NotAMessage,
     Reached,
     Refused,
@@ -21,7 +22,9 @@ from service.worker.protocol import (
 from tests.service.worker.scripted_child import REFUSAL
 
 
-@pytest.mark.parametrize("said", [Reached("probe", 0.5), Reached("x", 0), Done(), Broken("ZeroDivisionError")], ids=str)
+@pytest.mark.parametrize(
+    "said", [Reached("probe", 0.5), Reached("x", 0), Done(), Broken("ZeroDivisionError"), NoRoom()], ids=str
+)
 def test_what_arrives_is_what_was_said(said: Message) -> None:
     assert decode(encode(said)) == said
 
@@ -57,6 +60,7 @@ def test_a_refusal_of_any_length_fits_and_keeps_its_beginning() -> None:
         ["reached", "probe", 0.5, math.inf], ["reached", "probe", 0.5, 1e300], ["reached", "probe", 0.5, "1"],
         ["refused", "no-such-code", "", "", ""],
         ["refused", "invalid-model", "d", "w"], ["refused", "invalid-model", "d", "w", 1], ["broken", []],
+        ["no room", 1],
     ],
     ids=str,
 )  # fmt: skip

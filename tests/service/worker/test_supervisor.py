@@ -3,6 +3,7 @@
 import errno
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
@@ -18,11 +19,12 @@ from sqlalchemy.exc import OperationalError
 from service.jobs.job import MAX_ATTEMPTS, Job, Question, State, new_id, now
 from service.jobs.store import LEASE, Store
 from service.problems import problem_of
+from service.settings import Settings
 from service.tracing.tracer import Attempt
 from service.worker import results
 from service.worker import supervisor as module
 from service.worker.children import ForkServer
-from service.worker.endings import BUG, LOST, UNREADABLE
+from service.worker.endings import BUG, LOST, NO_ROOM, UNREADABLE
 from service.worker.protocol import Assignment
 from service.worker.results import LARGEST_REPORT
 from tests.service.worker.bench import INPUTS, SECONDS, Bench, child_of, lives, process, wait_until
@@ -235,6 +237,33 @@ def test_results_that_find_no_room_are_kept_until_there_is(bench: Bench, monkeyp
         monkeypatch.setattr(module, "store_results", store_if_there_is_room)
         ended = bench.until_end(bench.submit("report"))
     assert (ended.state, ended.attempt, full) == (State.SUCCEEDED, 1, [])
+
+
+def test_a_child_that_finds_no_room_starts_again_when_there_is_some(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bench.serving() as supervisor:
+        looks, has_reserve = list[bool](), threading.Event()
+
+        def look(settings: Settings, _: int = 0) -> bool:
+            looks.append(has_reserve.is_set())
+            return looks[-1]
+
+        monkeypatch.setattr(Settings, "has_reserve", look)
+        waits, other = bench.submit("find_no_room_once"), bench.submit("report")
+        wait_until(lambda: len(looks) > 2)
+        assert [bench.find(each).state for each in (waits, other)] == [State.QUEUED] * 2
+        assert supervisor.ready
+        has_reserve.set()
+        ended = [bench.until_end(each) for each in (waits, other)]
+    assert [(each.state, each.attempt) for each in ended] == [(State.SUCCEEDED, 2), (State.SUCCEEDED, 1)]
+
+
+def test_a_job_that_never_finds_room_ends(bench: Bench) -> None:
+    """It may be the one that fills the disk."""
+    with bench.serving():
+        ended = bench.until_end(bench.submit("find_no_room"))
+    assert (ended.state, ended.attempt, ended.error) == (State.FAILED, MAX_ATTEMPTS, NO_ROOM)
 
 
 def test_a_job_table_that_is_away_while_results_are_kept_is_asked_again(
