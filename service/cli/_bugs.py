@@ -10,6 +10,7 @@ import typer
 
 from analysis.version import VERSION
 from service.cli._exits import ExitCode
+from service.problems import FULL
 
 Arguments = ParamSpec("Arguments")
 REPORT: Final = (
@@ -21,7 +22,8 @@ REPORT: Final = (
 def telling_bugs(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
     """The command; an exception that it does not know ends with the traceback, that sentence and ExitCode.BUG.
 
-    Ctrl-C ends it in one word and with the shell's code, 130.
+    A disk without room is none of its bugs: ExitCode.BAD_INPUT. Ctrl-C ends it in one word and with the shell's code,
+    130.
     """
 
     @functools.wraps(command)
@@ -34,6 +36,9 @@ def telling_bugs(command: Callable[Arguments, None]) -> Callable[Arguments, None
             typer.echo("interrupted", err=True)
             raise typer.Exit(ExitCode.INTERRUPTED) from error
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                typer.echo(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}", err=True)
+                raise typer.Exit(ExitCode.BAD_INPUT) from error
             traceback.print_exception(error, file=sys.stderr)
             typer.echo(f"error: {type(error).__name__}: {REPORT} (gradient-health {VERSION})", err=True)
             raise typer.Exit(ExitCode.BUG) from error

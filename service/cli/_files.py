@@ -39,14 +39,21 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def write_all(contents: Mapping[Path, bytes]) -> None:
-    """Every file whole, and all of them or none. Raises BadOptions."""
-    parts = {path: path.with_name(path.name + ".part") for path in contents}
+    """Every file whole, and all of them or none. Raises BadOptions.
+
+    What is no file of its own, such as /dev/stdout, a named pipe or a link, is written to as it is, and last.
+    """
+    files = [path for path in contents if not path.exists() or (path.is_file() and not path.is_symlink())]
+    parts = {path: path.with_name(path.name + ".part") for path in files}
     for path, part in parts.items():
         with _named(path, parts.values()):
             part.write_bytes(contents[path])
     for path, part in parts.items():
         with _named(path, parts.values()):
             part.replace(path)
+    for path in contents.keys() - parts.keys():
+        with _named(path, ()):
+            path.write_bytes(contents[path])
 
 
 @contextmanager

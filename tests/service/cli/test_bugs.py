@@ -1,5 +1,6 @@
 """An exception that nobody expected, as a pipeline sees it: a code of its own, and what to do about it."""
 
+import errno
 import sys
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_what_ends_a_command_by_design_is_no_bug(
     outcome = run(error, monkeypatch, tmp_path)
     assert outcome.exit_code == code
     assert "bug" not in outcome.stderr
+
+
+@pytest.mark.parametrize("named", [("repaired/he.onnx",), ()])
+def test_a_disk_without_room_is_no_bug(named: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    outcome = run(OSError(errno.ENOSPC, "No space left on device", *named), monkeypatch, tmp_path)
+    assert outcome.exit_code == ExitCode.BAD_INPUT
+    told = named[0] if named else "the output"
+    assert outcome.stderr == f"error: {told} cannot be written: No space left on device\n"
 
 
 def test_other_commands_say_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
