@@ -1,6 +1,6 @@
 """Scores a draw: python -m tests.benchmarks.people.run DRAW [--only NAME ...] [--again WHAT ...] [--out FOLDER]
 
-DRAW is second_reports, second_papers, third_reports or third_papers. Of each case is asked how it really trains
+DRAW is one of DRAWS. Of each case is asked how it really trains
 (truth), what the product says of it (product; quick), and what its first remedy is worth (remedy), as `--ask` chooses.
 What is known already in FOLDER is kept, but for what `--again` names.
 """
@@ -21,7 +21,7 @@ from tests.benchmarks.people.draw import Case, Draw, own_loss
 from tests.benchmarks.people.product import asked, remedied
 from tests.benchmarks.people.truth import ends_by, trains, truth_of
 
-DRAWS: Final = ("second_reports", "second_papers", "third_reports", "third_papers")
+DRAWS: Final = ("second_reports", "second_papers", "third_reports", "third_papers", "fourth_reports")
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
     "product": lambda case: asked(case, "standard"),
