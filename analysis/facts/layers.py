@@ -105,6 +105,9 @@ class LayerStats:
     leads_to_loss: bool = True
     """False where the layer feeds only outputs without a target, or branches of an If that this batch does not take, or
     weighs an input that is zero in this batch; a way without slope (comparison, index) leads to the loss."""
+    has_slope: bool = False
+    """Whether operators with a slope lead from here to the loss: a gradient that is zero all the same was lost in the
+    numbers, at saturated units or closed gates, and not by the graph."""
     blocked_by: str | None = None
     """Layer of zeros, or of dead units, that every path from here to the loss passes."""
     cancelled_by: str | None = None

@@ -13,6 +13,7 @@ from typing import Final
 from onnx import GraphProto, NodeProto
 
 from analysis.facts import Anatomy, Layer, LayerStats
+from analysis.graph.heads import FLAT
 from analysis.graph.layers import own_uses
 from analysis.graph.sources import gradient_inputs
 from analysis.model.nodes import attributes_of, captured_by, captures, label
@@ -33,6 +34,11 @@ def leading_to_loss(subject: Subject) -> set[str]:
         if not found.isdisjoint(node.output) and node.op_type not in SIZES:
             found.update(node.input, captures(node))
     return found
+
+
+def sloping_to_loss(subject: Subject) -> set[str]:
+    """Values that the logits depend on through operators with a slope alone."""
+    return _upstream(subject, flat=FLAT)
 
 
 def told_what_is_skipped(subject: Subject, stats: Sequence[LayerStats], branches: Branches) -> tuple[LayerStats, ...]:
@@ -114,13 +120,19 @@ def _closed(layer: Layer, stats: LayerStats, zero: AbstractSet[str | None]) -> s
 
 
 def _upstream(
-    subject: Subject, closed: AbstractSet[str] = frozenset(), unread: Mapping[str, AbstractSet[str]] = NOTHING_UNREAD
+    subject: Subject,
+    closed: AbstractSet[str] = frozenset(),
+    unread: Mapping[str, AbstractSet[str]] = NOTHING_UNREAD,
+    flat: AbstractSet[str] = frozenset(),
 ) -> set[str]:
-    """Values that lead to the logits differentiably, without passing a closed one; `unread`: what a node ignores."""
+    """Values that lead to the logits differentiably, without passing a closed one.
+
+    `unread`: what a node ignores; `flat`: operators that nothing passes.
+    """
     found = {subject.objective.head.value}
     for node in reversed(subject.model.nodes):
         reached = found.intersection(node.output)
-        if reached and not reached <= closed:
+        if reached and not reached <= closed and node.op_type not in flat:
             entering = gradient_inputs(subject.model, subject.sources, node)
             found.update(name for name in entering if name not in unread.get(label(node), ()))
     return found

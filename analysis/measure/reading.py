@@ -33,7 +33,7 @@ from analysis.graph.layers import own_uses
 from analysis.graph.training_state import has_fresh_statistics, with_running_statistics
 from analysis.graph.trunk import block_ends
 from analysis.graph.units import PresentWeights, duplicate_fraction, units_of
-from analysis.measure.blocked import leading_to_loss, told_what_blocks, told_what_is_skipped
+from analysis.measure.blocked import leading_to_loss, sloping_to_loss, told_what_blocks, told_what_is_skipped
 from analysis.measure.fed import told_what_is_fed_nothing
 from analysis.measure.flow import STEPWISE, layer_leverage, measure_flow
 from analysis.measure.non_finite import locate_non_finite
@@ -72,9 +72,11 @@ class PassReading:
         """Everything the passes showed. `loss`: value of pass A; `training`: BatchNormalization used the batch."""
         subject = self.subject
         weights = {name: self.weight_summary(name) for name in subject.converted.initializers}
-        leading = leading_to_loss(subject)
+        leading, sloping = leading_to_loss(subject), sloping_to_loss(subject)
         ends = block_ends(subject.model, subject.trunk, subject.layers)
-        stats = self.with_gains(self.layer(layer, weights, leading, ends.get(layer.id)) for layer in subject.layers)
+        stats = self.with_gains(
+            self.layer(layer, weights, leading, sloping, ends.get(layer.id)) for layer in subject.layers
+        )
         anatomy, outputs = self.anatomy(), self.outputs()
         stats = told_what_is_skipped(subject, stats, self.forward.branches)
         stats = told_what_blocks(subject, told_what_is_fed_nothing(subject, stats), anatomy)
@@ -181,9 +183,17 @@ class PassReading:
         )
 
     def layer(
-        self, layer: Layer, weights: Mapping[str, Summary], leading: AbstractSet[str], block_end: str | None
+        self,
+        layer: Layer,
+        weights: Mapping[str, Summary],
+        leading: AbstractSet[str],
+        sloping: AbstractSet[str],
+        block_end: str | None,
     ) -> LayerStats:
-        """One layer; its matrices are taken together, and so are its other parameters."""
+        """One layer; its matrices are taken together, and so are its other parameters.
+
+        `leading`, `sloping`: values that lead to the loss, and those that do by operators with a slope alone.
+        """
         matrices = [info.initializer for role, info in layer.parameters.items() if is_matrix(role)]
         vectors = [info.initializer for role, info in layer.parameters.items() if not is_matrix(role)]
         gradient = self._gradient(matrices)
@@ -201,6 +211,7 @@ class PassReading:
             update_ratio=None if ratio is None else ratio * (self.learning_rate or 1.0),
             leverage_log10=layer_leverage(layer, weights, self.by_cotangent, self.subject.batch.size),
             leads_to_loss=layer.output in leading,
+            has_slope=layer.output in sloping,
             cancelled_by=cancelling_operator(self.subject.model, layer),
             absent=_absent(
                 layer,

@@ -5,7 +5,9 @@ stands where the user says so, or where nothing else is possible:
 
     Softmax, loss cross_entropy; Sigmoid, loss bce      these bring their own: it is doubled
     Softmax or Sigmoid, loss mse                        squares are taken of probabilities
+    Softmax, loss bce                                   yes and no of probabilities that add up to 1
     Sigmoid, targets outside of 0 to 1                  no likelihood has them: squares
+    Softmax, numbers that are no shares of a whole      no cross-entropy has them: squares, or yes and no of each class
     Softmax over one unit                               1, whatever the logit is
     Softmax, class ids, an untrained network of PyTorch  no loss of PyTorch takes class ids for probabilities
 
@@ -20,6 +22,7 @@ import numpy as np
 from analysis.graph.heads import Head, Link
 from analysis.model.weights import Array
 from analysis.options import LossName
+from analysis.subject.targets import as_labels, as_shares
 
 PLAINLY: Final = frozenset({"Softmax", "Sigmoid", "LogSoftmax", "Identity", "Dropout"})
 """Operators behind the logits that leave an output of floats in the shape of the logits."""
@@ -36,8 +39,9 @@ def read_by(head: Head, logits: Array, targets: Array | None, wanted: LossName, 
         return head
     guessed = takes_logits and wanted is LossName.AUTOMATIC and _are_class_ids(head, logits, targets)
     doubled = guessed or head.link in DOUBLED.get(wanted, frozenset())
-    squared = wanted is LossName.MSE or (wanted is LossName.AUTOMATIC and _is_out_of_reach(head, logits, targets))
-    if doubled or squared or units_of_softmax(head, logits) == 1:
+    plain = wanted is LossName.MSE or (wanted is LossName.BCE and head.link is Link.SOFTMAX)
+    plain = plain or (wanted is LossName.AUTOMATIC and _is_out_of_reach(head, logits, targets))
+    if doubled or plain or units_of_softmax(head, logits) == 1:
         return replace(head, value=head.output, link=Link.IDENTITY, stripped=())
     return head
 
@@ -71,7 +75,13 @@ def _are_class_ids(head: Head, logits: Array, targets: Array | None) -> bool:
 
 
 def _is_out_of_reach(head: Head, logits: Array, targets: Array | None) -> bool:
-    """Whether numbers of the shape of the output lie where no probability does."""
-    if head.link is not Link.SIGMOID or targets is None or targets.size != logits.size:
+    """Whether numbers of the shape of the output lie where no probability does, or do not add up to 1 as those do."""
+    if targets is None or targets.size != logits.size:
         return False
-    return bool(targets.min() < 0 or targets.max() > 1)
+    if head.link is Link.SIGMOID:
+        return bool(targets.min() < 0 or targets.max() > 1)
+    if head.link is not Link.SOFTMAX or head.axis is None or targets.shape != logits.shape:
+        return False
+    axis = head.axis % logits.ndim
+    shares = as_shares(logits, targets, axis)
+    return shares is None and as_labels(logits, targets, axis, LossName.AUTOMATIC) is None

@@ -180,7 +180,8 @@ def choose_objective(
         made = invent(read, values, wanted, batch, limits(read.value), trained=trained, seed=seed)
         objective = _fitting(read, values, made.targets, made.loss, Provenance.SYNTHETIC, made.why)
     else:
-        objective = _fitting(read, values, targets, wanted, Provenance.UPLOADED, "")
+        within = limits(read.value) if read is head else EVERYTHING
+        objective = _fitting(read, values, targets, wanted, Provenance.UPLOADED, "", within)
     if read is not head:
         objective = replace(objective, link=head.link)
     return with_spread(objective, values if read is head else values_behind(head, values))
@@ -225,14 +226,21 @@ def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:
 
 
 def _fitting(
-    head: Head, logits: Array, targets: Array, wanted: LossName, provenance: Provenance, why: str
+    head: Head,
+    logits: Array,
+    targets: Array,
+    wanted: LossName,
+    provenance: Provenance,
+    why: str,
+    limits: Limits = EVERYTHING,
 ) -> Objective:
-    """Read the targets the one way that fits the logits."""
+    """Read the targets the one way that fits the logits, which lie within limits."""
     axis = class_axis(head, logits, targets)
     labels = as_labels(logits, targets, axis, wanted) if axis is not None else None
     name, reason = (wanted, "asked for")
     if wanted is LossName.AUTOMATIC:
-        name, reason = _automatic(head, targets, labels, are_shares=as_shares(logits, targets, axis) is not None)
+        are_shares = as_shares(logits, targets, axis) is not None
+        name, reason = _automatic(head, targets, labels, are_shares=are_shares, reaches=_reaches(limits))
     if name is LossName.NLL and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
         name, reason = LossName.CROSS_ENTROPY, "asked for: nll of a softmax is the cross-entropy of its logits"
     chosen = why or reason
@@ -273,7 +281,15 @@ def _objective(
     return Objective(name, chosen, head, targets, axis, scale, None, provenance, reason)
 
 
-def _automatic(head: Head, targets: Array, labels: Array | None, *, are_shares: bool) -> tuple[LossName, str]:
+def _reaches(limits: Limits) -> bool:
+    """Whether outputs that are bounded, as those of tanh, get to 0 and 1: they are no scores, which need more room."""
+    return -math.inf < limits.least <= 0 and 1 <= limits.most < math.inf
+
+
+def _automatic(
+    head: Head, targets: Array, labels: Array | None, *, are_shares: bool, reaches: bool
+) -> tuple[LossName, str]:
+    """`reaches`: the outputs are bounded, and 0 and 1 are within their bounds."""
     kind = "integer" if targets.dtype.kind in "iub" else "float"
     tail = {
         Link.IDENTITY: "logits output",
@@ -286,6 +302,8 @@ def _automatic(head: Head, targets: Array, labels: Array | None, *, are_shares: 
     if are_shares and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
         return LossName.CROSS_ENTROPY, f"automatic: rows that are probabilities of classes, {tail}"
     binary = bool(np.isin(targets, (0, 1)).all())
+    if binary and reaches and head.link is Link.IDENTITY:
+        return LossName.MSE, f"automatic: {kind} targets of 0 and 1, within the bounds of the output"
     if head.link is Link.SIGMOID or binary:
         return LossName.BCE, f"automatic: {kind} targets of 0 and 1, {tail}"
     return LossName.MSE, f"automatic: {kind} targets, {tail}"

@@ -6,6 +6,9 @@ The least loss that outputs within limits l .. u can reach, whatever the weights
     binary cross-entropy            t log(1 + exp(-z)) + (1 - t) log(1 + exp(z)) at the z within limits nearest to its
                                     least, log(t / (1 - t))
     squares                         (t - the number within limits that is nearest to t)^2 / variance
+    squares behind a softmax        |t - the probabilities nearest to t|^2 / variance
+    yes and no behind a softmax     k log k / C where k of C classes are right, at 1 / k for each of them;
+                                    log(C / (C - 1)) where none is, at 1 / C for all
 """
 
 import math
@@ -103,6 +106,8 @@ def floor_of(objective: Objective, shape: tuple[int, ...], limits: Limits) -> fl
         least = math.log1p(others * math.exp(low - high)) if objective.name is LossName.CROSS_ENTROPY else 0.0
         return least / chance
     numbers = targets.astype(np.float64)
+    if objective.link is Link.SOFTMAX:
+        return _floor_of_shares(objective, numbers) / chance
     if objective.name is LossName.BCE:
         share = np.clip(numbers, 1e-12, 1 - 1e-12)
         best = np.clip(np.log(share / (1 - share)), low, high)
@@ -110,6 +115,29 @@ def floor_of(objective: Objective, shape: tuple[int, ...], limits: Limits) -> fl
         loss = numbers * np.logaddexp(0, -best) + (1 - numbers) * np.logaddexp(0, best)
         return max(float((loss - own).mean()), 0.0) / chance
     return float(np.square(numbers - np.clip(numbers, low, high)).mean()) / objective.scale / chance
+
+
+def _floor_of_shares(objective: Objective, numbers: Array) -> float:
+    """Least loss of probabilities that add up to 1 along the axis of the softmax."""
+    assert objective.head.axis is not None
+    rows = np.moveaxis(numbers, objective.head.axis, -1).reshape(-1, numbers.shape[objective.head.axis])
+    if objective.name is LossName.BCE:
+        right, classes = rows.sum(1), rows.shape[1]
+        several = np.maximum(right, 1.0)
+        losses = np.where(right, several * np.log(several) / classes, np.log(classes / (classes - 1)))
+        return float(losses.mean())
+    return float(np.square(rows - _nearest_probabilities(rows)).mean()) / objective.scale
+
+
+def _nearest_probabilities(rows: Array) -> Array:
+    """Of each row the nearest point of the simplex: max(t - b, 0) for the b at which they add up to 1.
+
+    Duchi et al. 2008 (Efficient projections onto the l1-ball, figure 1).
+    """
+    down = -np.sort(-rows, axis=1)
+    over = (down.cumsum(1) - 1) / np.arange(1, rows.shape[1] + 1)
+    last = (down > over).sum(1, keepdims=True) - 1
+    return np.maximum(rows - np.take_along_axis(over, last, 1), 0)
 
 
 def describe_targets(objective: Objective, classes: int | None) -> TargetFacts | None:

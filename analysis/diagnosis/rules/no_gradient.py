@@ -11,7 +11,9 @@ operator such as Round or ArgMax, or a layer of dead units.
 Gradient absent or exactly zero in pass A and in every pass B. Weights that lead only to outputs without a target or
 stand in a branch of an If that this batch does not take, weights that weigh an input of zeros alone (one step from a
 state of zeros), biases that a normalisation behind them cancels, and weights whose every path to the loss passes a
-layer of zeros (GH902) or of dead units (GH201) are named in the layer table and not counted.
+layer of zeros (GH902) or of dead units (GH201) are named in the layer table and not counted. Where operators with a
+slope lead to the loss all the same, the zeros come from units or gates that are saturated, and from what made them so:
+inputs on the wrong scale (GH305) or weights (GH301) explain it.
 
 ## Example
 A Round between the first and the second layer: the first layer's weights get exact zeros.
@@ -40,17 +42,17 @@ from analysis.report import Evidence, Severity
 def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Error where it happens on the trunk, warning in a branch."""
     silent = [
-        layer
+        (layer, stats)
         for layer, stats in layers_with_stats(measurement)
         if stats.weight is not None and stats.leads_to_loss and stats.blocked_by is None and _gets_nothing(stats)
     ]
     if not silent or _is_one_unit_of_softmax(measurement):
         return
-    on_trunk = any(layer.on_trunk for layer in silent)
     yield Draft(
-        severity=settled(measurement) if on_trunk else Severity.WARNING,
+        severity=settled(measurement) if any(layer.on_trunk for layer, _ in silent) else Severity.WARNING,
         evidence={"weights_without_gradient": Evidence(value=len(silent), threshold=0)},
-        layers=tuple(layer.id for layer in silent),
+        layers=tuple(layer.id for layer, _ in silent),
+        place=Place.UNITS if all(stats.has_slope for _, stats in silent) else None,
     )
 
 

@@ -14,7 +14,8 @@ def unmeasured(kind: object) -> dict[str, object]:
 def test_a_layer_that_nobody_looked_at_holds_no_number() -> None:
     layer = LayerStats(id="layer-01")
     held = {field.name: getattr(layer, field.name) for field in dataclasses.fields(layer)} | {"id": None}
-    assert (held.pop("leads_to_loss"), held.pop("flags"), held.pop("absent")) == (True, (), {})
+    told = [held.pop(name) for name in ("leads_to_loss", "has_slope", "flags", "absent")]
+    assert told == [True, False, (), {}]
     assert set(held.values()) == {None}
 
 

@@ -50,8 +50,20 @@ def test_what_reaches_the_loss_through_a_step_alone_leads_to_it_and_gets_no_grad
     x = np.random.default_rng(0).standard_normal((16, 4)).astype(np.float32)
     result = measured(onnx.parser.parse_model(text).SerializeToString(), npz(x=x, target=np.arange(16) % 3))
     assert all(stats.leads_to_loss for stats in result.stats)
+    assert [stats.has_slope for stats in result.stats] == [False, True, True]
     (finding,) = [finding for finding in diagnose(result) if finding.rule == "GH601"]
     assert finding.layers == (result.layers[0].id,)
+
+
+def test_zeros_of_gates_that_are_shut_are_those_of_the_inputs() -> None:
+    """At -40,000 a float has no slope left of a sigmoid."""
+    text = "(float[N,4] x) => (float[N,3] y)", "g = MatMul(x, S) s = Sigmoid(g) y = MatMul(s, A)"
+    model = written(*text, S=np.abs(drawn(4, 6)) + 0.1, A=drawn(6, 3, seed=1))
+    x = -40_000 + 600 * np.random.default_rng(0).standard_normal((40, 4)).astype(np.float32)
+    result = measured(model, npz(x=x, target=np.arange(40) % 3))
+    assert result.stats[0].has_slope
+    explained = {finding.rule: finding.caused_by for finding in diagnose(result)}
+    assert (explained["GH305"], explained["GH601"]) == ((), ("GH305",))
 
 
 WIDTH, SAMPLES = 6, 32

@@ -17,6 +17,7 @@ IDENTITY = Head("y", "z")
 ARGMAX = Head("y", "z", Link.SOFTMAX, -1, ("ArgMax", "Softmax"))
 LARGE = (1 + 3 * np.random.default_rng(1).random((6, 3))).astype(np.float32)
 SHARES = (LARGE - 1) / 3
+SEVERAL = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,13 @@ SHARES = (LARGE - 1) / 3
         (SOFTMAX, IDS, LossName.CROSS_ENTROPY, "y"),
         (SOFTMAX, IDS, LossName.NLL, "z"),
         (SOFTMAX, None, LossName.MSE, "y"),
-        (SOFTMAX, IDS, LossName.BCE, "z"),
+        (SOFTMAX, IDS, LossName.BCE, "y"),  # of the probabilities, which no sigmoid made
+        (SOFTMAX, LARGE, LossName.AUTOMATIC, "y"),
+        (SOFTMAX, SHARES, LossName.AUTOMATIC, "y"),  # within 0 and 1, but no shares of a whole
+        (SOFTMAX, SEVERAL, LossName.AUTOMATIC, "y"),
+        (SOFTMAX, SEVERAL.astype(np.float32), LossName.AUTOMATIC, "y"),
+        (SOFTMAX, np.eye(3, dtype=int)[IDS], LossName.AUTOMATIC, "z"),
+        (SOFTMAX, 0.8 * np.eye(3)[IDS] + 0.2 / 3, LossName.AUTOMATIC, "z"),
         (LOG_SOFTMAX, IDS, LossName.CROSS_ENTROPY, "z"),  # the same twice
         (SIGMOID, IDS, LossName.CROSS_ENTROPY, "y"),
         (SIGMOID, SHARES, LossName.BCE, "y"),

@@ -66,6 +66,51 @@ def test_nothing_within_the_limits_has_less_loss_than_the_floor_and_training_get
     assert floor * (objective.chance or 1.0) == pytest.approx(best_within(objective, shape, *limits), rel=2e-2)
 
 
+def best_shares(objective: Objective, shape: tuple[int, ...]) -> float:
+    """What gradient descent in the logits of a softmax comes to."""
+    z = torch.zeros(shape, dtype=torch.float64, requires_grad=True)
+    step = torch.optim.Adam([z], 0.05)
+    for _ in range(3000):
+        step.zero_grad()
+        loss = objective.loss(z.softmax(1), torch.from_numpy(objective.targets))
+        loss.backward()
+        step.step()
+    return float(loss.detach())
+
+
+@pytest.mark.parametrize(
+    ("target", "loss"),
+    [
+        (RANDOM.standard_normal((40, 3)).astype(np.float32), "mse"),
+        ((1 + 3 * RANDOM.random((40, 5))).astype(np.float32), "mse"),
+        (RANDOM.random((40, 4)).astype(np.float32), "mse"),
+        (RANDOM.integers(0, 2, (40, 4)), "bce"),
+    ],
+    ids=["around 0", "over 1", "within", "several classes"],
+)
+def test_what_shares_of_a_whole_cannot_reach_is_counted_so(target: np.ndarray, loss: str) -> None:
+    objective = objective_of(target, "Softmax")
+    assert objective.name.value == loss
+    floor = floor_of(objective, target.shape, Limits(0.0, 1.0))
+    assert floor is not None
+    assert floor * (objective.chance or 1.0) == pytest.approx(best_shares(objective, target.shape), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("end", "target", "loss"),
+    [
+        ("Tanh", RANDOM.integers(0, 2, (40, 5)), "mse"),
+        ("HardSigmoid", RANDOM.integers(0, 2, (40, 5)).astype(np.float32), "mse"),
+        ("Relu", RANDOM.integers(0, 2, (40, 5)), "bce"),  # not bounded above
+        ("Identity", RANDOM.integers(0, 2, (40, 5)), "bce"),
+        ("Sigmoid", RANDOM.integers(0, 2, (40, 5)), "bce"),
+    ],
+)
+def test_zero_and_one_are_numbers_to_outputs_whose_bounds_hold_them(end: str, target: np.ndarray, loss: str) -> None:
+    assert objective_of(target, end).name.value == loss
+    assert objective_of(target, end, loss="bce").name.value == "bce"
+
+
 def test_a_doubled_softmax_over_ten_balanced_classes_leaves_0_63_of_chance() -> None:
     target = np.arange(40) % 10
     batch = npz(x=X, target=target)

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
 from analysis.facts import GradientStats, LayerStats
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, measurement, stats
@@ -62,3 +63,14 @@ def test_silent_weights_are_counted_and_named(silent: LayerStats, on_trunk: bool
 
 def test_a_network_that_learns_all_the_same_is_warned() -> None:
     assert severity("GH601", measurement(stats=(stats(1), SILENT, stats(3)), probe=LEARNS)) is Severity.WARNING
+
+
+@pytest.mark.parametrize(("has_slope", "root"), [(True, "GH305"), (False, "GH601")])
+def test_zeros_of_the_numbers_are_explained_by_the_inputs_and_those_of_the_graph_are_not(
+    has_slope: bool, root: str
+) -> None:
+    silent = stats(1, weight_gradient=ZEROS, leverage_log10=-math.inf, has_slope=has_slope)
+    patient = measurement(stats=(silent, stats(2), stats(3)), flow=replace(measurement().flow, input_rms=40_000.0))
+    named = {finding.rule: finding.caused_by for finding in diagnose(patient)}
+    assert named[root] == ()
+    assert root in named[{"GH305": "GH601", "GH601": "GH305"}[root]]
