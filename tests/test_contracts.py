@@ -55,6 +55,7 @@ MADE_OF_NEIGHBOURS = {
     "analysis/convert/ops/contrib.py",
     "analysis/convert/ops/contrib_attention.py",
     "analysis/convert/ops/contrib_images.py",
+    "analysis/convert/ops/contrib_older.py",
     "analysis/convert/ops/contrib_quantized.py",
 }  # fmt: skip
 OF_MORE_THAN_ONE_FILE = {

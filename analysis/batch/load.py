@@ -15,7 +15,7 @@ import numpy as np
 from analysis.batch.formats import UNNAMED, read_arrays
 from analysis.batch.ids import check_ids
 from analysis.batch.missing import fills_in
-from analysis.batch.samples import Batch, refuse_without_numbers, sample_axes
+from analysis.batch.samples import Batch, is_batch_name, refuse_without_numbers, sample_axes
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.facts import Provenance
 from analysis.model import CheckedModel
@@ -144,7 +144,9 @@ def _checked(spec: ValueSpec, array: Array) -> Array:
             hint=f"convert it with .astype('{spec.dtype}')",
         )
     expected = "of any rank" if spec.shape is None else f"[{', '.join(str(size or '?') for size in spec.shape)}]"
-    if (spec.shape is not None and not _fits(spec.shape, array.shape)) or not array.size:
+    if (spec.shape is not None and not _fits(spec.shape, array.shape)) or not (
+        array.size or _starts_empty(spec, array)
+    ):
         raise BadBatch(
             f"expected shape {expected}, given {list(array.shape)}", where=spec.name, hint=_way_out(spec, array)
         )
@@ -158,10 +160,24 @@ def _fits(wanted: Sequence[int | str | None], given: Sequence[int]) -> bool:
     )
 
 
+def _starts_empty(spec: ValueSpec, array: Array) -> bool:
+    """Whether nothing has been seen yet: a cache of keys and values whose open axis, not that of the samples, is 0.
+
+    past_key_values.0.key [batch, heads, past_sequence_length, 64]      the first step of a decoder
+    """
+    empty = [axis for axis, size in enumerate(array.shape) if not size]
+    return min(empty, default=0) > 0 and all(
+        spec.shape is None or (not isinstance(spec.shape[axis], int) and not is_batch_name(spec.shape[axis], axis))
+        for axis in empty
+    )
+
+
 def _way_out(spec: ValueSpec, array: Array) -> str:
     """Most exporters fix the number of samples unless they are told not to."""
     first, *others = spec.shape or (None,)
-    if not isinstance(first, int) or not array.size or not _fits(others, array.shape[1:]):
+    if not array.size:
+        return "send at least one sample, and at least one number of each"
+    if not isinstance(first, int) or not _fits(others, array.shape[1:]):
         return ""
     return (
         f"the export fixes the number of samples at {first}: export with an open batch axis "

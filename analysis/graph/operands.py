@@ -3,8 +3,8 @@
 Place and provenance decide, never values. A literal is what the file holds as a Constant node, or under a name that
 exporters give to tensors made on the spot (zeros, full_like_1, Constant_output_0). Operands of plain arithmetic are
 weak: they are parameters unless something speaks against it. Of a single number, and of operators that rarely hold a
-parameter (Sub, Div, Pow, Where, Max, Min), the name has to speak for it: a module path, as frameworks name theirs; or,
-for a number, its place (`analysis.graph.numbers`).
+parameter (Sub, Div, Pow, Where, Max, Min, Scatter, GridSample), the name has to speak for it: a module path, as
+frameworks name theirs; or, for a number, its place (`analysis.graph.numbers`).
 
     q k' -- Add (c) -- Softmax        c is a mask, unless it is a table with a row for each head, or is looked up
     x ----- Add (c) -- MatMul         c is a parameter: positions that are learnt
@@ -29,7 +29,9 @@ from analysis.model import CheckedModel
 from analysis.model.nodes import captures
 
 WEAK: Final = frozenset({"offset", "token", "exponent"})  # and the scale of a Mul or a Div
-CAUTIOUS: Final = frozenset({"Sub", "Div", "Pow", "Where", "Max", "Min", "Loop"})
+CAUTIOUS: Final = frozenset(
+    {"Sub", "Div", "Pow", "Where", "Max", "Min", "Loop", "ScatterND", "ScatterElements", "Scatter", "GridSample"}
+)
 MATRICES: Final = frozenset({"weight", "recurrent_weight"})
 CARRYING: Final = MATRICES | {"embedding"}
 """Roles whose operator writes a signal whatever else it reads."""
@@ -74,10 +76,16 @@ class Operands:
             return f"a literal in {use.node.op_type}, written beside the weights"
         weak = self._is_weak(use)
         if self.model.weights[name].ndim == 0 or (weak and self.model.weights[name].size == 1):
-            return "" if self._is_named(name) or self._is_placed(name, use) else f"single number in {use.node.op_type}"
+            return self._why_no_number(name, use)
         if use.node.op_type in CAUTIOUS and not self._is_named(name):
             return f"constant operand of {use.node.op_type}"
         return self._why_no_operand(use) if weak else ""
+
+    def _why_no_number(self, name: str, use: Use) -> str:
+        """Why a single number is none; the fill of a mask may be a named buffer, such as GPT-2's masked_bias."""
+        if use.role == "token" and reaches_softmax(self.model, use.node):
+            return "what a mask leaves of attention scores"
+        return "" if self._is_named(name) or self._is_placed(name, use) else f"single number in {use.node.op_type}"
 
     def _is_weak(self, use: Use) -> bool:
         weak = use.role in WEAK or use.node.op_type in {"Mul", "Div"}
@@ -85,7 +93,7 @@ class Operands:
 
     def _why_no_operand(self, use: Use) -> str:
         """What an operand of plain arithmetic is instead of a weight."""
-        if use.role in {"offset", "token"} and _reaches_softmax(self.model, use.node):
+        if use.role in {"offset", "token"} and reaches_softmax(self.model, use.node):
             return "" if self._is_score_table(use) else "added to attention scores: a mask or a fixed position bias"
         if use.node.op_type == "Mul" and _is_rotary(self.model, use.node):
             return "cosine or sine of rotary positions"
@@ -209,7 +217,8 @@ class Operands:
         return node.input[0] in self.model.weights and self.model.weights[node.input[0]].ndim > 1
 
 
-def _reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
+def reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
+    """Whether a Softmax is taken of what a node writes, a few nodes of arithmetic between."""
     for _ in range(MASK_REACH):
         followers = [use.node for output in node.output for use in model.consumers.get(output, ())]
         if any(follower.op_type == "Softmax" for follower in followers):

@@ -89,7 +89,7 @@ def _why_frozen(operands: Operands, name: str, uses: list[Use]) -> str:
     if any(name in each.scales for each in operands.model.quantized.values()):
         return QUANTIZER
     if not uses:
-        return _unused(operands.model, name)
+        return _unused(operands, name)
     reasons = [_why_frozen_here(operands, name, use) for use in uses]
     if "" not in reasons:
         within = [use for use in operands.sources.within if use.initializer == name]
@@ -97,7 +97,8 @@ def _why_frozen(operands: Operands, name: str, uses: list[Use]) -> str:
     return "" if "" in reasons else reasons[0]
 
 
-def _unused(model: CheckedModel, name: str) -> str:
+def _unused(operands: Operands, name: str) -> str:
+    model = operands.model
     readers = model.consumers.get(name, ())
     if not readers:
         return "unused"
@@ -106,6 +107,8 @@ def _unused(model: CheckedModel, name: str) -> str:
     node, slot = readers[0]
     if _quantizes(node):
         return QUANTIZER
+    if any(name in operands.sources.of.get(output.name, ()) for output in model.outputs):
+        return "goes to an output without meeting data"  # the spread of a policy's actions, exp(log_std)
     return FROZEN_SLOTS.get((node.op_type, slot), f"read only by {node.op_type}, which passes no gradient to it")
 
 

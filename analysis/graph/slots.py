@@ -69,6 +69,10 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "Div": {0: "scale", 1: "scale"},
     "Pow": {1: "exponent"},
     "Where": {1: "token", 2: "token"},
+    "ScatterND": {0: "token", 2: "token"},
+    "ScatterElements": {0: "token", 2: "token"},
+    "Scatter": {0: "token", 2: "token"},
+    "GridSample": {0: "token"},
     "Max": {0: "offset", 1: "offset"},
     "Min": {0: "offset", 1: "offset"},
 }

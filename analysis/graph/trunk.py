@@ -175,18 +175,10 @@ def _read_from_inputs(model: CheckedModel) -> set[str]:
 
 def _data_inputs(model: CheckedModel, sources: Sources, weighted: set[int]) -> list[str]:
     """Float inputs that meet a weight before any Softmax; a float mask does not."""
-    floats = sorted(_float_inputs(model), key=[spec.name for spec in model.inputs].index)
-    data = [name for name in floats if _meets_weight(model, sources, weighted, name)]
-    return data or floats
-
-
-def _meets_weight(model: CheckedModel, sources: Sources, weighted: set[int], name: str) -> bool:
-    reached = {name}
-    for node in model.nodes:
-        if reached.isdisjoint(gradient_inputs(model, sources, node)):
-            continue
-        if id(node) in weighted:
-            return True
-        if node.op_type != "Softmax":
-            reached.update(node.output)
-    return False
+    meeting: set[str] = set()
+    for node in reversed(model.nodes):
+        passes = node.op_type != "Softmax" and not meeting.isdisjoint(node.output)
+        if passes or id(node) in weighted:
+            meeting.update(gradient_inputs(model, sources, node))
+    floats = [spec.name for spec in model.inputs if model.is_float(spec.name)]
+    return [name for name in floats if name in meeting] or floats

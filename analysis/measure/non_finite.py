@@ -1,4 +1,7 @@
-"""Where NaN or infinity appears first, in the order in which values and gradients are made."""
+"""Where NaN or infinity appears first, in the order in which values and gradients are made.
+
+scores -- Where (mask, -inf) -- Softmax        no fault: the softmax makes zeros of these
+"""
 
 import math
 
@@ -7,6 +10,7 @@ from onnx import NodeProto
 
 from analysis.convert.program import Watcher
 from analysis.facts import NonFinite
+from analysis.graph.operands import reaches_softmax
 from analysis.model import CheckedModel
 from analysis.model.nodes import label
 from analysis.subject.subject import Subject
@@ -41,9 +45,15 @@ def _is_finite(tensor: torch.Tensor) -> bool:
     return math.isfinite(float(tensor.detach().sum())) or bool(torch.isfinite(tensor).all())
 
 
+def _hides(model: CheckedModel, node: NodeProto, tensor: torch.Tensor) -> bool:
+    """Whether all that is no finite number is the -inf by which a mask shuts keys out of a softmax."""
+    masked = reaches_softmax(model, node) and bool((tensor < math.inf).all())  # so it compares with NaN, too
+    return masked and bool((tensor > -math.inf).any(-1).all())
+
+
 def _look(model: CheckedModel, name: str, node: NodeProto, found: list[NonFinite]) -> Watcher:
     def check(tensor: torch.Tensor, stage: str) -> None:
-        if not found and not _is_finite(tensor):
+        if not found and not _is_finite(tensor) and not (stage == "forward" and _hides(model, node, tensor)):
             through = [node] if stage == "forward" else [use.node for use in model.consumers.get(name, ())]
             operators = dict.fromkeys(each.op_type for each in through)
             found.append(NonFinite(stage=stage, node=label(node), value=name, operator=", ".join(operators)))

@@ -151,6 +151,9 @@ def _against(model: CheckedModel, stuck: NodeProto, batch: Batch) -> tuple[str, 
     meant = _meant(model, stuck, batch)
     if meant:
         return "", f"node {label(stuck)!r} ({stuck.op_type}) runs along axis 0 on purpose: {meant}"
+    stored = _stored_states(model, stuck)
+    if stored > 1:
+        return "", f"node {label(stuck)!r} ({stuck.op_type}) starts from states of {stored} samples that the file holds"
     if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
         return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
     return label(stuck) if stuck.op_type in ALONG else "", standing_against(stuck)
@@ -171,6 +174,15 @@ def _meant(model: CheckedModel, node: NodeProto, batch: Batch) -> str:
     sent = batch.inputs.get(walk_back(model, state, PASSING))
     one = sent is not None and sent.ndim == 3 and sent.shape[0 if attributes_of(node).get("layout") else 1] == 1
     return f"{state} is the state of one sequence" if one else ""
+
+
+def _stored_states(model: CheckedModel, node: NodeProto) -> int:
+    """Of how many samples a file holds the state that a recurrent node starts from; 0 where it holds none."""
+    if node.op_type not in RECURRENT or len(node.input) <= STATE:
+        return 0
+    state = walk_back(model, node.input[STATE], PASSING)
+    shape = model.weights[state].shape if state in model.weights else ()
+    return int(shape[0 if attributes_of(node).get("layout") else 1]) if len(shape) == 3 else 0
 
 
 def _meets_values(model: CheckedModel, node: NodeProto) -> bool:

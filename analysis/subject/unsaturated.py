@@ -16,9 +16,12 @@ from analysis.model.weights import Array
 
 OFFSET: Final = 128
 PRODUCTS: Final = {
-    "QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3, "MatMulInteger": 1, "ConvInteger": 1, "MatMulIntegerToFloat": 1,
+    "QLinearConv": (3,), "QLinearMatMul": (3,), "QGemm": (3,), "MatMulInteger": (1,), "ConvInteger": (1,),
+    "MatMulIntegerToFloat": (1,), "DynamicQuantizeMatMul": (1,), "DynamicQuantizeLSTM": (1, 2),
 }  # fmt: skip
-"""Where the weight comes in; the data do at the first input."""
+"""Where weights come in; the data do at the first input."""
+MEETING_FLOATS: Final = "DynamicQuantize"
+"""So begin the names of those that make unsigned bytes of their data themselves."""
 
 
 def unsaturated(model: CheckedModel) -> CheckedModel:
@@ -36,9 +39,9 @@ def unsaturated(model: CheckedModel) -> CheckedModel:
 def _may_saturate(model: CheckedModel, node: NodeProto) -> bool:
     if node.op_type not in PRODUCTS:
         return False
-    weight = node.input[PRODUCTS[node.op_type]]
-    signed = weight in model.weights and model.weights[weight].dtype == np.int8
-    return signed and _meets_unsigned(model, node)
+    weights = [node.input[slot] for slot in PRODUCTS[node.op_type]]
+    signed = all(weight in model.weights and model.weights[weight].dtype == np.int8 for weight in weights)
+    return signed and (node.op_type.startswith(MEETING_FLOATS) or _meets_unsigned(model, node))
 
 
 def _meets_unsigned(model: CheckedModel, node: NodeProto) -> bool:
@@ -51,13 +54,13 @@ def _meets_unsigned(model: CheckedModel, node: NodeProto) -> bool:
 
 
 def _shift(model: CheckedModel, node: NodeProto, tensors: dict[str, Array]) -> None:
-    """Read the weight and its zero point under other names, where both are larger by 128."""
-    slot = PRODUCTS[node.op_type]
-    place = SLOTS[node.op_type][slot].zero_point
-    assert place is not None
-    node.input.extend([""] * (place + 1 - len(node.input)))
-    zero_point = model.weights[node.input[place]] if node.input[place] else np.zeros((), np.int8)
-    for each, array in ((slot, model.weights[node.input[slot]]), (place, zero_point)):
-        name = f"{node.input[each] or node.output[0]}/unsigned"
-        tensors[name] = np.asarray(array.astype(np.int16) + OFFSET, np.uint8)
-        node.input[each] = name
+    """Read the weights and their zero points under other names, where all are larger by 128."""
+    for slot in PRODUCTS[node.op_type]:
+        place = SLOTS[node.op_type][slot].zero_point
+        assert place is not None
+        node.input.extend([""] * (place + 1 - len(node.input)))
+        zero_point = model.weights[node.input[place]] if node.input[place] else np.zeros((), np.int8)
+        for each, array in ((slot, model.weights[node.input[slot]]), (place, zero_point)):
+            name = f"{node.input[each] or node.output[0]}/unsigned"
+            tensors[name] = np.asarray(array.astype(np.int16) + OFFSET, np.uint8)
+            node.input[each] = name

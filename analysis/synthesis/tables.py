@@ -25,7 +25,7 @@ class Table:
     index: str
     """The value that is the index, behind whatever arithmetic the graph does with the ids."""
     rows: int | None
-    """None where the graph does not say."""
+    """Those that stand in front of the padding at its end; None where the graph does not say."""
     padded: int = 0
     """Its rows from here on are no padding."""
 
@@ -126,7 +126,9 @@ def _rows(model: CheckedModel, node: NodeProto, data: str, axis: int) -> Table |
             return Table(node.input[1], None)
         data = producer.input[0]
     table = model.weights[data]
-    return Table(node.input[1], int(table.shape[axis]), _padded(table) if axis == 0 else 0)
+    if axis != 0:
+        return Table(node.input[1], int(table.shape[axis]))
+    return Table(node.input[1], len(table) - _padded_behind(table), _padded(table))
 
 
 def _padded(table: np.ndarray) -> int:
@@ -139,3 +141,11 @@ def _padded(table: np.ndarray) -> int:
         return 0
     empty = np.flatnonzero(~table[:SPECIAL_ROWS].any(axis=1))
     return int(empty[-1]) + 1 if 0 < empty.size < SPECIAL_ROWS else 0
+
+
+def _padded_behind(table: np.ndarray) -> int:
+    """Rows of zeros at the end of a table: the padding (`padding_idx=vocabulary`), or what fills up a round number."""
+    if table.ndim != 2 or table.dtype.kind != "f":
+        return 0
+    used = np.flatnonzero(table.any(axis=1))
+    return len(table) - 1 - int(used[-1]) if used.size > 1 else 0

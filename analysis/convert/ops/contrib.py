@@ -103,15 +103,15 @@ def matmul_n_bits(
     if zero_points is None:
         zero = torch.full((N, blocks), 2 ** (bits - 1), device=a.device)
     elif zero_points.dtype is torch.uint8:
-        zero = _unpacked(zero_points.reshape(N, -1), bits)[:, :blocks]
+        zero = unpacked(zero_points.reshape(N, -1), bits)[:, :blocks]
     else:
         zero = zero_points.reshape(N, blocks)
-    quantized = _unpacked(b.reshape(N, -1), bits)[:, :K]
+    quantized = unpacked(b.reshape(N, -1), bits)[:, :K]
     weight = (quantized - zero[:, group]).to(a.dtype) * scales.reshape(N, blocks)[:, group]
     return a @ weight.t() if bias is None else a @ weight.t() + bias
 
 
-def _unpacked(packed: Tensor, bits: int) -> Tensor:
+def unpacked(packed: Tensor, bits: int) -> Tensor:
     """The numbers in each byte along the last axis, lowest bits first, as int32."""
     shifts = torch.arange(0, 8, bits, dtype=torch.int32, device=packed.device)
     return torch.bitwise_and(torch.bitwise_right_shift(packed.int()[..., None], shifts), 2**bits - 1).flatten(-2)

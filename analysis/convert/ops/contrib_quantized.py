@@ -94,13 +94,17 @@ def q_linear_softmax(
     x: Tensor, x_scale: Tensor, x_zero_point: Tensor | None, y_scale: Tensor, y_zero_point: Tensor, *, axis: int = -1,
     opset: int, element: OutputElement = None, elements: InputElements = (),
 ) -> Tensor:  # fmt: skip
-    """Softmax of this opset between quantised numbers; onnxruntime cuts 1 / s_y to an integer."""
+    """Softmax of this opset between quantised numbers; onnxruntime cuts 1 / s_y to an integer.
+
+    What is not a number, as all is where the scale of x is infinite, becomes the integer 0 there, whatever z_y is.
+    """
     function = activation.softmax if opset >= 13 else activation.softmax_1
     y = function(dequantize_linear(x, x_scale, x_zero_point), axis=axis)
     steps = straight_through(
         _over(y, y_scale), y.detach() * _over(torch.ones_like(y), y_scale).detach().floor(), y >= 0
     )
-    return quantized(steps, y_zero_point, _element(y_zero_point, element, x, elements))
+    numbers = quantized(steps, y_zero_point, _element(y_zero_point, element, x, elements))
+    return numbers.masked_fill(steps.isnan(), 0)
 
 
 @op("QLinearWhere", domain=contrib.MICROSOFT)

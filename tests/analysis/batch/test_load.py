@@ -52,6 +52,23 @@ def test_a_batch_may_lie_in_a_file(tmp_path: Path) -> None:
     assert identical(load_batch(path, ONE).inputs["x"], X)
 
 
+def test_a_cache_of_keys_may_be_empty_but_not_the_samples() -> None:
+    """As in the first step of a decoder."""
+    against = check_model(
+        parser.parse_model(
+            """<ir_version: 8, opset_import: ["": 17]> net (float[N,1,4] x, float[N,past,4] seen) => (float[N,all,4] y)
+            { y = Concat <axis = 1> (seen, x) }"""
+        ).SerializeToString()
+    )
+    x, seen = np.ones((6, 1, 4), np.float32), np.ones((6, 0, 4), np.float32)
+    batch = load_batch(npz(x=x, seen=seen), against)
+    assert batch.size == 6
+    assert batch.inputs["seen"].shape == (6, 0, 4)
+    found = refusal(npz(x=x, seen=np.ones((0, 2, 4), np.float32)), against)
+    assert "given [0, 2, 4]" in found.detail
+    assert "at least one sample" in found.hint
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -117,6 +117,31 @@ def test_operators_that_rarely_hold_a_parameter_ask_for_its_name(nodes: str, nam
     assert (name in roles.trainable) is trains
 
 
+@pytest.mark.parametrize(("name", "trains"), [("m.token", True), ("token", False)])
+@pytest.mark.parametrize(
+    "nodes", ["y = ScatterND(h, <i>, <c>)", "y = ScatterElements(h, <j>, <c>)", "y = GridSample(<p>, grid)"]
+)
+def test_what_is_written_into_data_or_sampled_by_them_trains_under_the_name_of_a_parameter(
+    nodes: str, name: str, *, trains: bool
+) -> None:
+    """A class token in place of the first row, and a plane of features that is read at the places of the data."""
+    weights = {"m.w": floats(4, 4), name: floats(1, 2, 4, 4) if "GridSample" in nodes else floats(1, 4)}
+    weights |= {"i": np.zeros((1, 1), np.int64)} if "<i>" in nodes else {}
+    weights |= {"j": np.zeros((1, 4), np.int64)} if "<j>" in nodes else {}
+    grid = "h = MatMul(x, <m.w>) four = Constant<value_ints = [1, -1, 2, 2]>() grid = Reshape(h, four)"
+    text = f"{grid} {nodes.replace('<c>', f'<{name}>').replace('<p>', f'<{name}>')}"
+    roles = divided(model(text, weights, "float[2,4] x"))
+    assert (name in roles.trainable) is trains
+
+
+def test_the_fill_of_a_mask_is_no_parameter_whatever_its_name() -> None:
+    """`masked_bias`, a buffer of GPT-2."""
+    weights = {"h.w": floats(4, 4), "h.attn.masked_bias": np.array(-1e4, np.float32)}
+    text = "h = MatMul(x, <h.w>) m = Where(b, h, <h.attn.masked_bias>) y = Softmax(m)"
+    roles = divided(model(text, weights, "float[N,4] x, bool[N,4] b"))
+    assert roles.trainable == ("h.w",)
+
+
 # ------------------------------------------------------------------ place
 
 

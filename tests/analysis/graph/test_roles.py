@@ -287,3 +287,15 @@ def test_integers_that_are_scaled_by_the_data_are_no_weight() -> None:
         q=np.ones((4, 4), np.int8), v=floats(4, 4),
     )  # fmt: skip
     assert divided(checked) == Roles(("v",), {"q": "int8 constant"})
+
+
+def test_what_goes_to_an_output_without_data_is_said_so() -> None:
+    """The spread of a policy's actions, which is learnt by another loss than is measured here."""
+    proto = parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 20]> net (float[N,4] x) => (float[N,2] mean, float[2] spread)
+        <float[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[2] log_std = {0, -1}>
+        { mean = MatMul(x, w) spread = Exp(log_std) }"""
+    )
+    roles = divided(check_model(proto.SerializeToString()))
+    assert roles.trainable == ("w",)
+    assert roles.frozen["log_std"] == "goes to an output without meeting data"

@@ -76,6 +76,10 @@ HELD: dict[str, dict[str, str]] = {
     "Div": {"A": "scale", "B": "scale"},
     "Pow": {"Y": "exponent"},
     "Where": OPERANDS,
+    "ScatterND": {"data": "token", "updates": "token"},
+    "ScatterElements": {"data": "token", "updates": "token"},
+    "Scatter": {"data": "token", "updates": "token"},
+    "GridSample": {"X": "token"},
 }  # fmt: skip
 """By the names of the inputs: the documentation of each operator says what they are."""
 

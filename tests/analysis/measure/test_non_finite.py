@@ -147,6 +147,27 @@ def test_a_table_of_masks_may_hold_minus_infinity(row: float, first: str | None)
     assert (None if found is None else found.node) == first
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_minus_infinity_of_a_mask_is_named_only_where_it_hides_all(*, kept: bool) -> None:
+    """A row in which a key is left is no fault; a later one is found all the same."""
+    nodes = """
+        h = MatMul(x, A)
+        [mask] m = Where(seen, h, hidden)
+        p = Softmax(m)
+        [later] l = Log(p)
+        y = MatMul(l, A)
+    """
+    seen = np.array([kept, False, True, True] if kept else [False] * WIDTH)
+    model = onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["": 17]> net (float[N,{WIDTH}] x) => (float[N,{WIDTH}] y) {{ {nodes} }}'
+    )
+    weights = {"A": np.eye(WIDTH, dtype=np.float32), "seen": seen, "hidden": np.array(-np.inf, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
+    batch = npz(x=np.ones((SAMPLES, WIDTH), np.float32), target=np.arange(SAMPLES) % WIDTH)
+    subject = prepare(check_model(model.SerializeToString()), batch, AnalysisOptions())
+    assert locate_non_finite(subject).node == ("later" if kept else "mask")
+
+
 def test_numbers_whose_sum_is_too_large_are_numbers_all_the_same() -> None:
     """Two of 3e38 in float32; the square of one is none."""
     nodes = "[a] h = MatMul(x, A) [square] s = Mul(h, h) [b] y = MatMul(s, B)"

@@ -96,6 +96,22 @@ def test_a_network_that_runs_along_the_samples_is_told_by_name() -> None:
     assert "LSTM" in note
 
 
+def test_states_stored_for_so_many_samples_are_not_taken_for_a_sequence_of_samples() -> None:
+    """torch's exporter writes the zeros of a batch into the file, and warns."""
+    model = written(
+        "(float[5,N,3] x) => (float[N,6] y)",
+        "s, h = GRU <hidden_size = 6> (x, W, R, , , h0) y = Squeeze(h, zero)",
+        W=drawn(1, 18, 3),
+        R=drawn(1, 18, 6),
+        h0=drawn(1, 4, 6),
+        zero=np.array([0]),
+    )
+    subject = prepared(model, x=drawn(5, 4, 3))
+    assert not subject.rows.along
+    (note,) = [note for note in subject.batch.notes if "whole batch" in note]
+    assert "starts from states of 4 samples that the file holds" in note
+
+
 class Streaming(nn.Module):
     """One sequence of feature vectors, whose state is handed in and out, as a detector in a stream has it."""
 

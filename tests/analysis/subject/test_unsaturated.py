@@ -48,6 +48,41 @@ def test_no_sum_is_lost(nodes: str) -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_no_sum_is_lost_where_the_operator_quantises_floats_itself() -> None:
+    proto = parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]> net (float[N,64] x) => (float[] y)
+        { y = com.microsoft.DynamicQuantizeMatMul(x, w, ws, wz) }"""
+    )
+    w = RANDOM.choice([-128, 127], (64, 8)).astype(np.int8)
+    parts = {"w": w, "ws": np.array(0.25, np.float32), "wz": np.array(1, np.int8)}
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in parts.items())
+    shifted = unsaturated(check_model(proto.SerializeToString()))
+    content = assemble_proto(shifted.proto, shifted.weights).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.ones((3, 64), np.float32)})  # the byte of 1 is 255
+    wanted = np.ones((3, 64)) @ (w.astype(np.int64) - 1) * 0.25
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+
+
+def test_no_sum_is_lost_in_a_quantised_lstm() -> None:
+    attributes = "<hidden_size = 4>"
+    proto = parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]> net (float[S,N,64] x) => (float[] y)
+        {{ y = com.microsoft.DynamicQuantizeLSTM{attributes}(x, w, r, , , , , , ws, wz, rs, rz) }}"""
+    )
+    w, r = (RANDOM.choice([-127, 127], (1, inputs, 16)).astype(np.int8) for inputs in (64, 4))
+    scale, zero = np.full(1, 0.0004, np.float32), np.zeros(1, np.int8)
+    parts = {"w": w, "r": r, "ws": scale, "rs": scale, "wz": zero, "rz": zero}
+    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in parts.items())
+    shifted = unsaturated(check_model(proto.SerializeToString()))
+    content = assemble_proto(shifted.proto, shifted.weights).SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.ones((1, 3, 64), np.float32)})
+    i, o, _, c = np.split((np.ones(64) @ w[0]) * 0.0004, 4)
+    hidden = np.tanh(np.tanh(c) / (1 + np.exp(-i))) / (1 + np.exp(-o))
+    np.testing.assert_allclose(found[0, 0], np.tile(hidden, (3, 1)), atol=1e-5)
+
+
 def test_signed_data_and_models_without_integers_are_left_as_they_are() -> None:
     signed, plain = model(PRODUCTS["MatMulInteger"], np.int8), model("y = Cast <to = 1> (x)")
     assert unsaturated(signed) is signed

@@ -60,6 +60,16 @@ def test_where_zero_is_refused_ids_begin_at_one() -> None:
     assert (ids.min(), ids.max()) == (1, 9)
 
 
+@pytest.mark.parametrize(("empty", "largest"), [([39], 38), ([37, 38, 39], 36)])
+def test_ids_end_in_front_of_padding_rows(empty: list[int], largest: int) -> None:
+    """A padding id behind the vocabulary, and a table filled up to a round number."""
+    table = floats(40, 3)
+    table[empty] = 0
+    checked = model("y = Gather(E, i)", "int64[N,T] i", "float[] y", E=table)
+    ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
+    assert (ids.min(), ids.max()) == (0, largest)
+
+
 @pytest.mark.parametrize(("padding", "least"), [((), 0), ((0,), 1), ((1,), 2), ((7,), 0), ((0, 1, 2, 3), 0)])
 def test_ids_begin_behind_the_row_of_the_padding(padding: tuple[int, ...], least: int) -> None:
     """`torch.nn.Embedding(40, 3, padding_idx=1)` keeps row 1 at zero; four zero rows are no padding."""

@@ -169,6 +169,15 @@ CASES: list[Case] = [
     ],
     *[
         case(
+            "QLinearSoftmax",
+            [numbers(kind, 4, 5), scalar(np.inf), number(3, kind), scalar(1 / 256), number(zero, kind)],
+            {"axis": -1, "opset": 13}, name=f"{kind.__name__} of infinite scale {zero}",
+        )
+        for kind in KINDS
+        for zero in (np.iinfo(kind).min, 5)
+    ],
+    *[
+        case(
             "QLinearWhere",
             [
                 RANDOM.integers(0, 2, (256,)).astype(bool), every(kind), scalar(0.5), number(3, kind),
