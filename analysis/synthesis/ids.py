@@ -22,7 +22,8 @@ Attempt = Callable[[Feed, Sequence[str]], Outcome]
 def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     """The feed with the largest range of ids that the graph takes and that reaches further into its table.
 
-    Ids start at 0, or at 1 where the graph refuses 0; behind the padding, where a row of the table is that.
+    Ids start at 0, or at 1 where the graph refuses 0; behind the padding, where a row of the table is that. A feed of
+    zeros is one that the graph has taken.
     """
     watched = [table.index for table in tables]
     rows = min((table.rows for table in tables if table.rows), default=UNKNOWN_ROWS)
@@ -32,7 +33,7 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
         outcome = attempt(replace(feed, low=value, high=value), watched)
         return max(outcome.largest.values(), default=0) if outcome.ran else None
 
-    low = next((value for value in (0, 1) if reach(value) is not None), None)
+    low = 0 if feed.high == 0 else next((value for value in (0, 1) if reach(value) is not None), None)
     if low is None:
         return feed
     high = max(rows - 1, low)

@@ -21,7 +21,7 @@ from analysis.synthesis.ids import spread
 from analysis.synthesis.kinds import Kind, kind_of, rank_of
 from analysis.synthesis.refine import refine
 from analysis.synthesis.scales import UNIT, expected_scale
-from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, names_of, open_axes, search, shape_of
+from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, first_sizes, names_of, open_axes, search, shape_of
 from analysis.synthesis.tables import tables_of
 from analysis.synthesis.trial import Outcome, Trials
 
@@ -111,7 +111,10 @@ class _Search:
         return fit(self._named(self._inputs(sizes), note))
 
     def _find_sizes(self) -> Sizes:
-        """Of the open axes, with one sample."""
+        """Of the open axes, with one sample; where all is fixed, and no ids are chosen, there is nothing to try."""
+        feeds = list(self._feeds.values())
+        if not self._is_open() and not open_axes(feeds) and not any(feed.kind in CHOOSING for feed in feeds):
+            return first_sizes(self._model, feeds)
         refused = None
         for least in (0, 1):  # some graphs take no id 0
             self._feeds = {

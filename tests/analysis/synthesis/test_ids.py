@@ -1,11 +1,19 @@
 """Ids spread over their tables, whatever arithmetic stands between."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from analysis.convert import convert
+from analysis.model.checked import ValueSpec
+from analysis.synthesis.draw import Feed
+from analysis.synthesis.ids import spread
+from analysis.synthesis.kinds import Kind
 from analysis.synthesis.synthesize import synthesize_batch
+from analysis.synthesis.tables import Table
+from analysis.synthesis.trial import Outcome
 from tests.analysis.graph.graphs import floats, model
 
 CONSTANTS = {"five": np.array(5), "two": np.array(2), "zero": np.array(0), "last": np.array(39)}
@@ -68,3 +76,16 @@ def test_ids_begin_behind_the_row_of_the_padding(padding: tuple[int, ...], least
     checked = model("y = Gather(E, i)", "int64[N,T] i", "float[] y", E=table)
     ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
     assert (ids.min(), ids.max()) == (least, 39)
+
+
+def test_zeros_that_the_graph_has_taken_are_not_tried_again() -> None:
+    tried = []
+
+    def attempt(feed: Feed, watched: Sequence[str]) -> Outcome:
+        tried.append(feed.high)
+        return Outcome((1,), None, dict.fromkeys(watched, feed.high))
+
+    feed = Feed(ValueSpec("i", "int64", (8, 4)), Kind.IDS, low=0, high=0)
+    found = spread(feed, [Table("i", 40)], attempt)
+    assert (found.low, found.high) == (0, 39)
+    assert tried == [39]
