@@ -178,7 +178,8 @@ class Taps:
                 if name in self._tables:  # of which a batch reads few rows: all others are zeros
                     self.backward.rows[name], present = _rows_read(gradient)
                     gradient, weight = gradient[present], weight[present]
-                self.backward.gradients[name] = with_zeros(summarize(gradient), elements - gradient.numel())
+                summary, left_out = summarize(gradient), elements - gradient.numel()
+                self.backward.gradients[name] = with_zeros(summary, left_out) if left_out else summary
                 self.backward.products[name] = dot(gradient, weight)
                 if self.detailed:
                     self.backward.underflow[name] = underflow_fraction(gradient, self.backward.gradients[name])
