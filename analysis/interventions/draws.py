@@ -5,10 +5,8 @@ orthogonal, so that two initialisations can be compared in pairs.
 """
 
 import hashlib
-import math
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from math import erf
 from typing import Final, Protocol
 
@@ -18,8 +16,8 @@ import numpy.typing as npt
 from analysis.model.weights import Array
 
 Floats = npt.NDArray[np.float32]
-LARGEST_KEPT: Final = 1 << 16  # elements
-MOST_KEPT: Final = 1 << 10
+MOST_KEPT: Final = 128 << 20
+"""Bytes of noise that are kept."""
 
 
 class Draw(Protocol):
@@ -36,9 +34,33 @@ class Draw(Protocol):
 def noise(name: str, shape: tuple[int, ...], seed: int) -> Floats:
     """N(0, 1), the same for every draw of this initialiser and seed; read-only.
 
-    Every initialisation asks for it again, in every structure: that of small weights is kept, at most 256 MiB in all.
+    Every initialisation asks for it again, in every structure: what was asked for last is kept.
     """
-    return (_kept_noise if math.prod(shape) <= LARGEST_KEPT else _noise)(name, shape, seed)
+    return _KEPT.noise(name, shape, seed)
+
+
+class _Kept:
+    """The noise that was asked for last, at most so many bytes of it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._bytes = 0
+        self._drawn: dict[tuple[str, tuple[int, ...], int], Floats] = {}
+
+    def noise(self, name: str, shape: tuple[int, ...], seed: int) -> Floats:
+        """As it was drawn, or drawn now."""
+        key = (name, shape, seed)
+        values = self._drawn.pop(key, None)
+        if values is None:
+            values = _noise(name, shape, seed)
+            self._bytes += values.nbytes
+        self._drawn[key] = values
+        while self._bytes > self._most:
+            self._bytes -= self._drawn.pop(next(iter(self._drawn))).nbytes
+        return values
+
+
+_KEPT: Final = _Kept(MOST_KEPT)
 
 
 def _noise(name: str, shape: tuple[int, ...], seed: int) -> Floats:
@@ -46,9 +68,6 @@ def _noise(name: str, shape: tuple[int, ...], seed: int) -> Floats:
     values = np.random.default_rng((seed, key)).standard_normal(shape, dtype=np.float32)
     values.flags.writeable = False
     return values
-
-
-_kept_noise = lru_cache(MOST_KEPT)(_noise)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from analysis.facts import Layer, LayerStats
 from analysis.graph.families import PASSING
 from analysis.graph.layers import own_uses
 from analysis.graph.slots import RECURRENT, data_inputs
+from analysis.model.weights import Array
 from analysis.subject.subject import Subject
 
 KEEPING: Final = PASSING | {"Slice", "Split", "Gather", "Flatten", "Expand", "Tile", "Neg", "Relu", "LeakyRelu", "Tanh",
@@ -27,6 +28,7 @@ MULTIPLYING: Final = frozenset({"Mul", "MatMul"})
 """Zero, where one factor is."""
 JOINING: Final = frozenset({"Add", "Sub", "Concat", "Sum"})
 """Zero, where all of them are."""
+FIRST: Final = 64
 STATE: Final = 5
 """Where a recurrent operator reads its initial state."""
 
@@ -51,10 +53,15 @@ def _fed_nothing(stats: LayerStats, source: str) -> LayerStats:
     return replace(stats, leads_to_loss=False, activation=activation, absent=absent)
 
 
+def _is_zero(array: Array) -> bool:
+    """Whether it holds zeros alone; of most its first numbers say that it does not."""
+    return bool(array.size) and not np.any(array.reshape(-1)[:FIRST]) and not np.any(array)
+
+
 def _zeros(subject: Subject) -> Mapping[str, str]:
     """Values that are zero because an input of the graph is -> that input."""
     arrays = subject.batch.inputs.items()
-    zeros = {name: name for name, array in arrays if array.dtype.kind == "f" and array.size and not np.any(array)}
+    zeros = {name: name for name, array in arrays if array.dtype.kind == "f" and _is_zero(array)}
     for node in subject.model.nodes if zeros else ():
         source = _source(node, zeros)
         if source:

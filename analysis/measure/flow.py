@@ -72,7 +72,7 @@ def measure_flow(
         input_mean_over_std=abs(entry.mean) / entry.std if entry is not None and entry.std else None,
         nonlinearity_coefficient=_root_mean_square(coefficients),
         nonlinearity_by_seed=coefficients,
-        gain_log10=_gain(forward, samples),
+        gain_log10=_gain(forward.entry, spread, samples),
         blindness_log10=None if spread is None else log10(spread.over_rms),
         logit_std_log10=None if spread is None else log10(spread.deviation / unit),
         head_gradient_log10=None if seed is None else log10(seed.norm * target_unit(subject) * math.sqrt(samples)),
@@ -257,19 +257,27 @@ class _Spread(NamedTuple):
 
 
 def _spread(value: torch.Tensor, samples: int) -> _Spread | None:
+    """None for a single sample, or where a value is no number: the norm is none then, either."""
     rows = _by_sample(value, samples)
-    if rows is None or samples < 2 or not bool(torch.isfinite(rows).all()):
+    if rows is None or samples < 2:
         return None
-    deviation, rms = math.sqrt(float(rows.var(0, correction=0).mean())), math.sqrt(float(rows.square().mean()))
+    rms = _root_mean_square_of(rows)
+    if not math.isfinite(rms):
+        return None
+    deviation = _root_mean_square_of(rows - rows.mean(0))
     return _Spread(deviation, deviation / rms if rms else 0.0)
 
 
-def _gain(forward: Forward, samples: int) -> float | None:
+def _root_mean_square_of(rows: torch.Tensor) -> float:
+    return float(torch.linalg.vector_norm(rows)) / math.sqrt(rows.numel()) if rows.numel() else math.nan
+
+
+def _gain(entry: Sequence[torch.Tensor], logits: _Spread | None, samples: int) -> float | None:
     """log10 of how much more the logits differ than what enters the trunk."""
-    ends = [_spread(each[0], samples) for each in (forward.entry, forward.logits) if each]
-    if len(ends) < 2 or ends[0] is None or ends[1] is None or not ends[0].deviation:
+    before = _spread(entry[0], samples) if entry else None
+    if before is None or logits is None or not before.deviation:
         return None
-    return log10(ends[1].deviation / ends[0].deviation)
+    return log10(logits.deviation / before.deviation)
 
 
 def _width_sum(subject: Subject, forward: Forward) -> float | None:

@@ -8,7 +8,7 @@ call costs more than the numbers: numpy's reductions themselves are asked there,
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -178,6 +178,11 @@ def combine(summaries: Iterable[Summary]) -> Summary:
         sum(part.zeros for part in parts),
         sum(part.non_finite for part in parts),
     )
+
+
+def with_zeros(summary: Summary, count: int) -> Summary:
+    """The same with so many more elements, all of them zero."""
+    return replace(summary, count=summary.count + count, zeros=summary.zeros + count)
 
 
 def dot(a: torch.Tensor, b: torch.Tensor) -> float:

@@ -32,6 +32,7 @@ from analysis.measure.statistics import (
     sum_of_squares,
     summarize,
     underflow_fraction,
+    with_zeros,
 )
 from analysis.measure.units import Units
 from analysis.model.nodes import attributes_of, label
@@ -63,7 +64,7 @@ class Backward:
     rows: dict[str, torch.Tensor] = field(default_factory=dict)
     """Rows of an embedding that got a gradient, by initialiser."""
     entry: list[torch.Tensor] = field(default_factory=list)
-    """Gradient at the start of the trunk."""
+    """Gradient at the start of the trunk, where the taps are detailed: no other pass pays for one at the inputs."""
 
 
 @dataclass(slots=True)
@@ -124,7 +125,8 @@ class Taps:
         self._watch(logits, self.forward.logits.append)
         outputs = {layer.output: layer for layer in subject.layers}
         ends = block_ends(subject.model, subject.trunk, subject.layers)
-        for name in dict.fromkeys([*outputs, logits, subject.trunk.start, entry, *ends.values()]):
+        arriving = [entry] if self.detailed else []
+        for name in dict.fromkeys([*outputs, logits, subject.trunk.start, *arriving, *ends.values()]):
             self._watch(name, self._gradient_tap(name or ""))
         for site in subject.attention:
             watch_scores(site, subject.model.opset(), self._watch, self._attention_tap(site))
@@ -137,7 +139,7 @@ class Taps:
                 self._watch(layer.pre_activation, self._activation_tap(layer))
         names = subject.converted.input_names
         leaves = [
-            value.requires_grad_() if name == entry and value.is_floating_point() else value
+            value.requires_grad_() if name in arriving and value.is_floating_point() else value
             for name, value in zip(names, inputs, strict=True)
         ]
         with subject.converted.watching_branches(lambda node, first: self.forward.branches.add((node, first))):
@@ -172,10 +174,13 @@ class Taps:
                 if self.backward.brief:
                     self.backward.gradients[name] = _norm_alone(gradient)
                     return
-                self.backward.gradients[name] = summarize(gradient)
-                self.backward.products[name] = dot(gradient, parameter)
-                if name in self._tables:
-                    self.backward.rows[name] = gradient.detach().flatten(1).abs().amax(1) > 0
+                weight, elements = parameter, gradient.numel()
+                if name in self._tables:  # of which a batch reads few rows: all others are zeros
+                    self.backward.rows[name], present = _rows_read(gradient)
+                    gradient, weight = gradient[present], weight[present]
+                summary, left_out = summarize(gradient), elements - gradient.numel()
+                self.backward.gradients[name] = with_zeros(summary, left_out) if left_out else summary
+                self.backward.products[name] = dot(gradient, weight)
                 if self.detailed:
                     self.backward.underflow[name] = underflow_fraction(gradient, self.backward.gradients[name])
 
@@ -187,7 +192,7 @@ class Taps:
         def on_gradient(gradient: torch.Tensor) -> None:
             if not self.backward.brief or name in {trunk.start, trunk.end}:
                 self.backward.activations[name] = _norm_alone(gradient)
-            if name == trunk.entry:
+            if self.detailed and name == trunk.entry:
                 self.backward.entry.append(gradient.detach())
 
         def on_value(value: torch.Tensor) -> None:
@@ -236,6 +241,13 @@ class Taps:
                 self.forward.attention[label(site.node)] = (*found, scores.shape[site.axis])
 
         return on_scores
+
+
+def _rows_read(gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Which rows of a table have a gradient, and which have anything but zeros: what is no number is no gradient."""
+    rows = gradient.detach().flatten(1)
+    highest, lowest = rows.amax(1), rows.amin(1)
+    return (highest > 0) | (lowest < 0), (highest != 0) | (lowest != 0)
 
 
 def _norm_alone(gradient: torch.Tensor) -> Summary:

@@ -232,10 +232,10 @@ def _opened(attempt: _Attempt) -> tuple[CheckedModel | None, str]:
     proof takes too long, MemoryError.
     """
     model, axes = attempt.model, attempt.axes
+    if normalizes_by_batch(model) and is_over_samples(node := attempt.trace.stuck):  # found within a few nodes
+        return None, standing_against(node)
     if PASSES * _first_seconds(attempt) > attempt.clock.seconds_left:
         raise OutOfTime
-    if normalizes_by_batch(model) and is_over_samples(node := attempt.trace.stuck):
-        return None, standing_against(node)
     places = _proven(attempt, attempt.program)
     if places is not None:
         sizes = {spec.name: spec.shape for spec in model.inputs}

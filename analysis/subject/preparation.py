@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -36,6 +36,8 @@ from analysis.subject.sizing import fitting, too_slow, within_budget
 from analysis.subject.subject import Subject, counting
 from analysis.synthesis.synthesize import synthesize_batch
 
+MOST_KEPT: Final = 1 << 20
+"""Elements of outputs that are kept for the comparison with onnxruntime; more are computed again."""
 NO_WATCHERS: Final[Mapping[str, Sequence[Watcher]]] = MappingProxyType({})
 
 
@@ -71,7 +73,8 @@ def prepare(
     trainable, names = frozenset(converted.initializers), [head.value for head in heads]
     with converted.interrupted_by(interrupt), telling_of_batch(model, batch):
         counts: list[int] = []
-        logits = within_budget(partial(_evaluate, converted, batch, names, counting(model, counts)), options)
+        evaluate = partial(_evaluate, converted, batch, names, counting(model, counts))
+        logits, outputs = within_budget(evaluate, options)
     trained = looks_trained(model, trainable)
     try:
         objective = choose_objective(
@@ -85,7 +88,8 @@ def prepare(
     rows, against = find_rows(read, converted, batch, head.value, head.axis, whole)
     batch = replace(batch, notes=(*batch.notes, *_said(opening, rows, against)))
     subject = _subject(read, converted, objective, batch, rows, trained=trained)
-    return replace(subject, counted=min(counts, default=None))
+    small = sum(each.numel() for each in outputs if isinstance(each, torch.Tensor)) <= MOST_KEPT
+    return replace(subject, counted=min(counts, default=None), evaluated=outputs if small else None)
 
 
 def _converted(model: CheckedModel, options: AnalysisOptions) -> tuple[Survey, DifferentiableModel, Sequence[Head]]:
@@ -114,7 +118,7 @@ def _as_written(baseline: Subject, model: CheckedModel, converted: Differentiabl
     before, now = (graph.producers.get(name) for graph in (baseline.model, model))
     if baseline.objective.name is not LossName.MSE or before == now:
         return baseline.objective
-    return with_spread(baseline.objective, _evaluate(converted, baseline.batch, [name])[name])
+    return with_spread(baseline.objective, _evaluate(converted, baseline.batch, [name])[0][name])
 
 
 def is_from_torch(model: CheckedModel) -> bool:
@@ -126,7 +130,7 @@ def in_float64(subject: Subject) -> Subject:
     """The same with twice the digits."""
     converted = translate(subject.survey, torch.float64).to(subject.device)
     converted.interrupt = subject.converted.interrupt
-    return replace(subject, converted=converted)
+    return replace(subject, converted=converted, evaluated=None)
 
 
 def _said(opening: Opening, rows: Rows, against: str) -> list[str]:
@@ -182,8 +186,8 @@ def _settled(
 def _evaluate(
     converted: DifferentiableModel, batch: Batch, names: Sequence[str],
     watchers: Mapping[str, Sequence[Watcher]] = NO_WATCHERS,
-) -> dict[str, Array]:  # fmt: skip
-    """Values of one forward pass in eval mode, as numpy; others are shown to their watchers."""
+) -> tuple[dict[str, Array], tuple[Any, ...]]:  # fmt: skip
+    """Values of one forward pass in eval mode, as numpy, and its outputs; others are shown to their watchers."""
     seen: dict[str, Array] = {}
 
     def keep(name: str) -> Callable[[torch.Tensor], None]:
@@ -196,8 +200,8 @@ def _evaluate(
     inputs = [to_tensor(np.asarray(array, order="C")).to(device) for array in batch.inputs.values()]
     keeping = {name: [*watchers.get(name, ()), keep(name)] for name in names}
     with torch.no_grad():
-        converted.eval().observe(inputs, {**watchers, **keeping})
-    return seen
+        outputs = converted.eval().observe(inputs, {**watchers, **keeping})
+    return seen, outputs
 
 
 def _device(wanted: Device) -> torch.device:

@@ -91,9 +91,11 @@ def find_rows(
     sizes = Sizes(batch.size, batch.size // 2, COARSE) if together else Sizes(batch.size, few_of(batch.size))
     program, stuck_at = converted, cache(partial(_stuck, read, batch, sizes))
     whole = _value(program, batch, range(batch.size), value, torch.float32) if whole is None else whole
-    for precision in (torch.float32, torch.float64):
+    normalizes = normalizes_by_batch(read.model)
+    known = normalizes and is_over_samples(stuck_at(torch.float32))
+    for precision in () if known else (torch.float32, torch.float64):
         if precision is torch.float64:
-            if normalizes_by_batch(read.model) and is_over_samples(stuck_at()):
+            if normalizes and is_over_samples(stuck_at(precision)):
                 break
             program = translate(read, precision).to(_device(converted))
             whole = _value(program, batch, range(batch.size), value, precision)
@@ -107,7 +109,7 @@ def find_rows(
             return Rows(cut=True, logits=place, along=_link_behind(read.model, value) if shared else ""), ""
         if place or whole.ndim == 0 or _draws(read):
             return Rows(cut=True, logits=_first(whole, batch)), ""
-    stuck = stuck_at()
+    stuck = stuck_at(torch.float32 if known else torch.float64)
     if is_over_samples(stuck):
         return Rows(cut=True, logits=_first(whole, batch)), ""
     backwards = _value(program, batch, range(batch.size)[::-1], value, precision)
@@ -230,10 +232,10 @@ def _first(logits: torch.Tensor, batch: Batch) -> SampleAxis | None:
     return SampleAxis(0) if logits.ndim and logits.shape[0] == batch.size else None
 
 
-def _stuck(read: Survey, batch: Batch, sizes: Sizes) -> NodeProto | None:
+def _stuck(read: Survey, batch: Batch, sizes: Sizes, precision: torch.dtype) -> NodeProto | None:
     """The first node that does not make of some samples what it makes of all."""
     axes = {name: axis for name, axis in batch.axes.items() if axis is not None}
     try:
-        return Tracer(step_through(read, torch.float64), sizes, static=False).run(batch.inputs, axes).stuck
+        return Tracer(step_through(read, precision), sizes, static=False).run(batch.inputs, axes).stuck
     except AnalysisError:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class Subject:
     """What Dropout does to a training step; None: it is off, as in measurement."""
     counted: int | None = None
     """Values per channel on all of the batch, where a pass has counted them on its way."""
+    evaluated: tuple[Any, ...] | None = None
+    """The outputs in eval mode, in float32, where a pass has computed them on its way and they are small."""
 
     @property
     def model(self) -> CheckedModel:

@@ -22,17 +22,17 @@ Attempt = Callable[[Feed, Sequence[str]], Outcome]
 def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
     """The feed with the largest range of ids that the graph takes and that reaches further into its table.
 
-    Ids start at 0, or at 1 where the graph refuses 0; behind the padding, where a row of the table is that.
+    Ids start at 0, or at 1 where the graph refuses 0; behind the padding, where a row of the table is that. A feed of
+    zeros is one that the graph has taken.
     """
-    watched = [table.index for table in tables]
-    rows = min((table.rows for table in tables if table.rows), default=UNKNOWN_ROWS)
+    watched, rows = [table.index for table in tables], _rows(tables)
 
     def reach(value: int) -> int | None:
         """Largest index that ids of this value come to; None where the graph refuses them."""
         outcome = attempt(replace(feed, low=value, high=value), watched)
         return max(outcome.largest.values(), default=0) if outcome.ran else None
 
-    low = next((value for value in (0, 1) if reach(value) is not None), None)
+    low = 0 if feed.high == 0 else next((value for value in (0, 1) if reach(value) is not None), None)
     if low is None:
         return feed
     high = max(rows - 1, low)
@@ -48,6 +48,15 @@ def spread(feed: Feed, tables: Sequence[Table], attempt: Attempt) -> Feed:
             break
         high, reached = 2 * high + 1, further
     return _behind_padding(replace(feed, low=low, high=high), tables)
+
+
+def over_rows(feed: Feed, tables: Sequence[Table]) -> Feed:
+    """The feed with all ids of the smallest table, where they are its index."""
+    return _behind_padding(replace(feed, low=0, high=max(_rows(tables) - 1, 0)), tables)
+
+
+def _rows(tables: Sequence[Table]) -> int:
+    return min((table.rows for table in tables if table.rows), default=UNKNOWN_ROWS)
 
 
 def _behind_padding(feed: Feed, tables: Sequence[Table]) -> Feed:

@@ -17,12 +17,12 @@ from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.model.weights import Array
 from analysis.synthesis.draw import Feed, draw
-from analysis.synthesis.ids import spread
+from analysis.synthesis.ids import over_rows, spread
 from analysis.synthesis.kinds import Kind, kind_of, rank_of
 from analysis.synthesis.refine import refine
 from analysis.synthesis.scales import UNIT, expected_scale
-from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, names_of, open_axes, search, shape_of
-from analysis.synthesis.tables import tables_of
+from analysis.synthesis.sizes import SAMPLE_COUNTS, SAMPLES, Sizes, first_sizes, names_of, open_axes, search, shape_of
+from analysis.synthesis.tables import indexed_by, tables_of
 from analysis.synthesis.trial import Outcome, Trials
 
 LARGEST_LENGTH: Final = 4096
@@ -111,7 +111,11 @@ class _Search:
         return fit(self._named(self._inputs(sizes), note))
 
     def _find_sizes(self) -> Sizes:
-        """Of the open axes, with one sample."""
+        """Of the open axes, with one sample; where all is fixed, and all ids are known, there is nothing to try."""
+        feeds = list(self._feeds.values())
+        unknown = any(feed.kind in CHOOSING and not indexed_by(self._model, feed.spec) for feed in feeds)
+        if not self._is_open() and not open_axes(feeds) and not unknown:
+            return first_sizes(self._model, feeds)
         refused = None
         for least in (0, 1):  # some graphs take no id 0
             self._feeds = {
@@ -149,7 +153,10 @@ class _Search:
             def attempt(changed: Feed, watched: Sequence[str], name: str = name) -> Outcome:
                 return self._attempt(sizes, {name: changed}, watched)
 
-            self._feeds[name] = spread(feed, tables_of(self._model, feed.spec), attempt)
+            known = indexed_by(self._model, feed.spec)
+            self._feeds[name] = (
+                over_rows(feed, known) if known else spread(feed, tables_of(self._model, feed.spec), attempt)
+            )
 
     def _is_open(self) -> bool:
         return any(SAMPLES in names_of(feed.spec, feed.spec.shape or ()) for feed in self._feeds.values())

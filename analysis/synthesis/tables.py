@@ -58,6 +58,14 @@ def tables_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
     return tuple(found.values())
 
 
+def indexed_by(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
+    """The tables whose index an input is, where it is nothing else: each row that all of them have will do."""
+    readers = [each for each in model.consumers.get(spec.name, ()) if each[0].op_type != "Shape"]
+    tables = [_table(model, node, slot) for node, slot in readers]
+    known = tuple(table for table in tables if table is not None and table.rows)
+    return known if len(known) == len(tables) else ()
+
+
 def positions_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
     """What an input chooses from within values that the graph computes."""
     found = {

@@ -11,6 +11,7 @@ from analysis.interventions.draws import (
     Orthogonal,
     Scaled,
     Uniform,
+    _Kept,
     in_turn,
     noise,
 )
@@ -51,6 +52,19 @@ def test_noise_is_asked_for_again_and_nobody_can_spoil_it(shape: tuple[int, ...]
     Normal(1.0).realize("w", np.zeros(shape, np.float32), 1)[:] = 7.0
     assert np.array_equal(noise("w", shape, 1), before)
     assert abs(before.mean()) < 4 / np.sqrt(before.size)
+
+
+def test_the_noise_that_was_asked_for_last_is_kept_while_there_is_room() -> None:
+    kept = _Kept(most=1000)
+    first, second = kept.noise("a", (100,), 0), kept.noise("b", (100,), 0)
+    assert kept.noise("a", (100,), 0) is first
+    kept.noise("c", (100,), 0)
+    assert kept.noise("a", (100,), 0) is first
+    again = kept.noise("b", (100,), 0)
+    assert again is not second
+    assert np.array_equal(again, second)
+    large = kept.noise("d", (300,), 0)
+    assert kept.noise("d", (300,), 0) is not large
 
 
 @pytest.mark.parametrize("layout", list(Layout)[:2])

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from analysis.facts import Clip, ClipKind, Layer
-from analysis.measure.taps import Backward, Taps, sample_axis, unit_axis
+from analysis.measure.taps import Backward, Taps, _rows_read, sample_axis, unit_axis
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
@@ -56,7 +56,7 @@ def test_gradients_of_weights_and_values_are_torch_s() -> None:
     module = seeded(Perceptron)
     gradients, hidden, at_hidden, at_input = truth(module)
     subject = subject_of(export(module, VECTOR), vectors())
-    taps = listened(subject)
+    taps = listened(subject, detailed=True)
     names = {name: each.initializer for layer in subject.layers for name, each in layer.parameters.items()}
     assert names["bias"] == "first.bias"
     first, second = subject.layers
@@ -102,6 +102,8 @@ def test_what_takes_passes_of_its_own_is_looked_at_only_when_asked_for() -> None
     subject = subject_of(mlp(3, "Relu", xavier()), vectors())
     plain, detailed, ranked = listened(subject), listened(subject, detailed=True), listened(subject, ranked=True)
     assert plain.backward.underflow == plain.forward.near_dead == plain.forward.ranks == {}
+    assert plain.backward.entry == []
+    assert len(detailed.backward.entry) == 1
     assert detailed.backward.underflow.keys() == {"w0", "w1", "w2", "b0", "b1", "b2"}
     assert detailed.forward.near_dead.keys() == {"z0", "z1"}
     assert ranked.forward.ranks.keys() == {"z0", "z1", "z2"}
@@ -129,9 +131,24 @@ def test_rows_of_a_table_that_the_batch_reads_are_told() -> None:
         numpy_helper.from_array(each.astype(np.float32), name) for name, each in tensors.items()
     )
     ids = np.array([1, 7, 7, 3])
-    taps = listened(subject_of(model.SerializeToString(), npz(i=ids, target=np.array([0, 1, 2, 0]))))
+    subject = subject_of(model.SerializeToString(), npz(i=ids, target=np.array([0, 1, 2, 0])))
+    taps = listened(subject)
     assert taps.backward.rows.keys() == {"E"}
     assert taps.backward.rows["E"].nonzero().flatten().tolist() == [1, 3, 7]
+    table = subject.converted.initializers["E"]
+    (gradient,) = torch.autograd.grad(subject.loss(*subject.tensors()), table)
+    found = taps.backward.gradients["E"]
+    assert (found.count, found.zeros, found.non_finite) == (36, int((gradient == 0).sum()), 0)
+    assert found.norm == pytest.approx(float(gradient.norm()), rel=1e-5)
+    assert taps.backward.products["E"] == pytest.approx(float((gradient * table).sum().detach()), rel=1e-4, abs=1e-7)
+
+
+def test_a_table_whose_gradient_is_no_number_says_so_of_all_that_are_none() -> None:
+    gradient = torch.zeros(5, 2)
+    gradient[1], gradient[3, 0] = torch.tensor([1.0, -2.0]), math.nan
+    read, present = _rows_read(gradient)
+    assert read.tolist() == [False, True, False, False, False]
+    assert present.tolist() == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from analysis.model.onnx_tools import assemble_proto
 from analysis.subject import opening as opening_module
 from analysis.subject import trace as trace_module
 from analysis.subject.opening import open_samples
+from analysis.synthesis.trial import Trials
 from tests.analysis.fixed_exports import (
     FEATURES,
     STEPS,
@@ -183,6 +184,22 @@ def test_a_mean_over_the_batch_is_not_taken_for_a_sample() -> None:
     )  # fmt: skip
     checked = check_model(model)
     assert open_samples(checked, seed=0).model is checked
+
+
+def test_a_normalisation_over_the_batch_stands_against_opening_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = written(
+        "(float[8,3] x) => (float[8,2] y)",
+        "n, m, v = BatchNormalization<training_mode = 1>(x, one, zero, zero, one) y = MatMul(n, W)",
+        W=drawn(3, 2), one=np.ones(3, np.float32), zero=np.zeros(3, np.float32),
+    )  # fmt: skip
+    monkeypatch.setattr(opening_module, "_run", None)
+    monkeypatch.setattr(Trials, "run", None)
+    checked = check_model(model)
+    opening = open_samples(checked, seed=0)
+    assert opening.model is checked
+    assert "(BatchNormalization)" in opening.refused
 
 
 def test_a_proof_that_takes_too_long_leaves_the_graph_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

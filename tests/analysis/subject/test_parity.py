@@ -12,7 +12,7 @@ from analysis.facts import Parity, ParityStatus
 from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.parity import _difference, _evaluate, check_parity
-from analysis.subject.preparation import prepare
+from analysis.subject.preparation import in_float64, prepare
 from analysis.subject.subject import Subject
 from tests.gallery import Draw, he, mlp, normal, npz, vectors, xavier
 
@@ -34,6 +34,17 @@ def test_a_wrong_translation_is_refused_and_names_the_first_value_that_differs(m
     with pytest.raises(ConversionMismatch) as refused:
         parity_of(mlp(4, "Tanh", xavier()))
     assert refused.value.where == "a0"
+
+
+def test_outputs_that_were_computed_before_are_not_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = check_model(mlp(4, "Relu", he()))
+    subject = prepare(model, vectors(), AnalysisOptions())
+    assert in_float64(subject).evaluated is None
+    with monkeypatch.context() as patched:
+        patched.setattr(type(subject.converted), "observe", None)
+        assert check_parity(subject).status is ParityStatus.EQUAL  # type: ignore[attr-defined]
+    monkeypatch.setattr("analysis.subject.preparation.MOST_KEPT", 0)
+    assert prepare(model, vectors(), AnalysisOptions()).evaluated is None
 
 
 def test_a_network_that_amplifies_rounding_is_ill_conditioned_and_goes_on() -> None:

@@ -86,6 +86,17 @@ def test_a_fixed_number_of_samples_that_cannot_be_opened_is_masked_in_the_loss()
     assert "whole batch" in note
 
 
+def test_of_a_graph_that_normalises_by_the_batch_no_further_pass_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = written(
+        "(float[8,3] x) => (float[8,4] y)",
+        "n, m, v = BatchNormalization<training_mode = 1>(x, one, zero, zero, one) y = MatMul(n, W)",
+        W=drawn(3, 4), one=np.ones(3, np.float32), zero=np.zeros(3, np.float32),
+    )  # fmt: skip
+    monkeypatch.setattr("analysis.subject.rows._value", None)
+    subject = prepared(model, x=drawn(8, 3), target=np.arange(8) % 4)
+    assert subject.rows == Rows(cut=True, logits=SampleAxis(0))
+
+
 def test_a_network_that_runs_along_the_samples_is_told_by_name() -> None:
     torch.manual_seed(0)
     model = fixed(Reader("LSTM", batch_first=False), torch.randn(8, STEPS, FEATURES), axes={"x": {0: "N"}})

@@ -1,11 +1,19 @@
 """Ids spread over their tables, whatever arithmetic stands between."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 
 from analysis.convert import convert
-from analysis.synthesis.synthesize import synthesize_batch
+from analysis.model.checked import ValueSpec
+from analysis.synthesis.draw import Feed
+from analysis.synthesis.ids import spread
+from analysis.synthesis.kinds import Kind
+from analysis.synthesis.synthesize import synthesize_batch, synthesize_inputs
+from analysis.synthesis.tables import Table, indexed_by
+from analysis.synthesis.trial import Outcome, Trials
 from tests.analysis.graph.graphs import floats, model
 
 CONSTANTS = {"five": np.array(5), "two": np.array(2), "zero": np.array(0), "last": np.array(39)}
@@ -78,3 +86,39 @@ def test_ids_begin_behind_the_row_of_the_padding(padding: tuple[int, ...], least
     checked = model("y = Gather(E, i)", "int64[N,T] i", "float[] y", E=table)
     ids = synthesize_batch(checked, convert(checked), 64, 0).inputs["i"]
     assert (ids.min(), ids.max()) == (least, 39)
+
+
+def test_zeros_that_the_graph_has_taken_are_not_tried_again() -> None:
+    tried = []
+
+    def attempt(feed: Feed, watched: Sequence[str]) -> Outcome:
+        tried.append(feed.high)
+        return Outcome((1,), None, dict.fromkeys(watched, feed.high))
+
+    feed = Feed(ValueSpec("i", "int64", (8, 4)), Kind.IDS, low=0, high=0)
+    found = spread(feed, [Table("i", 40)], attempt)
+    assert (found.low, found.high) == (0, 39)
+    assert tried == [39]
+
+
+def test_ids_that_are_nothing_but_an_index_need_no_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trials, "run", None)
+    nodes = "s = Shape(i) a = Gather(E, i) b = Gather(F, i) y = Add(a, b)"
+    checked = model(nodes, "int64[5,4] i", E=floats(40, 3), F=floats(7, 3))
+    ids = synthesize_inputs(checked, convert(checked), checked.inputs, 0)["i"]
+    assert set(np.unique(ids)) <= set(range(7))
+    assert ids.max() > 3
+
+
+@pytest.mark.parametrize(
+    ("nodes", "known"),
+    [
+        ("y = Gather(E, i)", True),
+        ("a = Gather(E, i) c = Cast<to: int = 1>(i) y = Mul(a, c)", False),
+        ("j = Add(i, i) y = Gather(E, j)", False),
+        ("y = Cast<to: int = 1>(i)", False),
+    ],
+)
+def test_what_is_read_in_any_other_way_is_tried(nodes: str, known: bool) -> None:
+    checked = model(nodes, "int64[5,4] i", E=floats(40, 3))
+    assert bool(indexed_by(checked, checked.inputs[0])) is known

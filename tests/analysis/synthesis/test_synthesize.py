@@ -10,7 +10,7 @@ from analysis.errors import BadBatch, NodeFailed
 from analysis.facts import Provenance
 from analysis.model import CheckedModel, check_model
 from analysis.synthesis import trial
-from analysis.synthesis.synthesize import synthesize_batch
+from analysis.synthesis.synthesize import synthesize_batch, synthesize_inputs
 from tests.analysis.batch.batches import identical, model, npz
 from tests.analysis.graph.graphs import model as graph_model
 
@@ -38,6 +38,12 @@ def test_synthetic_numbers_have_mean_zero_and_variance_one() -> None:
     array = made_up(model("float[N,100] x", "float[N,100] y"), 200, 3).inputs["x"]
     assert abs(float(array.mean())) < 4 / np.sqrt(array.size)
     assert float(array.var()) == pytest.approx(1, abs=0.05)
+
+
+def test_where_all_sizes_are_fixed_there_is_nothing_to_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial.Trials, "run", None)
+    against = model("float[3,4] x", "float[3,4] y")
+    assert synthesize_inputs(against, convert(against), against.inputs, 0)["x"].shape == (3, 4)
 
 
 @pytest.mark.parametrize("element", ["float16", "bfloat16", "double"])
