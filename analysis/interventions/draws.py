@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from math import erf
+from threading import Lock
 from typing import Final, Protocol
 
 import numpy as np
@@ -46,18 +47,20 @@ class _Kept:
         self._most = most
         self._bytes = 0
         self._drawn: dict[tuple[str, tuple[int, ...], int], Floats] = {}
+        self._alone = Lock()
 
     def noise(self, name: str, shape: tuple[int, ...], seed: int) -> Floats:
         """As it was drawn, or drawn now."""
         key = (name, shape, seed)
-        values = self._drawn.pop(key, None)
-        if values is None:
-            values = _noise(name, shape, seed)
-            self._bytes += values.nbytes
-        self._drawn[key] = values
-        while self._bytes > self._most:
-            self._bytes -= self._drawn.pop(next(iter(self._drawn))).nbytes
-        return values
+        with self._alone:
+            values = self._drawn.pop(key, None)
+            if values is None:
+                values = _noise(name, shape, seed)
+                self._bytes += values.nbytes
+            self._drawn[key] = values
+            while self._bytes > self._most:
+                self._bytes -= self._drawn.pop(next(iter(self._drawn))).nbytes
+            return values
 
 
 _KEPT: Final = _Kept(MOST_KEPT)

@@ -13,6 +13,7 @@ BASELINE: Final = "baseline"
 ONLY: Final = "only"
 Cell = tuple[Treatment, ...]
 """One treatment per factor that is not kept, in the order of the factors."""
+_PLACES: Final = {factor: place for place, factor in enumerate(Factor)}
 
 
 def asked_for(options: AnalysisOptions) -> list[Cell]:
@@ -54,7 +55,7 @@ def together(first: Cell, second: Cell) -> Cell:
 
 
 def _place(treatment: Treatment) -> int:
-    return list(Factor).index(treatment.factor)
+    return _PLACES[treatment.factor]
 
 
 def _known() -> str:

@@ -154,7 +154,9 @@ def _against(model: CheckedModel, stuck: NodeProto, batch: Batch) -> tuple[str, 
     if meant:
         return "", f"node {label(stuck)!r} ({stuck.op_type}) runs along axis 0 on purpose: {meant}"
     stored = _stored_states(model, stuck)
-    if stored > 1:
+    if (
+        stored == batch.size > 1
+    ):  # as many sequences as samples; one that runs along these has as many as they have steps
         return "", f"node {label(stuck)!r} ({stuck.op_type}) starts from states of {stored} samples that the file holds"
     if stuck.op_type in ATTENDING and not _meets_values(model, stuck):
         return "", f"node {label(stuck)!r} ({stuck.op_type}) pairs samples with one another"
