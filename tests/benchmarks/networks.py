@@ -56,6 +56,22 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.norms[1](self.second(inner)) + self.shortcut(x))
 
 
+class Bottleneck(nn.Module):
+    def __init__(self, before: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(before, channels, 1, bias=False)
+        self.middle = nn.Conv2d(channels, channels, 3, stride, 1, bias=False)
+        self.widen = nn.Conv2d(channels, 4 * channels, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in (channels, channels, 4 * channels))
+        fitted = nn.Sequential(nn.Conv2d(before, 4 * channels, 1, stride, bias=False), nn.BatchNorm2d(4 * channels))
+        self.shortcut = fitted if before != 4 * channels else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inner = torch.relu(self.norms[0](self.narrow(x)))
+        inner = torch.relu(self.norms[1](self.middle(inner)))
+        return torch.relu(self.norms[2](self.widen(inner)) + self.shortcut(x))
+
+
 class BareBlock(nn.Module):
     """Sigmoids, and nothing that normalises."""
 
@@ -91,11 +107,11 @@ class TransformerBlock(nn.Module):
 
 
 class Bert(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, width: int = 128, heads: int = 2, layers: int = 4, length: int = 64) -> None:
         super().__init__()
-        self.words, self.places = nn.Embedding(30522, 128), nn.Parameter(0.02 * torch.randn(64, 128))
-        self.blocks = nn.Sequential(*[TransformerBlock(128, 2) for _ in range(4)])
-        self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 10)
+        self.words, self.places = nn.Embedding(30522, width), nn.Parameter(0.02 * torch.randn(length, width))
+        self.blocks = nn.Sequential(*[TransformerBlock(width, heads) for _ in range(layers)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 10)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.norm(self.blocks(self.words(x) + self.places))[:, 0])
@@ -154,6 +170,18 @@ def resnet18() -> Network:
     return Network(nn.Sequential(*stem, *blocks, *head), torch.randn(8, 3, 224, 224), classes(8))
 
 
+def resnet50() -> Network:
+    stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    blocks: list[nn.Module] = []
+    before = 64
+    for channels, count in ((64, 3), (128, 4), (256, 6), (512, 3)):
+        for place in range(count):
+            blocks.append(Bottleneck(before, channels, 2 if place == 0 and channels > 64 else 1))
+            before = 4 * channels
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, 10)]
+    return Network(nn.Sequential(*stem, *blocks, *head), torch.randn(8, 3, 224, 224), classes(8))
+
+
 def sick_resnet18() -> Network:
     stem = [nn.Conv2d(3, 64, 7, 2, 3), nn.Sigmoid(), nn.MaxPool2d(3, 2, 1)]
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10)]
@@ -163,6 +191,10 @@ def sick_resnet18() -> Network:
 
 def bert() -> Network:
     return Network(Bert(), torch.randint(0, 30522, (8, 64)), classes(8))
+
+
+def bert_base() -> Network:
+    return Network(Bert(768, 12, 12, 128), torch.randint(0, 30522, (8, 128)), classes(8))
 
 
 def vit() -> Network:
@@ -182,10 +214,15 @@ NETWORKS: dict[str, Callable[[], Network]] = {
 }  # fmt: skip
 
 
+OTHERS: dict[str, Callable[[], Network]] = {
+    "sick resnet18": sick_resnet18, "resnet50": resnet50, "bert base": bert_base,
+}  # fmt: skip
+
+
 def build(name: str) -> Network:
     """The same weights every time."""
     torch.manual_seed(0)
-    return {**NETWORKS, "sick resnet18": sick_resnet18}[name]()
+    return {**NETWORKS, **OTHERS}[name]()
 
 
 def chain(nodes: int) -> bytes:

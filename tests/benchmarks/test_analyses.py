@@ -23,6 +23,8 @@ pytestmark = pytest.mark.benchmark
     [
         ("resnet18", "quick", 6), ("bert", "quick", 12), ("lstm", "quick", 12), ("cnn", "quick", 20),
         ("resnet18", "standard", 20), ("sick resnet18", "standard", 170),
+        ("resnet50", "quick", 10), ("bert base", "quick", 10),
+        ("resnet50", "standard", 40), ("bert base", "standard", 40),
     ],
 )  # fmt: skip
 def test_an_analysis_by_bare_passes(name: str, effort: str, target: float, record: Record) -> None:
