@@ -64,7 +64,7 @@ class Backward:
     rows: dict[str, torch.Tensor] = field(default_factory=dict)
     """Rows of an embedding that got a gradient, by initialiser."""
     entry: list[torch.Tensor] = field(default_factory=list)
-    """Gradient at the start of the trunk, where the taps are detailed: no other pass pays for one at the inputs."""
+    """Gradient at the entry of the trunk, where the taps are detailed: no other pass pays for one at the inputs."""
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Taps:
         self._watch(logits, self.forward.logits.append)
         outputs = {layer.output: layer for layer in subject.layers}
         ends = block_ends(subject.model, subject.trunk, subject.layers)
-        arriving = [entry] if self.detailed else []
+        arriving = [entry] if self.detailed or entry in {logits, subject.trunk.start} else []
         for name in dict.fromkeys([*outputs, logits, subject.trunk.start, *arriving, *ends.values()]):
             self._watch(name, self._gradient_tap(name or ""))
         for site in subject.attention:

@@ -16,7 +16,7 @@ from analysis.model import check_model
 from analysis.options import AnalysisOptions
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
-from tests.gallery import CLASSES, INPUTS, export, mlp, npz, seeded, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, export, mlp, normal, npz, seeded, vectors, xavier
 
 VECTOR = torch.zeros(2, INPUTS)
 
@@ -107,6 +107,14 @@ def test_what_takes_passes_of_its_own_is_looked_at_only_when_asked_for() -> None
     assert detailed.backward.underflow.keys() == {"w0", "w1", "w2", "b0", "b1", "b2"}
     assert detailed.forward.near_dead.keys() == {"z0", "z1"}
     assert ranked.forward.ranks.keys() == {"z0", "z1", "z2"}
+
+
+def test_a_trunk_that_ends_at_the_input_has_the_gradient_there_in_every_pass() -> None:
+    """As that of a single layer that is nearly zero: that is a closed head, and the trunk ends in front of it."""
+    subject = subject_of(mlp(1, "Relu", normal(0.001)), vectors())
+    assert subject.trunk.end == subject.trunk.entry == "x"
+    plain, detailed = listened(subject), listened(subject, detailed=True)
+    assert plain.backward.activations["x"] == detailed.backward.activations["x"]
 
 
 def test_gradients_are_clipped_before_they_are_noted() -> None:
