@@ -103,11 +103,11 @@ def floor_of(objective: Objective, shape: tuple[int, ...], limits: Limits) -> fl
         return None
     if objective.name in CLASSIFYING:
         others = shape[objective.class_axis] - 1
-        least = math.log1p(others * math.exp(low - high)) if objective.name is LossName.CROSS_ENTROPY else 0.0
-        return least / chance
+        return (math.log1p(others * math.exp(low - high)) if objective.name is LossName.CROSS_ENTROPY else 0.0) / chance
     numbers = targets.astype(np.float64)
     if objective.link is Link.SOFTMAX:
-        return _floor_of_shares(objective, numbers) / chance
+        least = _floor_of_shares(objective, numbers)
+        return None if least is None else least / chance
     if objective.name is LossName.BCE:
         share = np.clip(numbers, 1e-12, 1 - 1e-12)
         best = np.clip(np.log(share / (1 - share)), low, high)
@@ -117,11 +117,13 @@ def floor_of(objective: Objective, shape: tuple[int, ...], limits: Limits) -> fl
     return float(np.square(numbers - np.clip(numbers, low, high)).mean()) / objective.scale / chance
 
 
-def _floor_of_shares(objective: Objective, numbers: Array) -> float:
-    """Least loss of probabilities that add up to 1 along the axis of the softmax."""
+def _floor_of_shares(objective: Objective, numbers: Array) -> float | None:
+    """Least loss of probabilities that add up to 1 along the axis of the softmax; None for a yes in parts."""
     assert objective.head.axis is not None
     rows = np.moveaxis(numbers, objective.head.axis, -1).reshape(-1, numbers.shape[objective.head.axis])
     if objective.name is LossName.BCE:
+        if not np.isin(rows, (0, 1)).all():
+            return None
         right, classes = rows.sum(1), rows.shape[1]
         several = np.maximum(right, 1.0)
         losses = np.where(right, several * np.log(several) / classes, np.log(classes / (classes - 1)))

@@ -96,6 +96,12 @@ def test_what_shares_of_a_whole_cannot_reach_is_counted_so(target: np.ndarray, l
     assert floor * (objective.chance or 1.0) == pytest.approx(best_shares(objective, target.shape), rel=1e-2)
 
 
+def test_the_floor_of_a_yes_in_parts_behind_a_softmax_is_not_known() -> None:
+    target = RANDOM.random((40, 4)).astype(np.float32)
+    objective = objective_of(target, "Softmax", loss="bce")
+    assert floor_of(objective, target.shape, Limits(0.0, 1.0)) is None
+
+
 @pytest.mark.parametrize(
     ("end", "target", "loss"),
     [
