@@ -1,8 +1,8 @@
 """# GH503 output-range
 
 ## What it detects
-Outputs that cannot get to their targets: tanh or sigmoid where 1 to 4 is asked for, ReLU where negative numbers are,
-cosines in [-1, 1] as class scores.
+Outputs that cannot get to their targets: tanh or sigmoid where 1 to 4 is asked for, ReLU where negative numbers are, a
+softmax where several classes are right at once, cosines in [-1, 1] as class scores.
 
 ## Why it matters
 What lies outside of the range is never learnt, however long the training: units are driven into saturation, where their
@@ -10,10 +10,10 @@ gradient ends. Scores that differ by 2 at most never make a class certain, so ev
 
 ## How it is measured
 From the graph, the least and the most that the output can be, whatever the weights: of the activation it ends in, of
-fixed factors and offsets behind it, of products of two directions. From the targets, the least loss that is possible
-within these limits, over chance: more than 0.1 is a warning, 0.5 or more an error. Beside it stand the least and the
-largest target with the limit that they break, or for classes the distance between scores with the one that is needed.
-`outputs` and `targets` of the report have both ranges.
+fixed factors and offsets behind it, of products of two directions; behind a softmax, what adds up to 1. From the
+targets, the least loss that is possible within these limits, over chance: more than 0.1 is a warning, 0.5 or more an
+error. Beside it stand the least and the largest target with the limit that they break, or for classes the distance
+between scores with the one that is needed. `outputs` and `targets` of the report have both ranges.
 
 ## Example
 Tanh at the end, targets 1 to 4: the least loss is 2.8 times that of predicting the mean.
@@ -22,8 +22,9 @@ Tanh at the end, targets 1 to 4: the least loss is 2.8 times that of predicting 
 Targets that were never to be reached exactly, such as labels that are smoothed.
 
 ## Remedies
-A linear output for numbers; scale the targets into the range of the activation; a factor (temperature) of 10 to 30 that
-is learnt, or fixed, in front of a cross-entropy of cosines.
+A linear output for numbers; a sigmoid for each class, in place of a softmax over all, where several may be right at
+once; scale the targets into the range of the activation; a factor (temperature) of 10 to 30 that is learnt, or fixed,
+in front of a cross-entropy of cosines.
 
 ## References
 LeCun et al. 1998 (Efficient BackProp, section 4.5); Wang et al. 2017 (NormFace, the bound for cosines).

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
+from analysis.diagnosis.causes import diagnose
 from analysis.graph.ranges import Limits
 from analysis.measure.passes import measure
 from analysis.model import check_model
@@ -94,6 +95,13 @@ def test_what_shares_of_a_whole_cannot_reach_is_counted_so(target: np.ndarray, l
     floor = floor_of(objective, target.shape, Limits(0.0, 1.0))
     assert floor is not None
     assert floor * (objective.chance or 1.0) == pytest.approx(best_shares(objective, target.shape), rel=1e-2)
+
+
+@pytest.mark.parametrize(("end", "fires"), [("Softmax", True), ("Sigmoid", False)])
+def test_several_classes_at_once_need_a_sigmoid_for_each(end: str, fires: bool) -> None:
+    batch = npz(x=X, target=RANDOM.integers(0, 2, (40, 5)))
+    found = measure(prepare(check_model(network(end)), batch, AnalysisOptions()), cotangents=(0, 1))
+    assert ("GH503" in {finding.rule for finding in diagnose(found)}) is fires
 
 
 def test_the_floor_of_a_yes_in_parts_behind_a_softmax_is_not_known() -> None:
