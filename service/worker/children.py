@@ -27,6 +27,10 @@ from service.worker.protocol import Assignment, Broken, Died, Ending, NotAMessag
 LOOK_SECONDS: Final = 0.1
 """How often it is looked at how much memory a child holds."""
 MOST_STAGES: Final = 100
+WARM_UPS: Final = 5
+"""More of them that die one after the other while they start are not killed by chance."""
+AGAIN_SECONDS: Final = 1.0
+"""A fork server that was killed takes a while to be gone, and is asked as long as it is there, without an answer."""
 GRACE_SECONDS: Final = 1.0
 """So long the exit code of a child may take whose pipe is closed."""
 log = logging.getLogger(__name__)
@@ -70,12 +74,20 @@ class ForkServer:
         self._context.set_forkserver_preload(PRELOADED)
 
     def warm_up(self) -> None:
-        """Start before the first child has to wait for it."""
-        process, channel = self._run(None)
-        connection.wait([channel.pipe])
-        channel.receive()
-        process.join()
-        channel.pipe.close()
+        """Start before the first child has to wait for it.
+
+        Raises ForkServerGoneError where it has not lived so long, WARM_UPS times in a row.
+        """
+        for failed in range(1, WARM_UPS + 1):
+            try:
+                self._hear_first_child()
+            except (EOFError, OSError) as error:
+                if failed == WARM_UPS:
+                    raise ForkServerGoneError(str(error)) from error
+                log.warning("the fork server ended while it started; another one starts")
+                time.sleep(AGAIN_SECONDS)
+            else:
+                return
 
     def start(self, assignment: Assignment) -> Child:
         """A child at work in the folder of its assignment, which is made.
@@ -91,6 +103,16 @@ class ForkServer:
             shutil.rmtree(limits.folder, ignore_errors=True)
             raise ForkServerGoneError(str(error)) from error
         return Child(process, channel, limits.folder, limits.memory_bytes, killed)
+
+    def _hear_first_child(self) -> None:
+        process, channel = self._run(None)
+        try:
+            connection.wait([channel.pipe])
+            channel.receive()
+        finally:
+            channel.pipe.close()
+        with PROCESSES:
+            process.join()
 
     def _run(self, assignment: Assignment | None) -> tuple[ForkServerProcess, Receiver]:
         receiver, sender = self._context.Pipe(duplex=False)

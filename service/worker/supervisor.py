@@ -174,26 +174,27 @@ class Supervisor:
         return min(HEARTBEAT, self.store.lease / 3)
 
     def _rest(self) -> None:
-        """Wait for a message, a hand or a job, but never long."""
+        """Wait for a message, a hand, or a job that could start, but never long."""
         talking = [run.child for run in self.running if run.ending is None]
-        wait_for_news(talking, self.source.patience(), [self.hands.ear, *self.source.ears()])
+        ears = self.source.ears() if self._has_room() else []  # nobody takes note of what rings there: it rings on
+        wait_for_news(talking, self.source.patience(), [self.hands.ear, *ears])
 
     # -------------------------------------------------------------- starts
 
     def _claim(self) -> bool:
-        """Start the next job if there is one and a slot for it; a job whose results are stored leaves its slot."""
+        """Start the next job if there is one and room for it."""
         self._is_full = self._is_full and not self.settings.has_reserve()
-        if self._is_full:
-            return False
-        computing = len(self.starting) + sum(run.ending is None for run in self.running)
-        slots = self.settings.job_slots
-        if computing >= slots or len(self.starting) + len(self.running) >= 2 * slots:
-            return False
-        job = self.source.claim()
+        job = self.source.claim() if self._has_room() else None
         if job is None:
             return False
         self.starting[self.hands.take(self._start, job)] = job
         return True
+
+    def _has_room(self) -> bool:
+        """On the disk, and in a slot; a job whose results are stored leaves its slot."""
+        computing = len(self.starting) + sum(run.ending is None for run in self.running)
+        slots = self.settings.job_slots
+        return not self._is_full and computing < slots and len(self.starting) + len(self.running) < 2 * slots
 
     def _begin(self, job: Job, started: "Future[Child]") -> None:
         try:

@@ -5,12 +5,24 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from service.worker.children import MOST_STAGES, Child, ForkServer, end, listen, wait_for_news
+from service.worker import children as module
+from service.worker.children import (
+    MOST_STAGES,
+    WARM_UPS,
+    Child,
+    ForkServer,
+    ForkServerGoneError,
+    end,
+    listen,
+    wait_for_news,
+)
 from service.worker.protocol import UNTOLD, Assignment, Broken, Died, Done, Ending, OpenFile, Outgrown, Reached, Refused
 from service.worker.sandbox import Confinement
 from tests.service.worker.bench import SECONDS, lives, wait_until
@@ -140,6 +152,25 @@ def test_nobody_waits_longer_for_news_than_told(start: Start) -> None:
 
 def test_a_fork_server_is_warm_once_a_child_has_given_a_sign_of_life(scripted_children: None) -> None:
     ForkServer().warm_up()
+
+
+@pytest.mark.parametrize("kills", [1, WARM_UPS - 1, WARM_UPS])
+def test_a_fork_server_that_is_killed_while_it_starts_is_started_again_and_not_for_ever(
+    kills: int, scripted_children: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = ForkServer._run, [BrokenPipeError("gone"), EOFError("gone")] * WARM_UPS
+    left = failures[:kills]
+
+    def run(server: ForkServer, assignment: Assignment | None) -> Any:
+        if left:
+            raise left.pop()
+        return start(server, assignment)
+
+    monkeypatch.setattr(ForkServer, "_run", run)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    with pytest.raises(ForkServerGoneError, match="gone") if kills == WARM_UPS else nullcontext():
+        ForkServer().warm_up()
+    assert left == []
 
 
 def test_children_are_told_of_in_time(start: Start) -> None:

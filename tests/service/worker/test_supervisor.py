@@ -23,7 +23,7 @@ from service.settings import Settings
 from service.tracing.tracer import Attempt
 from service.worker import results
 from service.worker import supervisor as module
-from service.worker.children import ForkServer
+from service.worker.children import Child, ForkServer
 from service.worker.endings import BUG, LOST, NO_ROOM, UNREADABLE
 from service.worker.protocol import Assignment
 from service.worker.results import LARGEST_REPORT
@@ -409,6 +409,28 @@ def test_two_slots_run_the_two_oldest_jobs_side_by_side(bench: Bench) -> None:
         for job in (first, third):
             bench.tell(job)
             assert bench.until_end(job).state is State.SUCCEEDED
+
+
+def test_what_rings_for_new_jobs_is_heard_where_one_could_start_and_nowhere_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bell that nobody hushes goes on ringing: a supervisor that listened with all slots taken never slept."""
+    wait, listened = module.wait_for_news, set()
+
+    def note(children: list[Child], seconds: float, others: list[Any]) -> None:
+        listened.add((len([*children]), "bell" in others))
+        wait(children, seconds, [ear for ear in others if ear != "bell"])
+
+    with bench.serving() as supervisor:
+        monkeypatch.setattr(module, "wait_for_news", note)
+        monkeypatch.setattr(supervisor.source, "ears", lambda: ["bell"])
+        wait_until(lambda: listened == {(0, True)})
+        job = bench.submit("report_when_told")
+        bench.until_probe(job)
+        wait_until(lambda: (1, False) in listened)
+        bench.tell(job)
+        bench.until_end(job)
+    assert (1, True) not in listened
 
 
 def test_the_jobs_of_a_tenant_with_enough_running_wait_for_a_slot_that_is_free(bench: Bench) -> None:
