@@ -4,6 +4,7 @@ SQLite by default: WAL with synchronous=FULL, so that what is committed is durab
 writers wait for each other at the start of a transaction.
 """
 
+import logging
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -63,6 +64,14 @@ def open_engine(url: str, busy_seconds: float = BUSY_SECONDS) -> Engine:
 def brief(error: Exception) -> str:
     """What a database said, without the statement that it was asked."""
     return str(getattr(error, "orig", None) or error).partition("\n")[0]
+
+
+def tell_of(log: logging.Logger, what: str, error: Exception) -> None:
+    """Of a thread that goes on all the same: a line where a database or a place is away, the trace of anything else."""
+    if isinstance(error, (*AWAY, OSError)):
+        log.warning("%s: %s", what, brief(error))
+    else:
+        log.error("%s, and goes on", what, exc_info=error)
 
 
 def _patient(url: URL) -> URL:

@@ -18,7 +18,7 @@ import anyio
 import httpx
 
 from analysis.version import VERSION
-from service.database import AWAY, brief
+from service.database import AWAY, tell_of
 from service.jobs.callbacks import Callback, Outcome, settle, take_due
 from service.jobs.job import Job
 from service.jobs.store import Store
@@ -56,8 +56,8 @@ def _tell_all(settings: Settings, noted: Callable[[Outcome], None], over: thread
         try:
             with closing(Store(settings.database)) as store, ThreadPoolExecutor(AT_ONCE, "webhook") as threads:
                 _tell_in_turns(store, threads, over, partial(_attempt_and_note, store, settings, noted))
-        except AWAY as error:
-            log.warning("the job table does not answer: %s", brief(error))
+        except Exception as error:  # noqa: BLE001 - there is no other thread that does this
+            tell_of(log, "webhooks wait for the job table", error)
 
 
 def _tell_in_turns(

@@ -5,12 +5,12 @@ A job is accepted when its row is there; this thread then tells the broker, and 
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
 from service.broker import CPU, GPU, TASK, make_app, queue_of, waiting
-from service.jobs.outbox import put_back, take_unpublished
+from service.jobs.outbox import Waiting, note_published, unpublished
 from service.jobs.store import Store
 from service.runners.house import keeping_house
 from service.settings import Settings
@@ -42,19 +42,21 @@ class Publisher:
         """All that is to be told; a broker that does not answer is left alone for a while."""
         if time.monotonic() - self._tried < AGAIN_SECONDS:
             return
-        left: list[str] = []
         try:
-            jobs = take_unpublished(store, lost_too=self._may_be_lost())
-            left = [job_id for job_id, _ in jobs]
-            for job_id, gpu in jobs:
-                self._app.send_task(TASK, args=[job_id], queue=queue_of(gpu=gpu), retry=False)
-                left.remove(job_id)
+            with unpublished(store, lost_too=self._may_be_lost()) as jobs:
+                self._tell(store, jobs)
         except self._errors() as error:
             self._tried = time.monotonic()
             log.warning("the broker does not answer: %s", error)
+
+    def _tell(self, store: Store, jobs: Sequence[Waiting]) -> None:
+        told: list[Waiting] = []
+        try:
+            for job in jobs:
+                self._app.send_task(TASK, args=[job.job_id], queue=queue_of(gpu=job.gpu), retry=False)
+                told.append(job)
         finally:
-            if left:
-                put_back(store, left)
+            note_published(store, told)
 
     def _may_be_lost(self) -> bool:
         """Now and then, where nothing waits at the broker."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
-from service.database import AWAY, brief
+from service.database import tell_of
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker.endings import LOST
@@ -43,6 +43,6 @@ def _keep(settings: Settings, chores: tuple[Callable[[Store], None], ...], every
                 while not over.wait(every):
                     for chore in chores:
                         chore(store)
-        except AWAY as error:
-            log.warning("the job table does not answer: %s", brief(error))
+        except Exception as error:  # noqa: BLE001 - there is no other thread that does this
+            tell_of(log, "no house is kept", error)
             over.wait(AGAIN_SECONDS)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Final
 
-from service.database import AWAY, brief
+from service.database import tell_of
 from service.jobs.blobs import drop_blobs
 from service.jobs.holding import (
     held_bytes,
@@ -61,8 +61,8 @@ class Sweeper:
         while not stopping.wait(pause):
             try:
                 self.turn()
-            except (*AWAY, OSError) as error:  # a database or a place that does not answer for now
-                log.warning("nothing is swept: %s", brief(error))
+            except Exception as error:  # noqa: BLE001 - there is no other thread that sweeps
+                tell_of(log, "nothing is swept", error)
 
     def turn(self) -> None:
         """A few analyses, then one prefix, or what comes before the first."""

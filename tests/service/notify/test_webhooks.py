@@ -167,6 +167,24 @@ def test_beside_a_service_all_are_told(tmp_path: Path, receiver: Receiver, caplo
     assert "of=mine" not in caplog.text  # a URL may hold a secret
 
 
+def test_a_bug_on_the_way_ends_no_telling(
+    tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings, outcomes = settings_of(tmp_path, receiver), list[Outcome]()
+    take, faults = webhooks.take_due, [KeyError("of a driver")]
+
+    def fail_once(*asked: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return take(*asked)
+
+    monkeypatch.setattr(webhooks, "take_due", fail_once)
+    with closing(Store(settings.database)) as store, telling(settings, outcomes.append):
+        ended(store, receiver.url)
+        wait_until(lambda: outcomes == [Outcome.TOLD])
+    assert "of a driver" in caplog.text
+
+
 def test_a_url_that_nobody_can_ask_keeps_nobody_else_from_being_told(tmp_path: Path, receiver: Receiver) -> None:
     everywhere = f"https://*.example.org, http://127.0.0.1:{receiver.port}"
     settings, outcomes = settings_of(tmp_path, receiver, webhook_hosts=everywhere), list[Outcome]()

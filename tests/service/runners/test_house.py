@@ -4,6 +4,8 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from service.jobs.job import State, now
 from service.jobs.store import Store
 from service.runners.house import keeping_house
@@ -23,3 +25,18 @@ def test_a_job_whose_lease_is_over_waits_again_and_chores_are_done_until_the_end
             wait_until(lambda: 1 in seen)
         done = len(seen)
         assert len(seen) == done
+
+
+def test_a_bug_in_a_chore_is_told_and_ends_no_house(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody else publishes what waits: a thread that had ended would have kept all jobs waiting."""
+    faults, done = [KeyError("of a driver"), ConnectionError("of a socket")], list[bool]()
+
+    def chore(_: Store) -> None:
+        if faults:
+            raise faults.pop()
+        done.append(True)
+
+    with keeping_house(Settings(data_dir=tmp_path).prepare(), chore, every=0.02):
+        wait_until(lambda: done != [])
+    told = [(record.levelname, record.exc_info is not None) for record in caplog.records]
+    assert told == [("WARNING", False), ("ERROR", True)]

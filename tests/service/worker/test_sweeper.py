@@ -149,14 +149,17 @@ def test_nothing_is_deleted_unless_asked_for(sweeps: Sweeps) -> None:
     assert sweeps.store.get(job.id) is not None
 
 
-def test_a_database_that_is_away_ends_no_sweeper(sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError("away"), KeyError("of a driver")])
+def test_neither_a_database_that_is_away_nor_a_bug_ends_a_sweeper(
+    error: Exception, sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stopping, turns = threading.Event(), list[int]()
 
     def broken() -> None:
         turns.append(1)
         if len(turns) == 3:
             stopping.set()
-        raise OSError
+        raise error
 
     monkeypatch.setattr(sweeps.sweeper, "turn", broken)
     monkeypatch.setattr("service.worker.sweeper.PREFIXES", range(10**9))

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from service.database import open_engine, upgrade_tables, writing
-from service.jobs.outbox import take_unpublished
+from service.jobs.outbox import unpublished
 from service.jobs.store import Store
 from service.migrations import upgrade
 
@@ -28,5 +28,5 @@ def test_what_waited_before_is_published(tmp_path: Path, monkeypatch: pytest.Mon
     with writing(engine) as connection:
         connection.execute(text(WAITS))
     engine.dispose()
-    with closing(Store(url)) as store:
-        assert take_unpublished(store, lost_too=False) == [("waits", False)]
+    with closing(Store(url)) as store, unpublished(store, lost_too=False) as waiting:
+        assert [(each.job_id, each.gpu) for each in waiting] == [("waits", False)]
