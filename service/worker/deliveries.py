@@ -45,21 +45,30 @@ class Offer:
 
 
 def _request_that_tells(lost: Callable[[], None]) -> type:
-    """Celery's own request, which tells where a message could not be acknowledged; Celery itself writes a line."""
+    """Celery's own request, which tells where a message cannot be acknowledged; Celery itself writes a line.
+
+    Only the message knows: the request leaves it to Celery's loop, which answers the broker later.
+    """
     from celery.worker.request import Request  # noqa: PLC0415 - of an extra that few have
+
+    def telling(answer: Callable[..., None]) -> Callable[..., None]:
+        def answer_or_tell(**how: Any) -> None:
+            try:
+                answer(**how)
+            except Exception:
+                lost()
+                raise
+
+        return answer_or_tell
 
     class Telling(Request):  # type: ignore[misc]
         def acknowledge(self) -> None:
+            self._message.ack = telling(self._message.ack)
             super().acknowledge()
-            self._tell()
 
         def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's own signature
+            self._message.reject = telling(self._message.reject)
             super().reject(requeue)
-            self._tell()
-
-        def _tell(self) -> None:
-            if not self._message.acknowledged:
-                lost()
 
     return Telling
 

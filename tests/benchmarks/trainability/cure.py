@@ -1,7 +1,7 @@
 """Whether the remedies work on the corpus: see `tests.benchmarks.cures`.
 
-python -m tests.benchmarks.trainability.cure --labels labels.jsonl [--family F ...] [--limit N] [--others N]
-    [--out cures.jsonl]
+python -m tests.benchmarks.trainability.cure --labels labels.jsonl [--family F ...] [--samples N]
+    [--limit N] [--others N] [--out cures.jsonl]
 """
 
 import argparse
@@ -40,8 +40,8 @@ class Reloaded(nn.Module):
         return output
 
 
-def patient(labelled: Labelled) -> Patient:
-    """A network of the corpus, trained as it was labelled."""
+def patient(labelled: Labelled, samples: int = SAMPLES) -> Patient:
+    """A network of the corpus, uploaded with so many samples, trained as it was labelled."""
     configuration = labelled.configuration
     task = make_task(configuration)
     example, _ = task.sample(2, torch.Generator().manual_seed(0))
@@ -50,7 +50,7 @@ def patient(labelled: Labelled) -> Patient:
         family=configuration.family.value,
         fails_both=labelled.label.fails_both,
         model=to_onnx(build(configuration), example),
-        batch=to_npz(task, SAMPLES, UPLOAD_SEED + configuration.seed),
+        batch=to_npz(task, samples, UPLOAD_SEED + configuration.seed),
         options=AnalysisOptions(budget_seconds=BUDGET_SECONDS),
         train=partial(_train, configuration),
     )
@@ -65,11 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="what label.py wrote")
     parser.add_argument("--family", type=Family, nargs="*", default=list(Family), help="only these")
+    parser.add_argument("--samples", type=int, default=SAMPLES, help="uploaded with each network")
     add_arguments(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     failing = [
-        (each.configuration.name, partial(patient, each))
+        (each.configuration.name, partial(patient, each, arguments.samples))
         for each in read_labels(arguments.labels)
         if each.label.fails_sgd and each.configuration.family in arguments.family
     ]

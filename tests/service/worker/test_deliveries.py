@@ -1,7 +1,8 @@
 """A supervisor whose jobs a real broker delivers, with children that follow scripts."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from service.jobs.job import Job, State
 from service.jobs.store import Store
 from service.settings import Settings
 from service.worker import deliveries
+from service.worker.deliveries import BrokerSource
 from tests.servers import BROKERS, broker
 from tests.service.worker.bench import Bench, wait_until
 
@@ -32,14 +34,17 @@ pytestmark = [pytest.mark.server, pytest.mark.xdist_group(BROKERS), pytest.mark.
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
-def test_jobs_are_computed_as_they_are_delivered_and_messages_without_a_job_dropped(bench: Bench, kind: str) -> None:
+def test_jobs_are_computed_as_they_are_delivered_and_messages_without_a_job_dropped(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     how = {"runner": "celery", "broker_url": broker(kind)}
     app = make_app(Settings(**how))
 
     def tell(job_id: str) -> None:
         app.send_task(TASK, args=[job_id], queue=CPU)
 
-    untold = bench.submit("report")
+    untold, anew = bench.submit("report"), list[bool]()
+    monkeypatch.setattr(BrokerSource, "_start_anew", lambda _: anew.append(True))
     with bench.serving(**how):
         tell("unheard of")
         job = bench.submit("report_when_told")
@@ -54,6 +59,7 @@ def test_jobs_are_computed_as_they_are_delivered_and_messages_without_a_job_drop
         wait_until(lambda: waiting(app, CPU) == 0)
     assert (ended.state, ended.attempt) == (State.SUCCEEDED, 1)
     assert bench.find(untold).state is State.QUEUED, "nobody was told"
+    assert anew == [], "one consumer takes them all"
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "redis"])
@@ -113,7 +119,8 @@ class Channel:
 
 @pytest.mark.parametrize("how", ["acknowledge", "reject"])
 @pytest.mark.parametrize("broken", [True, False])
-def test_a_message_that_could_not_be_answered_is_told(how: str, *, broken: bool) -> None:
+def test_a_message_that_could_not_be_answered_is_told_and_no_other(how: str, *, broken: bool) -> None:
+    """When Celery's loop comes to it, which is after the request has done its part."""
     app, told = make_app(Settings(broker_url="memory://")), list[str]()
     request_class = deliveries._request_that_tells(lambda: told.append(how))
 
@@ -125,9 +132,18 @@ def test_a_message_that_could_not_be_answered_is_told(how: str, *, broken: bool)
         body=[["job"], {}, {}], channel=Channel(broken=broken), delivery_tag="1", headers=headers,
         content_type="application/json", content_encoding="utf-8",
     )  # fmt: skip
+    loop = list[Callable[[], None]]()
+
+    def soon(answer: Callable[..., None]) -> Callable[..., None]:
+        return lambda *asked: loop.append(partial(answer, *asked))
+
     request = request_class(
-        message, app=app, task=task, headers=headers, decoded=True, on_ack=message.ack_log_error,
-        on_reject=message.reject_log_error, connection_errors=(ConnectionError,),
+        message, app=app, task=task, headers=headers, decoded=True, on_ack=soon(message.ack_log_error),
+        on_reject=soon(message.reject_log_error), connection_errors=(ConnectionError,),
     )  # fmt: skip
     getattr(request, how)()
+    assert told == []
+    for answer in loop:
+        answer()
     assert told == ([how] if broken else [])
+    assert message.acknowledged is not broken
