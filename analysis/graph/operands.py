@@ -21,7 +21,7 @@ from typing import Final
 from onnx import NodeProto
 
 from analysis.graph.biases import Biases
-from analysis.graph.families import LOOKUPS, PASSING, walk_back
+from analysis.graph.families import COPYING, LOOKUPS, PASSING, walk_back
 from analysis.graph.numbers import PLAIN_NAME, trains_by_place
 from analysis.graph.slots import NO_FLOATS_OUT, data_inputs
 from analysis.graph.sources import Sources, Use
@@ -37,6 +37,7 @@ CARRYING: Final = MATRICES | {"embedding"}
 """Roles whose operator writes a signal whatever else it reads."""
 SKLEARN: Final = "skl2onnx"
 """What scikit-learn's exporter calls itself."""
+ARITHMETIC: Final = frozenset({"Sub", "Div", "Mul", "Add"})
 MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
 _CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
 LITERAL: Final = re.compile(
@@ -75,11 +76,14 @@ class Operands:
         if self._is_literal(name, use):
             return f"a literal in {use.node.op_type}, written beside the weights"
         weak = self._is_weak(use)
+        reason = ""
         if self.model.weights[name].ndim == 0 or (weak and self.model.weights[name].size == 1):
-            return self._why_no_number(name, use)
-        if use.node.op_type in CAUTIOUS and not self._is_named(name):
-            return f"constant operand of {use.node.op_type}"
-        return self._why_no_operand(use) if weak else ""
+            reason = self._why_no_number(name, use)
+        elif use.node.op_type in CAUTIOUS and not self._is_named(name):
+            reason = f"constant operand of {use.node.op_type}"
+        elif weak:
+            reason = self._why_no_operand(use)
+        return reason or ("preprocessing of the input" if weak and self._prepares(use) else "")
 
     def _why_no_number(self, name: str, use: Use) -> str:
         """Why a single number is none; the fill of a mask may be a named buffer, such as GPT-2's masked_bias."""
@@ -99,8 +103,6 @@ class Operands:
             return "cosine or sine of rotary positions"
         if self._holds_deviation(use.value):
             return "part of a frozen batch normalisation"
-        if self._may_prepare(use.node) and self._follows_input(use):
-            return "preprocessing of the input"
         if use.node is use.owner and not self._meets_signal(use):
             return "combined with positions or masks, not with data"
         return ""
@@ -166,21 +168,54 @@ class Operands:
         operators = {node.op_type for node in self._expression(value)}
         return bool(operators & {"Sqrt", "Rsqrt"}) and not any(name.startswith("Reduce") for name in operators)
 
-    def _may_prepare(self, node: NodeProto) -> bool:
-        """Whether such a node may scale features; scikit-learn has no layers that scale, so there products may."""
-        from_sklearn = self.model.proto.producer_name == SKLEARN
-        return node.op_type in {"Sub", "Div"} or (from_sklearn and node.op_type in {"Mul", "Add"})
+    def _prepares(self, use: Use) -> bool:
+        """Whether an operand makes features ready, as could be done outside the graph.
 
-    def _follows_input(self, use: Use) -> bool:
-        """Whether the other operand is an input of the model, at most cast, laid out anew or prepared before.
-
-        x -- Mul (1 / range) -- Add (minimum)                    MinMaxScaler of scikit-learn
-        x -- Add (1) -- Log -- Mul (0 or 1) -- Add -- MatMul     its PowerTransformer: all before the first matrix
+        x -- Div (255) -- Sub (mean) -- Div (deviation) -- Conv   standardised, each feature or all alike
+        x -- Unsqueeze -- Sub (centres [K, F]) -- Pow -- ..       K values of one: these are prototypes, and train
+        x -- Mul (1 / range) -- Add (minimum)                     MinMaxScaler of scikit-learn, which has no layers that
+        x -- Add (1) -- Log -- Mul (0 or 1) -- Add -- MatMul      scale: all before the first matrix
         """
         if self.model.proto.producer_name == SKLEARN:
-            return self._other(use) not in self._behind_matrices
-        inputs = {spec.name for spec in self.model.inputs}
-        return walk_back(self.model, self._other(use), PASSING, until=inputs) in inputs
+            prepares = use.node.op_type in {"Sub", "Div", "Mul", "Add"}
+            return prepares and self._other(use) not in self._behind_matrices
+        prepares = use.node.op_type in {"Sub", "Div"}
+        return prepares and self._other(use) in self._prepared and not self._multiplies(use)
+
+    @cached_property
+    def _prepared(self) -> frozenset[str]:
+        """Inputs of the model, at most cast, laid out anew, or with constants taken off them and dividing them."""
+        found = {spec.name for spec in self.model.inputs}
+        for node in self.model.nodes:
+            read = [name for name in node.input if name]
+            if node.op_type in PASSING:
+                known = found.intersection(read[:1])
+            else:
+                others = set(read) - found
+                beside = bool(others) and others <= self.sources.of.keys()
+                plain = node.op_type in {"Sub", "Div"} or all(map(self._looks_literal, others))
+                known = found.intersection(read) if node.op_type in ARITHMETIC and beside and plain else set()
+            if known:
+                found.update(node.output[:1])
+        return frozenset(found)
+
+    def _multiplies(self, use: Use) -> bool:
+        """Whether what comes out has more numbers than the data that went in: several of each.
+
+        Where an axis was put in for that (Unsqueeze, Reshape), the operand has sizes along two axes or more.
+        """
+        before, after = (self._sizes(name) for name in (self._other(use), use.node.output[0]))
+        if before and after:
+            padded = [1] * (len(after) - len(before)) + before
+            return any(size == 1 != grown for size, grown in zip(padded, after, strict=True))
+        shape = self.model.shape(use.value) or self.model.weights[use.initializer].shape
+        made = self.model.producers.get(walk_back(self.model, self._other(use), COPYING))
+        return made is not None and made.op_type in {"Unsqueeze", "Reshape"} and sum(size > 1 for size in shape) > 1
+
+    def _sizes(self, value: str) -> list[int]:
+        """Of a value, 0 where one is open; none where nothing is known."""
+        known = self.model.values.get(value)
+        return [] if known is None else [size.dim_value for size in known.type.tensor_type.shape.dim]
 
     @cached_property
     def _behind_matrices(self) -> frozenset[str]:

@@ -78,6 +78,7 @@ def _beside(measurement: Measurement) -> Iterator[str]:
     yield from cures
     yield from STANDARDIZED
     if _input_is_unscaled(measurement):
+        yield from (f"standardized+{name}" for name in _of_the_output(measurement))
         yield from (f"standardized+{name}" for name in ("he", "xavier", "relu+batch_norm+he", *cures[:6]))
 
 

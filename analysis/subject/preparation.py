@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from onnx import NodeProto
 
 from analysis.batch import Batch, load_batch
 from analysis.clock import OutOfTime
@@ -113,12 +114,21 @@ def variant(baseline: Subject, model: CheckedModel, options: AnalysisOptions) ->
 
 
 def _as_written(baseline: Subject, model: CheckedModel, converted: DifferentiableModel) -> Objective:
-    """The loss of the unchanged model, in the unit of an edited output where another operator writes it."""
+    """The loss of the unchanged model, in the unit of edited outputs.
+
+    They are of another one where another operator writes them, or reads the inputs: prices that are standardised no
+    longer make outputs of thousands.
+    """
     name = baseline.objective.head.value
-    before, now = (graph.producers.get(name) for graph in (baseline.model, model))
-    if baseline.objective.name is not LossName.MSE or before == now:
+    if baseline.objective.name is not LossName.MSE or _ends(baseline.model, name) == _ends(model, name):
         return baseline.objective
     return with_spread(baseline.objective, _evaluate(converted, baseline.batch, [name])[0][name])
+
+
+def _ends(model: CheckedModel, output: str) -> list[NodeProto | None]:
+    """Who writes the output and who reads the inputs."""
+    readers = [use.node for spec in model.inputs for use in model.consumers.get(spec.name, ())]
+    return [model.producers.get(output), *readers]
 
 
 def is_from_torch(model: CheckedModel) -> bool:

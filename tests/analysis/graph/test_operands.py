@@ -513,6 +513,52 @@ def test_what_is_taken_off_the_input_itself_is_preprocessing(nodes: str, frozen:
     assert roles.frozen == ({"m.c": "preprocessing of the input"} if frozen else {})
 
 
+PREPARED = "h = Sub(i, <pixel_mean>) k = Div(h, <pixel_std>) y = MatMul(k, <w>)"
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize(
+    ("nodes", "trains"),
+    [
+        ("h = Sub(x, <pixel_mean>) k = Div(h, <pixel_std>) y = MatMul(k, <w>)", set()),
+        ("h = Div(x, <pixel_std>) k = Sub(h, <pixel_mean>) y = MatMul(k, <w>)", set()),
+        (f"b = Constant<value_float = 255.>() i = Div(x, b) {PREPARED}", set()),
+        (f"b = Constant<value_float = 0.1>() i = Mul(b, x) {PREPARED}", set()),
+        ("g = MatMul(x, <w>) h = Sub(g, <pixel_mean>) y = Div(h, <pixel_std>)", {"pixel_mean", "pixel_std"}),
+        (
+            "r = Relu(x) h = Sub(r, <pixel_mean>) k = Div(h, <pixel_std>) y = MatMul(k, <w>)",
+            {"pixel_mean", "pixel_std"},
+        ),
+        (
+            "g = Mul(x, x) h = Sub(g, <pixel_mean>) k = Div(h, <pixel_std>) y = MatMul(k, <w>)",
+            {"pixel_mean", "pixel_std"},
+        ),
+    ],
+)
+def test_mean_and_deviation_of_the_features_are_preprocessing_as_one_number_too(
+    nodes: str, trains: set[str], size: int
+) -> None:
+    """Buffers have the names of parameters in what PyTorch writes."""
+    weights = {"w": floats(4, 4), "pixel_mean": floats(size), "pixel_std": floats(size)}
+    roles = divided(model(nodes, weights, producer="pytorch"))
+    assert set(roles.trainable) == {"w", *trains}
+    assert {why for name, why in roles.frozen.items() if name in weights} <= {"preprocessing of the input"}
+
+
+@pytest.mark.parametrize(
+    ("axes", "centres", "train"),
+    [("1", (3, 4), True), ("1", (1, 4), False), ("1", (5, 1, 4), True), ("2", (4, 3), True), ("2", (4, 1), False)],
+)
+def test_several_of_each_sample_are_prototypes(axes: str, centres: tuple[int, ...], *, train: bool) -> None:
+    """Of a radial basis function network, whose first layer reads the input."""
+    nodes = (
+        f"a = Constant<value_ints = [{axes}]>() u = Unsqueeze(x, a) h = Sub(u, <c>) k = Mul(h, h) y = MatMul(k, <w>)"
+    )
+    weights = {"w": floats(centres[-1], 2), "c": floats(*centres)}
+    roles = divided(model(nodes, weights, outputs="float[N,A,B] y", producer="pytorch"))
+    assert ("c" in roles.trainable) is train
+
+
 @pytest.mark.parametrize(
     ("nodes", "fixed"),
     [

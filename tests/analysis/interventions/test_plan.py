@@ -55,6 +55,14 @@ def test_an_unscaled_input_is_standardised_with_every_cure(rms: float, expected:
     assert ("standardized+he" in plan) is expected
 
 
+@pytest.mark.parametrize(("rms", "expected"), [(1.0, False), (255.0, True)])
+def test_inputs_and_targets_that_are_both_far_off_are_standardised_together(rms: float, *, expected: bool) -> None:
+    targets = replace(ASKED, mean=5e4, std=1e4, rms=5.1e4)
+    plan = ids(measurement(flow=replace(flow(0.0, 0.0), input_rms=rms), outputs=READ, targets=targets))
+    assert "scaled_output" in plan
+    assert ("standardized+scaled_output" in plan) is expected
+
+
 READ = OutputFacts(reading="", rms=0.5)
 ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms=1.0)
 

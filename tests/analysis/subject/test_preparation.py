@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import analysis.subject.sizing
 from analysis.clock import OutOfTime
@@ -13,8 +14,9 @@ from analysis.options import AnalysisOptions
 from analysis.subject.preparation import in_float64, prepare, variant
 from analysis.subject.sizing import Cost
 from tests.analysis.fixed_exports import FEATURES, STEPS, OwnFactor, Reader, fixed
+from tests.analysis.interventions.builders import composed
 from tests.analysis.text_models import drawn, written
-from tests.gallery import CLASSES, INPUTS, he, mlp, npz, vectors, xavier
+from tests.gallery import CLASSES, INPUTS, export, he, mlp, npz, seeded, vectors, xavier
 
 OPTIONS = AnalysisOptions()
 
@@ -195,3 +197,22 @@ def test_an_edited_model_keeps_batch_loss_and_what_is_frozen() -> None:
     assert "w1" not in edited.converted.initializers
     assert {layer.activation for layer in edited.layers} == {"Tanh", None}
     assert not torch.equal(edited.loss(*edited.tensors()), baseline.loss(*baseline.tensors()))
+
+
+@pytest.mark.parametrize("token", ["standardized", "he"])
+def test_an_edit_at_the_inputs_measures_outputs_in_their_own_unit(token: str) -> None:
+    """Outputs of thousands were those of raw inputs; a draw keeps the unit, and its effect can be read off."""
+    x = np.random.default_rng(0).uniform(2e4, 8e4, (64, 8)).astype(np.float32)
+    network = export(seeded(lambda: nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))), torch.zeros(2, 8))
+    _, subject = composed(token, network, npz(x=x, target=x[:, :1]))
+    baseline = prepare(check_model(network), npz(x=x, target=x[:, :1]), OPTIONS)
+    inputs, _ = subject.tensors()
+    spread = float(subject.converted(*inputs)[0].detach().std(0, correction=0))
+    assert baseline.objective.unit == pytest.approx(float(x[:, 0].std()), rel=1e-3), (
+        "outputs in thousands, as the targets"
+    )
+    if token == "standardized":
+        assert subject.objective.spread == pytest.approx(spread, rel=1e-3)
+        assert subject.objective.unit == 1.0
+    else:
+        assert subject.objective.unit == baseline.objective.unit

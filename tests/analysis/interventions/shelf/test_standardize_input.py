@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -41,3 +43,20 @@ def test_images_are_standardised_per_channel(channels_differ: bool) -> None:
     recipe, _ = composed("standardized", model, npz(x=x.astype(np.float32)))
     shapes = {recipe.model.weights[name].shape for name in recipe.model.weights if "mean" in name}
     assert shapes == {(1, 3, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("network", "x"),
+    [
+        (lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.zeros(2, 4)),
+        (lambda: nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 2)), torch.zeros(2, 1)),
+        (lambda: nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 2)), torch.zeros(2, 1, 8, 8)),
+    ],
+)
+def test_what_is_taken_off_is_no_parameter_and_no_layer(network: Callable[[], nn.Module], x: torch.Tensor) -> None:
+    """A division by twenty thousand in front of the first layer would look like a gradient that vanishes."""
+    model = export(seeded(network), x)
+    samples = np.random.default_rng(0).uniform(20_000, 80_000, (16, *x.shape[1:])).astype(np.float32)
+    _, subject = composed("standardized", model, npz(x=samples))
+    assert sorted(subject.converted.initializers) == sorted(name for name, _ in seeded(network).named_parameters())
+    assert next(layer.op for layer in subject.layers if layer.on_trunk) in {"Gemm", "Conv"}
