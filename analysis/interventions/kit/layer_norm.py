@@ -16,7 +16,7 @@ def insert_layer_norm(editor: Editor, value: str, scale: str, bias: str) -> str:
     if editor.model.opset() >= SINCE:
         return editor.insert_after(value, "LayerNormalization", [scale, bias], epsilon=EPSILON)
     dtype = dtype_of(editor.model, value)
-    epsilon = editor.add_tensor(f"{value}_layer_norm.epsilon", np.array(EPSILON, dtype))
+    epsilon = editor.add_constant(f"{value}_layer_norm.epsilon", np.array(EPSILON, dtype))
     mean = editor.node("ReduceMean", [value], value, axes=[-1])
     centred = editor.node("Sub", [value, mean.output[0]], value)
     square = editor.node("Mul", [centred.output[0], centred.output[0]], value)

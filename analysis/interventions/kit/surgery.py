@@ -52,6 +52,10 @@ class Editor:
         self.added[fresh] = array
         return fresh
 
+    def add_constant(self, name: str, array: Array) -> str:
+        """A new initialiser that is no parameter: under a name that exporters give to literals (`graph.operands`)."""
+        return self.add_tensor(f"{self.fresh(name)}/Constant_output_0", array)
+
     def node(self, op_type: str, inputs: Sequence[str], base: str, output: str = "", **attributes: Any) -> NodeProto:
         """A new node named after the value `base`; it is not in the graph yet."""
         output = output or self.fresh(f"{base}_{op_type}")

@@ -38,7 +38,7 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
         if deviation <= HOT or product is None:
             continue
         value = product.output[0]
-        factor = editor.add_tensor(f"{value}_temperature", np.array(1 / deviation, dtype_of(model, value)))
+        factor = editor.add_constant(f"{value}_temperature", np.array(1 / deviation, dtype_of(model, value)))
         editor.insert_after(value, "Mul", [factor])
         factors.append(deviation)
     if not factors:

@@ -36,8 +36,8 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
     if np.abs(mean).max() < STANDARD_WITHIN and np.abs(deviation - 1).max() < STANDARD_WITHIN:
         return NotApplicable("the input is standardised already")
     editor = Editor(model)
-    centre = editor.add_tensor(f"{name}_mean", mean.astype(values.dtype))
-    scale = editor.add_tensor(f"{name}_deviation", deviation.astype(values.dtype))
+    centre = editor.add_constant(f"{name}_mean", mean.astype(values.dtype))
+    scale = editor.add_constant(f"{name}_deviation", deviation.astype(values.dtype))
     centred = editor.node("Sub", [name, centre], name)
     editor.insert(name, [centred, editor.node("Div", [centred.output[0], scale], name)])
     return Recipe(

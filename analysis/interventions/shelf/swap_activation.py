@@ -48,7 +48,7 @@ def _gelu(editor: Editor, before: str, after: str) -> Sequence[NodeProto]:
         return [editor.node("Gelu", [before], after, after)]
     dtype = dtype_of(editor.model, before)
     root, one, half = (
-        editor.add_tensor(f"{after}_{name}", np.array(value, dtype))
+        editor.add_constant(f"{after}_{name}", np.array(value, dtype))
         for name, value in (("root", math.sqrt(2)), ("one", 1.0), ("half", 0.5))
     )
     scaled = editor.node("Div", [before, root], after)

@@ -1,10 +1,14 @@
+import math
+from collections.abc import Callable
+
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from tests.analysis.interventions.builders import composed, outputs, refused
-from tests.gallery import INPUTS, mlp, npz, xavier
+from tests.gallery import INPUTS, export, mlp, npz, seeded, xavier
 
 X = np.random.default_rng(0).standard_normal((64, INPUTS)).astype(np.float32)
 Y = np.random.default_rng(1).standard_normal((64, 3))
@@ -28,3 +32,30 @@ def test_it_says_why_it_does_not_apply() -> None:
     assert "already" in refused("scaled_output", MODEL, npz(x=X, target=standard.astype(np.float32)))
     assert "no numbers" in refused("scaled_output", MODEL, npz(x=X, target=np.arange(64) % 3))
     assert "no numbers" in refused("scaled_output", MODEL, npz(x=X, target=np.full((64, 3), 7.0, np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("end", "least", "most"),
+    [(nn.Sigmoid, 0.0, 255.0), (nn.Tanh, 0.0, 255.0), (nn.ReLU, 20.0, math.inf), (nn.Identity, -math.inf, math.inf)],
+)
+def test_outputs_within_limits_reach_the_targets_and_no_further(
+    end: Callable[[], nn.Module], least: float, most: float
+) -> None:
+    """The ends of a Sigmoid become the least and the most of what is asked for; the zero of a ReLU the least."""
+    target = np.linspace(0 if math.isfinite(most) else 20, 255, 64, dtype=np.float32)[:, None]
+    batch = npz(x=1e4 * np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32), target=target)
+    model = export(seeded(lambda: nn.Sequential(nn.Linear(8, 1), end())), torch.zeros(2, 8))
+    far, (_, subject) = outputs("scaled_output", model, batch), composed("scaled_output", model, batch)
+    if math.isfinite(least):
+        assert far.min() == pytest.approx(least, abs=1e-3)
+    if math.isfinite(most):
+        assert far.max() == pytest.approx(most, abs=1e-3)
+    assert sorted(subject.converted.initializers) == ["0.bias", "0.weight"], "what is undone trains with nothing"
+
+
+def test_what_is_undone_is_told_with_its_numbers() -> None:
+    x, target = np.ones((64, 8), np.float32), np.linspace(10, 210, 64, dtype=np.float32)[:, None]
+    model = export(seeded(lambda: nn.Sequential(nn.Linear(8, 1), nn.Tanh())), torch.zeros(2, 8))
+    recipe, _ = composed("scaled_output", model, npz(x=x, target=target))
+    undone = "train on (target - 110) / 100, and undo it behind the output"
+    assert recipe.words == f"bring the targets within the limits of the outputs: {undone}"
