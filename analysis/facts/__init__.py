@@ -32,7 +32,7 @@ from analysis.facts.network import (
     ValueFacts,
     is_matrix,
 )
-from analysis.facts.outputs import OutputFacts, TargetFacts
+from analysis.facts.outputs import OutputFacts, TargetFacts, scale_between
 from analysis.facts.steps import LEAST_UNIT_NORM, TINY_NORM, Clip, ClipKind, GradientStep
 from analysis.facts.training import (
     CARRIED_OVER,
@@ -116,4 +116,5 @@ __all__ = [
     "in_windows",
     "is_matrix",
     "promises",
+    "scale_between",
 ]

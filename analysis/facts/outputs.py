@@ -52,3 +52,19 @@ class TargetFacts:
     """Of the labels, those of the rarest class that occurs."""
     imbalance: float | None = None
     """Labels of the most frequent class for each of the rarest that occurs."""
+
+
+def scale_between(outputs: OutputFacts | None, targets: TargetFacts) -> tuple[float, float]:
+    """(what is taken off targets that are numbers, what divides them), so that a fresh network reaches them.
+
+    Mean and deviation; outputs with limits get the targets within these.
+    """
+    least, most = (None, None) if outputs is None else (outputs.least, outputs.most)
+    unit = targets.std
+    if least is not None and most is not None:
+        unit = (targets.most - targets.least) / (most - least)
+    if least is not None:
+        return targets.least - least * unit, unit
+    if most is not None:
+        return targets.most - most * unit, unit
+    return targets.mean, unit

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from analysis.facts import KEPT, Layer
+from analysis.facts import KEPT, Layer, scale_between
 from analysis.render import _code_recurrent as recurrent
 from analysis.render._code_line import Line
 from analysis.report import Report, Variant
@@ -53,9 +53,11 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
         return ()
     place = _typical(report)
     if place is None:
-        return ()
+        return tuple(_data(report, variant))
     block = tuple(_block(variant, place))
-    whole = (*block, *_residual(variant), *_weights(report, variant, place), *_step(variant))
+    whole = (
+        *block, *_residual(variant), *_weights(report, variant, place), *_data(report, variant), *_step(variant)
+    )  # fmt: skip
     if all(line.sign == " " for line in whole):
         return ()
     return whole if not block else (Line(" ", f"# {_where(report, place)}"), *whole)
@@ -65,7 +67,7 @@ def around_the_module(report: Report, variant: Variant) -> tuple[Line, ...]:
     """What a change does beside the module: the initialisation, and lines of the training loop."""
     place = _typical(report)
     draw = () if place is None or variant.parameters is None else _drawn(report, variant, place)
-    return (*draw, *_step(variant))
+    return (*draw, *_data(report, variant), *_step(variant))
 
 
 def _typical(report: Report) -> Layer | None:
@@ -150,6 +152,24 @@ def _residual(variant: Variant) -> Iterator[Line]:
         yield Line(" ", "# around each pair of layers, in forward")
         yield Line("-", "x = block(x)")
         yield Line("+", "x = x + block(x)")
+
+
+# ------------------------------------------------------------------ data
+
+
+def _data(report: Report, variant: Variant) -> Iterator[Line]:
+    """What goes in, and what the outputs are compared with."""
+    structure, targets = variant.structure, report.targets
+    if structure is None:
+        return
+    if structure.input == "standardized":
+        yield Line(" ", "# mean and deviation of each feature, or channel, over the training set")
+        yield Line("+", "inputs = (inputs - mean) / deviation")
+    if structure.output == "scaled_output" and targets is not None:
+        offset, unit = scale_between(report.outputs, targets)
+        yield Line(" ", f"# and what the network predicts is {unit:.3g} * model(inputs) + {offset:.3g}")
+        yield Line("-", "loss = criterion(model(inputs), targets)")
+        yield Line("+", f"loss = criterion(model(inputs), (targets - {offset:.3g}) / {unit:.3g})")
 
 
 # ------------------------------------------------------------------ weights and gradient step

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from analysis.facts import Effect, OutputFacts, TargetFacts
+from analysis.facts import Effect, scale_between
 from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.sites import dtype_of
 from analysis.interventions.kit.surgery import Editor
@@ -37,7 +37,10 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
         return NotApplicable("the trunk does not end at an output")
     if model.opset() < OLDEST:
         return NotApplicable(f"opset {model.opset()} is older than {OLDEST}")
-    words, centre, unit = _scale(context.baseline.outputs, targets)
+    outputs = context.baseline.outputs
+    centre, unit = scale_between(outputs, targets)
+    limited = outputs is not None and (outputs.least is not None or outputs.most is not None)
+    words = WITHIN if limited else "standardise the targets"
     if abs(centre) < STANDARD_WITHIN and abs(unit - 1) < STANDARD_WITHIN:
         return NotApplicable("the targets are standardised already")
     editor, dtype = Editor(model), dtype_of(model, name)
@@ -52,19 +55,6 @@ def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
         words=f"{words}: train on (target - {centre:.3g}) / {unit:.3g}, and undo it behind the output",
         cost="2 nodes inserted",
     )
-
-
-def _scale(outputs: OutputFacts | None, targets: TargetFacts) -> tuple[str, float, float]:
-    """(words, what is taken off the targets, what divides them) so that outputs within their limits reach them."""
-    least, most = (None, None) if outputs is None else (outputs.least, outputs.most)
-    unit = targets.std
-    if least is not None and most is not None:
-        unit = (targets.most - targets.least) / (most - least)
-    if least is not None:
-        return WITHIN, targets.least - least * unit, unit
-    if most is not None:
-        return WITHIN, targets.most - most * unit, unit
-    return "standardise the targets", targets.mean, unit
 
 
 TREATMENTS: Final[Mapping[str, Apply]] = {"scaled_output": apply}

@@ -95,3 +95,13 @@ def test_what_is_taken_from_the_batch_is_taken_in_order() -> None:
     )  # fmt: skip
     assert join(one, other).sites == tuple(sites)
     assert join(one, other).unit_variance == tuple(scales)
+
+
+def test_nodes_that_both_insert_are_counted_together() -> None:
+    one = replace(recipe(effect=STRONG), cost="2 nodes inserted, 2 of them scaled")
+    other = replace(recipe(effect=STRONG), cost="3 nodes inserted, 3 weights redrawn")
+    kind = replace(recipe(effect=STRONG), cost="4 Add nodes inserted")
+    assert join(one, other).cost == "5 nodes inserted, 2 of them scaled, 3 weights redrawn"
+    assert join(join(one, kind), other).cost == (
+        "5 nodes inserted, 2 of them scaled, 4 Add nodes inserted, 3 weights redrawn"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.facts import Clip, ClipKind, GradientStep, ParameterInfo
+from analysis.facts import Clip, ClipKind, GradientStep, OutputFacts, ParameterInfo, TargetFacts
 from analysis.render._code import Line, change_as_code
 from analysis.report import Report
 from tests.analysis.diagnosis.builders import FAILS, layer, measurement
@@ -208,6 +208,36 @@ def test_skips_clipping_and_decay_belong_elsewhere() -> None:
 def test_what_has_no_usual_spelling_has_no_diff(level: str) -> None:
     assert diff(network(), attention=level) == []
     assert diff(network(), level, normalization=level, activation=level) == []
+
+
+NUMBERS = TargetFacts(kind="numbers", least=0.0, most=250.0, mean=100.0, std=50.0, rms=110.0)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "line"),
+    [
+        (None, "(targets - 100) / 50"),
+        (OutputFacts(reading="", least=0.0, most=1.0), "(targets - 0) / 250"),
+        (OutputFacts(reading="", least=-1.0, most=1.0), "(targets - 125) / 125"),
+        (OutputFacts(reading="", least=0.0), "(targets - 0) / 50"),
+        (OutputFacts(reading="", most=1.0), "(targets - 200) / 50"),
+    ],
+)
+def test_what_goes_in_and_what_comes_out_are_standardised_in_the_training_loop(
+    outputs: OutputFacts | None, line: str
+) -> None:
+    report = network().model_copy(update={"targets": NUMBERS, "outputs": outputs})
+    shown = diff(report, input="standardized", output="scaled_output")
+    assert shown[0] == "  # mean and deviation of each feature, or channel, over the training set"
+    assert shown[1] == "+ inputs = (inputs - mean) / deviation"
+    assert shown[3:] == ["- loss = criterion(model(inputs), targets)", f"+ loss = criterion(model(inputs), {line})"]
+    offset, unit = line.removeprefix("(targets - ").split(") / ")
+    assert f"{unit} * model(inputs) + {offset}" in shown[2], "the same numbers the other way round"
+
+
+def test_an_input_alone_leaves_the_targets() -> None:
+    assert len(diff(network(), input="standardized")) == len(diff(network(op="LSTM"), input="standardized")) == 2
+    assert diff(network(), output="scaled_output") == [], "of targets that nobody looked at nothing can be said"
 
 
 def test_without_a_change_or_a_layer_that_is_known_there_is_no_diff() -> None:
