@@ -52,3 +52,5 @@ class TargetFacts:
     """Of the labels, those of the rarest class that occurs."""
     imbalance: float | None = None
     """Labels of the most frequent class for each of the rarest that occurs."""
+    floor: float | None = None
+    """Least loss over chance of what answers equal inputs alike: 1 where all inputs are equal."""

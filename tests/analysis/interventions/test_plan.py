@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Layer, Measurement, OutputFacts, TargetFacts
+from analysis.facts import Layer, Measurement, NonFinite, OutputFacts, TargetFacts
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
@@ -53,6 +53,13 @@ def test_an_unscaled_input_is_standardised_with_every_cure(rms: float, expected:
     plan = ids(patient)
     assert "standardized" in plan
     assert ("standardized+he" in plan) is expected
+
+
+def test_operators_are_guarded_where_numbers_are_not_finite_and_nowhere_else() -> None:
+    broken = NonFinite(stage="forward", node="l", value="l", operator="Log")
+    guards = {"guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm"}
+    assert guards <= set(ids(measurement(non_finite=broken)))
+    assert not guards & set(ids(measurement()))
 
 
 READ = OutputFacts(reading="", rms=0.5)
