@@ -118,6 +118,8 @@ def _of_the_output(measurement: Measurement) -> Iterator[str]:
         yield from ("sigmoid_output", "sigmoid_output+he")
     elif outputs.doubled or (outputs.floor or 0.0) > UNREACHED:
         yield from ("linear_output", "linear_output+he", "batch_norm+linear_output")
+        if targets is not None and targets.kind == "labels":
+            yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
     elif _targets_are_far_off(outputs, targets):
         yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
 
