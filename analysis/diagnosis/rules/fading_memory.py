@@ -15,8 +15,8 @@ the one whose best input feature separates the classes better than it does for 4
 that tell about as much, the one that is reached best. Gradient there against its peak between that step and the loss:
 under -3 decades: error, or a warning where the network learns in the probe (35 of 37 such networks failed under both
 optimisers), unless that is one batch, which is learnt by heart from what is said later (of 64 samples 6 networks learnt
-that, none of which trains), and also where fewer than 48 samples are held out and the others are known by heart (of 9
-such networks with 64 samples Adam trained 3 on 256); -3 to -2: warning, or a remark where plain gradient descent
+that, none of which trains), and also where fewer than 48 samples are held out and the others are known by heart (of 13
+such networks with 64 samples Adam trained 5 on 256); -3 to -2: warning, or a remark where plain gradient descent
 learns. A peak further back is an explosion (GH402). With `options.required_horizon` the loss has to reach that many
 steps back (1 % of the peak): error if it does not. Otherwise a remark, how far it reaches.
 
