@@ -104,9 +104,13 @@ def may_redraw(trial: Trial, unchanged: Probe | None) -> bool:
 
 
 def _smallest_change_first(proven: Sequence[Trial]) -> list[Trial]:
-    """Best first; of those as good as the best one left, what changes least. Last what redraws trained weights."""
+    """Best first; of those as good as the best one left, what changes least. Last what redraws trained weights.
+
+    What got fewer seeds than others, as hopeless beside one of them, comes behind those.
+    """
     left = sorted(
-        proven, key=lambda trial: (trial.info.destructive, not trial.info.learns, score(trial), trial.info.id)
+        proven,
+        key=lambda trial: (trial.info.destructive, not trial.info.learns, -_seeds(trial), score(trial), trial.info.id),
     )
     ordered: list[Trial] = []
     while left:
@@ -118,8 +122,13 @@ def _smallest_change_first(proven: Sequence[Trial]) -> list[Trial]:
 
 def _is_as_good(trial: Trial, best: Trial) -> bool:
     """Within the spread of the best one's seeds, or a little; as well confirmed, and as little lost."""
-    said = (trial.info.destructive, trial.info.learns) == (best.info.destructive, best.info.learns)
-    return said and score(trial) - score(best) <= min(_spread(best), AS_GOOD)
+    said = [(each.info.destructive, each.info.learns, _seeds(each)) for each in (trial, best)]
+    return said[0] == said[1] and score(trial) - score(best) <= min(_spread(best), AS_GOOD)
+
+
+def _seeds(trial: Trial) -> int:
+    assert trial.measurement.probe is not None
+    return len({run.seed for run in trial.measurement.probe.runs})
 
 
 def edit_cost(trial: Trial) -> tuple[int, int, int, float, str]:

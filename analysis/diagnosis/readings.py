@@ -4,13 +4,28 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from analysis.facts import Flow, Layer, LayerStats, Measurement, ProbeKind, Provenance
+from analysis.facts import (
+    ENOUGH_HELD_OUT,
+    LATE_BY_HEART,
+    Flow,
+    Layer,
+    LayerStats,
+    Measurement,
+    Probe,
+    ProbeKind,
+    Provenance,
+)
 from analysis.report import Evidence, Severity
 
 
 def was_trained(measurement: Measurement) -> bool:
     """Whether a training can decide what statistics leave open."""
     return measurement.probe is not None or measurement.own_loss is not None
+
+
+def knows_too_few(probe: Probe) -> bool:
+    """Whether the samples that were trained on are known by heart, and too few others were asked about to be sure."""
+    return 0 < probe.held_out < ENOUGH_HELD_OUT and any(run.curve[-1] < LATE_BY_HEART for run in probe.runs)
 
 
 COMES_DOWN: Final = 0.1

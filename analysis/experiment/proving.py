@@ -13,14 +13,21 @@ from analysis.clock import Clock
 from analysis.experiment.cells import Cells, Measured, with_probe
 from analysis.experiment.measuring import Measuring
 from analysis.experiment.replay import draw, drawn
-from analysis.experiment.seeds import as_for_treatments, further_seeds, is_hopeless, joined_probes
+from analysis.experiment.seeds import (
+    as_for_treatments,
+    blew_up,
+    further_seeds,
+    is_hopeless,
+    joined_probes,
+    was_tried,
+)
 from analysis.facts import Measurement, Probe, ProbeKind
 from analysis.interventions.contract import Recipe
 from analysis.measure.passes import cotangent_seeds
 from analysis.subject.subject import Subject
 from analysis.training.crew import ALONE, Crew
 from analysis.training.grid import Training
-from analysis.training.probe import Enough
+from analysis.training.probe import Enough, joined
 from analysis.training.trainer import Trainer
 
 SHORTLIST: Final = 5
@@ -162,7 +169,10 @@ class Proving:
         return Measured(info, with_probe(measurement, whole))
 
     def _trained(self, subject: Subject, recipe: Recipe, seeds: Sequence[int], measurement: Measurement) -> Probe:
-        """With these seeds, and with those before; after the first, what that has left open."""
+        """With these seeds, and with those before; after the first, what that has left open.
+
+        At smaller rates, too, where all of the grid are too large: networks of sines train at Adam's 0.0003.
+        """
         again = partial(draw, subject, recipe, statistics=True)
 
         def train(seeds: Sequence[int], grid: Grid = None, enough: Enough | None = None) -> Probe:
@@ -170,9 +180,11 @@ class Proving:
 
         first = measurement.probe
         if first is None:
-            return train(seeds)
+            proof = train(seeds)
+            return joined(proof, train(seeds, self.trainer.lower)) if blew_up(proof) else proof
+        grid = (*self.trainer.grid, *(each for each in self.trainer.lower if was_tried(first, each)))
         alike = self.trainer.seeds_agree and not any(each.random for each in recipe.draws.values())
-        return joined_probes(first, further_seeds(first, seeds, self.trainer.grid, train, alike=alike))
+        return joined_probes(first, further_seeds(first, seeds, grid, train, alike=alike))
 
     def _learns(self, name: str) -> bool:
         """With the draw that is exported."""

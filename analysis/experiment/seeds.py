@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from analysis.facts import Probe, ProbeKind, Run
+from analysis.facts import Outcome, Probe, ProbeKind, Run
 from analysis.options import OptimizerName
 from analysis.training.grid import STEPS, Training
 from analysis.training.outcome import LEARNT, outcome_of
@@ -92,6 +92,17 @@ def joined_probes(first: Probe, second: Probe) -> Probe:
     """The same training with more seeds; the worst of them counts."""
     worst = max(first.best_loss_over_chance, second.best_loss_over_chance)
     return replace(first, runs=(*first.runs, *second.runs), best_loss_over_chance=worst)
+
+
+def was_tried(proof: Probe, entry: Training) -> bool:
+    """Whether a run is of this entry of a grid."""
+    return any(is_run_of(run, entry) for run in proof.runs)
+
+
+def blew_up(proof: Probe) -> bool:
+    """Whether every run ends over chance, and one of them shakes: the rates are too large for all that is known."""
+    shaken = any(run.outcome in {Outcome.DIVERGED, Outcome.OSCILLATING} for run in proof.runs)
+    return shaken and all(not run.end <= 1 for run in proof.runs)
 
 
 def is_run_of(run: Run, entry: Training) -> bool:

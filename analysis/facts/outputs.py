@@ -1,5 +1,7 @@
 """What the loss is taken of and what it asks for: outputs and targets, as numbers."""
 
+import math
+
 from analysis.facts.kinds import fact
 
 
@@ -52,6 +54,13 @@ class TargetFacts:
     """Of the labels, those of the rarest class that occurs."""
     imbalance: float | None = None
     """Labels of the most frequent class for each of the rarest that occurs."""
+    floor: float | None = None
+    """Least loss over chance of what answers equal inputs alike: 1 where all inputs are equal."""
+
+
+def range_of_scores(classes: int, loss: float) -> float:
+    """How far the score of the right class has to be over all others for a cross-entropy as low as this."""
+    return math.log((classes - 1) / math.expm1(loss))
 
 
 def scale_between(outputs: OutputFacts | None, targets: TargetFacts) -> tuple[float, float]:

@@ -16,6 +16,7 @@ class Factor(StrEnum):
 
     INPUT = "input"
     TIME = "time"
+    ARITHMETIC = "arithmetic"
     ACTIVATION = "activation"
     NORMALIZATION = "normalization"
     RESIDUAL = "residual"

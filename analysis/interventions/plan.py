@@ -35,6 +35,7 @@ ATTENTIVE: Final = (
 )  # fmt: skip
 BESIDE_CELLS: Final = 3
 """Linear layers of a recurrent network that are its head, or a projection; more are a network of their own."""
+GUARDED: Final = ("guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm")
 STANDARDIZED: Final = ("standardized",)
 UNSCALED: Final = (0.5, 2.0)
 """RMS of the input from which standardising is tried with every other cure, too."""
@@ -71,6 +72,8 @@ def _beside(measurement: Measurement) -> Iterator[str]:
         yield from ("inserted_relu", "inserted_relu+he")
     if measurement.batch.along_samples and measurement.recurrent:
         yield "batch_first"
+    if measurement.non_finite is not None:
+        yield from GUARDED
     if measurement.dropout is not None and not measurement.dropout.learns:
         yield "weak_dropout"
     yield from _of_the_output(measurement)
@@ -116,8 +119,8 @@ def _of_the_output(measurement: Measurement) -> Iterator[str]:
         yield from ("sigmoid_output", "sigmoid_output+he")
     elif outputs.doubled or (outputs.floor or 0.0) > UNREACHED:
         yield from ("linear_output", "linear_output+he", "batch_norm+linear_output")
-        if targets is not None and targets.kind == "numbers":
-            yield from ("scaled_output", "scaled_output+he")
+        if targets is not None and targets.kind in {"labels", "numbers"}:
+            yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
     elif _targets_are_far_off(outputs, targets):
         yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
 

@@ -22,6 +22,7 @@ from analysis.facts import (
     Measurement,
     OutputFacts,
     Provenance,
+    TargetFacts,
     WeightStats,
     is_matrix,
 )
@@ -40,6 +41,7 @@ from analysis.measure.non_finite import locate_non_finite
 from analysis.measure.statistics import Summary, combine, moments
 from analysis.measure.taps import Backward, Forward
 from analysis.model.nodes import label
+from analysis.subject.equal_inputs import floor_of_equal_inputs
 from analysis.subject.outputs import describe_outputs, describe_targets
 from analysis.subject.subject import FEWEST_PER_CHANNEL, Subject
 
@@ -103,7 +105,7 @@ class PassReading:
             attentive=bool(subject.attention or operators & ATTENTION),
             anatomy=anatomy,
             outputs=outputs,
-            targets=describe_targets(subject.objective, self.classes()) if outputs else None,
+            targets=_targets(subject, self.classes()) if outputs else None,
             attention=self.attention(),
             trained=subject.trained,
             learning_rate=self.learning_rate,
@@ -320,6 +322,11 @@ def _batch_facts(subject: Subject, *, training: bool) -> BatchFacts:
         along_samples=subject.rows.along,
         notes=batch.notes if training or not with_running_statistics(subject.model) else (*batch.notes, RUNNING),
     )
+
+
+def _targets(subject: Subject, classes: int | None) -> TargetFacts | None:
+    facts = describe_targets(subject.objective, classes)
+    return None if facts is None else replace(facts, floor=floor_of_equal_inputs(subject))
 
 
 def _loss_facts(subject: Subject, value: float) -> LossFacts:

@@ -165,7 +165,7 @@ def _data(report: Report, variant: Variant) -> Iterator[Line]:
     if structure.input == "standardized":
         yield Line(" ", "# mean and deviation of each feature, or channel, over the training set")
         yield Line("+", "inputs = (inputs - mean) / deviation")
-    if structure.output == "scaled_output" and targets is not None:
+    if structure.output == "scaled_output" and targets is not None and targets.kind == "numbers":
         offset, unit = scale_between(report.outputs, targets)
         yield Line(" ", f"# and what the network predicts is {unit:.3g} * model(inputs) + {offset:.3g}")
         yield Line("-", "loss = criterion(model(inputs), targets)")

@@ -6,7 +6,7 @@ chance level to be compared with. A training that the budget ends in the middle 
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -33,6 +33,7 @@ from analysis.subject.subject import Subject
 from analysis.training.crew import ALONE, Crew
 from analysis.training.grid import (
     GRID,
+    LOWER,
     MINIBATCH,
     NO_STEP,
     PATIENCE,
@@ -122,6 +123,13 @@ class Trainer:
             replace(each, learning_rate=in_units(each.learning_rate, each.optimizer, scale))
             for each in (THOROUGH_GRID if self.options.effort is Effort.THOROUGH else GRID)
         )
+
+    @property
+    def lower(self) -> tuple[Training, ...]:
+        """Smaller rates than those of the grid, in the same units: for treatments that blow up at all of these."""
+        scale = self.baseline.objective.scale
+        rates = (Training(name, in_units(rate, name, scale)) for name, rates in LOWER.items() for rate in rates)
+        return tuple(each for each in rates if each not in self.usual)
 
     @property
     def kind(self) -> ProbeKind:
@@ -249,7 +257,7 @@ class Trainer:
         assert measured.probe is not None
         ends = {(run.optimizer, run.learning_rate): run.end for run in measured.probe.runs}
         grid = sorted(
-            (each for each in self.grid if each.optimizer is OptimizerName.SGD or not sgd_alone),
+            (each for each in self._tried(ends) if each.optimizer is OptimizerName.SGD or not sgd_alone),
             key=lambda each: ends.get((each.optimizer.value, each.learning_rate), math.inf),
         )
         return any(
@@ -259,6 +267,10 @@ class Trainer:
             ).learns(each.optimizer.value)
             for each in grid
         )  # fmt: skip
+
+    def _tried(self, ends: Mapping[tuple[str, float], float]) -> tuple[Training, ...]:
+        """The grid, and those of the smaller rates that were tried on one batch."""
+        return (*self.grid, *(each for each in self.lower if (each.optimizer.value, each.learning_rate) in ends))
 
     # -------------------------------------------------------------- the unchanged model
 

@@ -62,7 +62,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import ENOUGH_HELD_OUT, LATE_BY_HEART, Confidence, Measurement, Probe, ProbeKind, Provenance, Zone
+from analysis.diagnosis.readings import knows_too_few
+from analysis.facts import Confidence, Measurement, ProbeKind, Provenance, Zone
 from analysis.facts.zones import zone
 from analysis.report import Evidence, Severity
 from analysis.report.parts import Bound
@@ -91,7 +92,7 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     waiting = probe.unfinished and probe.held_out > 0
     clipped = probe.clipped_at is not None or probe.warmed is not None
     slow = probe.falls or probe.closest.end < SLOW
-    excused = clipped or invented or waiting or measurement.idle_normalization or slow or _knows_too_few(probe)
+    excused = clipped or invented or waiting or measurement.idle_normalization or slow or knows_too_few(probe)
     severity = Severity.WARNING if adam or excused or measurement.batch.constant_inputs else Severity.ERROR
     yield Draft(
         severity=Severity.INFO if invented and _is_unlearnable(measurement) else severity,
@@ -103,11 +104,6 @@ def does_not_learn(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         affects=("sgd",) if adam else ("sgd", "adam"),
         confidence=Confidence.MEDIUM if hasty or excused else Confidence.HIGH,
     )
-
-
-def _knows_too_few(probe: Probe) -> bool:
-    """Whether the samples that were trained on are known by heart, and too few others were asked about to be sure."""
-    return 0 < probe.held_out < ENOUGH_HELD_OUT and any(run.curve[-1] < LATE_BY_HEART for run in probe.runs)
 
 
 def _is_unlearnable(measurement: Measurement) -> bool:

@@ -18,8 +18,9 @@ A mask that adds -infinity to attention scores before a Softmax is fine and not 
 gradients are finite.
 
 ## Remedies
-An epsilon inside Log, Div and Sqrt, at the node that is named: that mends it. Only then a smaller initialisation (He,
-Xavier) or normalisation, which may hide it until the next such input. Clipping cannot help: a NaN stays a NaN.
+An epsilon inside Log, Div and Sqrt, or a mask that leaves each query a key, at the node that is named: that mends it,
+and `guarded` does it. Only then a smaller initialisation (He, Xavier) or normalisation, which may hide it until the
+next such input. Clipping cannot help: a NaN stays a NaN.
 
 ## References
 Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.
@@ -28,11 +29,17 @@ Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.
 from collections.abc import Iterator
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.facts import Measurement
+from analysis.facts import Factor, Measurement
 from analysis.report import Evidence, Severity
 
 
-@rule("GH106", "non-finite", "NaN or infinity appears in the forward or backward pass.", place=Place.NUMBERS)
+@rule(
+    "GH106",
+    "non-finite",
+    "NaN or infinity appears in the forward or backward pass.",
+    place=Place.NUMBERS,
+    factors=(Factor.ARITHMETIC,),
+)
 def non_finite(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Any non-finite loss, gradient or layer output."""
     if measurement.non_finite is None:

@@ -24,20 +24,20 @@ Targets that were never to be reached exactly, such as labels that are smoothed.
 ## Remedies
 A linear output for numbers; a sigmoid for each class, in place of a softmax over all, where several may be right at
 once; scale the targets into the range of the activation; a factor (temperature) of 10 to 30 that is learnt, or fixed,
-in front of a cross-entropy of cosines.
+in front of a cross-entropy of cosines (`scaled_output`).
 
 ## References
 LeCun et al. 1998 (Efficient BackProp, section 4.5); Wang et al. 2017 (NormFace, the bound for cosines).
 """
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import links_read_as_logits
-from analysis.facts import Measurement
+from analysis.facts import Factor, Measurement
+from analysis.facts.outputs import range_of_scores
 from analysis.report import Evidence, Severity
 
 LEAST_LOSS: Final = 0.1
@@ -50,6 +50,7 @@ HOPELESS: Final = 0.5
     "output-range",
     "The outputs cannot reach their targets.",
     place=Place.LOSS,
+    factors=(Factor.OUTPUT,),
     least_loss_over_chance=LEAST_LOSS,
     hopeless=HOPELESS,
 )
@@ -72,7 +73,7 @@ def _ranges(measurement: Measurement, limit: float) -> Iterator[tuple[str, Evide
         return
     if targets.kind == "labels":
         if chance and targets.classes and outputs.least is not None and outputs.most is not None:
-            needed = math.log((targets.classes - 1) / math.expm1(limit * chance))
+            needed = range_of_scores(targets.classes, limit * chance)
             yield "score_range", under(outputs.most - outputs.least, needed)
         return
     if outputs.most is not None and targets.most > outputs.most:

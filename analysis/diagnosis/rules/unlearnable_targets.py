@@ -18,6 +18,11 @@ healthy reference network does not learn this batch either. On 14 fresh draws of
 exclusive or, noisy classes, sequences, a line under noise, circles; 192 to 512 samples) none fired, on the same with
 permuted targets all 14 did.
 
+Before any training: samples whose inputs are equal get equal answers. The least loss that leaves, over chance, is 1
+where all inputs are equal (a tokeniser that gives padding only) and 0 where no two equal ones are asked for different
+things. From 0.5 on, over which nothing counts as trained, it is a warning, or a remark where plain gradient descent
+learns all the same, and explains whatever else is found.
+
 ## Example
 512 vectors of 20 numbers whose five classes were permuted: all readers explain nothing.
 
@@ -34,12 +39,16 @@ Zhang et al. 2017 (networks learn random labels by heart); Ojala and Garriga 201
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
-from analysis.diagnosis.evidence import under
-from analysis.diagnosis.readings import REFERENCE_SHARE, targets_do_not_follow
+from analysis.diagnosis.evidence import over, under
+from analysis.diagnosis.readings import REFERENCE_SHARE, amber, targets_do_not_follow
 from analysis.facts import Confidence, Measurement
 from analysis.report import Evidence, Severity
+
+LEAST_LOSS: Final = 0.5
+"""Over half of chance nothing counts as trained."""
 
 
 @rule(
@@ -49,10 +58,15 @@ from analysis.report import Evidence, Severity
     place=Place.SIGNAL,
     of_inputs=True,
     treatable=False,
+    least_loss_over_chance=LEAST_LOSS,
 )
 def unlearnable_targets(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """What the readers explain, beside what they explain of permuted targets."""
-    reading = measurement.target_reading
+    """What equal inputs leave; else what the readers explain, beside what they explain of permuted targets."""
+    targets, reading = measurement.targets, measurement.target_reading
+    if targets is not None and targets.floor is not None and targets.floor >= limits["least_loss_over_chance"]:
+        evidence = {"least_loss_over_chance": over(targets.floor, limits["least_loss_over_chance"])}
+        yield Draft(severity=amber(measurement), evidence=evidence, place=Place.INPUT)
+        return
     if reading is None or not targets_do_not_follow(measurement):
         return
     evidence = {

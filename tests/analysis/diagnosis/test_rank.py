@@ -61,6 +61,15 @@ def test_remedies_are_ranked_by_their_worst_seed() -> None:
     assert remedies[0].proof.unchanged == 1.0
 
 
+def test_what_was_hopeless_beside_another_after_one_seed_comes_behind_it_however_its_optimisers_do() -> None:
+    """SGD alone trains the one, with every seed; the other is little under chance with both, and was asked once."""
+    by_descent = probe(*(run(name, end, seed) for seed in range(3) for name, end in (("sgd", 0.4), ("adam", 1.6))))
+    hardly = probe(*(run(name, 0.88, outcome=Outcome.LEARNT) for name in ("sgd", "adam")))
+    trials = [trial("a", measurement(probe=hardly)), trial("b", measurement(probe=by_descent))]
+    assert score(trials[0]) < score(trials[1])
+    assert [each.variant for each in rank(measurement(), FAILS, trials, [])] == ["b", "a"]
+
+
 def test_a_remedy_must_beat_the_unchanged_model() -> None:
     unchanged = trained(0.31, 0.31, 0.31)
     assert rank(measurement(), unchanged, [trial("same", measurement(probe=trained(0.3, 0.3, 0.3)))], []) == ()

@@ -11,10 +11,11 @@ import torch
 from analysis.clock import BUDGET_REACHED, Clock, OutOfTime
 from analysis.experiment.cells import Cells, Measured
 from analysis.experiment.proving import Proving, Ranked
-from analysis.facts import Probe, ProbeKind, StartEnd
+from analysis.facts import Outcome, Probe, ProbeKind, StartEnd
+from analysis.options import OptimizerName
 from analysis.subject.preparation import prepare
 from analysis.subject.subject import Subject
-from analysis.training.grid import GRID
+from analysis.training.grid import GRID, Training
 from tests.analysis.experiment.experiments import OPTIONS, experiment, out_of_time_after
 from tests.analysis.experiment.small_cells import MODEL, cell, cells_of, probe_of, run
 from tests.gallery import mlp, vectors, xavier
@@ -26,7 +27,8 @@ class Rehearsed:
     def __init__(self, *ends: float, learning: Sequence[str] = (), kind: ProbeKind = ProbeKind.LEARNING) -> None:
         self.ends, self.learning, self.kind = list(ends), learning, kind
         self.seeds = (0, 1, 2)
-        self.seeds_agree, self.grid = False, GRID[:1]
+        self.seeds_agree, self.grid, self.lower = False, GRID[:1], (Training(OptimizerName.ADAM, 3e-4),)
+        self.grids: list[tuple[Training, ...] | None] = []
         self.trained: list[tuple[int, ...]] = []
         self.asked: list[bool] = []
 
@@ -36,10 +38,16 @@ class Rehearsed:
     def may_train(self, what: str) -> bool:
         return what == "training of treatments"
 
-    def prove(self, _: Subject, seeds: Sequence[int], *__: object, **___: object) -> Probe:
+    def prove(self, _: Subject, seeds: Sequence[int], *rest: object, **how: object) -> Probe:
+        """Positional: what was measured, how weights are drawn, the step, the grid; the last one perhaps by name."""
+        grid = how.get("grid", rest[3] if len(rest) > 3 else None)
+        assert grid is None or isinstance(grid, tuple)
         self.trained.append(tuple(seeds))
-        end = self.ends.pop(0)
-        return probe_of(*(run(end, seed, weight_norm=StartEnd(start=1.0, end=end)) for seed in seeds))
+        self.grids.append(grid)
+        end, entry = self.ends.pop(0), (grid or self.grid)[0]
+        outcome = Outcome.DIVERGED if end > 2 else Outcome.LEARNT if end < 0.7 else Outcome.STALLED
+        facts = {"outcome": outcome, "weight_norm": StartEnd(start=1.0, end=end)}
+        return probe_of(*(run(end, seed, entry.optimizer.value, entry.learning_rate, **facts) for seed in seeds))
 
     def learns(self, *_: object, sgd_alone: bool) -> bool:
         self.asked.append(sgd_alone)
@@ -144,6 +152,22 @@ def test_hopeless_treatments_get_one_seed_and_the_others_all_and_the_worst_count
     found = [each.measurement.probe for each in tried if each.measurement is not None]
     assert [each.best_loss_over_chance for each in found if each is not None] == [0.95, 1.01, 0.9]
     assert all(each.measurement is not None and each.measurement.cotangents == 2 for each in tried)
+
+
+def test_what_blows_up_at_every_rate_is_trained_at_smaller_ones_and_goes_on_at_those() -> None:
+    cells = experiment(mlp(3, "Tanh", xavier()))
+    cells.run_plan(cures=False)
+    # the unchanged model, and with further seeds; two treatments, one of which blows up, and both again
+    trainer = Rehearsed(0.9, 1.0, 3.0, 0.4, 0.5, 0.6, 0.65)
+    cells.proving.trainer = trainer  # type: ignore[assignment]
+    (blown, sound) = cells.proving.prove(["he", "xavier"])
+    assert trainer.trained == [(0,), (1, 2), (0,), (0,), (0,), (1, 2), (1, 2)]
+    assert trainer.grids[2:5] == [None, trainer.lower, None]
+    assert [set(grid or ()) for grid in trainer.grids[5:]] == [{*trainer.grid, *trainer.lower}, {*trainer.grid}]
+    ends = [[run.end for run in each.measurement.probe.runs] for each in (blown, sound)]  # type: ignore[union-attr]
+    assert ends == [[3.0, 0.4, 0.6, 0.6], [0.5, 0.65, 0.65]]
+    found = [each.measurement.probe.best_loss_over_chance for each in (blown, sound)]  # type: ignore[union-attr]
+    assert found == [0.6, 0.65]
 
 
 def test_the_unchanged_model_is_trained_once_and_not_at_all_where_its_own_probe_held_samples_out() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.experiment.seeds import as_for_treatments, best_rates, further_seeds, joined_probes
-from analysis.facts import Probe, ProbeKind
+from analysis.experiment.seeds import as_for_treatments, best_rates, blew_up, further_seeds, joined_probes
+from analysis.facts import Outcome, Probe, ProbeKind
 from analysis.options import OptimizerName
 from analysis.training.grid import GRID, Training
 from analysis.training.probe import Enough
@@ -31,6 +31,24 @@ def rates(entries: Sequence[Training]) -> list[float]:
 )
 def test_each_optimiser_goes_on_at_the_rate_that_did_best(large: float, small: float, best: float) -> None:
     assert rates(best_rates(first(large, small), GRID)) == [best, 0.003]
+
+
+@pytest.mark.parametrize(
+    ("large", "small", "adam", "expected"),
+    [
+        (INFINITE, 9.0, 3.0, True),
+        (INFINITE, 9.0, 1.0, False),  # one of them is at chance
+        (1.1, 1.1, 1.1, False),  # nothing shakes
+        (1.1, 9.0, 1.1, True),
+        (float("nan"), 9.0, 1.1, True),
+    ],
+)
+def test_rates_are_too_large_where_all_end_over_chance_and_one_shakes(
+    large: float, small: float, adam: float, expected: bool
+) -> None:
+    runs = first(large, small, adam).runs
+    shaken = (replace(each, outcome=each.outcome if each.end <= 2 else Outcome.DIVERGED) for each in runs)
+    assert blew_up(probe_of(*shaken)) is expected
 
 
 def test_a_rate_that_was_left_out_is_none_of_them() -> None:

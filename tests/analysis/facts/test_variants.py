@@ -17,8 +17,8 @@ def test_a_variant_has_a_step_where_its_plain_twin_has_another_id() -> None:
 def test_only_clipping_and_decay_are_steps_and_come_last_in_an_id() -> None:
     assert frozenset({Factor.CLIP, Factor.DECAY}) == STEP_FACTORS
     assert [factor.value for factor in Factor] == [
-        "input", "time", "activation", "normalization", "residual", "attention", "dropout", "output", "initialization",
-        "branch_ends", "clip", "decay",
+        "input", "time", "arithmetic", "activation", "normalization", "residual", "attention", "dropout", "output",
+        "initialization", "branch_ends", "clip", "decay",
     ]  # fmt: skip
 
 

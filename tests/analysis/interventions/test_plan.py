@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Layer, Measurement, OutputFacts, TargetFacts
+from analysis.facts import Layer, Measurement, NonFinite, OutputFacts, TargetFacts
 from analysis.interventions.plan import is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, cell_of, variant_id
 from analysis.options import AnalysisOptions
@@ -63,6 +63,13 @@ def test_inputs_and_targets_that_are_both_far_off_are_standardised_together(rms:
     assert ("standardized+scaled_output" in plan) is expected
 
 
+def test_operators_are_guarded_where_numbers_are_not_finite_and_nowhere_else() -> None:
+    broken = NonFinite(stage="forward", node="l", value="l", operator="Log")
+    guards = {"guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm"}
+    assert guards <= set(ids(measurement(non_finite=broken)))
+    assert not guards & set(ids(measurement()))
+
+
 READ = OutputFacts(reading="", rms=0.5)
 ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms=1.0)
 
@@ -71,7 +78,7 @@ ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms
     ("outputs", "targets", "tried"),
     [
         (replace(READ, floor=0.2), ASKED, {"linear_output", "scaled_output"}),
-        (replace(READ, floor=0.2), replace(ASKED, kind="labels"), {"linear_output"}),
+        (replace(READ, floor=0.2), replace(ASKED, kind="labels"), {"linear_output", "scaled_output"}),  # cosines
         (replace(READ, doubled=True), None, {"linear_output"}),
         (replace(READ, link="Softmax", link_units=1), None, {"sigmoid_output"}),
         (READ, replace(ASKED, rms=3000.0), {"scaled_output"}),

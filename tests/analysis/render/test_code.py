@@ -238,6 +238,8 @@ def test_what_goes_in_and_what_comes_out_are_standardised_in_the_training_loop(
 def test_an_input_alone_leaves_the_targets() -> None:
     assert len(diff(network(), input="standardized")) == len(diff(network(op="LSTM"), input="standardized")) == 2
     assert diff(network(), output="scaled_output") == [], "of targets that nobody looked at nothing can be said"
+    labels = network().model_copy(update={"targets": replace(NUMBERS, kind="labels")})
+    assert diff(labels, output="scaled_output") == []
 
 
 def test_without_a_change_or_a_layer_that_is_known_there_is_no_diff() -> None:

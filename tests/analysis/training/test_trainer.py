@@ -412,6 +412,17 @@ def test_the_rate_that_did_best_on_one_batch_goes_first(
         assert one["to_the_end"] is False
 
 
+def test_a_smaller_rate_that_was_tried_on_one_batch_is_asked_from_minibatches_too(rehearse: Rehearse) -> None:
+    trainer, slow = trainer_of(seed=4), run(0.3, 0, "adam", 0.0003)
+    assert [(each.optimizer.value, each.learning_rate) for each in trainer.lower] == [
+        ("sgd", 0.001), ("adam", 0.001), ("adam", 0.0003),
+    ]  # fmt: skip
+    on_one_batch = measurement(probe=replace(blown := gridded(3.0, 4.0, 5.0), runs=(*blown.runs, slow)))
+    rehearsal = rehearse(probe_of(run(0.1, 4, "adam", 0.0003)))
+    assert trainer.learns(trainer.baseline, on_one_batch, int, NO_STEP, sgd_alone=False)
+    assert [[each.learning_rate for each in one["grid"]] for one in rehearsal.asked] == [[0.0003]]
+
+
 # ------------------------------------------------------------------ patience
 
 

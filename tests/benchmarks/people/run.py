@@ -21,7 +21,15 @@ from tests.benchmarks.people.draw import Case, Draw, own_loss
 from tests.benchmarks.people.product import asked, remedied
 from tests.benchmarks.people.truth import ends_by, trains, truth_of
 
-DRAWS: Final = ("second_reports", "second_papers", "third_reports", "third_papers", "fourth_reports")
+DRAWS: Final = (
+    "second_reports",
+    "second_papers",
+    "third_reports",
+    "third_papers",
+    "fourth_reports",
+    "fifth_reports",
+    "fifth_papers",
+)
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
     "product": lambda case: asked(case, "standard"),

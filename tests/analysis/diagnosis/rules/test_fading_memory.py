@@ -8,7 +8,7 @@ from analysis.diagnosis.policy import policy
 from analysis.facts import ProbeKind
 from analysis.options import AnalysisOptions
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, measurement
+from tests.analysis.diagnosis.builders import LEARNS, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import PROFILE, Numbers, evidence, found, remembering, severity
 
 WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
@@ -37,6 +37,18 @@ def test_a_memory_that_fades_is_a_warning_and_then_an_error(
     changes: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH401", measurement(**changes)) is expected
+
+
+@pytest.mark.parametrize(
+    ("held_out", "known", "expected"),
+    [(16, 0.49, WARNING), (47, 0.49, WARNING), (48, 0.49, ERROR), (16, 0.51, ERROR), (0, 0.49, ERROR)],
+)
+def test_with_few_samples_held_out_and_the_others_known_by_heart_more_of_them_may_teach_what_fades(
+    held_out: int, known: float, expected: Severity
+) -> None:
+    runs = [replace(run("sgd", 1.0), curve=(1.0, 1.0)), replace(run("adam", 1.0), curve=(1.0, known))]
+    patient = measurement(**remembering(memory_decades=-4.0), probe=replace(probe(*runs), held_out=held_out))
+    assert severity("GH401", patient) is expected
 
 
 @pytest.mark.parametrize(("direction", "expected"), [("forward", None), ("reverse", Severity.ERROR)])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.analysis.interventions.builders import composed, outputs, refused
+from tests.analysis.interventions.builders import composed, outputs, parsed, refused
 from tests.gallery import INPUTS, export, mlp, npz, seeded, xavier
 
 X = np.random.default_rng(0).standard_normal((64, INPUTS)).astype(np.float32)
@@ -30,7 +30,7 @@ def test_the_output_becomes_mean_and_deviation_of_the_targets_times_what_it_was(
 def test_it_says_why_it_does_not_apply() -> None:
     standard = (Y - Y.mean()) / np.sqrt(Y.var(0).mean())
     assert "already" in refused("scaled_output", MODEL, npz(x=X, target=standard.astype(np.float32)))
-    assert "no numbers" in refused("scaled_output", MODEL, npz(x=X, target=np.arange(64) % 3))
+    assert "room enough" in refused("scaled_output", MODEL, npz(x=X, target=np.arange(64) % 3))
     assert "no numbers" in refused("scaled_output", MODEL, npz(x=X, target=np.full((64, 3), 7.0, np.float32)))
 
 
@@ -59,3 +59,23 @@ def test_what_is_undone_is_told_with_its_numbers() -> None:
     recipe, _ = composed("scaled_output", model, npz(x=x, target=target))
     undone = "train on (target - 110) / 100, and undo it behind the output"
     assert recipe.words == f"bring the targets within the limits of the outputs: {undone}"
+
+
+COSINES = parsed(
+    "h = MatMul(x, A) l = ReduceL2<axes=[1], keepdims=1>(h) u = Div(h, l) m = ReduceL2<axes=[0], keepdims=1>(C) "
+    "c = Div(C, m) y = MatMul(u, c)",
+    {"A": (8, 8), "C": (8, 4)},
+)
+
+
+def test_class_scores_that_lie_too_near_get_ten_times_the_room_that_a_tenth_of_chance_takes() -> None:
+    batch = npz(x=X[:, :8], target=np.arange(64) % 4)
+    weights = {name: torch.tensor(COSINES.weights[name]) for name in ("A", "C")}
+    directions = nn.functional.normalize(torch.from_numpy(X[:, :8]) @ weights["A"])
+    before = directions @ nn.functional.normalize(weights["C"], dim=0)
+    apart = np.log(3 / np.expm1(0.1 * np.log(4)))
+    assert np.log1p(3 * np.exp(-apart)) == pytest.approx(0.1 * np.log(4))
+    torch.testing.assert_close(
+        outputs("scaled_output", COSINES, batch), before * (10 * apart / 2), rtol=1e-3, atol=1e-3
+    )
+    assert "temperature" in composed("scaled_output", COSINES, batch)[0].words

@@ -36,5 +36,31 @@ def test_a_weight_that_is_used_twice_is_not_scaled() -> None:
     assert [each.weight for each in recipe.unit_variance] == ["C"]
 
 
+THIRTY = "k = Constant<value_float = 30.0>() "
+
+
+@pytest.mark.parametrize(
+    ("body", "scaled"),
+    [
+        (THIRTY + "h = MatMul(x, A) m = Mul(k, h) s = Sin(m) y = MatMul(s, C)", "m"),
+        (THIRTY + "h = MatMul(x, A) m = Div(h, k) s = Tanh(m) y = MatMul(s, C)", "m"),
+        (THIRTY + "h = MatMul(x, A) m = Div(k, h) s = Tanh(m) y = MatMul(s, C)", "h"),
+        (THIRTY + "h = MatMul(x, A) m = Mul(h, k) s = Add(m, x) y = MatMul(s, C)", "h"),  # the end of a branch
+        (THIRTY + "h = MatMul(x, A) m = Mul(h, k) t = Sin(m) s = Add(h, t) y = MatMul(s, C)", "h"),  # read itself, too
+        ("h = MatMul(x, A) m = Mul(h, S) s = Sin(m) y = MatMul(s, C)", "h"),  # a scale that trains
+    ],
+)
+def test_a_factor_in_front_of_an_activation_counts_as_part_of_the_layer(body: str, scaled: str) -> None:
+    weights = {"A": (8, 8), "C": (8, 4), **({"S": (8,)} if "S)" in body else {})}
+    recipe, _ = composed("lsuv", parsed(body, weights))
+    assert [each.output for each in recipe.unit_variance] == [scaled, "y"]
+
+
+def test_the_temperature_of_the_answer_counts_as_well() -> None:
+    recipe, _ = composed("lsuv", parsed(THIRTY + "h = MatMul(x, A) r = Relu(h) g = MatMul(r, C) y = Mul(g, k)",
+                                        {"A": (8, 8), "C": (8, 4)}))  # fmt: skip
+    assert [each.output for each in recipe.unit_variance] == ["h", "y"]
+
+
 def test_a_network_without_linear_layers_says_so() -> None:
     assert refused("lsuv", parsed("y = Add(x, B)", {"B": (8,)}, outputs="float[N,8] y"))
