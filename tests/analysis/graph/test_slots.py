@@ -36,6 +36,8 @@ HELD: dict[str, dict[str, str]] = {
     "MatMulIntegerToFloat": {"B": "weight", "bias": "bias"},
     "DynamicQuantizeMatMul": {"B": "weight", "bias": "bias"},
     "MatMulNBits": {"bias": "bias"},
+    "MoE": {f"fc{n}_experts_{kind}": role for n in (1, 2, 3) for kind, role in (("weights", "weight"), ("bias", "bias"))},
+    "QMoE": {f"fc{n}_experts_bias": "bias" for n in (1, 2, 3)},
     "Attention": TOKENS,
     "com.microsoft.Attention": {"weights": "weight", "bias": "bias"},
     "QAttention": {"weight": "weight", "bias": "bias"},
