@@ -54,9 +54,13 @@ def _most_look_trained(weights: Sequence[npt.NDArray[np.generic]]) -> bool:
 
 
 def _can_judge(model: CheckedModel, name: str) -> bool:
-    """Whether it is large enough; a bias of a recurrent operator or of experts has a row for each of them."""
+    """Whether it is a matrix, and large enough.
+
+    [1, C, 1, 1] is a scale, an offset or a statistic; a bias of a recurrent operator or of experts has a row for each.
+    """
     weight = model.weights[name]
-    if weight.ndim < 2 or weight.size < FEWEST or weight.dtype.kind not in "fiu":
+    is_matrix = sum(size > 1 for size in weight.shape) > 1
+    if not is_matrix or weight.size < FEWEST or weight.dtype.kind not in "fiu":
         return False
     return not any(slot >= 0 and role_of(node, slot) == "bias" for node, slot in model.consumers.get(name, ()))
 

@@ -102,6 +102,16 @@ def test_the_biases_of_recurrent_cells_do_not_vote() -> None:
     assert looks_trained(check_model(made.SerializeToString()), ["w", "r", "b"])
 
 
+def test_vectors_do_not_vote_whatever_their_rank() -> None:
+    """What is left of a BatchNormalization that was folded and written out: any law, before a training and after."""
+    vectors = {name: np.abs(floats(1, 512, 1, 1)) + 1 for name in "abc"}
+    low_rank = np.outer(floats(32), floats(32)).astype(np.float32)
+    made = proto("h = MatMul(x, w) i = Mul(h, a) j = Sub(i, b) y = Add(j, c)", w=low_rank, **vectors)
+    model = check_model(made.SerializeToString())
+    assert looks_trained(model, ["w", *"abc"])
+    assert not looks_trained(model, [*"abc"])
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_integers_that_stand_for_floats_are_judged_as_these_are(signed: bool) -> None:
     """As a quantiser stores them: the largest weight is 127, or 0 and 255 are the ends of the range."""
