@@ -54,6 +54,7 @@ MADE_OF_NEIGHBOURS = {
     # their operators stand for several standard ones each
     "analysis/convert/ops/contrib.py",
     "analysis/convert/ops/contrib_attention.py",
+    "analysis/convert/ops/contrib_experts.py",
     "analysis/convert/ops/contrib_images.py",
     "analysis/convert/ops/contrib_older.py",
     "analysis/convert/ops/contrib_quantized.py",

@@ -70,7 +70,8 @@ class Program:
                     _ask_on_the_way_back(slots, self.steps[at], interrupt)
                 for slot in dead:
                     slots[slot] = None
-        except NodeFailed as error:
+        except NodeFailed as error:  # of a node in a body, or of an operator that knows more than its exception says
+            error.where = error.where or self._place(at)
             error.path = (at, *error.path)
             raise
         except (AnalysisError, OutOfTime) as error:
@@ -101,7 +102,8 @@ class Program:
                     _ask_on_the_way_back(slots, step, interrupt)
                 for slot in step.dead:
                     slots[slot] = None
-        except NodeFailed as error:
+        except NodeFailed as error:  # of a node in a body, or of an operator that knows more than its exception says
+            error.where = error.where or self._place(at)
             error.path = (at, *error.path)
             raise
         except (AnalysisError, OutOfTime) as error:

@@ -14,7 +14,7 @@ from onnx import NodeProto, helper
 
 from analysis.errors import NotDifferentiable, NothingToTrain
 from analysis.graph.choosing import chosen_from, tensors_of
-from analysis.graph.families import COPYING
+from analysis.graph.families import COPYING, LAYING_OUT, walk_back
 from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
@@ -37,6 +37,8 @@ FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
 """Floats come out, with a slope of zero everywhere."""
 PACKED: Final = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "QMoE", "MatMulFpQ4"})
 """Operators of onnxruntime that hold several numbers of a few bits in each integer."""
+KEEPING_ORDER: Final = LAYING_OUT - {"Transpose"} | {"Flatten"}
+"""Another shape, the same numbers in the same order."""
 CHOICE: Final = "a choice of rows by their values"
 SOFTMAX_ANY_AXIS_SINCE: Final = 13
 
@@ -54,6 +56,8 @@ class Head:
     """Operators between the value and the output."""
     read_also_by: tuple[str, ...] = ()
     """Other outputs that are made of the same value, labels say."""
+    before_layout: str = ""
+    """The same numbers as the output, in the shape of the value, where a sigmoid's are laid out anew behind it."""
 
 
 def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> tuple[Head, ...]:
@@ -99,7 +103,7 @@ def _what_would_train(model: CheckedModel) -> str:
 def _trace(model: CheckedModel, output: str, value: str) -> Head:
     """Back from a value that is an output, or part of one that is a sequence."""
     stripped: list[str] = []
-    link, axis = Link.IDENTITY, None
+    link, axis, before_layout = Link.IDENTITY, None, ""
     while (node := model.producers.get(value)) is not None:
         if link is Link.IDENTITY and node.op_type in LINKS:
             link, axis = LINKS[node.op_type], _class_axis(model, node)
@@ -119,6 +123,10 @@ def _trace(model: CheckedModel, output: str, value: str) -> Head:
             stripped.append(node.op_type)
             value = score
             continue
+        elif link is Link.IDENTITY and (laid_out := _sigmoid_behind(model, value)):
+            stripped.append(node.op_type)
+            value = before_layout = laid_out
+            continue
         elif (
             node.op_type not in STEP_BACK
             or (link is not Link.IDENTITY and not model.is_float(value))
@@ -127,7 +135,17 @@ def _trace(model: CheckedModel, output: str, value: str) -> Head:
             break
         stripped.append(node.op_type)
         value = node.input[0]
-    return Head(output, value, link, axis, tuple(stripped))
+    return Head(output, value, link, axis, tuple(stripped), before_layout=before_layout)
+
+
+def _sigmoid_behind(model: CheckedModel, value: str) -> str:
+    """What a sigmoid writes, where nothing but a new shape is between: yes and no of each sample, [N, 1] to [N]."""
+    node = model.producers[value]
+    if node.op_type not in KEEPING_ORDER:
+        return ""
+    before = walk_back(model, node.input[0], COPYING | KEEPING_ORDER)
+    producer = model.producers.get(before)
+    return before if producer is not None and producer.op_type == "Sigmoid" else ""
 
 
 def _compared(model: CheckedModel, node: NodeProto) -> str:

@@ -11,8 +11,11 @@ frameworks name theirs; or, for a number, its place (`analysis.graph.numbers`).
     input - Sub (c) -- Div (d) -- ..  c and d prepare the input, as they would outside the graph
     x ----- Sub (c) -- Div (sqrt(v + e)) -- Mul (g) -- Add (b)
                                       c and v are statistics of a normalisation that was written out; g and b train
+    x [N, 1, D] -- Sub (c [P, D]) -- Pow (2) -- ReduceSum
+                                      c are P places that distances are measured to: prototypes, centres of a kernel
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -39,6 +42,8 @@ SKLEARN: Final = "skl2onnx"
 """What scikit-learn's exporter calls itself."""
 ARITHMETIC: Final = frozenset({"Sub", "Div", "Mul", "Add"})
 MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
+DISTANCE_REACH: Final = 4  # nodes from a difference to the sum of its squares
+NORMS: Final = frozenset({"ReduceL1", "ReduceL2", "ReduceSumSquare"})
 _CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
 LITERAL: Final = re.compile(
     rf"Constant(_\d+)?_output_\d+$|^p2o\.pd_op\.(full|assign_value|arange)|^helper\.constant\.|(^|[./_])({_CREATED})(_default)?(_?\d+)*$"
@@ -75,6 +80,9 @@ class Operands:
             return ""
         if self._is_literal(name, use):
             return f"a literal in {use.node.op_type}, written beside the weights"
+        return "" if self._measures_distances(use) else self._why_no_parameter(name, use)
+
+    def _why_no_parameter(self, name: str, use: Use) -> str:
         weak = self._is_weak(use)
         reason = ""
         if self.model.weights[name].ndim == 0 or (weak and self.model.weights[name].size == 1):
@@ -135,6 +143,25 @@ class Operands:
         return from_torch and not self.is_operator(made)
 
     # -------------------------------------------------------------- place
+
+    def _measures_distances(self, use: Use) -> bool:
+        """Whether a difference to each of several places is summed up, whatever its sign: one place is a statistic."""
+        if use.node.op_type != "Sub":
+            return False
+        places = self.model.shape(use.value) or self.model.weights[use.initializer].shape
+        other = self.model.shape(self._other(use))
+        if other is None:  # a batch axis may be open: the new axis is told by the node that makes it
+            several = math.prod(places[:-1]) > 1 and self._has_new_axis(self._other(use))
+        else:
+            both = zip(reversed(places), reversed(other), strict=False)
+            several = any(count > 1 and size == 1 for count, size in both)
+        return several and _is_summed_as_distance(self.model, use.node)
+
+    def _has_new_axis(self, value: str) -> bool:
+        node = self.model.producers.get(value)
+        if node is not None and node.op_type == "Reshape":
+            return 1 in self.model.weights.get(node.input[1], ())
+        return node is not None and node.op_type == "Unsqueeze"
 
     def _is_placed(self, name: str, use: Use) -> bool:
         """Whether a single number trains by its place; torch names its parameters, so there the name decides."""
@@ -262,6 +289,25 @@ def reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
         if not followers:
             return False
         node = followers[0]
+    return False
+
+
+def _is_summed_as_distance(model: CheckedModel, node: NodeProto) -> bool:
+    """Whether what a node writes is summed, squared or without its sign: a norm, or a few nodes of arithmetic between.
+
+    Sub -- Mul (itself) -- ReduceSum        Sub -- Div (s) -- Abs -- ReduceMean        Sub -- ReduceL2
+    """
+    signless = False
+    for _ in range(DISTANCE_REACH):
+        readings = model.consumers.get(node.output[0], ())
+        if not readings or any(reading.node is not readings[0].node for reading in readings):
+            return False
+        node = readings[0].node
+        signless |= node.op_type in {"Abs", "Pow", *NORMS} or (node.op_type == "Mul" and len(readings) > 1)
+        if node.op_type in {"ReduceSum", "ReduceMean", *NORMS}:
+            return signless
+        if node.op_type not in {"Abs", "Pow", "Mul", "Div", "Neg", "Cast"}:
+            return False
     return False
 
 

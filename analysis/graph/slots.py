@@ -33,6 +33,8 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "MatMulIntegerToFloat": {1: "weight", 6: "bias"},
     "DynamicQuantizeMatMul": {1: "weight", 4: "bias"},
     "MatMulNBits": {5: "bias"},
+    "MoE": {2: "weight", 3: "bias", 4: "weight", 5: "bias", 6: "weight", 7: "bias"},
+    "QMoE": {4: "bias", 7: "bias", 10: "bias"},
     "Attention": _TOKENS,
     "com.microsoft.Attention": {1: "weight", 2: "bias"},
     "QAttention": {1: "weight", 2: "bias"},

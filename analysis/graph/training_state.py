@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto
 
+from analysis.graph.slots import role_of
 from analysis.model import CheckedModel
 from analysis.model.nodes import attributes_of
 
@@ -53,8 +54,15 @@ def _most_look_trained(weights: Sequence[npt.NDArray[np.generic]]) -> bool:
 
 
 def _can_judge(model: CheckedModel, name: str) -> bool:
+    """Whether it is a matrix, and large enough.
+
+    [1, C, 1, 1] is a scale, an offset or a statistic; a bias of a recurrent operator or of experts has a row for each.
+    """
     weight = model.weights[name]
-    return weight.ndim > 1 and weight.size >= FEWEST and weight.dtype.kind in "fiu"
+    is_matrix = sum(size > 1 for size in weight.shape) > 1
+    if not is_matrix or weight.size < FEWEST or weight.dtype.kind not in "fiu":
+        return False
+    return not any(slot >= 0 and role_of(node, slot) == "bias" for node, slot in model.consumers.get(name, ()))
 
 
 def with_running_statistics(model: CheckedModel) -> list[NodeProto]:
@@ -143,8 +151,13 @@ def _weight_looks_trained(weight: npt.NDArray[np.generic]) -> bool:
 
 
 def _spectral_edge(weight: npt.NDArray[np.generic]) -> float:
-    """Largest singular value, by power iteration, over that of a random matrix of the same shape and variance."""
-    matrix = weight.reshape(weight.shape[0], -1).astype(np.float64)
+    """Largest singular value, by power iteration, over that of a random matrix of the same shape and variance.
+
+    [M, C, k, k]    one row for each unit
+    [D, 4 H, I]     the one or two directions of an LSTM, a few experts: matrices, one below the other
+    """
+    stacked = weight.ndim > 2 and weight.shape[0] < NARROWEST
+    matrix = weight.reshape((-1, weight.shape[-1]) if stacked else (weight.shape[0], -1)).astype(np.float64)
     rows, columns = matrix.shape
     if min(rows, columns) < NARROWEST:
         return 1.0

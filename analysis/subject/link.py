@@ -35,14 +35,14 @@ DOUBLED: Final = {
 
 def read_by(head: Head, logits: Array, targets: Array | None, wanted: LossName, *, takes_logits: bool = False) -> Head:
     """The head at the value that the loss is taken of; `takes_logits`: losses for class ids take nothing else."""
-    if head.link is Link.IDENTITY or not PLAINLY.issuperset(head.stripped):
+    if head.link is Link.IDENTITY or not (head.before_layout or PLAINLY.issuperset(head.stripped)):
         return head
     guessed = takes_logits and wanted is LossName.AUTOMATIC and _are_class_ids(head, logits, targets)
     doubled = guessed or head.link in DOUBLED.get(wanted, frozenset())
     plain = wanted is LossName.MSE or (wanted is LossName.BCE and head.link is Link.SOFTMAX)
     plain = plain or (wanted is LossName.AUTOMATIC and _is_out_of_reach(head, logits, targets))
     if doubled or plain or units_of_softmax(head, logits) == 1:
-        return replace(head, value=head.output, link=Link.IDENTITY, stripped=())
+        return replace(head, value=head.before_layout or head.output, link=Link.IDENTITY, stripped=())
     return head
 
 

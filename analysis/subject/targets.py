@@ -76,7 +76,7 @@ def as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Arr
 
 def as_numbers(head: Head, logits: Array, targets: Array) -> Array:
     """One for each of the logits, in their shape. Raises BadBatch."""
-    if targets.size == logits.size and targets.shape[:1] == logits.shape[:1]:
+    if targets.size == logits.size and (targets.shape[:1] == logits.shape[:1] or head.before_layout):
         return targets.reshape(logits.shape).astype(np.float64 if targets.dtype == np.float64 else np.float32)
     check_count(head, logits, targets)
     raise BadBatch(

@@ -118,8 +118,19 @@ def signal_axis(shape: Sequence[int | str | None]) -> int | None:
 
 
 def _is_state(model: CheckedModel, spec: ValueSpec, named: str) -> bool:
-    """Whether an output is the next state of what is called one: data may be called so, too."""
-    return bool(PERHAPS_STATE_NAME.search(named)) and any(_are_alike(spec, output) for output in model.outputs)
+    """Whether an output is the next state of what is called one: data may be called so, too.
+
+    memory [N, T, 256], hidden [N, 2, 256] -> hidden_out [N, 2, 256]: that of `hidden` alone, `memory` is data.
+    """
+    return bool(PERHAPS_STATE_NAME.search(named)) and any(
+        _are_alike(spec, output) and not _belongs_to_another(model, spec, output) for output in model.outputs
+    )
+
+
+def _belongs_to_another(model: CheckedModel, spec: ValueSpec, output: ValueSpec) -> bool:
+    """Whether an output has the very axes of another input, and not those of this one."""
+    others = [other.shape for other in model.inputs if other.name != spec.name and other.dtype == output.dtype]
+    return output.shape is not None and output.shape != spec.shape and output.shape in others
 
 
 def _are_alike(one: ValueSpec, other: ValueSpec) -> bool:

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 from analysis.convert.ops import activation, convolution, matmul
 from analysis.convert.registry import Ints, ReadCount, Tensor, op
 from analysis.errors import UnsupportedOp
+from analysis.model.packed import BNB4_TABLES
 
 MICROSOFT: Final = "com.microsoft"
 FUSED: Final[Mapping[str, tuple[Callable[..., Tensor], tuple[str, ...]]]] = {
@@ -109,6 +110,23 @@ def matmul_n_bits(
     quantized = unpacked(b.reshape(N, -1), bits)[:, :K]
     weight = (quantized - zero[:, group]).to(a.dtype) * scales.reshape(N, blocks)[:, group]
     return a @ weight.t() if bias is None else a @ weight.t() + bias
+
+
+@op("MatMulBnb4", domain=MICROSOFT)
+def matmul_bnb4(
+    a: Tensor, b: Tensor, absmax: Tensor, *, K: int, N: int, block_size: int, quant_type: int,  # noqa: N803
+    training_mode: int = 0, transB: int = 1,  # noqa: N803 - ONNX names
+) -> Tensor:  # fmt: skip
+    """A W' with W [N, K] = table[code] absmax, one for each block of the numbers of all rows in turn.
+
+    Of the two codes in a byte the one in the high bits comes first.
+    """
+    if not transB or quant_type not in BNB4_TABLES:
+        raise UnsupportedOp(f"MatMulBnb4 of type {quant_type}" if transB else "MatMulBnb4 with its weight as it lies")
+    codes = unpacked(b, 4).reshape(-1, 2).flip(-1).flatten()[: N * K]
+    block = torch.arange(N * K, device=a.device) // block_size
+    table = torch.tensor(BNB4_TABLES[quant_type], dtype=a.dtype, device=a.device)
+    return a @ (table[codes] * absmax[block]).reshape(N, K).t()
 
 
 def unpacked(packed: Tensor, bits: int) -> Tensor:

@@ -4,11 +4,13 @@ Exporters of their time wrote them (GridSample and Trilu of PyTorch before opset
 Source: onnxruntime's ContribOperators.md and its CPU kernels.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import torch
 
-from analysis.convert.ops import convolution, indexing, sampling, shape
+from analysis.convert.ops import convolution, indexing, sampling, selection, shape
 from analysis.convert.ops.contrib import MICROSOFT, unpacked
 from analysis.convert.registry import Ints, Tensor, op
 from analysis.errors import UnsupportedOp
@@ -93,3 +95,64 @@ def gather_block_quantized(
         zero = shifts.int().index_select(axis, block)
     floats = (numbers.int() - zero).to(scales.dtype) * scales.index_select(axis, block)
     return indexing.gather(floats, indices, axis=gather_axis)
+
+
+@op("UnfoldTensor", domain=MICROSOFT)
+def unfold_tensor(x: Tensor, *, dim: int = -1, size: int, step: int = 1) -> Tensor:
+    """All slices of an axis that begin `step` apart, each along a new last axis."""
+    return x.unfold(dim, size, step)
+
+
+@op("Unique", domain=MICROSOFT)
+def contrib_unique(x: Tensor) -> tuple[Tensor, ...]:
+    """Values of x [N] in the order of their first places, where in them each of x is, and how often they come."""
+    y, _, inverse, counts = selection.unique(x, sorted=0)
+    return y, inverse, counts
+
+
+@op("CropAndResize", domain=MICROSOFT)
+def crop_and_resize(
+    x: Tensor, rois: Tensor, batch_indices: Tensor, crop_size: Ints, *, extrapolation_value: float = 0.0,
+    mode: str = "bilinear",
+) -> Tensor:  # fmt: skip
+    """Boxes (y1, x1, y2, x2) of images [N, C, H, W], resized with corners aligned; 1 is the last row or column.
+
+    A crop of one row or column has the middle of its box. What lies outside of the image is `extrapolation_value`.
+    """
+    top, left, bottom, right = rois.unbind(-1)
+    rows, columns = _places(top, bottom, crop_size[0], x.shape[2]), _places(left, right, crop_size[1], x.shape[3])
+    picked = partial(_picked, x, batch_indices.long())
+    if mode == "nearest":
+        y = picked((rows + 0.5).floor(), (columns + 0.5).floor())
+    else:
+        y = _between(rows, lambda row: _between(columns, lambda column: picked(row, column), -1), -2)
+    inside = _within(rows, x.shape[2])[:, None, :, None] & _within(columns, x.shape[3])[:, None, None]
+    return torch.where(inside, y, extrapolation_value)
+
+
+def _within(places: Tensor, size: int) -> Tensor:
+    return (places >= 0) & (places <= size - 1)
+
+
+def _places(first: Tensor, last: Tensor, count: int, size: int) -> Tensor:
+    """Where `count` rows or columns of each box lie, from its first to its last one."""
+    if count == 1:
+        return ((first + last) / 2 * (size - 1))[:, None]
+    steps = torch.arange(count, dtype=first.dtype, device=first.device)
+    return first[:, None] * (size - 1) + steps * ((last - first) * (size - 1) / (count - 1))[:, None]
+
+
+def _between(places: Tensor, read: Callable[[Tensor], Tensor], axis: int) -> Tensor:
+    """Linear between what is read below and above each place [N, P]."""
+    below = places.detach().floor()
+    share = (places - below)[:, None]
+    share = share[..., None] if axis == -2 else share[..., None, :]
+    return read(below) * (1 - share) + read(places.detach().ceil()) * share
+
+
+def _picked(x: Tensor, images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Of each image [N] in x its own rows [N, P] and columns [N, Q]; those outside are the nearest ones."""
+    row = rows.long().clamp(0, x.shape[2] - 1)[:, None, :, None]
+    column = columns.long().clamp(0, x.shape[3] - 1)[:, None, None, :]
+    channel = torch.arange(x.shape[1], device=x.device)[:, None, None]
+    return x[images[:, None, None, None], channel, row, column]

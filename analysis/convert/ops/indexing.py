@@ -1,11 +1,18 @@
 """Elements looked up, written and counted by index."""
 
+from typing import Final
+
 import torch
 from torch.nn import functional as F  # noqa: N812 - torch's own name for it
 
 from analysis.convert.ops.arithmetic import also_unsigned
 from analysis.convert.registry import Ints, Tensor, op
-from analysis.errors import UnsupportedOp
+from analysis.errors import NodeFailed, UnsupportedOp
+
+ASSIGNED: Final = (
+    "where this was h[mask] = value in PyTorch, its older exporter lost the shape of value: write "
+    "h = torch.where(mask[..., None], value, h), or export with dynamo=True"
+)
 
 
 @op("Gather")
@@ -67,6 +74,11 @@ def scatter_nd(x: Tensor, indices: Tensor, updates: Tensor, *, reduction: str = 
     """Slices written, or combined, at tuples of indices; x itself is untouched."""
     depth = indices.shape[-1]
     tail = x.shape[depth:]
+    taken = (*indices.shape[:-1], *tail)
+    if updates.shape != taken:
+        raise NodeFailed(
+            f"updates have the shape {list(updates.shape)}, these indices take {list(taken)}", hint=ASSIGNED
+        )
     rows = x.reshape((-1, *tail))
     flat = torch.zeros(indices.shape[:-1], dtype=torch.int64, device=x.device)
     for axis, index in enumerate(indices.long().unbind(-1)):

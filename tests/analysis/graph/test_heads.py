@@ -301,3 +301,35 @@ def gradient_is_alive(module: torch.nn.Module, value: torch.Tensor) -> bool:
     cotangent = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
     gradients = torch.autograd.grad(value, list(module.parameters()), cotangent, retain_graph=True, allow_unused=True)
     return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+
+
+@pytest.mark.parametrize(
+    ("layout", "stripped"),
+    [
+        ("y = Squeeze(s)", ("Squeeze",)),
+        ("y = Unsqueeze(s, k)", ("Unsqueeze",)),
+        ("y = Flatten(s)", ("Flatten",)),
+        ("y = Reshape(s, shape)", ("Reshape",)),
+        ("i = Identity(s) r = Squeeze(i) y = Cast<to: int = 11>(r)", ("Cast", "Squeeze")),
+    ],
+)
+def test_a_sigmoid_that_is_given_another_shape_is_one(layout: str, stripped: tuple[str, ...]) -> None:
+    """torch.sigmoid(z).squeeze(-1): the numbers and their order are those of the logits."""
+    found = heads(f"z = MatMul(x, w) s = Sigmoid(z) {layout}")
+    assert [head.value for head in found] == ["z"]
+    assert found[0].link is Link.SIGMOID
+    assert found[0].stripped == (*stripped, "Sigmoid")
+    assert found[0].before_layout == "s"
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        "z = MatMul(x, w) s = Sigmoid(z) y = Transpose(s)",  # another order
+        "z = MatMul(x, w) s = Softmax(z) y = Squeeze(s)",  # its axis would be another
+        "z = MatMul(x, w) s = Relu(z) y = Squeeze(s)",
+        "z = MatMul(x, w) s = Sigmoid(z) t = Mul(s, two) y = Squeeze(t)",
+    ],
+)
+def test_another_order_or_operator_is_read_as_it_stands(nodes: str) -> None:
+    assert heads(nodes) == (Head("y", "y"),)

@@ -13,6 +13,7 @@ CONVOLUTION = {"X": "token", "W": "weight", "B": "bias"}
 RECURRENT = {"W": "weight", "R": "recurrent_weight", "B": "bias", "initial_h": "initial_state"}
 TOKENS = dict.fromkeys(("Q", "K", "V", "query", "key", "value"), "token")
 OPERANDS = {"X": "token", "Y": "token"}
+EXPERT = (("weights", "weight"), ("bias", "bias"))
 HELD: dict[str, dict[str, str]] = {
     "Conv": CONVOLUTION,
     "ConvTranspose": {"W": "weight", "B": "bias"},
@@ -36,6 +37,8 @@ HELD: dict[str, dict[str, str]] = {
     "MatMulIntegerToFloat": {"B": "weight", "bias": "bias"},
     "DynamicQuantizeMatMul": {"B": "weight", "bias": "bias"},
     "MatMulNBits": {"bias": "bias"},
+    "MoE": {f"fc{n}_experts_{kind}": role for n in (1, 2, 3) for kind, role in EXPERT},
+    "QMoE": {f"fc{n}_experts_bias": "bias" for n in (1, 2, 3)},
     "Attention": TOKENS,
     "com.microsoft.Attention": {"weights": "weight", "bias": "bias"},
     "QAttention": {"weight": "weight", "bias": "bias"},

@@ -56,6 +56,62 @@ def test_a_trained_network_looks_trained() -> None:
     assert judged(check_model(trained()))
 
 
+class Reader(nn.Module):
+    """The last state of a recurrent network, in two directions, and a layer too small to judge."""
+
+    def __init__(self, kind: type[nn.RNNBase], bidirectional: bool) -> None:
+        super().__init__()
+        self.cells = kind(16, 40, batch_first=True, bidirectional=bidirectional)
+        self.head = nn.Linear(80 if bidirectional else 40, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.head(self.cells(x)[0][:, -1])
+        return found
+
+
+def of_recurrent_cells(kind: type[nn.RNNBase], steps: int, *, bidirectional: bool, seed: int = 0) -> CheckedModel:
+    """After so many steps: which of two directions do the inputs go in?"""
+    torch.manual_seed(seed)
+    network, random = Reader(kind, bidirectional), torch.Generator().manual_seed(seed)
+    direction = torch.randn(16, generator=random)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    for _ in range(steps):
+        labels = torch.randint(0, 2, (64,), generator=random)
+        x = torch.randn(64, 8, 16, generator=random) + (2 * labels - 1)[:, None, None] * direction
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(x), labels).backward()
+        optimizer.step()
+    return check_model(export(network, torch.zeros(2, 8, 16)))
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_the_directions_of_recurrent_weights_are_judged_as_matrices(
+    kind: type[nn.RNNBase], bidirectional: bool
+) -> None:
+    assert judged(of_recurrent_cells(kind, 60, bidirectional=bidirectional))
+    assert not any(judged(of_recurrent_cells(kind, 0, bidirectional=bidirectional, seed=seed)) for seed in range(5))
+
+
+def test_the_biases_of_recurrent_cells_do_not_vote() -> None:
+    """Of [D, 8 H] there are as many as of weights of one direction, and no training shows in their law."""
+    law = np.random.default_rng(0).uniform(-0.1, 0.1, (1, 8 * 64)).astype(np.float32)
+    weights = [floats(1, 256, 16), floats(1, 256, 64)]
+    low_rank = [np.outer(each[0, :, 0], each[0, 0]).astype(np.float32)[None] for each in weights]
+    made = proto("y, h, c = LSTM<hidden_size: int = 64>(x, w, r, b)", w=low_rank[0], r=weights[1], b=law)
+    assert looks_trained(check_model(made.SerializeToString()), ["w", "r", "b"])
+
+
+def test_vectors_do_not_vote_whatever_their_rank() -> None:
+    """What is left of a BatchNormalization that was folded and written out: any law, before a training and after."""
+    vectors = {name: np.abs(floats(1, 512, 1, 1)) + 1 for name in "abc"}
+    low_rank = np.outer(floats(32), floats(32)).astype(np.float32)
+    made = proto("h = MatMul(x, w) i = Mul(h, a) j = Sub(i, b) y = Add(j, c)", w=low_rank, **vectors)
+    model = check_model(made.SerializeToString())
+    assert looks_trained(model, ["w", *"abc"])
+    assert not looks_trained(model, [*"abc"])
+
+
 @pytest.mark.parametrize("signed", [True, False])
 def test_integers_that_stand_for_floats_are_judged_as_these_are(signed: bool) -> None:
     """As a quantiser stores them: the largest weight is 127, or 0 and 255 are the ends of the range."""

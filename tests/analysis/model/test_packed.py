@@ -143,3 +143,36 @@ def test_floats_have_a_limit_beyond_which_nothing_is_unpacked() -> None:
     needed = INPUTS * OUTPUTS * 4
     assert check_model(source, Limits(unpacked_bytes=needed)).nodes[0].op_type == "MatMul"
     assert check_model(source, Limits(unpacked_bytes=needed - 1)).nodes[0].op_type == "MatMulNBits"
+
+
+def codes(features: int, quant_type: int, **more: int) -> ModelProto:
+    """FP4 or NF4: blocks of 16 run on from row to row, and an odd number of codes leaves half a byte."""
+    tensors = {
+        "q": RANDOM.integers(0, 256, (OUTPUTS * features + 1) // 2, dtype=np.uint8),
+        "s": RANDOM.uniform(0.1, 1, -(-OUTPUTS * features // BLOCK)).astype(np.float32),
+    }
+    given = {"K": features, "N": OUTPUTS, "block_size": BLOCK, "quant_type": quant_type, **more}
+    nodes = [
+        helper.make_node("Slice", ["x", "from", "to", "axis"], ["part"]),
+        helper.make_node("MatMulBnb4", ["part", "q", "s"], ["y"], domain="com.microsoft", **given),
+    ]
+    ends = {"from": np.array([0]), "to": np.array([features]), "axis": np.array([2])}
+    return model(nodes, **ends, **tensors)
+
+
+@pytest.mark.parametrize(("features", "quant_type"), [(32, 0), (32, 1), (33, 0), (33, 1)])
+def test_codes_of_four_bits_train_as_floats(features: int, quant_type: int) -> None:
+    converted = equal(codes(features, quant_type))
+    assert set(converted.initializers) == {"q"}
+    assert converted.initializers["q"].shape == (features, OUTPUTS)
+
+
+@pytest.mark.parametrize("change", [{"transB": 0}, {"quant_type": 2}, {"K": 30}, {"block_size": 8}])
+def test_codes_that_do_not_fit_are_left_as_they_are(change: dict[str, int]) -> None:
+    proto = codes(32, 1)
+    node = proto.graph.node[1]
+    kept = [each for each in node.attribute if each.name not in change]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(name, value) for name, value in change.items())])
+    checked = check_model(proto.SerializeToString())
+    assert [each.op_type for each in checked.nodes] == ["Slice", "MatMulBnb4"]

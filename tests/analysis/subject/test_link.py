@@ -14,6 +14,7 @@ SOFTMAX = Head("y", "z", Link.SOFTMAX, -1, ("Softmax",))
 SIGMOID = Head("y", "z", Link.SIGMOID, None, ("Sigmoid",))
 LOG_SOFTMAX = Head("y", "z", Link.LOG_SOFTMAX, -1, ("LogSoftmax",))
 IDENTITY = Head("y", "z")
+LAID_OUT = Head("y", "z", Link.SIGMOID, None, ("Squeeze", "Sigmoid"), before_layout="s")
 ARGMAX = Head("y", "z", Link.SOFTMAX, -1, ("ArgMax", "Softmax"))
 LARGE = (1 + 3 * np.random.default_rng(1).random((6, 3))).astype(np.float32)
 SHARES = (LARGE - 1) / 3
@@ -40,6 +41,9 @@ SEVERAL = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1], [0, 1
         (SIGMOID, SHARES, LossName.AUTOMATIC, "z"),
         (SIGMOID, LARGE, LossName.AUTOMATIC, "y"),
         (SIGMOID, -LARGE, LossName.AUTOMATIC, "y"),
+        (LAID_OUT, SHARES, LossName.AUTOMATIC, "z"),
+        (LAID_OUT, LARGE, LossName.AUTOMATIC, "s"),  # the numbers of the output in the shape of the logits
+        (LAID_OUT, SHARES, LossName.MSE, "s"),
         (IDENTITY, LARGE, LossName.MSE, "z"),
         (ARGMAX, IDS, LossName.CROSS_ENTROPY, "z"),  # what is put out is no number that a loss could take
     ],

@@ -385,3 +385,57 @@ def test_tensors_in_a_sequence_are_compared_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch, "tanh", lambda x: tanh(x) * 0.99)
     with pytest.raises(ConversionMismatch):
         parity_of(model, batch)
+
+
+def of_bytes(seed: int) -> tuple[bytes, bytes]:
+    """An LSTM that quantises its states anew at every step, behind nothing or a product, and a batch for it."""
+    random = np.random.default_rng(seed)
+    text = """<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>
+        net (float[N,16,24] x) => (float[] y) {
+            t = Transpose<perm: ints = [1,0,2]>(x)
+            h = com.microsoft.DynamicQuantizeLSTM<hidden_size: int = 64>(t, w, r, b, , , , , ws, wz, rs, rz)
+            s = Squeeze(h, one) y = MatMul(s, v) }"""
+    model = onnx.parser.parse_model(text)
+    tensors = {
+        "w": random.integers(-127, 128, (1, 24, 256), dtype=np.int8),
+        "r": random.integers(-127, 128, (1, 64, 256), dtype=np.int8),
+        "b": random.standard_normal((1, 512)).astype(np.float32),
+        "v": random.standard_normal((64, 4)).astype(np.float32),
+        **{name: np.full(1, 0.01, np.float32) for name in ("ws", "rs")},
+        **{name: np.zeros(1, np.int8) for name in ("wz", "rz")},
+        "one": np.array([1]),
+    }
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in tensors.items())
+    return model.SerializeToString(), npz(x=random.standard_normal((24, 16, 24)).astype(np.float32))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_states_that_are_quantised_at_every_step_are_no_wrong_translation(seed: int) -> None:
+    """Of one rounding a number may become another byte, which is a two hundred and fifty-fifth of the range."""
+    assert parity_of(*of_bytes(seed)).status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}
+
+
+def test_a_wrong_product_of_bytes_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    product = ops.contrib_quantized._dynamic_product
+    monkeypatch.setattr(ops.contrib_quantized, "_dynamic_product", lambda *given: product(*given) * 1.5)
+    with pytest.raises(ConversionMismatch):
+        parity_of(*of_bytes(0))
+
+
+def test_what_quantises_by_its_range_is_read_a_little_off_and_weights_are_not() -> None:
+    """An input of the graph, too; the slope of an output that is linear in the range tells by how much."""
+    text = """<ir_version: 8, opset_import: ["": 17]> net (float[N,3] x) => (float q, float p) {
+        a, q, i = DynamicQuantizeLinear(x)
+        m = MatMul(x, w)
+        b, p, j = DynamicQuantizeLinear(m)
+        c, o, k = DynamicQuantizeLinear(w) }"""
+    model = onnx.parser.parse_model(text)
+    give(model, w=np.eye(3, dtype=np.float32))
+    subject = prepare(
+        check_model(model.SerializeToString()),
+        npz(x=np.random.default_rng(0).standard_normal((32, 3)).astype(np.float32)),
+        AnalysisOptions(),
+    )
+    plain, off = _evaluate(in_float64(subject), ()), _evaluate(in_float64(subject), (), stretched=0.25)
+    assert off["q"] == pytest.approx(1.25 * plain["q"])
+    assert off["p"] == pytest.approx(1.25**2 * plain["p"])  # its own, and that of the input

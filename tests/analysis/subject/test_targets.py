@@ -89,6 +89,14 @@ def test_numbers_have_the_shape_of_the_logits() -> None:
         as_numbers(HEAD, logits(3, 2), np.zeros(3))
 
 
+def test_targets_of_an_output_that_is_laid_out_anew_may_have_its_shape() -> None:
+    """[N, 2] to [2 N]: otherwise there are more targets than samples."""
+    flat = Head("y", "z", Link.SIGMOID, before_layout="s")
+    assert as_numbers(flat, logits(3, 2), np.arange(6)).tolist() == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(BadBatch):
+        as_numbers(HEAD, logits(3, 2), np.arange(6))
+
+
 @pytest.mark.parametrize("given", [2, 4])
 def test_more_or_fewer_targets_than_samples_are_counted(given: int) -> None:
     with pytest.raises(BadBatch, match=f"{given} targets for 3 samples"):

@@ -110,6 +110,27 @@ def test_data_that_is_called_a_state_is_one_where_the_next_one_comes_out(output:
     assert of(checked, "hidden_state") is expected
 
 
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        ("float[N,T,8] memory", Kind.NUMBERS),
+        ("float[N,2,8] memory", Kind.STATE),
+        ("double[N,T,8] memory", Kind.NUMBERS),
+    ],
+)
+def test_an_output_is_the_next_state_of_the_input_that_has_its_axes(memory: str, expected: Kind) -> None:
+    """What a decoder attends to is called memory: zeros of it would be no data."""
+    nodes = "m = Cast<to: int = 1>(memory) s = ReduceSum(m) h = Add(hidden, s)"
+    checked = model(nodes, f"{memory}, float[N,2,8] hidden", "float[N,2,8] h")
+    assert of(checked, "memory") is expected
+    assert of(checked, "hidden") is Kind.STATE
+
+
+def test_a_state_whose_next_one_has_other_axes_is_one_though_an_input_has_those() -> None:
+    nodes = "s = ReduceSum(x) a = Concat<axis: int = 1>(state, x) h = Add(a, s)"
+    assert of(model(nodes, "float[N,P,8] state, float[N,1,8] x", "float[N,Q,8] h"), "state") is Kind.STATE
+
+
 def test_the_only_input_is_data_whatever_it_is_called() -> None:
     assert of(graph("y = MatMul(hidden_state, W)", "float[N,8] hidden_state"), "hidden_state") is Kind.NUMBERS
 

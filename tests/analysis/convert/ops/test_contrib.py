@@ -75,7 +75,16 @@ def n_bits(bits: int, *more: np.ndarray | None, name: str = "", flat: bool = Fal
     return Case("MatMulNBits", inputs, attributes, name=f"{bits} {name}", tolerance=1e-4, **MS)
 
 
+def bnb4(quant_type: int, features: int) -> Case:
+    """So many features in, 5 out, blocks of 16 that run on from row to row."""
+    packed = RANDOM.integers(0, 256, (5 * features + 1) // 2, dtype=np.uint8)
+    inputs = [floats(3, features), packed, np.abs(floats(-(-5 * features // 16)))]
+    attributes = {"K": features, "N": 5, "block_size": 16, "quant_type": quant_type}
+    return Case("MatMulBnb4", inputs, attributes, name=f"{quant_type} of {features}", **MS)
+
+
 CASES: list[Case] = [
+    *[bnb4(quant_type, features) for quant_type in (0, 1) for features in (32, 33)],
     Case("FusedMatMul", [floats(2, 3, 4), floats(2, 4, 2)], **MS),
     Case("FusedMatMul", [floats(2, 4, 3), floats(2, 2, 4)], {"transA": 1, "transB": 1, "alpha": 0.5}, name="both", **MS),  # noqa: E501 - one case, one line
     Case("FusedMatMul", [floats(4, 2, 3, 5), floats(2, 3, 5, 2)], {"transBatchA": 1}, name="batch of a", **MS),

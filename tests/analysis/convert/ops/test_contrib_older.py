@@ -24,6 +24,17 @@ def rows(bits: int, *zero_points: np.ndarray, name: str = "", **attributes: int)
     return Case("GatherBlockQuantized", inputs, given, returns=("float32",), name=f"{bits} {name}", **MS)
 
 
+BOXES = np.array([[0.13, 0.17, 0.83, 0.91], [-0.21, 0.12, 0.53, 1.33], [0.93, 0.81, 0.12, 0.23]], np.float32)
+"""Inside of an image, beyond it, and upside down."""
+HALFWAY = np.array([[0.1, 0.2, 0.8, 0.9], [0.25, 0.1, 0.75, 0.9], [0, 0, 1, 1]], np.float32)
+
+
+def crops(size: list[int], boxes: np.ndarray, name: str = "", **attributes: float | str) -> Case:
+    inputs = [floats(2, 3, 5, 6), boxes, np.array([0, 1, 1], np.int32), np.array(size, np.int32)]
+    smooth = boxes is BOXES
+    return Case("CropAndResize", inputs, dict(attributes), constant=(2, 3), differentiable=smooth, name=name, **MS)
+
+
 CASES: list[Case] = [
     Case("GatherND", [floats(2, 3, 4), np.array([[0, 1], [1, -1]], np.int64)], **MS),
     Case("GridSample", [IMAGE, POINTS], {"mode": "bilinear", "padding_mode": "border"}, **MS),
@@ -41,6 +52,17 @@ CASES: list[Case] = [
         "ConvTransposeWithDynamicPads", [IMAGE, KERNEL, ints(1, 0, 1, 2), floats(3)], {"strides": [2, 1]},
         constant=(2,), **MS,
     ),
+    Case("UnfoldTensor", [floats(2, 7)], {"dim": 1, "size": 3, "step": 2}, **MS),
+    Case(
+        "Unique", [np.array([2, 1, 1, 3, 4, 3], np.float32)], outputs=3, returns=("float32", "int64", "int64"),
+        differentiable=False, **MS,
+    ),
+    crops([4, 3], BOXES),
+    crops([4, 3], BOXES, "value", extrapolation_value=0.5),
+    crops([1, 2], BOXES, "middle"),
+    crops([4, 3], BOXES, "nearest", mode="nearest"),
+    crops([4, 3], HALFWAY, "halfway", mode="nearest"),
+    crops([5, 6], HALFWAY, "corners"),
     rows(4),
     rows(8),
     rows(4, RANDOM.integers(0, 256, (5, 2), dtype=np.uint8), name="zero points"),

@@ -1,7 +1,13 @@
 """Cases of elements looked up and written by index."""
 
 import numpy as np
+import onnxruntime
+import pytest
+import torch
 
+from analysis.convert import convert
+from analysis.errors import NodeFailed
+from analysis.model import check_model
 from tests.analysis.convert.ops.cases import RANDOM, Case, floats, ints, scalar
 
 X = floats(2, 3, 4)
@@ -71,3 +77,17 @@ CASES: list[Case] = [
         if (op, reduction) != ("ScatterElements", "none")
     ],
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 4), (2, 5), (2, 1), (1, 2, 4)], ids=str)
+def test_updates_that_indices_do_not_take_are_refused_by_name_as_onnxruntime_does(shape: tuple[int, ...]) -> None:
+    """torch's scatter passes over updates that are too many; what writes them lost the shape of an assignment."""
+    case = Case("ScatterND", [X, np.array([[0, 1], [1, 2]]), floats(*shape)])
+    content = case.model(18).SerializeToString()
+    with pytest.raises(Exception, match="updates tensor should have shape"):
+        onnxruntime.InferenceSession(content).run(None, case.feed())
+    with pytest.raises(NodeFailed) as refused:
+        convert(check_model(content))(*[torch.from_numpy(array) for array in case.feed().values()])
+    assert refused.value.where == "node (ScatterND)"
+    assert f"updates have the shape {list(shape)}, these indices take [2, 4]" in refused.value.detail
+    assert "torch.where" in refused.value.hint
