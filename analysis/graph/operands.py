@@ -15,7 +15,6 @@ frameworks name theirs; or, for a number, its place (`analysis.graph.numbers`).
                                       c are P places that distances are measured to: prototypes, centres of a kernel
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -146,22 +145,7 @@ class Operands:
 
     def _measures_distances(self, use: Use) -> bool:
         """Whether a difference to each of several places is summed up, whatever its sign: one place is a statistic."""
-        if use.node.op_type != "Sub":
-            return False
-        places = self.model.shape(use.value) or self.model.weights[use.initializer].shape
-        other = self.model.shape(self._other(use))
-        if other is None:  # a batch axis may be open: the new axis is told by the node that makes it
-            several = math.prod(places[:-1]) > 1 and self._has_new_axis(self._other(use))
-        else:
-            both = zip(reversed(places), reversed(other), strict=False)
-            several = any(count > 1 and size == 1 for count, size in both)
-        return several and _is_summed_as_distance(self.model, use.node)
-
-    def _has_new_axis(self, value: str) -> bool:
-        node = self.model.producers.get(value)
-        if node is not None and node.op_type == "Reshape":
-            return 1 in self.model.weights.get(node.input[1], ())
-        return node is not None and node.op_type == "Unsqueeze"
+        return use.node.op_type == "Sub" and self._multiplies(use) and _is_summed_as_distance(self.model, use.node)
 
     def _is_placed(self, name: str, use: Use) -> bool:
         """Whether a single number trains by its place; torch names its parameters, so there the name decides."""
@@ -232,12 +216,17 @@ class Operands:
         Where an axis was put in for that (Unsqueeze, Reshape), the operand has sizes along two axes or more.
         """
         before, after = (self._sizes(name) for name in (self._other(use), use.node.output[0]))
-        if before and after:
+        if before and after and all(before[1:]):
             padded = [1] * (len(after) - len(before)) + before
             return any(size == 1 != grown for size, grown in zip(padded, after, strict=True))
         shape = self.model.shape(use.value) or self.model.weights[use.initializer].shape
-        made = self.model.producers.get(walk_back(self.model, self._other(use), COPYING))
-        return made is not None and made.op_type in {"Unsqueeze", "Reshape"} and sum(size > 1 for size in shape) > 1
+        return self._has_new_axis(self._other(use)) and sum(size > 1 for size in shape) > 1
+
+    def _has_new_axis(self, value: str) -> bool:
+        node = self.model.producers.get(walk_back(self.model, value, COPYING))
+        if node is not None and node.op_type == "Reshape":
+            return 1 in self.model.weights.get(node.input[1], ())
+        return node is not None and node.op_type == "Unsqueeze"
 
     def _sizes(self, value: str) -> list[int]:
         """Of a value, 0 where one is open; none where nothing is known."""
