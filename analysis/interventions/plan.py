@@ -119,7 +119,7 @@ def _of_the_output(measurement: Measurement) -> Iterator[str]:
         yield from ("sigmoid_output", "sigmoid_output+he")
     elif outputs.doubled or (outputs.floor or 0.0) > UNREACHED:
         yield from ("linear_output", "linear_output+he", "batch_norm+linear_output")
-        if targets is not None and targets.kind in {"labels", "numbers"}:
+        if not outputs.doubled and targets is not None and targets.kind in {"labels", "numbers"}:
             yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")
     elif _targets_are_far_off(outputs, targets):
         yield from ("scaled_output", "scaled_output+he", "batch_norm+scaled_output")

@@ -80,6 +80,7 @@ ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms
         (replace(READ, floor=0.2), ASKED, {"linear_output", "scaled_output"}),
         (replace(READ, floor=0.2), replace(ASKED, kind="labels"), {"linear_output", "scaled_output"}),  # cosines
         (replace(READ, doubled=True), None, {"linear_output"}),
+        (replace(READ, doubled=True, floor=0.2), replace(ASKED, kind="labels"), {"linear_output"}),  # the link goes
         (replace(READ, link="Softmax", link_units=1), None, {"sigmoid_output"}),
         (READ, replace(ASKED, rms=3000.0), {"scaled_output"}),
         (READ, replace(ASKED, rms=0.01), {"scaled_output"}),
