@@ -30,6 +30,7 @@ def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float
         return ()  # it would be advice for a network that nobody trains
     cards = (
         _normalization(baseline),
+        _standard_inputs(baseline.probe),
         _own_rate(baseline.probe),
         _warm_up(baseline.probe),
         _adam(baseline.probe),
@@ -37,6 +38,20 @@ def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float
         _decay(baseline, weight_decay),
     )
     return tuple(card for card in cards if card is not None)
+
+
+def _standard_inputs(probe: Probe | None) -> Advice | None:
+    """The user's own optimiser and rate on inputs of the scale that they are for."""
+    if probe is None or probe.standardized is None:
+        return None
+    run, own = probe.standardized, max(probe.own, key=lambda run: run.end)
+    return Advice(
+        kind=AdviceKind.STANDARD_INPUTS,
+        words=f"On standardised inputs {_NAMES[run.optimizer]} at {run.learning_rate:g}, as you train, learns: in "
+        f"{_training(run, probe)} the loss fell to {run.end:.2f} of chance, as they are it came to {own.end:.2f}.",
+        values={"loss_over_chance": run.end, "unchanged": own.end, "learning_rate": run.learning_rate},
+        snippet=_snippet(run, GradientStep(), probe),
+    )
 
 
 def _own_rate(probe: Probe | None) -> Advice | None:

@@ -12,7 +12,8 @@ from analysis.experiment.proving import Proving, Ranked
 from analysis.experiment.structures import Structures
 from analysis.experiment.unfolding import probe_unfolded
 from analysis.facts import LargerRate, Measurement, Probe, ProbeKind, VariantInfo
-from analysis.interventions.plan import is_factorial, make_plan
+from analysis.interventions.contract import NotApplicable
+from analysis.interventions.plan import input_is_unscaled, is_factorial, make_plan
 from analysis.interventions.variants import BASELINE, asked_for, cell_of, together, variant_id
 from analysis.options import AnalysisOptions
 from analysis.subject.subject import Subject
@@ -22,6 +23,7 @@ from analysis.training.target_reading import read_targets
 from analysis.training.trainer import Trainer, labels_are_readable
 from analysis.training.with_dropout import try_dropout
 from analysis.training.with_normalization import try_normalization
+from analysis.training.with_standard_inputs import own_rate_fails, try_standard_inputs
 
 
 class Experiment:
@@ -58,6 +60,7 @@ class Experiment:
             self._try_clipping(proof)
             self._try_dropout()
             self._try_normalization()
+            self._try_standard_inputs()
             unfolded = probe_unfolded(self.measuring, self.trainer)
             cell = self.cells[BASELINE]
             self.cells.put(replace(cell, measurement=replace(self.cells.baseline, unfolded=unfolded)))
@@ -88,6 +91,16 @@ class Experiment:
         self.cells.put(replace(cell, measurement=replace(self.cells.baseline, normalization=trial)))
         if trial is not None and trial.frozen and not trial.learns:
             self.trainer = self.proving.trainer = self.trainer.freezing()
+
+    def _try_standard_inputs(self) -> None:
+        """The user's own training behind standardised inputs, where it fails as these are far off."""
+        measured = self.cells.baseline
+        if not (own_rate_fails(measured) and input_is_unscaled(measured)):
+            return
+        composed = self.structures.compose(cell_of("standardized"))
+        if not isinstance(composed, NotApplicable) and measured.probe is not None:
+            run = try_standard_inputs(self.trainer, composed[1], measured)
+            self.cells.put_probe(BASELINE, replace(measured.probe, standardized=run))
 
     def _read_targets(self, proof: Probe) -> None:
         """Whether the targets follow at all, where plain gradient descent does not learn promptly from minibatches."""

@@ -214,6 +214,8 @@ class Probe:
     """Norm of the gradient with which SGD learns at its largest rate, where that blows up without clipping."""
     warmed: Run | None = None
     """With the user's own optimiser and rate, which do not learn, once the rate rises slowly: it learns then."""
+    standardized: Run | None = None
+    """The same behind standardised inputs, where these are far off and another rate learns: it learns then."""
     runs: tuple[Run, ...]
 
     @property

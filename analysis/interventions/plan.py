@@ -80,7 +80,7 @@ def _beside(measurement: Measurement) -> Iterator[str]:
     cures = list(_of_its_kind(measurement))
     yield from cures
     yield from STANDARDIZED
-    if _input_is_unscaled(measurement):
+    if input_is_unscaled(measurement):
         yield from (f"standardized+{name}" for name in _of_the_output(measurement))
         yield from (f"standardized+{name}" for name in ("he", "xavier", "relu+batch_norm+he", *cures[:6]))
 
@@ -132,7 +132,8 @@ def _targets_are_far_off(outputs: OutputFacts, targets: TargetFacts | None) -> b
     return not low * outputs.rms < targets.rms < high * max(outputs.rms, 1.0)
 
 
-def _input_is_unscaled(measurement: Measurement) -> bool:
+def input_is_unscaled(measurement: Measurement) -> bool:
+    """Whether standardising the input is tried with every other cure, too."""
     rms, off_centre = measurement.flow.input_rms, measurement.flow.input_mean_over_std
     low, high = UNSCALED
     return (rms is not None and not low <= rms <= high) or (off_centre or 0.0) > OFF_CENTRE

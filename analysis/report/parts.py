@@ -160,6 +160,7 @@ class AdviceKind(StrEnum):
     WARM_UP = "warm_up"
     NORMALIZATION = "normalization"
     WEIGHT_DECAY = "weight_decay"
+    STANDARD_INPUTS = "standard_inputs"
 
 
 class Advice(Part):

@@ -10,8 +10,9 @@ positions drown what differs between samples. The network is not ill, its food i
 ## How it is measured
 RMS of what the first layer sees, behind what the graph itself standardises, outside 0.2 to 5, or a mean over three
 standard deviations: warning, or a remark where plain gradient descent learns in the probe or where the inputs were made
-up. Not judged where the network has normalisation layers, or begins with an
-embedding.
+up. A warning also where your own optimiser and rate fail as the inputs are, and learn once they are standardised, with
+as many steps: then it is the inputs that are to change, and not the rate (GH109). Not judged where the network has
+normalisation layers, or begins with an embedding.
 
 ## Example
 Images of 0 to 255 in front of a plain convolutional network: RMS 148.
@@ -33,7 +34,7 @@ from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
 from analysis.diagnosis.readings import LARGEST_INPUT_RMS, amber
 from analysis.facts import Measurement, Provenance, is_matrix
-from analysis.report import Severity
+from analysis.report import Evidence, Severity
 
 LEAST_RMS: Final = 0.2
 OFF_CENTRE: Final = 3.0
@@ -58,7 +59,11 @@ def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         evidence["input_mean_over_std"] = over(flow.input_mean_over_std, limits["mean_over_std"])
     if evidence:
         invented = measurement.batch.provenance is Provenance.SYNTHETIC
-        severity = Severity.INFO if invented else amber(measurement)
+        helped = None if measurement.probe is None else measurement.probe.standardized
+        if helped is not None:
+            found = Evidence(value=helped.end, threshold=helped.limit, margin_decades=None)
+            evidence["own_loss_over_chance_standardised"] = found
+        severity = Severity.INFO if invented else Severity.WARNING if helped is not None else amber(measurement)
         yield Draft(severity=severity, evidence=evidence, layers=flow.trunk[:1])
 
 

@@ -130,6 +130,17 @@ def test_another_optimiser_is_named_where_the_own_one_learns_at_no_rate() -> Non
     assert "Adam at 0.1 learns" in card.words
 
 
+def test_standardised_inputs_are_advised_with_both_ends_before_another_rate() -> None:
+    own = replace(run("sgd", 9.0), own=True)
+    other = replace(run("sgd", 0.3), learning_rate=0.001)
+    helped = replace(own, curve=(1.0, 0.1), outcome=Outcome.LEARNT)
+    card, slower, *_ = advise(measurement(probe=replace(probe(own, other), standardized=helped)), None, 0.01)
+    assert (card.kind, slower.kind) == (AdviceKind.STANDARD_INPUTS, AdviceKind.LEARNING_RATE)
+    assert card.values == {"loss_over_chance": 0.1, "unchanged": 9.0, "learning_rate": own.learning_rate}
+    assert "On standardised inputs SGD at 0.1, as you train, learns: in 1 step on minibatches" in card.words
+    assert card.words.endswith("the loss fell to 0.10 of chance, as they are it came to 9.00.")
+
+
 def test_a_warm_up_is_advised_with_both_ends_and_its_schedule() -> None:
     own = replace(run("adam", 1.0), own=True)
     warmed = replace(own, warm_up=100, curve=(1.0, 0.1), outcome=Outcome.LEARNT)

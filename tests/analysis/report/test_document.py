@@ -173,6 +173,7 @@ ADDED = {
     "window",
     "warm_up",
     "warmed",
+    "standardized",
     "evaluated",
     "target_variance",
     "ruled_out",

@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.root import cause_of
 from analysis.facts import Outcome, Run
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import measurement, probe, run
+from tests.analysis.diagnosis.builders import flow, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import found, ratios, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
@@ -51,6 +52,21 @@ def test_a_warm_up_that_learns_is_told_and_is_reason_enough_to_speak() -> None:
     finding = found("GH109", measurement(probe=warmed))
     assert finding.severity is WARNING
     assert finding.evidence["loss_over_chance_after_warm_up"].value == 0.1
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_rate_that_standardised_inputs_bear_is_explained_by_the_inputs(*, helps: bool) -> None:
+    """The network learns at another rate: without that run the inputs are a remark, which explains nothing."""
+    trained = probe(own(9.0, Outcome.DIVERGED), LEARNS)
+    trained = replace(trained, standardized=own(0.3, Outcome.LEARNT) if helps else None)
+    findings = diagnose(measurement(flow=flow(input_rms=148.0), probe=trained))
+    told = {each.rule: each for each in findings}
+    assert told["GH305"].severity is (WARNING if helps else INFO)
+    assert told["GH109"].caused_by == (("GH305",) if helps else ())
+    assert ("own_loss_over_chance_standardised" in told["GH305"].evidence) is helps
+    cause = cause_of(findings)
+    assert cause is not None
+    assert cause.rule == ("GH305" if helps else "GH109")
 
 
 def test_rates_of_two_optimisers_are_not_compared() -> None:
