@@ -23,8 +23,9 @@ from typing import Final
 from onnx import NodeProto
 
 from analysis.graph.biases import Biases
-from analysis.graph.families import COPYING, LOOKUPS, PASSING, walk_back
+from analysis.graph.families import LOOKUPS, PASSING, walk_back
 from analysis.graph.numbers import PLAIN_NAME, trains_by_place
+from analysis.graph.prototypes import is_summed_as_distance, several_of_each
 from analysis.graph.slots import NO_FLOATS_OUT, data_inputs
 from analysis.graph.sources import Sources, Use
 from analysis.model import CheckedModel
@@ -41,8 +42,6 @@ SKLEARN: Final = "skl2onnx"
 """What scikit-learn's exporter calls itself."""
 ARITHMETIC: Final = frozenset({"Sub", "Div", "Mul", "Add"})
 MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
-DISTANCE_REACH: Final = 4  # nodes from a difference to the sum of its squares
-NORMS: Final = frozenset({"ReduceL1", "ReduceL2", "ReduceSumSquare"})
 _CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
 LITERAL: Final = re.compile(
     rf"Constant(_\d+)?_output_\d+$|^p2o\.pd_op\.(full|assign_value|arange)|^helper\.constant\.|(^|[./_])({_CREATED})(_default)?(_?\d+)*$"
@@ -145,7 +144,8 @@ class Operands:
 
     def _measures_distances(self, use: Use) -> bool:
         """Whether a difference to each of several places is summed up, whatever its sign: one place is a statistic."""
-        return use.node.op_type == "Sub" and self._multiplies(use) and _is_summed_as_distance(self.model, use.node)
+        several = use.node.op_type == "Sub" and several_of_each(self.model, use, self._other(use))
+        return several and is_summed_as_distance(self.model, use.node)
 
     def _is_placed(self, name: str, use: Use) -> bool:
         """Whether a single number trains by its place; torch names its parameters, so there the name decides."""
@@ -191,7 +191,8 @@ class Operands:
             prepares = use.node.op_type in {"Sub", "Div", "Mul", "Add"}
             return prepares and self._other(use) not in self._behind_matrices
         prepares = use.node.op_type in {"Sub", "Div"}
-        return prepares and self._other(use) in self._prepared and not self._multiplies(use)
+        other = self._other(use)
+        return prepares and other in self._prepared and not several_of_each(self.model, use, other)
 
     @cached_property
     def _prepared(self) -> frozenset[str]:
@@ -209,29 +210,6 @@ class Operands:
             if known:
                 found.update(node.output[:1])
         return frozenset(found)
-
-    def _multiplies(self, use: Use) -> bool:
-        """Whether what comes out has more numbers than the data that went in: several of each.
-
-        Where an axis was put in for that (Unsqueeze, Reshape), the operand has sizes along two axes or more.
-        """
-        before, after = (self._sizes(name) for name in (self._other(use), use.node.output[0]))
-        if before and after and all(before[1:]):
-            padded = [1] * (len(after) - len(before)) + before
-            return any(size == 1 != grown for size, grown in zip(padded, after, strict=True))
-        shape = self.model.shape(use.value) or self.model.weights[use.initializer].shape
-        return self._has_new_axis(self._other(use)) and sum(size > 1 for size in shape) > 1
-
-    def _has_new_axis(self, value: str) -> bool:
-        node = self.model.producers.get(walk_back(self.model, value, COPYING))
-        if node is not None and node.op_type == "Reshape":
-            return 1 in self.model.weights.get(node.input[1], ())
-        return node is not None and node.op_type == "Unsqueeze"
-
-    def _sizes(self, value: str) -> list[int]:
-        """Of a value, 0 where one is open; none where nothing is known."""
-        known = self.model.values.get(value)
-        return [] if known is None else [size.dim_value for size in known.type.tensor_type.shape.dim]
 
     @cached_property
     def _behind_matrices(self) -> frozenset[str]:
@@ -278,25 +256,6 @@ def reaches_softmax(model: CheckedModel, node: NodeProto) -> bool:
         if not followers:
             return False
         node = followers[0]
-    return False
-
-
-def _is_summed_as_distance(model: CheckedModel, node: NodeProto) -> bool:
-    """Whether what a node writes is summed, squared or without its sign: a norm, or a few nodes of arithmetic between.
-
-    Sub -- Mul (itself) -- ReduceSum        Sub -- Div (s) -- Abs -- ReduceMean        Sub -- ReduceL2
-    """
-    signless = False
-    for _ in range(DISTANCE_REACH):
-        readings = model.consumers.get(node.output[0], ())
-        if not readings or any(reading.node is not readings[0].node for reading in readings):
-            return False
-        node = readings[0].node
-        signless |= node.op_type in {"Abs", "Pow", *NORMS} or (node.op_type == "Mul" and len(readings) > 1)
-        if node.op_type in {"ReduceSum", "ReduceMean", *NORMS}:
-            return signless
-        if node.op_type not in {"Abs", "Pow", "Mul", "Div", "Neg", "Cast"}:
-            return False
     return False
 
 

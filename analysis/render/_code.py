@@ -56,7 +56,7 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
         return tuple(_data(report, variant))
     block = tuple(_block(variant, place))
     whole = (
-        *block, *_residual(variant), *_weights(report, variant, place), *_data(report, variant), *_step(variant)
+        *block, *_residual(variant), *_data(report, variant), *_weights(report, variant, place), *_step(variant)
     )  # fmt: skip
     if all(line.sign == " " for line in whole):
         return ()
@@ -167,7 +167,7 @@ def _data(report: Report, variant: Variant) -> Iterator[Line]:
         yield Line("+", "inputs = (inputs - mean) / deviation")
     if structure.output == "scaled_output" and targets is not None and targets.kind == "numbers":
         offset, unit = scale_between(report.outputs, targets)
-        yield Line(" ", f"# and what the network predicts is {unit:.3g} * model(inputs) + {offset:.3g}")
+        yield Line(" ", f"# what the network predicts is then {unit:.3g} * model(inputs) + {offset:.3g}")
         yield Line("-", "loss = criterion(model(inputs), targets)")
         yield Line("+", f"loss = criterion(model(inputs), (targets - {offset:.3g}) / {unit:.3g})")
 

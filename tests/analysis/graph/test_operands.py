@@ -2,43 +2,13 @@
 
 import numpy as np
 import pytest
-from onnx import numpy_helper, parser
 
-from analysis.convert.translate import read_graph
 from analysis.graph.roles import Roles
-from analysis.model import CheckedModel, check_model
 from tests.analysis.graph import graphs
+from tests.analysis.graph.named import divided, floats, model
 
-RANDOM = np.random.default_rng(20261125)
-HEAD = '<ir_version: 10, opset_import: ["": 20], producer_name: "{}">'
 MASK = "added to attention scores: a mask or a fixed position bias"
 PLACEHOLDER = "placeholder of a GroupNormalization written as InstanceNormalization"
-
-
-def floats(*shape: int) -> np.ndarray:
-    return RANDOM.standard_normal(shape).astype(np.float32)
-
-
-def model(
-    nodes: str,
-    weights: dict[str, np.ndarray],
-    inputs: str = "float[N,4] x",
-    outputs: str = "float[] y",
-    producer: str = "",
-) -> CheckedModel:
-    """ONNX text with these initialisers, whose names may be any."""
-    plain = {f"w_{number}": name for number, name in enumerate(weights)}
-    for short, name in plain.items():
-        nodes = nodes.replace(f"<{name}>", short)
-    proto = parser.parse_model(f"{HEAD.format(producer)} net ({inputs}) => ({outputs}) {{ {nodes} }}")
-    for node in proto.graph.node:
-        node.input[:] = [plain.get(name, name) for name in node.input]
-    proto.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in weights.items())
-    return check_model(proto.SerializeToString())
-
-
-def divided(checked: CheckedModel) -> Roles:
-    return read_graph(checked).roles
 
 
 # ------------------------------------------------------------------ provenance
@@ -546,20 +516,6 @@ def test_mean_and_deviation_of_the_features_are_preprocessing_as_one_number_too(
 
 
 @pytest.mark.parametrize(
-    ("axes", "centres", "train"),
-    [("1", (3, 4), True), ("1", (1, 4), False), ("1", (5, 1, 4), True), ("2", (4, 3), True), ("2", (4, 1), False)],
-)
-def test_several_of_each_sample_are_prototypes(axes: str, centres: tuple[int, ...], *, train: bool) -> None:
-    """Of a radial basis function network, whose first layer reads the input."""
-    nodes = (
-        f"a = Constant<value_ints = [{axes}]>() u = Unsqueeze(x, a) h = Sub(u, <c>) k = Mul(h, h) y = MatMul(k, <w>)"
-    )
-    weights = {"w": floats(centres[-1], 2), "c": floats(*centres)}
-    roles = divided(model(nodes, weights, outputs="float[N,A,B] y", producer="pytorch"))
-    assert ("c" in roles.trainable) is train
-
-
-@pytest.mark.parametrize(
     ("nodes", "fixed"),
     [
         ("h = Mul(x, <c>) k = Add(h, <d>) y = MatMul(k, <w>)", {"c", "d"}),
@@ -611,55 +567,3 @@ def test_a_signal_goes_on_through_what_a_body_captures() -> None:
                       else_branch = e () => (float[N,4] v) { v = Exp(h) } > y = Mul(b, <c>)"""
     weights = {"w": floats(4, 4), "c": floats(4)}
     assert divided(model(nodes, weights, "int64[N,4] i, bool on")).trainable == ("w", "c")
-
-
-@pytest.mark.parametrize(
-    ("behind", "measured"),
-    [
-        ("q = Pow(d, <two>) y = ReduceSum(q, <last>)", True),
-        ("q = Mul(d, d) y = ReduceMean(q, <last>)", True),
-        ("q = Abs(d) n = Neg(q) y = ReduceSum(n, <last>)", True),
-        ("s = Div(d, <two>) q = Abs(s) y = ReduceSum(q, <last>)", True),
-        ("y = ReduceL2(d, <last>)", True),
-        ("y = ReduceSum(d, <last>)", False),  # signs kept: an offset of the mean
-        ("q = Mul(d, <two>) y = ReduceSum(q, <last>)", False),
-        ("q = Pow(d, <two>) y = Relu(q)", False),
-        ("q = Pow(d, <two>) s = ReduceSum(q, <last>) r = ReduceMax(q, <last>) y = Add(s, r)", False),
-        ("a = Abs(d) b = Abs(a) c = Abs(b) e = Abs(c) y = ReduceSum(e, <last>)", False),
-    ],
-)
-@pytest.mark.parametrize("order", ["u, <onnx::Sub_3>", "<onnx::Sub_3>, u"])
-def test_places_that_distances_are_measured_to_train_whatever_an_exporter_calls_them(
-    order: str, behind: str, measured: bool
-) -> None:
-    """torch folds the new axis into a prototype, and names it after the operator that reads it."""
-    weights = {"m.w": floats(4, 4), "onnx::Sub_3": floats(1, 5, 4), "two": np.float32(2), "last": np.array([2])}
-    nodes = f"h = MatMul(x, <m.w>) u = Unsqueeze(h, <axis>) d = Sub({order}) {behind}"
-    roles = divided(model(nodes, {**weights, "axis": np.array([1])}))
-    assert ("onnx::Sub_3" in roles.trainable) is measured
-    assert measured or roles.frozen["onnx::Sub_3"] == "constant operand of Sub"
-
-
-@pytest.mark.parametrize(
-    ("nodes", "inputs", "shape", "several"),
-    [
-        ("u = MatMul(x, <m.w>)", "float[2,1,4] x", (5, 4), True),  # sizes that are known
-        ("h = MatMul(x, <m.w>) u = Reshape(h, <axes>)", "float[2,4] x", (5, 4), True),
-        ("h = MatMul(x, <m.w>) u = Unsqueeze(h, <axis>)", "float[N,4] x", (1, 1, 4), False),  # one is a statistic
-        ("h = MatMul(x, <m.w>) u = Reshape(h, <flat>)", "float[2,4] x", (2, 4), False),
-        ("u = MatMul(x, <m.w>)", "float[2,1,4] x", (1, 4), False),
-        ("u = MatMul(x, <m.w>)", "float[2,5,4] x", (5, 4), False),  # a map of its own for each place
-        ("u = MatMul(x, <m.w>)", "float[N,5,4] x", (5, 4), False),
-    ],
-)
-def test_a_place_by_itself_is_a_statistic(nodes: str, inputs: str, shape: tuple[int, ...], several: bool) -> None:
-    tensors = {"m.w": floats(4, 4), "onnx::Sub_3": floats(*shape)}
-    tensors |= {"axes": np.array([2, 1, 4]), "flat": np.array([-1, 2, 4]), "axis": np.array([1]), "last": np.array([2])}
-    checked = model(f"{nodes} d = Sub(u, <onnx::Sub_3>) q = Mul(d, d) y = ReduceSum(q, <last>)", tensors, inputs)
-    assert ("onnx::Sub_3" in divided(checked).trainable) is several
-
-
-def test_centres_in_front_of_the_input_are_no_preprocessing() -> None:
-    tensors = {"m.centres": floats(5, 4), "m.w": floats(5, 4), "axis": np.array([1]), "last": np.array([2])}
-    nodes = "u = Unsqueeze(x, <axis>) d = Sub(u, <m.centres>) n = ReduceL2(d, <last>) k = Exp(n) y = MatMul(k, <m.w>)"
-    assert divided(model(nodes, {**tensors, "last": np.array([2])})).trainable == ("m.centres", "m.w")

@@ -235,6 +235,12 @@ def test_what_goes_in_and_what_comes_out_are_standardised_in_the_training_loop(
     assert f"{unit} * model(inputs) + {offset}" in shown[2], "the same numbers the other way round"
 
 
+def test_what_follows_with_and_stands_behind_what_it_follows() -> None:
+    shown = diff(network(), "novelty", input="standardized")
+    assert shown[1] == "+ inputs = (inputs - mean) / deviation"
+    assert shown[-1].startswith("  # and weights drawn by novelty")
+
+
 def test_an_input_alone_leaves_the_targets() -> None:
     assert len(diff(network(), input="standardized")) == len(diff(network(op="LSTM"), input="standardized")) == 2
     assert diff(network(), output="scaled_output") == [], "of targets that nobody looked at nothing can be said"
