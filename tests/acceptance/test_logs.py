@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from tests.acceptance.asking import BATCH, HEALTHY
-from tests.acceptance.conftest import serving
+from tests.acceptance.conftest import serving, wait_until
 
 pytestmark = pytest.mark.server
 TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+def requests_in(log: str) -> list[dict[str, Any]]:
+    """Of its lines those about a request."""
+    return [told for told in map(json.loads, log.splitlines()) if told["message"] == "request"]
 
 
 def test_everything_is_json_and_carries_the_ids_of_what_it_is_about(tmp_path: Path) -> None:
@@ -21,9 +26,10 @@ def test_everything_is_json_and_carries_the_ids_of_what_it_is_about(tmp_path: Pa
         answer = service.http.post(f"{service.url}/v1/analyses", files=files, headers=headers)
         assert answer.is_success, answer.text
         service.post(model=b"no model at all", prefer="wait=60")
+        wait_until(lambda: len(requests_in(service.log)) == 2, "both requests in the log")  # after they are answered
         lines: list[dict[str, Any]] = [json.loads(line) for line in service.log.splitlines()]
         written = [json.loads(line) for line in audit.read_text().splitlines()]
-    (request, _) = [line for line in lines if line["message"] == "request"]
+    (request, _) = requests_in(service.log)
     assert (request["trace_id"], request["request_id"]) == (TRACE, answer.headers["x-request-id"])
     assert [line["action"] for line in written] == ["analyze"] * 2
     assert written[0]["trace_id"] == TRACE
