@@ -29,6 +29,7 @@ DRAWS: Final = (
     "fourth_reports",
     "fifth_reports",
     "fifth_papers",
+    "sixth_reports",
 )
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
