@@ -58,6 +58,11 @@ class TargetFacts:
     """Least loss over chance of what answers equal inputs alike: 1 where all inputs are equal."""
 
 
+def is_softmax_of_bits(outputs: OutputFacts, targets: TargetFacts | None) -> bool:
+    """Whether a softmax, whose values add up to 1, is asked for a yes or no of each of its units."""
+    return outputs.link == "Softmax" and targets is not None and targets.kind == "bits"
+
+
 def range_of_scores(classes: int, loss: float) -> float:
     """How far the score of the right class has to be over all others for a cross-entropy as low as this."""
     return math.log((classes - 1) / math.expm1(loss))

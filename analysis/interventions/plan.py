@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from analysis.facts import Measurement, OutputFacts, TargetFacts
+from analysis.facts.outputs import is_softmax_of_bits
 from analysis.graph.families import LINEAR
 from analysis.interventions.variants import ONLY, Cell, asked_for, cell_of, variant_id
 from analysis.options import AnalysisOptions
@@ -115,7 +116,7 @@ def _of_the_output(measurement: Measurement) -> Iterator[str]:
     outputs, targets = measurement.outputs, measurement.targets
     if outputs is None:
         return
-    if outputs.link == "Softmax" and outputs.link_units == 1:
+    if is_softmax_of_bits(outputs, targets) or outputs.link_units == 1:
         yield from ("sigmoid_output", "sigmoid_output+he")
     elif outputs.doubled or (outputs.floor or 0.0) > UNREACHED:
         yield from ("linear_output", "linear_output+he", "batch_norm+linear_output")

@@ -1,10 +1,12 @@
-"""Keep operators where they have a finite value and slope: roots, logarithms, quotients and softmaxes.
+"""Keep operators where they have a finite value and slope: roots, logarithms, quotients, angles and softmaxes.
 
-A root has no slope at zero, a logarithm and a quotient no value, a softmax over keys that a mask of -inf hides all none
-either; one such number makes NaN of every weight. What goes into them is kept away from there:
+A root has no slope at zero, a logarithm and a quotient no value, the angle of a cosine of 1 no slope, a softmax over
+keys that a mask of -inf hides all no value either; one such number makes NaN of every weight. What goes into them is
+kept away from there:
 
     Sqrt(x), Log(x), Pow(x, .5)     Relu(x) + 1e-6
     x / y, Reciprocal(y)            y, or 1e-6 where it is nearer to 0
+    Acos(x), Asin(x), Atanh(x)      x within -1 + 1e-6 and 1 - 1e-6
     Softmax(x), LogSoftmax(x)       Max(x, -10000): keys that are hidden stay so where one is left
 
 The weights are kept. Costs a node or a few for each. Changes the function. Source: documentation of PyTorch, eps of
@@ -26,10 +28,12 @@ from analysis.model import CheckedModel
 
 NEAR: Final = 1e-6
 """Of numbers of scale one; a root has a slope of 500 there."""
+LIMITS: Final = {"least": -1 + NEAR, "most": 1 - NEAR}
 HIDDEN: Final = -1e4
 """Fits into half precision; exp of it is 0."""
 OLDEST: Final = 13
 ROOTS: Final = frozenset({"Sqrt", "Log", "Pow"})
+ANGLES: Final = frozenset({"Acos", "Asin", "Atanh"})
 SOFTMAXES: Final = frozenset({"Softmax", "LogSoftmax"})
 DENOMINATOR: Final = {"Div": 1, "Reciprocal": 0}
 
@@ -65,6 +69,7 @@ def _words(guarded: Sequence[str]) -> Iterator[str]:
     said = (
         (ROOTS, f"add {NEAR:g} inside {{}}, of numbers that are not negative"),
         (frozenset(DENOMINATOR), f"keep what {{}} divides by {NEAR:g} away from zero"),
+        (ANGLES, f"keep what enters {{}} within {1 - NEAR} on both sides"),
         (SOFTMAXES, f"let nothing under {HIDDEN:g} into {{}}, in place of -inf"),
     )
     for kinds, words in said:
@@ -75,7 +80,7 @@ def _words(guarded: Sequence[str]) -> Iterator[str]:
 
 def _place(model: CheckedModel, node: NodeProto) -> int | None:
     """Which input to guard; None where there is none, or it is a number of the model."""
-    if node.op_type in {"Sqrt", "Log"} | SOFTMAXES or _is_root(model, node):
+    if node.op_type in {"Sqrt", "Log"} | ANGLES | SOFTMAXES or _is_root(model, node):
         return 0
     place = DENOMINATOR.get(node.op_type)
     return None if place is None or node.input[place] in model.weights else place
@@ -90,6 +95,8 @@ def _is_root(model: CheckedModel, node: NodeProto) -> bool:
 def _guard(op_type: str) -> Guard:
     if op_type in DENOMINATOR:
         return _away_from_zero
+    if op_type in ANGLES:
+        return _within_one
     return _above if op_type in SOFTMAXES else _positive
 
 
@@ -104,6 +111,11 @@ def _away_from_zero(editor: Editor, value: str, dtype: np.dtype) -> str:
     size = editor.node("Abs", [value], value)
     small = editor.node("Less", [size.output[0], near], value)
     return _placed(editor, value, size, small, editor.node("Where", [small.output[0], near, value], f"{value}_nonzero"))
+
+
+def _within_one(editor: Editor, value: str, dtype: np.dtype) -> str:
+    limits = [editor.add_tensor(f"{value}_{name}", np.array(limit, dtype)) for name, limit in LIMITS.items()]
+    return _placed(editor, value, editor.node("Clip", [value, *limits], f"{value}_within"))
 
 
 def _above(editor: Editor, value: str, dtype: np.dtype) -> str:

@@ -82,6 +82,7 @@ ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms
         (replace(READ, doubled=True), None, {"linear_output"}),
         (replace(READ, doubled=True, floor=0.2), replace(ASKED, kind="labels"), {"linear_output"}),  # the link goes
         (replace(READ, link="Softmax", link_units=1), None, {"sigmoid_output"}),
+        (replace(READ, link="Softmax", link_units=3, floor=0.2), replace(ASKED, kind="bits"), {"sigmoid_output"}),
         (READ, replace(ASKED, rms=3000.0), {"scaled_output"}),
         (READ, replace(ASKED, rms=0.01), {"scaled_output"}),
         (replace(READ, rms=2000.0), replace(ASKED, rms=3000.0), set()),

@@ -40,6 +40,9 @@ SOME = np.array([[-np.inf, 0.0, 0.0, 0.0]] * 24, np.float32)
         ("z = Div(h, h)", torch.ones_like, {}),
         ("n = Neg(h) z = Div(h, n)", lambda h: h / torch.where(h.abs() < NEAR, NEAR, -h), {}),
         ("s = Add(h, m) z = Softmax<axis=1>(s)", lambda h: _masked(h, MASK), {"m": MASK}),
+        ("c = Cos(h) z = Acos(c)", lambda h: _within_one(h.cos()).acos(), {}),
+        ("c = Cos(h) z = Asin(c)", lambda h: _within_one(h.cos()).asin(), {}),
+        ("c = Cos(h) z = Atanh(c)", lambda h: _within_one(h.cos()).atanh(), {}),
     ],
 )
 def test_it_is_finite_at_the_edge_and_the_same_elsewhere(
@@ -48,6 +51,10 @@ def test_it_is_finite_at_the_edge_and_the_same_elsewhere(
     model = model_of(steps, **tensors)
     wanted = expected(torch.from_numpy(X @ model.weights["W"])) @ torch.tensor(model.weights["V"])
     torch.testing.assert_close(outputs("guarded", model, BATCH), wanted, rtol=1e-4, atol=1e-4)
+
+
+def _within_one(cosines: torch.Tensor) -> torch.Tensor:
+    return cosines.clamp(NEAR - 1, 1 - NEAR)
 
 
 def _masked(h: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
@@ -59,6 +66,9 @@ def _masked(h: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
     [
         ("z = Log(h)", {}),
         ("z = Sqrt(h)", {}),
+        ("c = Cos(h) z = Acos(c)", {}),
+        ("c = Cos(h) z = Asin(c)", {}),
+        ("c = Cos(h) z = Atanh(c)", {}),
         ("l = Mul(h, h) s = ReduceSum<keepdims=1>(l, a) r = Sqrt(s) z = Div(h, r)", {"a": np.array([1])}),
         ("s = Add(h, m) z = Softmax<axis=1>(s)", {"m": MASK}),
     ],
