@@ -114,3 +114,9 @@ class LayerStats:
     """Operator behind the layer that makes its bias irrelevant, so that its gradient is zero by design."""
     flags: tuple[str, ...] = ()
     absent: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether every way from here to the loss has no slope: nothing can arrive."""
+        arrives = self.weight_gradient is not None and self.weight_gradient.max_abs != 0
+        return self.leads_to_loss and not self.has_slope and not arrives

@@ -75,6 +75,8 @@ class Anatomy:
 
     zero_branches: tuple[str, ...] = ()
     """Layers off the trunk whose weights, or scale, are all zero: branches that start closed."""
+    zero_layers: tuple[str, ...] = ()
+    """The same on the trunk, in front of the last layer: nothing tells samples apart behind them."""
     zero_head: str | None = None
     """Last layer, if its weights are all zero, or so small that what enters it gets no gradient at first."""
     layer_scales: Mapping[str, float] = field(default_factory=dict)

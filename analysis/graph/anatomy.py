@@ -54,12 +54,10 @@ def find_anatomy(
     """All of it, for a model with these weights; `unit`: of its outputs."""
     closed = closed_head(weights, model, sources, layers, head, unit)
     zero_head = None if closed is None else closed.layer.id
+    zeros = [layer for layer in layers if layer.id != zero_head and is_closed(weights, model, sources, layer)]
     return Anatomy(
-        zero_branches=tuple(
-            layer.id
-            for layer in layers
-            if not layer.on_trunk and layer.id != zero_head and is_closed(weights, model, sources, layer)
-        ),
+        zero_branches=tuple(layer.id for layer in zeros if not layer.on_trunk),
+        zero_layers=tuple(layer.id for layer in zeros if layer.on_trunk),
         zero_head=zero_head,
         layer_scales=dict(_layer_scales(weights, layers)),
         cancelled=dict(_cancelled(model, layers, attention)),

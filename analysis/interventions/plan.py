@@ -37,6 +37,7 @@ ATTENTIVE: Final = (
 BESIDE_CELLS: Final = 3
 """Linear layers of a recurrent network that are its head, or a projection; more are a network of their own."""
 GUARDED: Final = ("guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm")
+SMOOTHED: Final = ("smoothed", "smoothed+he", "smoothed+batch_norm")
 STANDARDIZED: Final = ("standardized",)
 UNSCALED: Final = (0.5, 2.0)
 """RMS of the input from which standardising is tried with every other cure, too."""
@@ -75,6 +76,8 @@ def _beside(measurement: Measurement) -> Iterator[str]:
         yield "batch_first"
     if measurement.non_finite is not None:
         yield from GUARDED
+    if any(each.is_cut_off for each in measurement.stats):
+        yield from SMOOTHED
     if measurement.dropout is not None and not measurement.dropout.learns:
         yield "weak_dropout"
     yield from _of_the_output(measurement)

@@ -13,14 +13,16 @@ dead ones.
 of the logits over samples against their RMS. Collapse under -5 and blindness under -2: error, or a warning where the
 network learns in the probe, or where there is no probe and neither is 1.5 decades beyond its limit while
 BatchNormalization takes out again what all samples share. Collapse under -4 or blindness under -2 alone: warning, or a
-remark where plain gradient descent learns in the probe. Needs samples that differ, at least eight.
+remark where plain gradient descent learns in the probe. Where only the last layer is collapsed and its outputs differ
+by more than 0.03 of their unit (1 for logits), an offset drowns what they tell, and GH501 speaks of that. Needs samples
+that differ, at least eight.
 
 ## Example
 Thirty tanh layers with half of Xavier's weights: collapse -9, the logits differ in the fourth digit.
 
 ## When it is wrong
-Global average pooling over noise images leaves little difference: 5 % in health. A large bias in the head raises the
-RMS and not the spread.
+Global average pooling over noise images leaves little difference: 5 % in health. A large bias in a hidden layer raises
+the RMS and not the spread.
 
 ## Remedies
 Initialisation to the activation's gain; normalisation; standardised inputs.
@@ -41,6 +43,8 @@ BLINDNESS_LOG10: Final = -2.0  # healthy: over -1.3
 COLLAPSE_DECADES: Final = -4.0
 COLLAPSE_ERROR: Final = -5.0  # 98 of 100 networks fail
 FEWEST_SAMPLES: Final = 8
+TELLING_LOG10: Final = -1.5
+"""Outputs that differ by more tell samples apart, whatever their mean is."""
 
 
 @rule(
@@ -50,7 +54,7 @@ FEWEST_SAMPLES: Final = 8
 def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Both witnesses: error; one: warning."""
     flow, batch = measurement.flow, measurement.batch
-    if batch.constant_inputs or batch.size < FEWEST_SAMPLES:
+    if batch.constant_inputs or batch.size < FEWEST_SAMPLES or _is_offset(measurement, limits["collapse_decades"]):
         return
     collapse, blindness = flow.collapse_decades, flow.blindness_log10
     blind = blindness is not None and blindness < limits["blindness_log10"]
@@ -68,6 +72,16 @@ def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             evidence=evidence,
             layers=_collapsed(measurement, limits["collapse_decades"]),
         )
+
+
+def _is_offset(measurement: Measurement, limit: float) -> bool:
+    """Whether samples are told apart up to the last layer and by the outputs, beside a mean that is far larger."""
+    spread = measurement.flow.logit_std_log10
+    return (
+        spread is not None
+        and spread > TELLING_LOG10
+        and set(_collapsed(measurement, limit)) <= {*measurement.flow.trunk[-1:]}
+    )
 
 
 def _collapsed(measurement: Measurement, limit: float) -> tuple[str, ...]:

@@ -23,8 +23,8 @@ A unit of a tiny bottleneck that happens to be silent on this batch; send more s
 position has no gradient for queries and keys.
 
 ## Remedies
-Reconnect the branch, replace the operator by one with a slope (straight-through, soft maximum), or freeze the weight
-with `options.freeze` if it is meant to stay.
+Reconnect the branch, replace the operator by one with a slope (`smoothed`: tanh for a sign, a sigmoid for a threshold;
+straight-through, soft maximum), or freeze the weight with `options.freeze` if it is meant to stay.
 
 ## References
 Baker et al. 2022 (torcheck); Ioffe and Szegedy 2015 for cancelled biases.

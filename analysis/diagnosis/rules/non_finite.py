@@ -18,9 +18,9 @@ A mask that adds -infinity to attention scores before a Softmax is fine and not 
 gradients are finite.
 
 ## Remedies
-An epsilon inside Log, Div and Sqrt, or a mask that leaves each query a key, at the node that is named: that mends it,
-and `guarded` does it. Only then a smaller initialisation (He, Xavier) or normalisation, which may hide it until the
-next such input. Clipping cannot help: a NaN stays a NaN.
+An epsilon inside Log, Div and Sqrt, a cosine kept under 1 in front of Acos, or a mask that leaves each query a key, at
+the node that is named: that mends it, and `guarded` does it. Only then a smaller initialisation (He, Xavier) or
+normalisation, which may hide it until the next such input. Clipping cannot help: a NaN stays a NaN.
 
 ## References
 Wardat et al. 2021 (DeepLocalize): locating the first faulty layer.

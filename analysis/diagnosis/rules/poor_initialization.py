@@ -10,13 +10,16 @@ mend.
 
 ## How it is measured
 Initialisation gain, sqrt(fan_in) times the standard deviation of a weight, against the gain that keeps the second
-moment through the activation behind it. Median over the weight matrices on the trunk, at least three: off by more
-than a factor of five (0.7 decades): warning, or a remark where plain gradient descent learns in the probe, where a
+moment through the activation behind it. Median over the weight matrices on the trunk, at least three: off by more than
+a factor of five (0.7 decades): warning, or a remark where plain gradient descent learns in the probe, where a
 normalisation makes the scale of weights immaterial, or where gradients flow well all the same. Off by more than a
-factor of two: a remark. Weights that look trained are not judged.
+factor of two: a remark. A layer on the trunk, in front of the last one, that lets nothing through, as all its weights
+or the scale of its normalisation are zero: a warning, or a remark where plain gradient descent learns in the probe.
+Weights that look trained are not judged.
 
 ## Example
-Ten ReLU layers drawn from N(0, 0.01^2) at width 64: gain 0.08, it should be 1.41.
+Ten ReLU layers drawn from N(0, 0.01^2) at width 64: gain 0.08, it should be 1.41. Scales of BatchNormalization that all
+start at zero, where no skip leads around them.
 
 ## When it is wrong
 Torch's default for linear layers is a factor of 2.4 under He's, which shallow networks bear. Schemes that scale
@@ -52,7 +55,11 @@ FEWEST: Final = 3  # layers that depth can compound
     gain_decades=GAIN_DECADES, gain_decades_remark=GAIN_REMARK,
 )  # fmt: skip
 def poor_initialization(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
-    """Median deviation on the trunk."""
+    """Layers of zeros, and the median deviation on the trunk."""
+    zeros = measurement.anatomy.zero_layers
+    if zeros and not measurement.trained:
+        evidence = {"layers_of_zeros": Evidence(value=len(zeros), threshold=0)}
+        yield Draft(severity=amber(measurement), evidence=evidence, layers=zeros)
     off = {} if measurement.trained else _deviations(measurement)
     if len(off) < FEWEST:
         return

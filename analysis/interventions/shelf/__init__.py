@@ -9,6 +9,7 @@ INTERVENTIONS: Final[tuple[Treatment, ...]] = (
     *treatments("standardize_input", Factor.INPUT, "standardized"),
     *treatments("run_along_time", Factor.TIME, "batch_first"),
     *treatments("guard_operators", Factor.ARITHMETIC, "guarded"),
+    *treatments("smooth_steps", Factor.ACTIVATION, "smoothed"),
     *treatments("insert_activation", Factor.ACTIVATION, "inserted_relu"),
     *treatments("swap_activation", Factor.ACTIVATION, "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh"),
     *treatments("insert_normalization", Factor.NORMALIZATION, "batch_norm", "layer_norm", "group_norm"),

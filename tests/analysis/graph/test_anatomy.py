@@ -34,6 +34,33 @@ def test_a_small_learnt_factor_that_ends_a_branch_is_a_layer_scale(size: float, 
     assert anatomy.layer_scales == pytest.approx(expected)
 
 
+# ------------------------------------------------------------------ layers of zeros
+
+
+def scaled(*sizes: float) -> nn.Module:
+    """Normalised layers whose scales start at these sizes, and a head."""
+    layers: list[nn.Module] = []
+    for size in sizes:
+        layers += [nn.Linear(INPUTS, INPUTS), nn.BatchNorm1d(INPUTS), nn.ReLU()]
+        nn.init.constant_(layers[-2].weight, size)
+    return nn.Sequential(*layers, nn.Linear(INPUTS, 4))
+
+
+def test_a_scale_of_zero_on_the_trunk_is_a_layer_of_zeros() -> None:
+    anatomy = anatomy_of(export(seeded(lambda: scaled(1.0, 0.0, 0.5)), VECTOR))
+    assert anatomy.zero_layers == ("layer-04",)
+    assert anatomy.zero_branches == ()
+
+
+def test_matrices_of_zeros_on_the_trunk_are_layers_of_zeros_and_a_last_one_is_the_head() -> None:
+    module = seeded(lambda: nn.Sequential(nn.Linear(INPUTS, 8), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)))
+    for layer in (module[1], module[-1]):
+        nn.init.zeros_(layer.weight)
+    anatomy = anatomy_of(export(module, VECTOR))
+    assert anatomy.zero_layers == ("layer-02",)
+    assert anatomy.zero_head == "layer-03"
+
+
 # ------------------------------------------------------------------ biases that come to nothing
 
 

@@ -70,6 +70,17 @@ def test_operators_are_guarded_where_numbers_are_not_finite_and_nowhere_else() -
     assert not guards & set(ids(measurement()))
 
 
+def test_steps_are_smoothed_where_they_keep_the_gradient_from_a_weight_and_nowhere_else() -> None:
+    nothing = replace(stats(0), weight_gradient=None)
+    silent, sloping, aside = (
+        replace(nothing, has_slope=slope, leads_to_loss=leads)
+        for slope, leads in ((False, True), (True, True), (False, False))
+    )
+    smoothed = {"smoothed", "smoothed+he", "smoothed+batch_norm"}
+    assert smoothed <= set(ids(measurement(stats=(sloping, silent))))
+    assert not smoothed & set(ids(measurement(stats=(sloping, aside))))
+
+
 READ = OutputFacts(reading="", rms=0.5)
 ASKED = TargetFacts(kind="numbers", least=-1.0, most=1.0, mean=0.0, std=1.0, rms=1.0)
 

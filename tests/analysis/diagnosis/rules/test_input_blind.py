@@ -62,3 +62,20 @@ def test_the_layers_in_which_samples_are_alike_are_named() -> None:
     assert found("GH203", measurement(flow=blind, stats=(*shares, unknown))).layers == ("layer-02",)
     unmeasured = stats(3, activation=None)
     assert found("GH203", measurement(flow=blind, stats=(*shares, unmeasured))).layers == ("layer-02",)
+
+
+@pytest.mark.parametrize(
+    ("collapsed", "spread", "expected"),
+    [
+        (3, -1.4, None),
+        (3, -1.5, ERROR),
+        (3, None, ERROR),
+        (2, -1.4, ERROR),
+    ],
+)
+def test_outputs_that_differ_beside_a_large_offset_are_not_blind(
+    collapsed: int, spread: float | None, expected: Severity | None
+) -> None:
+    shares = tuple(with_activation(place, collapse_log10=-6.0 if place == collapsed else -1.0) for place in (1, 2, 3))
+    offset = flow(collapse_decades=-6.0, blindness_log10=-3.0, logit_std_log10=spread)
+    assert severity("GH203", measurement(flow=offset, stats=shares)) is expected

@@ -1,6 +1,6 @@
 import pytest
 
-from analysis.facts import LayerStats, WeightStats
+from analysis.facts import Anatomy, LayerStats, WeightStats
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, stats
 from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, found, severity, weighted
@@ -68,3 +68,12 @@ def test_a_deviation_at_its_limit_is_within_it() -> None:
 )
 def test_it_takes_three_matrices_on_the_trunk(few: dict[str, object]) -> None:
     assert severity("GH301", measurement(**few, flow=flow(-2.0))) is None
+
+
+@pytest.mark.parametrize(("changes", "expected"), [({}, WARNING), ({"probe": LEARNS}, INFO), ({"trained": True}, None)])
+def test_a_layer_that_lets_nothing_through_is_a_bad_draw(changes: dict[str, object], expected: Severity | None) -> None:
+    patient = measurement(anatomy=Anatomy(zero_layers=("layer-02",)), **changes)
+    assert severity("GH301", patient) is expected
+    if expected is not None:
+        assert evidence(found("GH301", patient)) == {"layers_of_zeros": (1, 0, None)}
+        assert found("GH301", patient).layers == ("layer-02",)

@@ -55,8 +55,12 @@ def test_a_softmax_over_one_unit_becomes_a_sigmoid() -> None:
     torch.testing.assert_close(
         outputs("sigmoid_output", model, npz(x=X, target=bits)), entering.sigmoid(), rtol=1e-4, atol=1e-5
     )
-    assert "one of the classes" in refused("sigmoid_output", ending(nn.Softmax(-1))[0], npz(x=X, target=np.arange(64) % 3))
-    assert "no Softmax" in refused("sigmoid_output", ending(nn.Sigmoid())[0], npz(x=X, target=np.abs(np.sign(X[:, :3]))))
+    assert "one of the classes" in refused(
+        "sigmoid_output", ending(nn.Softmax(-1))[0], npz(x=X, target=np.arange(64) % 3)
+    )
+    assert "no Softmax" in refused(
+        "sigmoid_output", ending(nn.Sigmoid())[0], npz(x=X, target=np.abs(np.sign(X[:, :3])))
+    )
 
 
 def test_a_softmax_that_is_asked_for_several_classes_at_once_becomes_a_sigmoid_for_each() -> None:
