@@ -12,8 +12,9 @@ on the same minibatches, and gives it four times as many steps (ten times as man
 diverges when its loss ends over twice chance and twice its start, or is not finite; it oscillates when it rises by a
 fifth in two of five steps; it stalls when it ends within a hundredth of where it began. Then, with a run that learns
 beside it, or where it shakes without one: a warning. Where it comes down, but too slowly to learn in those steps while
-another run learns: a remark. Last it is run with a rate that rises to yours over the first 100 of 200 steps; if that
-learns, it is said: a warm-up is what it lacks.
+another run learns: a remark, unless a smaller rate of the same optimiser learns and yours ends over 0.9 of chance. A
+rate over one that learns is no consequence of gradients that vanish, and comes before them. Last it is run with a rate
+that rises to yours over the first 100 of 200 steps; if that learns, it is said: a warm-up is what it lacks.
 
 ## Example
 Adam at 0.000001 on a network of three layers: 1.00 of chance after 200 steps; at 0.003 it learns in ten.
@@ -39,6 +40,8 @@ from analysis.diagnosis.readings import learns
 from analysis.facts import Measurement, Outcome
 from analysis.report import Evidence, Severity
 
+STANDS: Final = 0.9
+"""Loss over chance at the end of a run that has hardly come down."""
 SHAKES: Final = frozenset({Outcome.OSCILLATING, Outcome.DIVERGED})
 
 
@@ -58,13 +61,20 @@ def own_learning_rate(measurement: Measurement, limits: Limits) -> Iterator[Draf
     shakes, other = any(run.outcome in SHAKES for run in probe.own), learns(measurement)
     if not shakes and not other:
         return
-    slow = not shakes and worst.outcome is Outcome.SLOW
     working = probe.working(worst.optimizer)
+    same = working is not None and working.optimizer == worst.optimizer
+    too_large = working is not None and same and worst.learning_rate > working.learning_rate
+    slow = not shakes and worst.outcome is Outcome.SLOW and not (too_large and worst.end > STANDS)
     evidence = {"own_loss_over_chance": Evidence(value=worst.end, threshold=worst.limit, margin_decades=None)}
-    if working is not None and working.optimizer == worst.optimizer:
-        beyond = over if worst.learning_rate > working.learning_rate else under
+    if working is not None and same:
+        beyond = over if too_large else under
         evidence["own_learning_rate"] = beyond(worst.learning_rate, working.learning_rate)
     if probe.warmed is not None:
         found = Evidence(value=probe.warmed.end, threshold=probe.warmed.limit, margin_decades=None)
         evidence["loss_over_chance_after_warm_up"] = found
-    yield Draft(severity=Severity.INFO if slow else Severity.WARNING, evidence=evidence, affects=(worst.optimizer,))
+    yield Draft(
+        severity=Severity.INFO if slow else Severity.WARNING,
+        evidence=evidence,
+        affects=(worst.optimizer,),
+        place=Place.UNITS if too_large and (measurement.flow.decades_rms or 0) < 0 else None,
+    )

@@ -4,10 +4,10 @@ import pytest
 
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.root import cause_of
-from analysis.facts import Outcome, Run
+from analysis.facts import Outcome, Range, Run
 from analysis.report import Severity
 from tests.analysis.diagnosis.builders import flow, measurement, probe, run
-from tests.analysis.diagnosis.rules.patients import found, ratios, severity
+from tests.analysis.diagnosis.rules.patients import HIGH_LEVERAGE, LOW_LEVERAGE, found, ratios, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
 LEARNS, STUCK = replace(run("sgd", 0.3), learning_rate=0.01), replace(run("sgd", 1.0), learning_rate=0.01)
@@ -88,3 +88,31 @@ def test_with_several_seeds_the_worst_counts() -> None:
     mine = (own(0.3, Outcome.LEARNT), replace(own(9.0, Outcome.DIVERGED), seed=1))
     assert severity("GH109", measurement(probe=probe(*mine, LEARNS, replace(LEARNS, seed=1)))) is WARNING
     assert severity("GH109", measurement()) is None
+
+
+@pytest.mark.parametrize(
+    ("working", "end", "expected"),
+    [(0.01, 0.95, WARNING), (0.01, 0.9, INFO), (100.0, 0.95, INFO)],
+)
+def test_a_rate_that_hardly_moves_beside_a_smaller_one_that_learns_is_too_large_and_not_slow(
+    working: float, end: float, expected: Severity
+) -> None:
+    trained = probe(own(end, Outcome.SLOW), replace(LEARNS, learning_rate=working))
+    assert severity("GH109", measurement(probe=trained)) is expected
+
+
+@pytest.mark.parametrize(
+    ("decades", "leverage", "working", "root"),
+    [
+        (-4.0, LOW_LEVERAGE, 0.01, "GH109"),
+        (-4.0, LOW_LEVERAGE, 100.0, "GH101"),
+        (4.0, HIGH_LEVERAGE, 0.01, "GH102"),
+    ],
+)
+def test_a_rate_over_one_that_learns_is_no_consequence_of_gradients_that_vanish(
+    decades: float, leverage: Range, working: float, root: str
+) -> None:
+    trained = probe(own(9.0, Outcome.DIVERGED), replace(LEARNS, learning_rate=working))
+    cause = cause_of(diagnose(measurement(flow=flow(decades, leverage_log10=leverage), probe=trained)))
+    assert cause is not None
+    assert cause.rule == root
