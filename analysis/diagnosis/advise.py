@@ -5,6 +5,7 @@ steps explode at learning rate 0.1 trains there with clipping (30 of 46, without
 not. Neither clipping nor decay cures a vanishing gradient, and neither is credited for it.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -161,7 +162,7 @@ def _larger_rate(baseline: Measurement, larger: LargerRate | None) -> Advice | N
 def _decay(baseline: Measurement, weight_decay: float) -> Advice | None:
     """Arithmetic, not a training: a few steps cannot show what decay is for."""
     norm = baseline.total_gradient_norm
-    if not weight_decay or not norm or not baseline.total_weight_norm:
+    if not weight_decay or not norm or not math.isfinite(norm) or not baseline.total_weight_norm:
         return None
     after = decayed(baseline, weight_decay).total_gradient_norm
     share = weight_decay * baseline.total_weight_norm / norm

@@ -1,4 +1,5 @@
 import math
+import math
 from dataclasses import replace
 
 import pytest
@@ -89,7 +90,9 @@ def test_decay_says_what_it_adds_and_that_it_cures_nothing() -> None:
     assert card.snippet is None
 
 
-@pytest.mark.parametrize("changed", [{"total_gradient_norm": 0.0}, {"total_weight_norm": 0.0}])
+@pytest.mark.parametrize(
+    "changed", [{"total_gradient_norm": 0.0}, {"total_gradient_norm": math.nan}, {"total_weight_norm": 0.0}]
+)
 def test_decay_is_silent_where_there_is_nothing_to_compare(changed: dict[str, float]) -> None:
     assert advise(replace(measurement(), **changed), None, 0.1) == ()
     assert advise(measurement(), None, 0.0) == ()
