@@ -1,5 +1,4 @@
 import math
-import math
 from dataclasses import replace
 
 import pytest
