@@ -41,6 +41,11 @@ class Flow:
     """RMS of what enters the trunk."""
     input_mean_over_std: float | None = None
     """|mean| over standard deviation of what enters the trunk."""
+    input_far_decades: float | None = None
+    """log10 of how far a value that enters lies from the median of its feature, in deviations as the middle half of the
+    feature has them; left out where none lies 1000 away."""
+    input_far_share: float | None = None
+    """Of the samples, those that hold such a value."""
     nonlinearity_coefficient: float | None = None
     """1: linear; large: chaotic (Philipp and Carbonell 2018)."""
     nonlinearity_by_seed: tuple[float, ...] = ()

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import torch
 
+from analysis.batch.far_values import far_values
 from analysis.facts import Flow, Layer, LayerStats, Range, is_matrix
 from analysis.graph.families import LINEAR
 from analysis.graph.slots import RECURRENT
@@ -54,6 +55,7 @@ def measure_flow(
     transported = _transported(subject, by_cotangent)
     on_trunk = [layer.id for layer in subject.layers if layer.on_trunk]
     entry = summarize(forward.entry[0]) if forward.entry else None
+    far = far_values(forward.entry[0].detach().cpu().numpy(), samples) if forward.entry else None
     coefficients = _nonlinearity(forward, by_cotangent, samples, output_unit(subject))
     arriving = by_loss.activations.get(logits)
     seed = None if subject.objective.name is LossName.GRAPH else arriving
@@ -69,6 +71,8 @@ def measure_flow(
         leverage_decades_per_layer=_leverage_slope(subject, stats),
         logits_gradient_rms=None if arriving is None else arriving.rms * unit,
         input_rms=None if entry is None else entry.rms,
+        input_far_decades=None if far is None else math.log10(far.times),
+        input_far_share=None if far is None else far.share,
         input_mean_over_std=abs(entry.mean) / entry.std if entry is not None and entry.std else None,
         nonlinearity_coefficient=_root_mean_square(coefficients),
         nonlinearity_by_seed=coefficients,

@@ -2,15 +2,19 @@
 
 Inputs of 0 to 255 multiply every gradient of the first layer by 255, inputs of 0.001 leave it none. Mean and
 deviation are those of the sample batch, per feature of vectors and sequences, per channel of images, and become
-constants in front of the network; what does not vary in the batch is only centred. Costs two nodes. Changes the
-function. Source: LeCun et al. 1998 (Efficient BackProp, section 4.3).
+constants in front of the network; what does not vary in the batch is only centred. Values far from all others of their
+feature, such as -9999 for what is missing, are first moved to ten deviations of the others, where they stay what they
+are, a mark. Costs two nodes, with such values four. Changes the function. Source: LeCun et al. 1998 (Efficient
+BackProp, section 4.3).
 """
 
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+from onnx import NodeProto
 
+from analysis.batch.far_values import USUAL, far_values
 from analysis.facts import Effect
 from analysis.interventions.contract import Context, NotApplicable, Recipe
 from analysis.interventions.kit.surgery import Editor
@@ -21,30 +25,38 @@ from analysis.model.weights import Array
 STANDARD_WITHIN: Final = 0.05
 """Mean and deviation this near to 0 and 1 are standard already."""
 IMAGE_RANK: Final = 4
-OLDEST: Final = 7
+OLDEST: Final = 8
+"""Before, Max and Min did not broadcast."""
 
 
 def apply(model: CheckedModel, context: Context) -> Recipe | NotApplicable:
-    """Sub and Div behind the input that the trunk begins with."""
+    """Sub and Div behind the input that the trunk begins with; Max and Min in front of them where values are far."""
     name = context.trunk[0] if context.trunk else ""
     values = context.inputs.get(name)
     if values is None or values.dtype.kind != "f":
         return NotApplicable("the trunk does not begin at a floating-point input")
     if model.opset() < OLDEST:
         return NotApplicable(f"opset {model.opset()} is older than {OLDEST}")
-    mean, deviation = _statistics(values.astype(np.float64), context.batch_size)
+    far = far_values(values, context.batch_size)
+    usual = values if far is None else values.clip(far.least, far.most)
+    mean, deviation = _statistics(usual.astype(np.float64), context.batch_size)
     if np.abs(mean).max() < STANDARD_WITHIN and np.abs(deviation - 1).max() < STANDARD_WITHIN:
         return NotApplicable("the input is standardised already")
     editor = Editor(model)
-    centre = editor.add_constant(f"{name}_mean", mean.astype(values.dtype))
-    scale = editor.add_constant(f"{name}_deviation", deviation.astype(values.dtype))
-    centred = editor.node("Sub", [name, centre], name)
-    editor.insert(name, [centred, editor.node("Div", [centred.output[0], scale], name)])
+    steps = [] if far is None else [("Max", "least", far.least), ("Min", "most", far.most)]
+    steps += [("Sub", "mean", mean), ("Div", "deviation", deviation)]
+    nodes, value = list[NodeProto](), name
+    for op_type, title, constant in steps:
+        held = editor.add_constant(f"{name}_{title}", constant.astype(values.dtype))
+        nodes.append(editor.node(op_type, [value, held], name))
+        (value,) = nodes[-1].output
+    editor.insert(name, nodes)
+    limited = "" if far is None else f"bring values {far.times:.1g} deviations from all others within {USUAL:g}, "
     return Recipe(
         model=editor.finish(),
         effect=Effect.CHANGES_FUNCTION,
-        words="standardise the input with the mean and deviation of the sample batch",
-        cost="2 nodes inserted",
+        words=f"{limited}standardise the input with the mean and deviation of the sample batch",
+        cost=f"{len(nodes)} nodes inserted",
     )
 
 

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.facts import Provenance
+from analysis.facts import ProbeKind, Provenance
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, flow, measurement
+from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, run
 from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, found, owning, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
@@ -71,3 +71,34 @@ def test_a_network_whose_first_matrix_is_a_table_has_no_scale_of_inputs(
     network: dict[str, object], expected: Severity | None
 ) -> None:
     assert severity("GH305", measurement(flow=flow(input_rms=148.0), **network)) is expected
+
+
+MARKED = {"input_far_decades": 4.0, "input_rms": 3000.0}
+BY_HEART = replace(LEARNS, kind=ProbeKind.MEMORIZING)
+OWN = replace(LEARNS, kind=ProbeKind.MEMORIZING, runs=(*LEARNS.runs, replace(run("sgd", 0.3), own=True)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"flow": flow(**MARKED, input_far_share=0.05)}, WARNING),
+        ({"flow": flow(**MARKED, input_far_share=0.04)}, INFO),
+        ({"flow": flow(**MARKED, input_far_share=0.5), "normalized": True}, WARNING),
+        ({"flow": flow(**MARKED, input_far_share=0.5), "probe": BY_HEART}, WARNING),
+        ({"flow": flow(**MARKED, input_far_share=0.5), "probe": LEARNS}, INFO),
+        ({"flow": flow(**MARKED, input_far_share=0.5), "probe": OWN}, INFO),
+        (
+            {
+                "flow": flow(**MARKED, input_far_share=0.5),
+                "batch": replace(measurement().batch, provenance=Provenance.SYNTHETIC),
+            },
+            INFO,
+        ),
+    ],
+)
+def test_marks_among_the_inputs_are_a_warning_unless_something_learns_beside_them(
+    changes: dict[str, object], expected: Severity
+) -> None:
+    finding = found("GH305", measurement(**changes))
+    assert finding.severity is expected
+    assert evidence(finding) == {"input_far_decades": (4, 3, 1)}

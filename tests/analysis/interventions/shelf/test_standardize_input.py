@@ -26,6 +26,22 @@ def test_features_have_mean_0_and_deviation_1_behind_it() -> None:
     torch.testing.assert_close(others, torch.ones(31), rtol=1e-2, atol=0)
 
 
+def test_values_far_from_all_others_are_moved_near_and_decide_nothing() -> None:
+    x = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
+    x[:16, 5] = -9999.0
+    recipe, subject = composed("standardized", mlp(3, "Tanh", xavier()), npz(x=x))
+    seen = list[torch.Tensor]()
+    inputs, _ = subject.tensors()
+    value = next(node for node in recipe.model.nodes if node.op_type == "Gemm").input[0]
+    with torch.no_grad():
+        subject.converted.observe(inputs, {value: [seen.append]})
+    others = (seen[0][16:, 5].std() > 0.1) & (seen[0].abs().max() < 5)
+    assert others
+    torch.testing.assert_close(seen[0].mean(0), torch.zeros(32), rtol=0, atol=1e-2)
+    assert recipe.words.startswith("bring values 8e+03 deviations from all others within 10, standardise the input")
+    assert recipe.cost == "4 nodes inserted"
+
+
 def test_it_says_why_it_does_not_apply() -> None:
     x = np.random.default_rng(0).standard_normal((256, 32))
     x = (x - x.mean(0)) / x.std(0)
