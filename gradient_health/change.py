@@ -46,7 +46,9 @@ CELLS: Final[Mapping[str, str]] = {"identity_rnn": "relu", "orthogonal_long": "t
 IN_FORWARD: Final[Mapping[str, str]] = {
     "standardized": "standardise the inputs before they enter: x = (x - mean) / deviation",
     "pre_ln": "normalise in front of each part, not behind it: x = x + part(norm(x))",
-    "guarded": "add 1e-6 inside roots and logarithms, keep denominators from 0, mask with -10000 in place of -inf",
+    "guarded": "add 1e-6 inside roots and logarithms, keep denominators from 0 and cosines from 1, mask with -10000 in "
+    "place of -inf",
+    "smoothed": "put tanh in place of sign, a sigmoid in place of a threshold, and round nothing",
     "residual": "add each block to what enters it: x = x + block(x)",
     "temperature": "divide the attention scores by a temperature before the softmax",
     "scaled_output": "scale and shift the outputs to the targets, or standardise the targets",

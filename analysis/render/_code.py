@@ -55,9 +55,8 @@ def change_as_code(report: Report, variant: Variant | None) -> tuple[Line, ...]:
     if place is None:
         return tuple(_data(report, variant))
     block = tuple(_block(variant, place))
-    whole = (
-        *block, *_residual(variant), *_data(report, variant), *_weights(report, variant, place), *_step(variant)
-    )  # fmt: skip
+    forward = (*_residual(variant), *_smoothed(variant))
+    whole = (*block, *forward, *_data(report, variant), *_weights(report, variant, place), *_step(variant))
     if all(line.sign == " " for line in whole):
         return ()
     return whole if not block else (Line(" ", f"# {_where(report, place)}"), *whole)
@@ -152,6 +151,14 @@ def _residual(variant: Variant) -> Iterator[Line]:
         yield Line(" ", "# around each pair of layers, in forward")
         yield Line("-", "x = block(x)")
         yield Line("+", "x = x + block(x)")
+
+
+def _smoothed(variant: Variant) -> Iterator[Line]:
+    assert variant.structure is not None
+    if variant.structure.activation == "smoothed":
+        yield Line(" ", "# in forward, what has no slope: it may come back behind training")
+        yield Line("-", "torch.sign(x), (x > limit).float(), torch.round(x)")
+        yield Line("+", "torch.tanh(x), torch.sigmoid(x - limit), x")
 
 
 # ------------------------------------------------------------------ data

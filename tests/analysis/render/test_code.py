@@ -204,6 +204,14 @@ def test_skips_clipping_and_decay_belong_elsewhere() -> None:
     ]
 
 
+def test_steps_without_a_slope_are_smoothed_in_forward() -> None:
+    assert diff(network(), activation="smoothed") == [
+        "  # in forward, what has no slope: it may come back behind training",
+        "- torch.sign(x), (x > limit).float(), torch.round(x)",
+        "+ torch.tanh(x), torch.sigmoid(x - limit), x",
+    ]
+
+
 @pytest.mark.parametrize("level", ["temperature", "scaled", "novelty"])
 def test_what_has_no_usual_spelling_has_no_diff(level: str) -> None:
     assert diff(network(), attention=level) == []
