@@ -46,6 +46,9 @@ class TargetFacts:
     rms: float
     tail_share: float | None = None
     """Of the variance of numbers, what the hundredth of them farthest from the mean holds."""
+    far_decades: float | None = None
+    """log10 of how far one of the numbers lies from the median of its output, in deviations as the middle half has
+    them; left out where none lies 1000 away."""
     classes: int | None = None
     """That the outputs can tell apart; of labels and single bits."""
     present: int | None = None

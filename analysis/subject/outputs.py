@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from analysis.batch.far_values import far_values
 from analysis.facts import OutputFacts, Provenance, TargetFacts
 from analysis.graph.heads import Link
 from analysis.graph.ranges import Limits, limits_of
@@ -159,6 +160,7 @@ def describe_targets(objective: Objective, classes: int | None) -> TargetFacts |
 
 def _moments(kind: str, numbers: Array, **more: float | None) -> TargetFacts:
     rows = numbers.reshape(len(numbers), -1) if numbers.ndim else numbers.reshape(1, 1)
+    far = far_values(rows, len(rows)) if kind == "numbers" else None
     return TargetFacts(
         kind=kind,
         least=float(numbers.min()),
@@ -167,6 +169,7 @@ def _moments(kind: str, numbers: Array, **more: float | None) -> TargetFacts:
         std=float(np.sqrt(rows.var(0).mean())),
         rms=float(np.sqrt(np.square(numbers).mean())),
         tail_share=_tail_share(rows) if kind == "numbers" else None,
+        far_decades=None if far is None else math.log10(far.times),
     )
 
 

@@ -14,7 +14,8 @@ vanishes, and the network is sound.
 Of targets that are numbers: root mean square over 30 while the outputs are not within a tenth of it; standard deviation
 under 0.01; a mean over 5 standard deviations that the outputs are not near. Warning, or a remark where plain gradient
 descent learns in the probe. Not judged where the outputs already are nearer than half of chance, as those of a trained
-network are. Gradient flow does not depend on the scale of the targets.
+network are, nor where a few that lie far from all others make the scale (GH506). Gradient flow does not depend on the
+scale of the targets.
 
 ## Example
 A network that values moves by returns of 3000.
@@ -59,6 +60,8 @@ def target_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     targets, outputs, ratio = measurement.targets, measurement.outputs, loss_over_chance(measurement)
     if targets is None or outputs is None or targets.kind != "numbers" or not targets.std:
         return
+    if targets.far_decades is not None:
+        return  # a few decide the scale, of which GH506 tells
     if ratio is not None and ratio < NEAR:
         return
     evidence = dict(_evidence(targets, outputs, limits))

@@ -183,6 +183,17 @@ def test_numbers_are_told_by_their_moments() -> None:
     assert found.tail_share == pytest.approx(np.sort(deviations.reshape(-1))[-1:].sum() / deviations.sum(), rel=1e-4)
 
 
+def test_marks_among_numbers_are_told() -> None:
+    target = RANDOM.standard_normal((40, 3)).astype(np.float32)
+    plain = describe_targets(objective_of(target), None)
+    assert plain is not None
+    assert plain.far_decades is None
+    target[:3, 1] = -9999.0
+    found = describe_targets(objective_of(target), None)
+    assert found is not None
+    assert found.far_decades == pytest.approx(4.0, abs=0.3)
+
+
 def test_labels_are_told_by_their_counts_and_ignored_ones_are_none() -> None:
     target = np.array([0] * 30 + [1] * 6 + [3] * 2 + [-100] * 2)
     found = describe_targets(objective_of(target), 5)

@@ -22,6 +22,8 @@ LABELS = TargetFacts(
         (replace(NUMBERS, std=0.0, tail_share=None), False, WARNING),
         (replace(NUMBERS, tail_share=0.6), False, WARNING),
         (replace(NUMBERS, tail_share=0.6), True, INFO),
+        (replace(NUMBERS, far_decades=3.5), False, WARNING),
+        (replace(NUMBERS, far_decades=3.5), True, INFO),
         (replace(LABELS, imbalance=20.0), False, INFO),
         (replace(LABELS, imbalance=10.0), False, None),
         (replace(NUMBERS, tail_share=0.5), False, None),
@@ -40,6 +42,7 @@ def test_targets_that_teach_little_are_told(
     ("targets", "shown"),
     [
         (replace(LABELS, present=1), {"different_targets": (1, 2, 0.301029996)}),
+        (replace(NUMBERS, tail_share=0.9, far_decades=3.5), {"far_decades": (3.5, 3, 0.5)}),
         (replace(NUMBERS, tail_share=0.9), {"tail_share": (0.9, 0.5, 0.255272505)}),
         (replace(LABELS, imbalance=100.0), {"imbalance": (100, 10, 1)}),
     ],

@@ -26,6 +26,7 @@ def patient(targets: TargetFacts | None, outputs: OutputFacts | None = FRESH, **
         (THOUSANDS, {"probe": LEARNS}, INFO),
         (THOUSANDS, {"outputs": replace(FRESH, rms=301.0)}, None),  # made for them
         (THOUSANDS, {"loss": replace(START, value=0.4)}, None),  # trained
+        (replace(THOUSANDS, far_decades=3.5), {}, None),  # GH506
         (THOUSANDS, {"outputs": None}, None),
         (replace(NUMBERS, std=0.005, rms=0.005), {}, WARNING),
         (replace(NUMBERS, mean=6.0, rms=6.1), {}, WARNING),
