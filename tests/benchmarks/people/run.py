@@ -30,6 +30,7 @@ DRAWS: Final = (
     "fifth_reports",
     "fifth_papers",
     "sixth_reports",
+    "seventh_reports",
 )
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
