@@ -45,6 +45,7 @@ CELLS: Final[Mapping[str, str]] = {"identity_rnn": "relu", "orthogonal_long": "t
 """By token: what plain recurrent cells compute afterwards."""
 IN_FORWARD: Final[Mapping[str, str]] = {
     "standardized": "standardise the inputs before they enter: x = (x - mean) / deviation",
+    "transposed": "permute the axes where a view or reshape was to exchange them",
     "pre_ln": "normalise in front of each part, not behind it: x = x + part(norm(x))",
     "guarded": "add 1e-6 inside roots and logarithms, keep denominators from 0 and cosines from 1, mask with -10000 in "
     "place of -inf",

@@ -72,8 +72,8 @@ def _beside(measurement: Measurement) -> Iterator[str]:
     """What helps networks of this kind."""
     if len(measurement.anatomy.linear_layers) > 1:
         yield from ("inserted_relu", "inserted_relu+he")
-    if measurement.batch.along_samples and measurement.recurrent:
-        yield "batch_first"
+    if measurement.batch.along_samples:
+        yield from ("transposed", *(["batch_first"] if measurement.recurrent else []))
     if measurement.non_finite is not None:
         yield from GUARDED
     if any(each.is_cut_off for each in measurement.stats):

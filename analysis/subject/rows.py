@@ -40,6 +40,8 @@ SHARING: Final = frozenset({"Softmax", "LogSoftmax"})
 """What makes parts of a whole."""
 QUANTISING: Final = "DynamicQuantize"
 """How the names of operators begin that find one scale for the whole batch: a sample moves a little with the others."""
+RESHAPE: Final = "Reshape"
+"""One behind which samples in another order are no longer the same samples has shared them out among each other."""
 SHAPES: Final = frozenset({"Shape", "Size"})
 """What tells of a value how large it is, and nothing else."""
 STATE: Final = 5
@@ -60,7 +62,8 @@ class Rows:
     logits: SampleAxis | None
     """Along which axis the logits count samples; None where they count none."""
     along: str = ""
-    """The node that runs along the samples, attends along them, or makes one of all, as if they were one sequence."""
+    """The node that runs along the samples, attends along them, makes one of all, as if they were one sequence, or
+    shares them out among each other."""
 
 
 def samples_of(value: torch.Tensor, place: SampleAxis, samples: int, rows: Sequence[int]) -> torch.Tensor:
@@ -113,13 +116,16 @@ def find_rows(
     if is_over_samples(stuck):
         return Rows(cut=True, logits=_first(whole, batch)), ""
     backwards = _value(program, batch, range(batch.size)[::-1], value, precision)
-    logits = reordered(whole, backwards, batch.size) or _first(whole, batch)
+    counted = reordered(whole, backwards, batch.size)
+    logits = counted or _first(whole, batch)
     if stuck is None:
         return Rows(cut=False, logits=logits), "the graph takes no fewer samples"
     along, why = _against(read.model, stuck, batch)
     meant = bool(_meant(read.model, stuck, batch))
-    if logits is not None and not meant and _makes_one_of_all(read.model, stuck, value, batch):
+    shares_out = counted is None and stuck.op_type == RESHAPE
+    if logits is not None and not meant and (shares_out or _makes_one_of_all(read.model, stuck, value, batch)):
         along = label(stuck)
+        why = f"node {along!r} ({RESHAPE}) shares samples out among each other (permute?)" if shares_out else why
     return Rows(cut=False, logits=logits, along=along), why
 
 

@@ -13,7 +13,7 @@ stand in a branch of an If that this batch does not take, weights that weigh an 
 state of zeros), biases that a normalisation behind them cancels, and weights whose every path to the loss passes a
 layer of zeros (GH902) or of dead units (GH201) are named in the layer table and not counted. Where operators with a
 slope lead to the loss all the same, the zeros come from units or gates that are saturated, and from what made them so:
-inputs on the wrong scale (GH305) or weights (GH301) explain it.
+inputs on the wrong scale (GH305), weights (GH301) or a signal that explodes (GH102) explain it.
 
 ## Example
 A Round between the first and the second layer: the first layer's weights get exact zeros.
@@ -34,7 +34,8 @@ from collections.abc import Iterator
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.readings import layers_with_stats, settled
-from analysis.facts import LayerStats, Measurement
+from analysis.facts import Flow, LayerStats, Measurement
+from analysis.facts.zones import EXPLODING_DECADES
 from analysis.report import Evidence, Severity
 
 
@@ -52,8 +53,15 @@ def no_gradient(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         severity=settled(measurement) if any(layer.on_trunk for layer, _ in silent) else Severity.WARNING,
         evidence={"weights_without_gradient": Evidence(value=len(silent), threshold=0)},
         layers=tuple(layer.id for layer, _ in silent),
-        place=Place.UNITS if all(stats.has_slope for _, stats in silent) else None,
+        place=_place(measurement.flow) if all(stats.has_slope for _, stats in silent) else None,
     )
+
+
+def _place(flow: Flow) -> Place:
+    """Of zeros that come from saturated units: behind what blows the signal up."""
+    decades = (flow.decades_rms, flow.decades_norm)
+    explodes = all(each is not None and each > EXPLODING_DECADES for each in decades)
+    return Place.BALANCE if explodes else Place.UNITS
 
 
 def _gets_nothing(stats: LayerStats) -> bool:

@@ -1,7 +1,8 @@
 """What all initialisations share: which tensors are redrawn, their fans, and what the other parameters become.
 
 Biases, initial states and peepholes become zero, scales of normalisations one, slopes 0.25, embeddings N(0, 1), or 0.02
-where the table is tied to a head. Positions, tokens and other free parameters are kept.
+where the table is tied to a head. A factor of zero that lets nothing through becomes one. Positions, tokens and other
+free parameters are kept.
 """
 
 import math
@@ -83,7 +84,15 @@ def _draw(
         return _draw_weight(model, context, layer, [use for use in uses if use.role == role], draw)
     if role == "embedding":
         return Normal(TIED_EMBEDDING_STD if any(use.role == "weight" for use in uses) else 1.0)
-    return None if role == "scale" and layer.op in {"Mul", "Div"} else FIXED.get(role)
+    is_free = role == "scale" and layer.op in {"Mul", "Div"} and initializer not in _closed(context)
+    return None if is_free else FIXED.get(role)
+
+
+def _closed(context: Context) -> set[str]:
+    """Parameters of layers that let nothing through."""
+    measured = context.baseline
+    closed = (layer for layer in measured.layers if layer.id in measured.anatomy.zero_layers)
+    return {info.initializer for layer in closed for info in layer.parameters.values()}
 
 
 def _draw_weight(

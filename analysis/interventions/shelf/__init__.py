@@ -8,6 +8,7 @@ from analysis.interventions.treatment import Treatment, treatments
 INTERVENTIONS: Final[tuple[Treatment, ...]] = (
     *treatments("standardize_input", Factor.INPUT, "standardized"),
     *treatments("run_along_time", Factor.TIME, "batch_first"),
+    *treatments("transpose_axes", Factor.TIME, "transposed"),
     *treatments("guard_operators", Factor.ARITHMETIC, "guarded"),
     *treatments("smooth_steps", Factor.ACTIVATION, "smoothed"),
     *treatments("insert_activation", Factor.ACTIVATION, "inserted_relu"),

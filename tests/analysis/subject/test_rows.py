@@ -1,5 +1,7 @@
 """Samples taken from a batch: cut where the graph bears it, masked in the loss where it does not."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -166,6 +168,29 @@ def test_the_states_of_all_samples_do_not_excuse_a_network_that_runs_along_them(
     model = fixed(Mistaken(), torch.randn(6, STEPS, FEATURES), torch.zeros(1, STEPS, 8), axes={"x": {0: "N"}})
     subject = prepared(model, x=drawn(8, STEPS, FEATURES), x1=np.zeros((1, STEPS, 8), np.float32))
     assert subject.rows.along
+
+
+class Arranged(nn.Module):
+    """Counts time first, and is handed samples first."""
+
+    def __init__(self, arrange: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.arrange, self.recurrent, self.head = arrange, nn.GRU(FEATURES, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        named: torch.Tensor = self.head(self.recurrent(self.arrange(x))[0][-1])
+        return named
+
+
+@pytest.mark.parametrize("open_axis", [{"x": {0: "N"}}, {}])
+def test_a_view_for_a_permute_shares_samples_out_and_is_told_by_name(open_axis: dict[str, dict[int, str]]) -> None:
+    viewed = Arranged(lambda x: x.reshape(x.shape[1], x.shape[0], x.shape[2]))
+    batch = {"x": drawn(8, STEPS, FEATURES), "target": np.arange(8) % CLASSES}
+    subject = prepared(fixed(viewed, torch.randn(8, STEPS, FEATURES), axes=open_axis), **batch)
+    assert not subject.rows.cut
+    assert subject.rows.along == next(node.name for node in subject.model.nodes if node.op_type == "Reshape")
+    permuted = fixed(Arranged(lambda x: x.permute(1, 0, 2)), torch.randn(8, STEPS, FEATURES), axes=open_axis)
+    assert not prepared(permuted, **batch).rows.along
 
 
 def test_attention_along_the_samples_is_told_by_name() -> None:

@@ -4,10 +4,11 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.causes import diagnose
+from analysis.diagnosis.root import cause_of
 from analysis.facts import GradientStats, LayerStats
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, measurement, stats
-from tests.analysis.diagnosis.rules.patients import changed, evidence, fired, found, severity
+from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, stats
+from tests.analysis.diagnosis.rules.patients import HIGH_LEVERAGE, changed, evidence, fired, found, severity
 
 SILENT = stats(2, weight_gradient=None, leverage_log10=None)
 
@@ -74,3 +75,16 @@ def test_zeros_of_the_numbers_are_explained_by_the_inputs_and_those_of_the_graph
     named = {finding.rule: finding.caused_by for finding in diagnose(patient)}
     assert named[root] == ()
     assert root in named[{"GH305": "GH601", "GH601": "GH305"}[root]]
+
+
+@pytest.mark.parametrize(
+    ("decades", "has_slope", "root"), [(4.0, True, "GH102"), (4.0, False, "GH601"), (1.0, True, "GH601")]
+)
+def test_zeros_of_units_that_an_exploding_signal_saturates_are_explained_by_it(
+    decades: float, has_slope: bool, root: str
+) -> None:
+    silent = stats(1, weight_gradient=ZEROS, leverage_log10=-math.inf, has_slope=has_slope)
+    patient = measurement(stats=(silent, stats(2), stats(3)), flow=flow(decades, leverage_log10=HIGH_LEVERAGE))
+    cause = cause_of(diagnose(patient))
+    assert cause is not None
+    assert cause.rule == root

@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from analysis.interventions.draws import Constant, Draw, Normal
 from tests.analysis.experiment.experiments import experiment
 from tests.analysis.interventions.builders import applied, deviation, drawn, parsed, refused
-from tests.gallery import Recurrent, Transformer, export, seeded, sequences, tokens
+from tests.gallery import Recurrent, Transformer, export, npz, seeded, sequences, tokens
 
 
 def test_every_kind_of_parameter_has_its_draw() -> None:
@@ -23,6 +24,28 @@ def test_every_kind_of_parameter_has_its_draw() -> None:
     assert by_role["scale"] == {Constant(1.0)}
     assert by_role["bias"] == {Constant(0.0)}
     assert by_role["offset"] == {None}  # learnt positions are kept
+
+
+class Gated(nn.Module):
+    """A learnt factor on the only way, and one on a branch."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.body, self.branch, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.gate, self.scale = nn.Parameter(torch.full((8,), start)), nn.Parameter(torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.gate * torch.tanh(self.body(x))
+        return self.head(h + self.scale * torch.tanh(self.branch(h)))
+
+
+@pytest.mark.parametrize(("start", "drawn_anew"), [(0.0, Constant(1.0)), (0.5, None)])
+def test_a_factor_of_zero_becomes_one_where_nothing_leads_around_it(start: float, drawn_anew: Draw | None) -> None:
+    x = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
+    model = export(seeded(lambda: Gated(start)), torch.from_numpy(x[:2]))
+    draws = applied("he", model, npz(x=x, target=np.arange(24) % 3)).draws
+    assert draws.get("gate") == drawn_anew
+    assert "scale" not in draws
 
 
 def test_recurrent_weights_are_drawn_gate_by_gate() -> None:
