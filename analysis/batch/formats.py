@@ -22,6 +22,10 @@ from analysis.model.weights import Array
 from analysis.options import Limits
 
 UNNAMED: Final = ""
+PRINTED: Final = bytes([*b"\t\n\r", *range(32, 127)])
+"""What text is made of."""
+LINE: Final = 200
+"""Bytes in which a table of text shows its first comma."""
 SAFETENSORS_TYPES: Final = {
     "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "I8": "int8", "I16": "int16",
     "I32": "int32", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
@@ -118,9 +122,10 @@ def _safetensors(content: bytes) -> Iterator[tuple[str, Array]]:
 
 
 def _tensor_proto(content: bytes) -> dict[str, Array]:
-    unknown = BadBatch(
-        "the format is not recognised", where="batch", hint="send npz, npy, safetensors, TensorProto or OIP JSON"
-    )
+    hint = "send npz, npy, safetensors, TensorProto or OIP JSON"
+    if b"," in content[:LINE] and content[:LINE].isascii() and not content[:LINE].translate(None, PRINTED):
+        hint += "; of a table: np.savez('batch.npz', <input>=values.astype('float32'), target=labels)"
+    unknown = BadBatch("the format is not recognised", where="batch", hint=hint)
     tensor = TensorProto()
     try:
         tensor.ParseFromString(content)

@@ -112,19 +112,20 @@ def _assign(arrays: Mapping[str, Array], model: CheckedModel) -> tuple[dict[str,
         raise BadBatch(
             f"the model expects {_listed(expected)}, the batch has {_listed(arrays)}",
             where=", ".join(missing or unknown),
-            hint=_rename(unknown if not targets else [], outputs, only_targets=not missing),
+            hint=_rename(unknown, missing, outputs, has_targets=bool(targets)),
         )
     return inputs, targets
 
 
-def _rename(unknown: Sequence[str], outputs: Sequence[str], *, only_targets: bool) -> str:
-    """How targets are called, and which key looks like them: by its name, or because nothing else is left over."""
+def _rename(unknown: Sequence[str], missing: Sequence[str], outputs: Sequence[str], *, has_targets: bool) -> str:
+    """How inputs and targets are called, and which key looks like them: by its name, or as nothing else is left."""
     keys = f"target (or labels), {_listed(TARGET_PREFIX + name for name in outputs)}"
-    meant = [name for name in unknown if name.lower().strip("_") in MEANT_AS_TARGET]
-    meant = meant or (list(unknown) if only_targets and len(unknown) == 1 else [])
-    if meant:
-        return f"if {meant[0]!r} is what the network should give, call it target; optional keys are {keys}"
-    return f"optional besides: {keys}"
+    meant = [] if has_targets else [name for name in unknown if name.lower().strip("_") in MEANT_AS_TARGET]
+    meant = meant or (list(unknown) if not missing and not has_targets and len(unknown) == 1 else [])
+    left = [name for name in unknown if name not in meant]
+    told = [f"call {left[0]!r} {missing[0]}"] if len(left) == len(missing) == 1 else []
+    told += [f"if {meant[0]!r} is what the network should give, call it target"] if meant else []
+    return f"{', and '.join(told)}; optional keys are {keys}" if told else f"optional besides: {keys}"
 
 
 def _listed(names: Any) -> str:
@@ -193,7 +194,8 @@ def _native(array: Array) -> Array:
 def _numbers(name: str, array: Array) -> Array:
     """A target, if it holds numbers."""
     if array.dtype.kind not in "biuf" and array.dtype != ml_dtypes.bfloat16:
-        raise BadBatch(f"expected numbers, given {array.dtype.name}", where=f"target {name}".strip())
+        hint = "number the classes: np.unique(target, return_inverse=True)[1]" if array.dtype.kind in "US" else ""
+        raise BadBatch(f"expected numbers, given {array.dtype.name}", where=f"target {name}".strip(), hint=hint)
     return _native(array)
 
 

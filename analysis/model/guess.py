@@ -22,6 +22,7 @@ MARKS: Final[tuple[tuple[int, bytes, str], ...]] = (
 )
 """(place, bytes there, what that is)."""
 ONNX_IN_ZIP: Final = b".onnx"
+NUMPY_IN_ZIP: Final = b".npy"
 MODEL: Final = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42]")
 """How files of exporters begin: the version of the format, then another field of the model."""
 
@@ -31,13 +32,19 @@ def guess(view: memoryview, *, broken: bool = True) -> str:
     start = bytes(view[:LOOKED_AT])
     found = next((what for place, mark, what in MARKS if start[place:].startswith(mark)), "") or _by_text(start)
     if start.startswith(b"PK"):
-        inside = ONNX_IN_ZIP in bytes(view[-(1 << 16) :])
-        found = "a zip file: unpack it and send the .onnx file that is in it" if inside else (
-            "a zip or torch file: export it with torch.onnx.export"
-        )  # fmt: skip
+        found = _by_contents(bytes(view[-(1 << 16) :]))
     if broken and not found and MODEL.match(start):
         return "this begins like an ONNX model and is cut short or damaged: send the whole file"
     return f"this looks like {found}" if found else PLAIN
+
+
+def _by_contents(directory: bytes) -> str:
+    """Of a zip, by the names at its end."""
+    if ONNX_IN_ZIP in directory:
+        return "a zip file: unpack it and send the .onnx file that is in it"
+    if NUMPY_IN_ZIP in directory:
+        return "an npz file, which has arrays and no graph: is it the batch?"
+    return "a zip or torch file: export it with torch.onnx.export"
 
 
 def _by_text(start: bytes) -> str:

@@ -68,8 +68,11 @@ def as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Arr
     labels = targets.astype(np.int64).reshape(logits.shape[:axis] + logits.shape[axis + 1 :])
     valid = (labels == IGNORED_LABEL) | ((labels >= 0) & (labels < classes))
     if not valid.all() and (targets.dtype.kind in "iub" or wanted in {LossName.CROSS_ENTROPY, LossName.NLL}):
+        known = labels[labels != IGNORED_LABEL]
         raise BadBatch(
-            f"class ids must lie in 0..{classes - 1}, given {int(labels.min())}..{int(labels.max())}", where="target"
+            f"class ids must lie in 0..{classes - 1}, given {int(labels.min())}..{int(labels.max())}",
+            where="target",
+            hint="count classes from 0: target - 1" if known.min() == 1 and known.max() == classes else "",
         )
     return labels if valid.all() else None
 

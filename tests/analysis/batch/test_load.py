@@ -274,3 +274,24 @@ def test_of_other_keys_nothing_is_supposed(given: tuple[str, ...]) -> None:
     with pytest.raises(BadBatch) as caught:
         load_batch(npz(x=X, **dict.fromkeys(given, LABELS)), ONE)
     assert caught.value.hint.startswith("optional besides: target")
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (("features", "target"), "call 'features' x; optional keys"),
+        (("X", "y"), "call 'X' x, and if 'y' is what the network should give, call it target; optional keys"),
+        (("a", "b"), "optional besides"),
+    ],
+)
+def test_the_one_key_that_is_left_over_is_told_the_name_of_the_one_input_that_is_missing(
+    keys: tuple[str, str], told: str
+) -> None:
+    with pytest.raises(BadBatch) as caught:
+        load_batch(npz(**dict(zip(keys, (X, LABELS), strict=True))), ONE)
+    assert caught.value.hint.startswith(told)
+
+
+@pytest.mark.parametrize("names", [np.array(["cat", "dog"]), np.array([b"cat", b"dog"])])
+def test_names_of_classes_are_to_be_numbered(names: np.ndarray) -> None:
+    assert refusal(npz(x=X[:2], target=names)).hint == "number the classes: np.unique(target, return_inverse=True)[1]"

@@ -42,6 +42,7 @@ FILES = {
     "page": (b"\n<!DOCTYPE html>\n<html><head><title>net.onnx</title>", "a web page"),
     "zip": (zipped("net.onnx"), "unpack it"),
     "torch": (zipped("archive/data.pkl"), "torch.onnx.export"),
+    "npz": (zipped("x.npy"), "is it the batch"),
     "tar": (tarred(), "unpack it"),
     "safetensors": (safetensors.numpy.save({"w": np.ones(3, np.float32)}), "safetensors"),
     "numpy": (array(), "is it the batch"),

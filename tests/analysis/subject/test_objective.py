@@ -311,6 +311,13 @@ def test_class_ids_count_from_0_to_one_less_than_there_are(target: list[int], fi
             choose(floats(8, 3), np.array(target))
 
 
+@pytest.mark.parametrize(("target", "told"), [([1, 3] * 4, True), ([1, -100, 3, 2] * 2, True), ([1, 4] * 4, False)])
+def test_classes_that_were_counted_from_1_are_told_how_to_count(target: list[int], *, told: bool) -> None:
+    with pytest.raises(BadBatch) as caught:
+        choose(floats(8, 3), np.array(target))
+    assert caught.value.hint == ("count classes from 0: target - 1" if told else "")
+
+
 def test_floats_are_class_ids_where_all_are_whole_and_fit() -> None:
     assert choose(floats(8, 3), LABELS.astype(np.float32)).name is LossName.CROSS_ENTROPY
     for target in (LABELS + 0.5, LABELS + 1.0):
