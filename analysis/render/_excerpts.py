@@ -21,9 +21,18 @@ def worst_layers(report: Report) -> list[LayerStats]:
     return sorted(measured, key=lambda each: (bool(not each.flags), each.update_ratio or 0.0))[:WORST_LAYERS]
 
 
-def evidence_words(finding: Finding) -> str:
-    """Each number and its limit: flow_decades -6.7 (limit -2.8)."""
-    return ", ".join(f"{name} {each.value:.3g} (limit {each.threshold:g})" for name, each in finding.evidence.items())
+def evidence_words(report: Report, finding: Finding) -> str:
+    """Each number and its limit: flow_decades -6.7 (limit -2.8).
+
+    The flow that decides is that by RMS or by norm; the summary tells the one by RMS, so the other is called that.
+    """
+    flow = report.gradient_flow
+    by_norm = {name: name == "flow_decades" and each.value == flow.decades_norm != flow.decades_rms
+               for name, each in finding.evidence.items()}  # fmt: skip
+    return ", ".join(
+        f"{name}{' by norm' if by_norm[name] else ''} {each.value:.3g} (limit {each.threshold:g})"
+        for name, each in finding.evidence.items()
+    )
 
 
 def layer_names(report: Report) -> Mapping[str, str]:

@@ -25,7 +25,7 @@ def render_codequality(report: Report, publication: Publication = PLAINLY) -> st
 
 
 def _issue(finding: Finding, key: str, path: str, report: Report) -> dict[str, Any]:
-    evidence = f" Evidence: {evidence_words(finding)}." if finding.evidence else ""
+    evidence = f" Evidence: {evidence_words(report, finding)}." if finding.evidence else ""
     layers = f" Layers: {some_layers(finding.layers, layer_names(report))}." if finding.layers else ""
     return {
         "description": visible(f"{finding.message}{evidence}{layers}"),

@@ -28,7 +28,7 @@ def _annotation(finding: Finding, file: str, report: Report) -> str:
     where = {"file": file, "line": "1", "title": f"{finding.rule} {finding.name} ({finding.confidence.value})"}
     parts = (
         finding.message,
-        evidence_words(finding),
+        evidence_words(report, finding),
         f"layers: {some_layers(finding.layers, layer_names(report))}" if finding.layers else "",
     )
     return _command(COMMANDS[finding.severity], where, "\n".join(filter(None, parts)))

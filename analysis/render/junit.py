@@ -85,15 +85,14 @@ def _verdict(report: Report, publication: Publication) -> Element:
 
 
 def _told(findings: Sequence[Finding], report: Report) -> str:
-    names = layer_names(report)
-    return "\n".join(_plain(line) for finding in findings for line in _lines(finding, names) if line)
+    return "\n".join(_plain(line) for finding in findings for line in _lines(report, finding) if line)
 
 
-def _lines(finding: Finding, names: Mapping[str, str]) -> Iterator[str]:
+def _lines(report: Report, finding: Finding) -> Iterator[str]:
     cause = f", caused by {', '.join(finding.caused_by)}" if finding.caused_by else ""
     yield f"{finding.severity.value}, {finding.confidence.value} confidence{cause}: {finding.message}"
-    yield evidence_words(finding)
-    yield f"layers: {some_layers(finding.layers, names)}" if finding.layers else ""
+    yield evidence_words(report, finding)
+    yield f"layers: {some_layers(finding.layers, layer_names(report))}" if finding.layers else ""
     yield f"proven remedies: {', '.join(finding.remedies)}" if finding.remedies else ""
 
 

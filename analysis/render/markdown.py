@@ -5,7 +5,7 @@ written as character references, which are text and nothing else (CommonMark 6.2
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from analysis.diagnosis.brief import brief_of, is_made_up
@@ -65,18 +65,17 @@ def _recipe(report: Report) -> str:
 
 
 def _findings(report: Report) -> str:
-    names = layer_names(report)
-    rows = [_finding(finding, names) for finding in worst_first(report.findings)]
+    rows = [_finding(report, finding) for finding in worst_first(report.findings)]
     return _table("Findings", ("", "rule", "evidence", "layers", "confidence"), rows)
 
 
-def _finding(finding: Finding, names: Mapping[str, str]) -> Sequence[str]:
+def _finding(report: Report, finding: Finding) -> Sequence[str]:
     cause = f"<br>caused by {_prose(', '.join(finding.caused_by))}" if finding.caused_by else ""
     return (
         f"{MARKS[finding.severity]} {finding.severity.value}",
         f"**{_prose(finding.rule)}** {_prose(finding.name)}{cause}",
-        _prose(evidence_words(finding)),
-        _code(some_layers(finding.layers, names)) if finding.layers else "",
+        _prose(evidence_words(report, finding)),
+        _code(some_layers(finding.layers, layer_names(report))) if finding.layers else "",
         finding.confidence.value,
     )
 

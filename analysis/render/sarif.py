@@ -70,7 +70,7 @@ def _result(key: str, finding: Finding, place: int, report: Report, uri: str) ->
         "ruleIndex": place,
         "level": LEVELS[finding.severity],
         "kind": "fail",
-        "message": {"text": _message(finding)},
+        "message": {"text": _message(report, finding)},
         "locations": [{"physicalLocation": file, "logicalLocations": _layers(finding.layers, report)}],
         "partialFingerprints": {FINGERPRINT: fingerprint(uri, key)},
         "properties": {
@@ -84,10 +84,10 @@ def _result(key: str, finding: Finding, place: int, report: Report, uri: str) ->
     }
 
 
-def _message(finding: Finding) -> str:
+def _message(report: Report, finding: Finding) -> str:
     parts = (
         finding.message,
-        f"Evidence: {evidence_words(finding)}." if finding.evidence else "",
+        f"Evidence: {evidence_words(report, finding)}." if finding.evidence else "",
         f"Caused by {', '.join(finding.caused_by)}." if finding.caused_by else "",
         f"Proven to help: {', '.join(finding.remedies)}." if finding.remedies else "",
     )

@@ -10,7 +10,7 @@ from analysis.diagnosis.words import loss_words
 from analysis.facts import LayerStats
 from analysis.render._excerpts import BEST_REMEDIES, evidence_words, layer_names, worst_layers
 from analysis.render._visible import visible
-from analysis.report import Finding, Remedy, Report
+from analysis.report import Remedy, Report
 
 WIDTH: Final = 80
 LABEL: Final = 8
@@ -23,7 +23,7 @@ def render_text(report: Report) -> str:
     parts = [
         [*_title(report), *_recipe(brief_of(report))],
         _flow(report),
-        _findings(report.findings),
+        _findings(report),
         _layers(report),
         _remedies(report.remedies),
         _left_out(report),
@@ -76,14 +76,15 @@ def _thinned(values: Sequence[float]) -> Sequence[float]:
     return values[::step]
 
 
-def _findings(findings: Sequence[Finding]) -> list[str]:
-    if not findings:
+def _findings(report: Report) -> list[str]:
+    if not report.findings:
         return []
     lines = ["findings"]
-    for finding in findings:
+    for finding in report.findings:
         cause = f", caused by {', '.join(finding.caused_by)}" if finding.caused_by else ""
         lines.append(f"  {finding.severity.value:<8}{finding.rule} {finding.name} [{finding.confidence.value}{cause}]")
-        lines += textwrap.wrap(evidence_words(finding), WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
+        words = evidence_words(report, finding)
+        lines += textwrap.wrap(words, WIDTH, initial_indent=" " * 10, subsequent_indent=" " * 10)
     return lines
 
 

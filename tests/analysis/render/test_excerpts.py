@@ -2,6 +2,8 @@
 
 import hashlib
 
+import pytest
+
 from analysis.facts import Confidence
 from analysis.render._excerpts import (
     evidence_words,
@@ -12,7 +14,7 @@ from analysis.render._excerpts import (
     worst_layers,
 )
 from analysis.report import Evidence, Finding, Severity
-from tests.analysis.diagnosis.builders import FAILS, measurement, stats
+from tests.analysis.diagnosis.builders import FAILS, flow, measurement, stats
 from tests.analysis.diagnosis.reports import report_of
 from tests.analysis.render.pages import VANISHING
 
@@ -44,8 +46,16 @@ def test_flagged_layers_come_first_then_those_that_move_least_and_at_most_six() 
 
 def test_evidence_is_told_with_its_limit() -> None:
     both = found("GH101", flow=Evidence(value=-6.7048, threshold=-2.8), least=Evidence(value=-5.066, threshold=-1.0))
-    assert evidence_words(both) == "flow -6.7 (limit -2.8), least -5.07 (limit -1)"
-    assert evidence_words(found("GH101")) == ""
+    report = report_of(measurement(flow=VANISHING, probe=FAILS))
+    assert evidence_words(report, both) == "flow -6.7 (limit -2.8), least -5.07 (limit -1)"
+    assert evidence_words(report, found("GH101")) == ""
+
+
+@pytest.mark.parametrize(("rms", "norm", "words"), [(-6.0, -5.0, " by norm"), (-5.0, -6.0, ""), (-5.0, -5.0, "")])
+def test_a_flow_that_is_not_the_one_of_the_summary_says_which_it_is(rms: float, norm: float, words: str) -> None:
+    report = report_of(measurement(flow=flow(rms, norm), probe=FAILS))
+    finding = found("GH101", flow_decades=Evidence(value=-5.0, threshold=-2.8))
+    assert evidence_words(report, finding) == f"flow_decades{words} -5 (limit -2.8)"
 
 
 def test_of_many_layers_eight_are_named_and_the_rest_is_counted() -> None:
