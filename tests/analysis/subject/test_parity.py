@@ -14,6 +14,7 @@ from analysis.options import AnalysisOptions
 from analysis.subject.parity import _difference, _evaluate, check_parity
 from analysis.subject.preparation import in_float64, prepare
 from analysis.subject.subject import Subject
+from tests.analysis.text_models import written
 from tests.gallery import Draw, he, mlp, normal, npz, vectors, xavier
 
 
@@ -206,6 +207,43 @@ def test_a_wrong_sigmoid_is_still_a_wrong_translation(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch, "sigmoid", lambda x: sigmoid(x) * (1 + 2e-3))
     with pytest.raises(ConversionMismatch):
         parity_of(stack(SQUASHING["Sigmoid"], 6), npz(x=deep_input(0, 0.1)))
+
+
+def log_power(window: int) -> bytes:
+    """log10 of the power in each bin, as the front of a speech model has it."""
+    return written(
+        "(float[N, 4000] x) => (float[N, T, B] y)",
+        """
+        spectrum = STFT(x, hop, window)
+        power = ReduceSumSquare<axes: ints = [-1], keepdims: int = 0>(spectrum)
+        mixed = MatMul(power, w)
+        kept = Clip(mixed, least)
+        y = Log(kept)
+        """,
+        hop=np.array(160),
+        window=np.hanning(window).astype(np.float32),
+        w=np.eye(window // 2 + 1, dtype=np.float32)[:, ::7],
+        least=np.float32(1e-9),
+    )
+
+
+def tones() -> bytes:
+    """Loud at low frequencies, a thousandth of that elsewhere."""
+    time, random = np.arange(4000) / 16_000, np.random.default_rng(0)
+    tone = np.sin(2 * np.pi * random.uniform(200, 300, (8, 1)) * time)
+    return npz(x=(tone + 1e-3 * random.standard_normal(tone.shape)).astype(np.float32))
+
+
+@pytest.mark.parametrize("window", [320, 400, 512])
+def test_small_bins_that_a_fourier_transform_rounds_near_the_largest_are_no_wrong_translation(window: int) -> None:
+    assert parity_of(log_power(window), tones()).status in {ParityStatus.EQUAL, ParityStatus.ILL_CONDITIONED}  # type: ignore[attr-defined]
+
+
+def test_a_wrong_fourier_transform_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
+    transform = torch.fft.rfft
+    monkeypatch.setattr(torch.fft, "rfft", lambda *given, **named: transform(*given, **named).conj() * (1 + 2e-2))
+    with pytest.raises(ConversionMismatch):
+        parity_of(log_power(400), tones())
 
 
 def test_a_wrong_cell_is_still_a_wrong_translation(monkeypatch: pytest.MonkeyPatch) -> None:
