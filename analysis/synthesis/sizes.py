@@ -23,6 +23,8 @@ SIDES: Final = (64, 224, 128, 32, 96, 256, 28, 48, 112, 160, 192, 299, 320, 384,
 SMALL_SIDES: Final = tuple(size for size in range(1, 161) if size not in SIDES)
 LONG: Final = (1024, 2048, 4096, 16_000)
 """Of signals, which are read in windows of hundreds."""
+HEARD: Final = 4096
+"""Samples of sound: some windows, not one that is all padding."""
 LARGEST: Final = 4096
 MOST_WEIGHT_SIZES: Final = 200
 SAMPLE_COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 3, 5, 6, 7, 10, 12, 20, 24, 48, 96, 100, 256)
@@ -67,6 +69,7 @@ def open_axes(feeds: Sequence[Feed]) -> tuple[str, ...]:
 def first_sizes(model: CheckedModel, feeds: Sequence[Feed]) -> dict[str, int]:
     """What is tried first."""
     sizes = {SAMPLES: 1, **dict.fromkeys(open_axes(feeds), STEPS)}
+    sizes |= dict.fromkeys(_signals([feed for feed in feeds if feed.kind is Kind.SOUND]) & sizes.keys(), HEARD)
     for feed in feeds:
         if feed.kind is Kind.PICTURE:
             height, width = _sides(feed)
@@ -115,15 +118,16 @@ def _moves(model: CheckedModel, feeds: Sequence[Feed]) -> Iterator[Sizes]:
             yield from (dict(zip(names, oblong, strict=True)) for oblong in itertools.permutations(SIDES, 2))
 
 
-def _signals(feeds: Sequence[Feed]) -> frozenset[int | str]:
-    """Axes that count the samples of a signal, with nothing else along it.
+def _signals(feeds: Sequence[Feed]) -> frozenset[str]:
+    """Open axes that count the samples of a signal, with nothing else along it.
 
     Steps of vectors are none, as attention between 16,000 of them would take gigabytes.
     """
     kinds = {Kind.NUMBERS, Kind.SOUND}
     shapes = [names_of(feed.spec, feed.spec.shape or ()) for feed in feeds if feed.kind in kinds]
     axes = [(shape, signal_axis(shape)) for shape in shapes]
-    return frozenset(shape[axis] for shape, axis in axes if axis is not None)
+    names = [shape[axis] for shape, axis in axes if axis is not None]
+    return frozenset(name for name in names if isinstance(name, str))
 
 
 def _present_sizes(model: CheckedModel) -> tuple[int, ...]:

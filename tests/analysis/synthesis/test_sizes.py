@@ -8,7 +8,7 @@ from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
 from analysis.synthesis.draw import Feed
 from analysis.synthesis.kinds import Kind
-from analysis.synthesis.sizes import LONG, SAMPLES, _moves, names_of, open_axes, shape_of
+from analysis.synthesis.sizes import HEARD, LONG, SAMPLES, _moves, names_of, open_axes, shape_of
 from analysis.synthesis.synthesize import feed_of, synthesize_batch
 from tests.analysis.graph.graphs import floats, model
 
@@ -92,6 +92,16 @@ def test_a_signal_of_many_windows_is_long_enough_whatever_its_axis_is_called(axi
     weights = {"K": floats(8, 1, 256), "L": floats(4, 8, 6), "one": np.array([1])}
     checked = model(nodes, f"float[batch_size,{axis}] x", "float[] y", **weights)
     assert shapes(checked) == {"x": (4, 2048)}
+
+
+def test_sound_is_some_windows_long_even_where_one_that_is_all_padding_would_run() -> None:
+    pad = 'p = Pad<mode: string = "reflect">(waveform, pads)'
+    nodes = f"{pad} u = Unsqueeze(p, one) y = Conv<strides: ints = [160]>(u, K)"
+    weights = {"K": floats(8, 1, 400), "one": np.array([1]), "pads": np.array([0, 200, 0, 200])}
+    checked = model(nodes, "float[batch_size,T] waveform", "float[] y", **weights)
+    assert shapes(checked) == {"waveform": (4, HEARD)}
+    fixed = model(nodes, "float[batch_size,800] waveform", "float[] y", **weights)
+    assert shapes(fixed) == {"waveform": (4, 800)}
 
 
 @pytest.mark.parametrize(
