@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final
 
+import numpy as np
 from onnx import NodeProto
 
 from analysis.graph.biases import Biases
@@ -41,6 +42,9 @@ CARRYING: Final = MATRICES | {"embedding"}
 SKLEARN: Final = "skl2onnx"
 """What scikit-learn's exporter calls itself."""
 ARITHMETIC: Final = frozenset({"Sub", "Div", "Mul", "Add"})
+SHORTEST_ROW: Final = 8
+EVEN: Final = 1e-3
+"""How far steps may differ, over the first of them."""
 MASK_REACH: Final = 3  # nodes between adding a mask and the Softmax
 _CREATED: Final = "zeros|ones|full|empty|zeros_like|ones_like|full_like|arange|eye|linspace|scalar_tensor|lifted_tensor"
 LITERAL: Final = re.compile(
@@ -76,6 +80,8 @@ class Operands:
             return "placeholder of a GroupNormalization written as InstanceNormalization"
         if self.model.signature is not None and self.model.signature.trains(name):
             return ""
+        if self._is_row(name):
+            return "evenly spaced numbers: places, not weights"
         if self._is_literal(name, use):
             return f"a literal in {use.node.op_type}, written beside the weights"
         return "" if self._measures_distances(use) else self._why_no_parameter(name, use)
@@ -128,6 +134,19 @@ class Operands:
         made_up = self._looks_literal(name) or (use.role in STATES and MADE_UP.search(name) is not None)
         alone = use.role in MATRICES and len(self.sources.of.get(use.value, ())) == 1
         return made_up and not alone and self._keeps_weights_apart
+
+    def _is_row(self, name: str) -> bool:
+        """Whether a vector counts: whole numbers in a row, or evenly spaced ones that no framework would name so.
+
+        softmax over 16 bins -- Conv (0, 1, .. 15)     the mean bin, as heads of detectors take it: nothing trains there
+        x -- Unsqueeze -- Sub (mu = 0, .05, .. 5)      centres may begin evenly spaced, and train
+        """
+        places = self.model.weights[name]
+        if places.size < SHORTEST_ROW or max(places.shape) < places.size:
+            return False
+        steps = np.diff(places.reshape(-1).astype(np.float64))
+        even = steps[0] != 0 and bool(np.allclose(steps, steps[0], rtol=EVEN, atol=0))
+        return even and (abs(steps[0]) == 1 or not self._is_named(name))
 
     def _is_named(self, name: str) -> bool:
         """Whether a framework would give this name to a parameter."""

@@ -33,6 +33,28 @@ def test_constant_nodes_are_literals_only_beside_weights_that_are_initialisers()
     assert set(together.trainable) == {"w", "c"}
 
 
+@pytest.mark.parametrize(
+    ("name", "bins", "trains"),
+    [
+        ("dfl.conv.weight", np.arange(16.0), False), ("dfl.conv.weight", np.arange(0.0, -9.0, -1.0), False),
+        ("dfl.conv.weight", np.linspace(0, 5, 16), True), ("tmp_8", np.linspace(0, 5, 16), False),
+        ("dfl.conv.weight", np.arange(4.0), True), ("dfl.conv.weight", np.arange(16.0) ** 2, True),
+        ("dfl.conv.weight", np.ones(16), True),
+    ],
+)  # fmt: skip
+def test_whole_numbers_in_a_row_are_places_and_evenly_spaced_ones_where_nobody_named_them(
+    name: str, bins: np.ndarray, trains: bool
+) -> None:
+    weights = {"m.weight": floats(bins.size, 4, 1, 1), name: bins.astype(np.float32).reshape(1, -1, 1, 1)}
+    nodes = f"h = Conv(x, <m.weight>) p = Softmax<axis: int = 1>(h) y = Conv(p, <{name}>)"
+    assert (name in divided(model(nodes, weights, "float[N,4,2,2] x")).trainable) is trains
+
+
+def test_whole_numbers_in_a_table_are_weights() -> None:
+    table = np.arange(16, dtype=np.float32).reshape(4, 4)
+    assert divided(model("y = MatMul(x, <w>)", {"w": table})).trainable == ("w",)
+
+
 def test_a_computed_name_may_hold_parameters() -> None:
     weights = {"m.weight": floats(4, 4), "val_12": floats(4), "/m/Gather_output_0": floats(3, 4)}
     roles = divided(model("h = MatMul(x, <m.weight>) a = Mul(h, <val_12>) y = Add(a, </m/Gather_output_0>)", weights))
