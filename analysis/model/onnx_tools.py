@@ -19,6 +19,8 @@ RUNTIME_OWN: Final = frozenset(
      "ParametricSoftplus", "ScaledTanh", "Affine", "Scale", "ImageScaler", "Crop", "DynamicSlice"}
 )  # fmt: skip
 """What onnxruntime knows, and writes, in the standard domain also where the standard has no such operator."""
+RETIRED: Final = frozenset({("GroupNormalization", opset) for opset in (18, 19, 20)})
+"""What the standard took back, so that onnx's tools refuse it in these versions, and exporters had written by then."""
 RESIZING: Final = frozenset({"Crop", "DynamicSlice"})
 """Those whose output has another shape than their first input."""
 
@@ -56,7 +58,9 @@ def _runtime_own(proto: ModelProto) -> Iterator[NodeProto]:
 
 def is_runtime_own(node: NodeProto, opset: int) -> bool:
     """Whether onnxruntime has a node that the standard's domain lacks in this version."""
-    return node.domain in STANDARD_DOMAINS and node.op_type in RUNTIME_OWN and not defs.has(node.op_type, opset)
+    if node.domain not in STANDARD_DOMAINS:
+        return False
+    return (node.op_type, opset) in RETIRED or (node.op_type in RUNTIME_OWN and not defs.has(node.op_type, opset))
 
 
 def leave_the_standard(skeleton: ModelProto) -> None:

@@ -188,6 +188,13 @@ def layer_normalization(
     return y, x.mean(axes, keepdim=True), torch.rsqrt(variance + epsilon)
 
 
+@op("GroupNormalization", 18)
+def group_normalization_18(x: Tensor, scale: Tensor, bias: Tensor, *, num_groups: int, epsilon: float = 1e-5) -> Tensor:
+    """Standardised over space and the channels of a group, with one scale and bias for each group."""
+    each = x.shape[1] // num_groups
+    return F.group_norm(x, num_groups, scale.repeat_interleave(each), bias.repeat_interleave(each), epsilon)
+
+
 @op("GroupNormalization", 21)
 def group_normalization(
     x: Tensor, scale: Tensor, bias: Tensor, *, num_groups: int, epsilon: float = 1e-5, stash_type: int = 1

@@ -78,6 +78,7 @@ CASES = [
     Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": -2}, name="last two axes"),
     Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": 1}, name="broadcast scale"),
     Case("LayerNormalization", [X, floats(3, 2), floats(3, 2)], {"axis": 2}, outputs=3, name="all outputs"),
+    Case("GroupNormalization", [X, floats(2), floats(2)], {"num_groups": 2}, since=18, until=21, name="by group"),
     Case("GroupNormalization", [X, floats(4), floats(4)], {"num_groups": 2}, since=21),
     Case(
         "GroupNormalization", [floats(2, 4, 5), floats(4), floats(4)], {"num_groups": 4, "epsilon": 0.01}, since=21,
