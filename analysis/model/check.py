@@ -27,6 +27,7 @@ from analysis.model.checked import CheckedModel, spec_of
 from analysis.model.data_files import DataFiles, MappedFile
 from analysis.model.deduplicated import separate_deduplicated
 from analysis.model.domains import check_attributes
+from analysis.model.functions import align_imports
 from analysis.model.guess import PLAIN, guess
 from analysis.model.hoist import Hoist
 from analysis.model.mend import drop_redundant, name_graph, plain_domains, separate_equal, type_outputs
@@ -169,6 +170,7 @@ def _expand_functions(proto: ModelProto, limits: Limits) -> ModelProto:
         _check_count(size(proto.graph.node, ()), limits)
         for function in proto.functions:
             sort_nodes(function)
+        align_imports(proto)
         return inliner.inline_local_functions(proto) if proto.functions else proto
     except (RecursionError, DecodeError) as error:
         raise LimitExceeded("functions are nested too deeply", where="functions") from error
