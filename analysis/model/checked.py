@@ -1,6 +1,6 @@
 """CheckedModel: a valid graph without tensor data, and its tensors by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,13 +84,7 @@ class CheckedModel:
     @cached_property
     def consumers(self) -> Mapping[str, tuple[Reading, ...]]:
         """Which nodes of the main graph read a value, bodies they hold included."""
-        uses: dict[str, list[Reading]] = {}
-        for node in self.nodes:
-            for slot, name in enumerate(node.input):
-                uses.setdefault(name, []).append(Reading(node, slot))
-            for name in sorted(captures(node)):
-                uses.setdefault(name, []).append(Reading(node, -1))
-        return {name: tuple(found) for name, found in uses.items()}
+        return consumers_in(self.nodes)
 
     @cached_property
     def values(self) -> Mapping[str, ValueInfoProto]:
@@ -168,3 +162,14 @@ def _dtype_name(element: int) -> str:
         return np.dtype(helper.tensor_dtype_to_np_dtype(element)).name
     except KeyError:
         return "unknown"
+
+
+def consumers_in(nodes: Iterable[NodeProto]) -> Mapping[str, tuple[Reading, ...]]:
+    """Which of these nodes read a value, bodies they hold included."""
+    uses: dict[str, list[Reading]] = {}
+    for node in nodes:
+        for slot, name in enumerate(node.input):
+            uses.setdefault(name, []).append(Reading(node, slot))
+        for name in sorted(captures(node)):
+            uses.setdefault(name, []).append(Reading(node, -1))
+    return {name: tuple(found) for name, found in uses.items()}

@@ -23,6 +23,7 @@ SHARED_LIGHT: Final = 0.8
 """How much of a picture is common to its channels."""
 MOST_NUMBERS: Final = 1 << 29
 """Of one input, 4 GiB as they are drawn."""
+COUNTING: Final = frozenset({Kind.LENGTHS, Kind.KEYS, Kind.LAST_KEY})
 EVERYWHERE: Final = {Kind.MASK: 1, Kind.NO_MASK: 0, Kind.STATE: 0, Kind.RATE: SAMPLE_RATE}
 """What holds the same number everywhere."""
 
@@ -53,8 +54,8 @@ def draw(feed: Feed, shape: tuple[int, ...], random: np.random.Generator) -> Arr
         told = f"made up as {' x '.join(map(str, shape))} it has {math.prod(shape)} numbers, {MOST_NUMBERS} are allowed"
         raise LimitExceeded(told, where=spec.name, hint="send a batch")
     dtype = np.dtype(spec.dtype)
-    if feed.kind in EVERYWHERE or feed.kind is Kind.LENGTHS:
-        return np.full(shape, EVERYWHERE.get(feed.kind, feed.high)).astype(dtype)
+    if feed.kind in EVERYWHERE or feed.kind in COUNTING:
+        return np.full(shape, EVERYWHERE.get(feed.kind, feed.high - (feed.kind is Kind.LAST_KEY))).astype(dtype)
     if feed.kind is Kind.FRACTION:
         return random.random(shape).astype(dtype)
     if feed.kind in {Kind.IDS, Kind.POSITIONS}:

@@ -6,6 +6,7 @@
 
     h0 ------------- LSTM (initial_h)       state
     lengths -------- LSTM (sequence_lens)   lengths
+    total ---------- GroupQueryAttention    of all keys, and one less for each sample
     image ---------- Conv (3 channels)      picture
     edges ---------- Gather (of a value)    positions
     t -- Mul (a frequency) -- Sin           numbers, as t is computed with by itself
@@ -39,6 +40,8 @@ class Kind(StrEnum):
     MASK = "a mask of ones"
     NO_MASK = "a mask of zeros"
     LENGTHS = "full lengths"
+    KEYS = "the number of keys"
+    LAST_KEY = "the last keys"
     STATE = "states of zeros"
     RATE = "a sample rate"
 
@@ -47,8 +50,18 @@ MASK_NAME: Final = re.compile(r"mask|valid|padding", re.IGNORECASE)
 LENGTH_NAME: Final = re.compile(r"(^|[._/-])(\w*len(gth)?s?|\w*_sizes?)$", re.IGNORECASE)
 STATE_NAME: Final = re.compile(r"(^|[._/-])([hc]_?[0n]?|\w*cache\w*|\w*past\w*)([._/-]|$)", re.IGNORECASE)
 PERHAPS_STATE_NAME: Final = re.compile(r"state|hidden|memory|carry|(^|[._/-])[hc]_?(in|prev|\d+)$", re.IGNORECASE)
+ENCODED_NAME: Final = re.compile(r"encoder", re.IGNORECASE)
+"""What an encoder found, `encoder_hidden_states`, is data."""
 RATE_NAME: Final = re.compile(r"^(sr|fs|sample_?rate|sampling_?rate)$", re.IGNORECASE)
 SOUND_NAME: Final = re.compile(r"audio|speech|sound|pcm|(^|[^a-z])wav(e?forms?|s)?([^a-z]|$)", re.IGNORECASE)
+CACHES: Final = frozenset(
+    {
+        ("GroupQueryAttention", 3), ("GroupQueryAttention", 4), ("MultiHeadAttention", 6), ("MultiHeadAttention", 7),
+        ("SparseAttention", 3), ("SparseAttention", 4), ("DecoderMaskedMultiHeadAttention", 5),
+        ("DecoderMaskedMultiHeadAttention", 6), ("Attention", 4),
+    }
+)  # fmt: skip
+"""Where keys and values of before come in."""
 SHORTEST_SOUND: Final = 100
 """Samples: what is shorter are features of sound."""
 CONVOLUTIONS: Final = frozenset({"Conv", "FusedConv", "ConvTranspose", "QLinearConv", "ConvInteger"})
@@ -67,11 +80,13 @@ def kind_of(model: CheckedModel, spec: ValueSpec) -> Kind:
 
 
 def _by_slot(ends: set[tuple[str, int]]) -> Kind | None:
-    """What a recurrent operator takes it for."""
+    """What a recurrent operator, or an attention with a cache, takes it for."""
     slots = {slot for operator, slot in ends if operator in RECURRENT}
-    if slots & {5, 6}:
+    if slots & {5, 6} or not ends.isdisjoint(CACHES):
         return Kind.STATE
-    return Kind.LENGTHS if 4 in slots else None
+    known = {Kind.LAST_KEY: ("GroupQueryAttention", 5), Kind.KEYS: ("GroupQueryAttention", 6)}
+    counted = next((kind for kind, end in known.items() if end in ends), None)
+    return counted or (Kind.LENGTHS if 4 in slots else None)
 
 
 def _by_name(spec: ValueSpec, named: str, ends: set[tuple[str, int]]) -> Kind | None:
@@ -122,8 +137,10 @@ def _is_state(model: CheckedModel, spec: ValueSpec, named: str) -> bool:
 
     memory [N, T, 256], hidden [N, 2, 256] -> hidden_out [N, 2, 256]: that of `hidden` alone, `memory` is data.
     """
-    return bool(PERHAPS_STATE_NAME.search(named)) and any(
-        _are_alike(spec, output) and not _belongs_to_another(model, spec, output) for output in model.outputs
+    return (
+        bool(PERHAPS_STATE_NAME.search(named))
+        and not ENCODED_NAME.search(named)
+        and any(_are_alike(spec, output) and not _belongs_to_another(model, spec, output) for output in model.outputs)
     )
 
 

@@ -27,6 +27,9 @@ from analysis.synthesis.trial import Outcome, Trials
 
 LARGEST_LENGTH: Final = 4096
 CHOOSING: Final = frozenset({Kind.IDS, Kind.POSITIONS})
+KEYS: Final = frozenset({Kind.KEYS, Kind.LAST_KEY})
+TOKENS: Final = (Kind.IDS, Kind.NUMBERS)
+"""What comes along an axis of steps, the likelier first."""
 
 
 def _whole(batch: Batch) -> Batch:
@@ -171,7 +174,7 @@ class _Search:
 
     def _inputs(self, sizes: Sizes, changed: Mapping[str, Feed] | None = None) -> dict[str, Array]:
         random = np.random.default_rng(self._seed)
-        feeds = {**self._feeds, **(changed or {})}
+        feeds = _counting_keys({**self._feeds, **(changed or {})}, lambda feed: self._shape(feed, sizes))
         return {name: draw(feed, self._shape(feed, sizes), random) for name, feed in feeds.items()}
 
     def _shape(self, feed: Feed, sizes: Sizes) -> tuple[int, ...]:
@@ -192,6 +195,14 @@ class _Search:
         tried = f"no batch could be made up for which the graph runs{f' (open axes: {axes})' if axes else ''}"
         kind = LimitExceeded if isinstance(error, LimitExceeded) else NodeFailed
         return kind(f"{tried}: {error.detail}", where=error.where, hint=error.hint or CHECK_INPUTS)
+
+
+def _counting_keys(feeds: Mapping[str, Feed], shape: Callable[[Feed], tuple[int, ...]]) -> Mapping[str, Feed]:
+    """Those that count keys have as many as there are tokens: a prompt, whatever the cache beside it holds."""
+    steps = [shape(feed)[1:2] for kind in TOKENS for feed in feeds.values() if feed.kind is kind]
+    (prompt,) = next(filter(None, steps), (1,))
+    counted = {name: replace(feed, high=prompt) for name, feed in feeds.items() if feed.kind in KEYS}
+    return {**feeds, **counted}
 
 
 def _told(feed: Feed, array: Array) -> str:

@@ -5,17 +5,17 @@ Gather                                           Gather, ScatterElements
 table of weights ---------'                 a value of the graph -----------'
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
-from onnx import NodeProto
+from onnx import GraphProto, NodeProto
 
 from analysis.graph.families import walk_back
 from analysis.model import CheckedModel
-from analysis.model.checked import ValueSpec
-from analysis.model.nodes import attributes_of
+from analysis.model.checked import Reading, ValueSpec, consumers_in
+from analysis.model.nodes import attributes_of, bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,13 @@ MOST_ROWS: Final = 1 << 20
 
 def tables_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
     """The tables that an input chooses rows of: integers, or floats that the graph makes integers of."""
-    found = {}
+    found: dict[Table, None] = {}
     for node, slot in readers(model, spec.name, PASSING | ARITHMETIC):
         table = _table(model, node, slot)
         if table is not None:
-            found[table.index] = table
-    return tuple(found.values())
+            seen = table.index in model.producers  # those of a body cannot be looked at
+            found[table if seen else replace(table, index=spec.name)] = None
+    return tuple(found)
 
 
 def indexed_by(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
@@ -79,19 +80,29 @@ def positions_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
 def readers(
     model: CheckedModel, name: str, passing: frozenset[str], *, unmixed: bool = False
 ) -> Iterator[tuple[NodeProto, int]]:
-    """Who reads a value, or what passing operators make of it: nodes and the slots at which they do.
+    """Who reads a value, or what passing operators make of it: nodes and the slots at which they do, in bodies too.
 
     `unmixed`: those operators let it pass whose other operands are constants or weights.
     """
-    reached, waiting = {name}, [name]
+    waiting: list[tuple[str, Mapping[str, tuple[Reading, ...]]]] = [(name, model.consumers)]
+    reached = {(name, id(model.consumers))}
     while waiting:
-        for node, slot in model.consumers.get(waiting.pop(), ()):
+        value, consumers = waiting.pop()
+        onward = []
+        for node, slot in consumers.get(value, ()):
             yield node, slot
             passes = node.op_type in passing or (node.op_type in PICKING and slot == 0)
-            if passes and slot >= 0 and not (unmixed and _mixes(model, node, slot)):
-                fresh = [output for output in node.output if output and output not in reached]
-                reached.update(fresh)
-                waiting.extend(fresh)
+            if slot < 0:
+                onward += [(value, consumers_in(body.node)) for body in bodies(node) if value not in _own(body)]
+            elif passes and not (unmixed and _mixes(model, node, slot)):
+                onward += [(output, consumers) for output in node.output if output]
+        fresh = [each for each in onward if (each[0], id(each[1])) not in reached]
+        reached.update((output, id(there)) for output, there in fresh)
+        waiting += fresh
+
+
+def _own(body: GraphProto) -> set[str]:
+    return {value.name for value in body.input}
 
 
 def _mixes(model: CheckedModel, node: NodeProto, slot: int) -> bool:

@@ -167,3 +167,8 @@ def test_an_input_of_unknown_rank_gets_the_one_its_reader_needs(nodes: str, rank
 def test_samples_that_are_called_sound_or_have_a_rate_are_sound(inputs: str, expected: Kind) -> None:
     name = inputs.split(", int64", maxsplit=1)[0].rsplit(maxsplit=1)[-1]
     assert of(model(f"y = Neg({name})", inputs), name) is expected
+
+
+def test_what_an_encoder_found_is_data_although_it_is_called_states() -> None:
+    checked = graph("y = MatMul(encoder_hidden_states, W)", "float[N,8] encoder_hidden_states, float[N,8] z")
+    assert of(checked, "encoder_hidden_states") is Kind.NUMBERS

@@ -1,4 +1,5 @@
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,6 +94,44 @@ def test_token_ids_lie_within_the_table_they_look_up(path: str) -> None:
     assert ids.min() == 0
     assert ids.max() == 6
     assert len(np.unique(ids)) == 7
+
+
+@pytest.mark.parametrize("counts", ["int32[N] last, int32 total", "int32[N,1] last, int32[1] total"])
+def test_a_prompt_has_as_many_keys_as_tokens_whatever_its_cache_holds(counts: str) -> None:
+    """onnxruntime takes it, too: it looks at what these say before it attends."""
+    proto = parser.parse_model(
+        f"""<ir_version: 10, opset_import: ["": 20, "com.microsoft": 1]> net
+        (int64[N,T] ids, {counts}, float[N,1,P,16] past_key, float[N,1,P,16] past_value) => (float[N,T,32] y) {{
+            q = Gather(Q, ids) k = Gather(K, ids) v = Gather(V, ids)
+            y, pk, pv = com.microsoft.GroupQueryAttention<num_heads = 2, kv_num_heads = 1>
+                (q, k, v, past_key, past_value, last, total)
+        }}"""
+    )
+    random = np.random.default_rng(0)
+    for name, width in (("Q", 32), ("K", 16), ("V", 16)):
+        table = random.standard_normal((9, width)).astype(np.float32)
+        proto.graph.initializer.append(numpy_helper.from_array(table, name))
+    source = proto.SerializeToString()
+    inputs = made_up(check_model(source), 5, 0).inputs
+    tokens = inputs["ids"].shape[1]
+    assert int(inputs["total"].reshape(-1)[0]) == tokens
+    assert set(inputs["last"].reshape(-1).tolist()) == {tokens - 1}
+    assert not inputs["past_key"].any()
+    (theirs,) = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"]).run(None, dict(inputs))
+    assert theirs.shape == (5, tokens, 32)
+
+
+def test_ids_of_a_table_in_a_branch_are_spread_over_it() -> None:
+    """So a decoder that was merged with the one that has a cache reads them."""
+    proto = parser.parse_model(
+        """<ir_version: 10, opset_import: ["": 20]> net (int64[N,T] ids, bool[1] use_cache) => (float[] y) {
+            y = If(use_cache)<then_branch = t () => (float[] a) { e = Gather(E, ids) a = ReduceSum(e) },
+                              else_branch = e () => (float[] b) { e = Gather(E, ids) b = Tanh(e) }>
+        }"""
+    )
+    proto.graph.initializer.append(numpy_helper.from_array(np.ones((7, 3), np.float32), "E"))
+    ids = made_up(check_model(proto.SerializeToString()), 50, 0).inputs["ids"]
+    assert set(ids.reshape(-1).tolist()) == set(range(7))
 
 
 def test_what_cannot_be_made_up_is_named() -> None:

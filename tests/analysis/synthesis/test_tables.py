@@ -9,6 +9,8 @@ from tests.analysis.graph.graphs import floats, model
 
 TABLES = {"E": floats(40, 8), "Et": floats(8, 40), "W": floats(8, 3), "five": np.array(5)}
 
+BRANCHES = ("(float[] a) { a = Gather(E, i) }", "(float[] b) { c = Abs(i) b = Gather(E, c) }")
+
 
 def graph(nodes: str, inputs: str, **more: np.ndarray) -> CheckedModel:
     """With those of the tables that the nodes name."""
@@ -24,6 +26,7 @@ def graph(nodes: str, inputs: str, **more: np.ndarray) -> CheckedModel:
         ("j = Sub(i, five) y = Gather(E, j)", Table("j", 40)),
         ("F = Cast<to: int = 1>(E) y = Gather(F, i)", Table("i", 40)),
         ("F = Transpose(Et) y = Gather(F, i)", Table("i", None)),
+        (f"y = If(five)<then_branch = t () => {BRANCHES[0]}, else_branch = e () => {BRANCHES[1]}>", Table("i", 40)),
         ("y = OneHot(i, depth, values)", Table("i", 9)),
         ("u = Unsqueeze(i, one) e = Equal(u, count) y = Cast<to: int = 1>(e)", Table("u", 6)),
     ],
