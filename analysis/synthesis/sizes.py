@@ -66,10 +66,10 @@ def open_axes(feeds: Sequence[Feed]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def first_sizes(model: CheckedModel, feeds: Sequence[Feed]) -> dict[str, int]:
-    """What is tried first."""
+def first_sizes(model: CheckedModel, feeds: Sequence[Feed], heard: int = HEARD) -> dict[str, int]:
+    """What is tried first; `heard` samples of sound."""
     sizes = {SAMPLES: 1, **dict.fromkeys(open_axes(feeds), STEPS)}
-    sizes |= dict.fromkeys(_signals([feed for feed in feeds if feed.kind is Kind.SOUND]) & sizes.keys(), HEARD)
+    sizes |= dict.fromkeys(_signals([feed for feed in feeds if feed.kind is Kind.SOUND]) & sizes.keys(), heard)
     for feed in feeds:
         if feed.kind is Kind.PICTURE:
             height, width = _sides(feed)
@@ -81,8 +81,21 @@ def first_sizes(model: CheckedModel, feeds: Sequence[Feed]) -> dict[str, int]:
 
 
 def search(model: CheckedModel, feeds: Sequence[Feed], attempt: Callable[[Sizes], Outcome]) -> tuple[Sizes, Outcome]:
-    """Sizes with which the graph runs, or comes furthest, and what became of it."""
-    best = first_sizes(model, feeds)
+    """Sizes with which the graph runs, or comes furthest, and what became of it.
+
+    Some graphs read one chunk of sound at a time: begun with many, two wrong sizes end at the same node, begun with few
+    they are found one after the other.
+    """
+    sizes, outcome = _search_from(first_sizes(model, feeds), model, feeds, attempt)
+    few = first_sizes(model, feeds, STEPS)
+    if outcome.ran or few == first_sizes(model, feeds):
+        return sizes, outcome
+    return _search_from(few, model, feeds, attempt)
+
+
+def _search_from(
+    best: Sizes, model: CheckedModel, feeds: Sequence[Feed], attempt: Callable[[Sizes], Outcome]
+) -> tuple[Sizes, Outcome]:
     outcome = attempt(best)
     for _ in range(ROUNDS):
         before = outcome.reached

@@ -104,6 +104,17 @@ def test_sound_is_some_windows_long_even_where_one_that_is_all_padding_would_run
     assert shapes(fixed) == {"waveform": (4, 800)}
 
 
+def test_a_chunk_of_sound_is_found_beside_states_of_another_size() -> None:
+    """Of 512 samples a window is left, which the cell reads; states are as many as the sounds."""
+    nodes = """u = Unsqueeze(waveform, one) h = Conv<strides: ints = [256], kernel_shape: ints = [256]>(u, K)
+               s = Reshape(h, flat) m = MatMul(s, L) z = Transpose(state) y = Concat<axis: int = 1>(m, z)"""
+    weights = {"K": floats(8, 1, 256), "L": floats(16, 5), "flat": np.array([-1, 16]), "one": np.array([1])}
+    checked = model(nodes, "float[N,T] waveform, float[3,B] state", "float[] y", **weights)
+    found = shapes(checked)
+    assert found["waveform"][1] % 512 == 0
+    assert found["state"] == (3, found["waveform"][0] * found["waveform"][1] // 512)
+
+
 @pytest.mark.parametrize(
     ("declared", "element", "is_long"),
     [
