@@ -39,6 +39,7 @@ ROLES: Final[Mapping[str, Mapping[int, str]]] = {
     "com.microsoft.Attention": {1: "weight", 2: "bias"},
     "QAttention": {1: "weight", 2: "bias"},
     "MultiHeadAttention": {**_TOKENS, 3: "bias"},
+    "DecoderMaskedMultiHeadAttention": {**_TOKENS, 10: "bias"},
     "GroupQueryAttention": {**_TOKENS, 11: "bias"},
     "LinearAttention": _TOKENS,
     "FlexAttention": _TOKENS,
@@ -95,6 +96,7 @@ DATA_SLOT: Final[Mapping[str, int]] = dict.fromkeys(
 INDEX_SLOTS: Final[Mapping[str, frozenset[int]]] = {
     "com.microsoft.Attention": frozenset({3, 6}),
     "MultiHeadAttention": frozenset({4, 8, 9}),
+    "DecoderMaskedMultiHeadAttention": frozenset({3, 7, 8, 9}),
     "GroupQueryAttention": frozenset({5, 6, 9, 16}),
     "QAttention": frozenset({5}),
 }

@@ -143,6 +143,28 @@ def _padding(mask: Tensor, q: Tensor, k: Tensor, before: int, filtered: float) -
     return torch.zeros_like(seen, dtype=q.dtype).masked_fill(~seen, filtered)
 
 
+@op("DecoderMaskedMultiHeadAttention", domain=MICROSOFT)
+def decoder_masked_multi_head_attention(
+    query: Tensor, key: Tensor | None = None, value: Tensor | None = None, mask_index: Tensor | None = None,
+    attention_bias: Tensor | None = None, past_key: Tensor | None = None, past_value: Tensor | None = None,
+    past_sequence_length: Ints | None = None, beam_width: Ints | None = None, cache_indirection: Tensor | None = None,
+    bias: Tensor | None = None, *, mask_filter_value: float = MASKED, num_heads: int, output_qk: int = 0,
+    past_present_share_buffer: int = 0, scale: float = 0.0,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """MultiHeadAttention of one step, whose keys and values become a row of the cache [B, H, longest, D]."""
+    if output_qk or cache_indirection is not None:
+        raise UnsupportedOp("DecoderMaskedMultiHeadAttention with beams or scores")
+    (before,) = past_sequence_length or (0,)
+    filled = (None if past is None else past[:, :, :before] for past in (past_key, past_value))
+    y, k, v = multi_head_attention(
+        query, key, value, bias, mask_index, attention_bias, *filled, mask_filter_value=mask_filter_value,
+        num_heads=num_heads, scale=scale,
+    )  # fmt: skip
+    if past_key is None or past_value is None:
+        return y, k, v
+    return y, torch.cat((k, past_key[:, :, before + 1 :]), 2), torch.cat((v, past_value[:, :, before + 1 :]), 2)
+
+
 @op("GroupQueryAttention", domain=MICROSOFT)
 def group_query_attention(
     query: Tensor, key: Tensor | None, value: Tensor | None, past_key: Tensor | None, past_value: Tensor | None,

@@ -43,6 +43,7 @@ HELD: dict[str, dict[str, str]] = {
     "com.microsoft.Attention": {"weights": "weight", "bias": "bias"},
     "QAttention": {"weight": "weight", "bias": "bias"},
     "MultiHeadAttention": {**TOKENS, "bias": "bias"},
+    "DecoderMaskedMultiHeadAttention": {**TOKENS, "bias": "bias"},
     "GroupQueryAttention": {**TOKENS, "head_sink": "bias"},
     "LinearAttention": TOKENS,
     "Gather": {"data": "embedding"},

@@ -15,6 +15,8 @@ SQUARE[0, 0, 1, 0] = SQUARE[1, 0, 2, 1] = SQUARE[0, 0, 3, 2] = 0
 TWO: dict = {"num_heads": 2, "mask_filter_value": -5.0}
 APART = [floats(2, 3, 8), floats(2, 4, 8), floats(2, 4, 6)]
 CACHE = [floats(2, 2, 2, 4), floats(2, 2, 2, 3)]
+STEP = [floats(2, 1, 8) for _ in range(3)]
+LONG = [floats(2, 2, 6, 4), floats(2, 2, 6, 4)]
 GROUPS: dict = {"num_heads": 4, "kv_num_heads": 2}
 GROUPED = [floats(2, 3, 32), floats(2, 3, 16), floats(2, 3, 16)]
 ALL_OF_IT = [np.array([2, 2], np.int32), np.array(3, np.int32)]
@@ -119,6 +121,20 @@ CASES: list[Case] = [
     Case("MultiHeadAttention", [APART[0], floats(2, 2, 4, 4), floats(2, 2, 4, 4)], TWO, name="keys in heads", **MS),
     Case("MultiHeadAttention", [floats(2, 3, 2, 3, 4)], TWO, formula=packed_three, name="packed", **MS),
     Case("MultiHeadAttention", [APART[0], floats(2, 4, 2, 2, 4)], TWO, formula=packed_two, name="packed keys", **MS),
+    *[
+        Case(
+            "DecoderMaskedMultiHeadAttention", [*STEP, mask, bias, *LONG, int32(3), None, None, *more],
+            {**TWO, "past_present_share_buffer": 1}, outputs=3, constant=(7,), name=name, **MS,
+        )
+        for name, mask, bias, more in (
+            ("", None, None, []), ("masked", np.array([[1, 1, 1, 0], [1, 0, 1, 1]], np.int32), None, []),
+            ("biased", None, None, [floats(24)]), ("scored", None, floats(1, 1, 1, 4), []),
+        )
+    ],
+    Case(
+        "DecoderMaskedMultiHeadAttention", [STEP[0], floats(2, 2, 4, 4), floats(2, 2, 4, 4)], TWO, name="of an encoder",
+        **MS,
+    ),
     Case("GroupQueryAttention", [*GROUPED, None, None, *ALL_OF_IT], GROUPS, outputs=3, **MS),
     Case("GroupQueryAttention", [floats(1, 3, 64), *[None] * 4, int32(2), ALL_OF_IT[1]], GROUPS, outputs=3,
          name="packed", **MS),
