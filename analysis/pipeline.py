@@ -44,7 +44,7 @@ def analyze(
     with clock.stage("convert", 0.1):
         subject = prepare(checked, batch, options, clock.look)
     with clock.stage("parity", 0.15):
-        parity = check_parity(subject)
+        parity = check_parity(subject, clock.look)
     with clock.stage("measure", 0.2):
         subject, unprobed = examine(subject, parity, options, clock)
     experiment = Experiment(subject, unprobed, options, clock, processes)

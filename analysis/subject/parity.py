@@ -23,7 +23,9 @@ import numpy as np
 import torch
 from onnx import TensorProto
 
+from analysis.clock import OutOfTime
 from analysis.convert.program import Watcher
+from analysis.convert.registry import Interrupt
 from analysis.convert.tensors import to_tensor
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
@@ -68,8 +70,8 @@ SUBNORMAL: Final = 2.0**-126
 """Under this float32 has fewer and fewer digits."""
 
 
-def check_parity(subject: Subject) -> Parity:
-    """Compare all outputs on the batch.
+def check_parity(subject: Subject, look: Interrupt | None = None) -> Parity:
+    """Compare all outputs on the batch. `look` is asked while it is found out why they differ, see `Clock.look`.
 
     Raises ConversionMismatch naming the output that differs, or the first trunk tensor that does.
     """
@@ -96,7 +98,17 @@ def check_parity(subject: Subject) -> Parity:
     forced = _on_the_same_edges(subject, drawn)
     if forced is not None:
         return forced
-    detail, own = _explain(subject, drawn)
+    try:
+        detail, own = _explain(subject, drawn, look)
+    except OutOfTime:
+        detail = f"they differ by {relative:.1e} of the scale, and budget_seconds ended before it was known why"
+        return Parity(
+            reference=reference.NAME,
+            status=ParityStatus.UNAVAILABLE,
+            max_absolute_error=absolute,
+            max_relative_error=relative,
+            detail=detail,
+        )
     return Parity(
         reference=reference.NAME,
         status=ParityStatus.ILL_CONDITIONED,
@@ -267,7 +279,7 @@ def _some(names: Sequence[str]) -> Sequence[str]:
     return names[:: math.ceil(len(names) / LOOKED_AT)] if names else names
 
 
-def _explain(subject: Subject, drawn: Mapping[str, Array]) -> tuple[str, float]:
+def _explain(subject: Subject, drawn: Mapping[str, Array], look: Interrupt | None) -> tuple[str, float]:
     """Why torch and onnxruntime differ, if the network's own conditioning is the reason; and how far float32 is off.
 
     The latter is torch's float32 against its float64, at the worst of the trunk and the outputs, over their scale.
@@ -275,7 +287,9 @@ def _explain(subject: Subject, drawn: Mapping[str, Array]) -> tuple[str, float]:
     model = subject.model
     names = _some([name for name in subject.trunk.values if name in model.producers])
     double = in_float64(subject)
-    ours, exact, rounded = _evaluate(subject, names), _evaluate(double, names), _evaluate(double, names, near_one=True)
+    with subject.converted.interrupted_by(look), double.converted.interrupted_by(look):
+        ours, exact = _evaluate(subject, names), _evaluate(double, names)
+        rounded = _evaluate(double, names, near_one=True)
     theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
     stretches = STRETCHES if _ranged(model) else ()
     stretched = cache(lambda: [_evaluate(double, names, stretched=each) for each in stretches])

@@ -6,6 +6,7 @@ import onnx.parser
 import pytest
 import torch
 
+from analysis.clock import OutOfTime
 from analysis.convert import ops
 from analysis.errors import ConversionMismatch
 from analysis.facts import Parity, ParityStatus
@@ -54,6 +55,18 @@ def test_a_network_that_amplifies_rounding_is_ill_conditioned_and_goes_on() -> N
     parity = parity_of(mlp(25, "Tanh", chaotic))
     assert parity.status is ParityStatus.ILL_CONDITIONED  # type: ignore[attr-defined]
     assert "rounding" in parity.detail  # type: ignore[attr-defined]
+
+
+def test_where_the_budget_ends_before_a_difference_is_explained_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = prepare(check_model(mlp(25, "Tanh", xavier(12.0))), vectors(), AnalysisOptions())
+
+    def look() -> bool:
+        raise OutOfTime
+
+    parity = check_parity(subject, look)
+    assert parity.status is ParityStatus.UNAVAILABLE  # type: ignore[attr-defined]
+    assert "budget_seconds" in parity.detail
+    assert parity.max_relative_error > 1e-4  # type: ignore[attr-defined]
 
 
 def test_a_model_onnxruntime_cannot_run_is_unavailable() -> None:
