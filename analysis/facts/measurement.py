@@ -231,9 +231,10 @@ class Measurement:
 
     @property
     def looks_folded(self) -> bool:
-        """Whether the convolutions once had a normalisation behind them and none is left."""
+        """Whether the convolutions once had a normalisation behind them and none is left, but for that of attention."""
         share, never_there = self.anatomy.folded_share, self.anatomy.kept_statistics is False
-        return share is not None and share >= FOLDED_SHARE and not self.normalized and not never_there
+        left = self.normalized and not self.attentive
+        return share is not None and share >= FOLDED_SHARE and not left and not never_there
 
     @property
     def trains_unfolded(self) -> bool:

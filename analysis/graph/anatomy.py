@@ -23,7 +23,7 @@ from analysis.graph.attention import AttentionSite
 from analysis.graph.biases import cancelling_operator
 from analysis.graph.closed import PLAIN, closed_head, is_closed
 from analysis.graph.dropout import find_dropout
-from analysis.graph.families import ACTIVATIONS, LINEAR
+from analysis.graph.families import ACTIVATIONS, LINEAR, NORMALIZATIONS
 from analysis.graph.heads import LINKS, Head
 from analysis.graph.linear_map import linear_layers
 from analysis.graph.sources import Sources
@@ -117,10 +117,15 @@ def _convolution_biases(layers: Sequence[Layer]) -> Iterator[str]:
 
 
 def _folded_share(layers: Sequence[Layer]) -> float | None:
+    """Of all convolutions; beside normalisations that are left, such as those of attention, only names tell."""
     parameters = [layer.parameters for layer in layers if layer.op == "Conv" and "weight" in layer.parameters]
     if len(parameters) < FEWEST_CONVOLUTIONS:
         return None
-    folded = ["bias" not in each or bool(COMPUTED.match(each["weight"].initializer)) for each in parameters]
+    normalized = any(layer.op in NORMALIZATIONS for layer in layers)  # then a bias may be missing for that
+    folded = [
+        ("bias" not in each and not normalized) or bool(COMPUTED.match(each["weight"].initializer))
+        for each in parameters
+    ]
     return sum(folded) / len(folded)
 
 

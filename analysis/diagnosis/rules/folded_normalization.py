@@ -52,7 +52,8 @@ SPREAD_LOG10: Final = 0.3  # a factor of two; fresh draws differ by a tenth of t
 def folded_normalization(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     """Convolutions without normalisation: channels of their own size, fresh biases, or what folding leaves behind."""
     anatomy, evidence = measurement.anatomy, dict[str, Evidence]()
-    if measurement.normalized or not measurement.convolutional or anatomy.kept_statistics is False:
+    left = measurement.normalized and not measurement.looks_folded
+    if left or not measurement.convolutional or anatomy.kept_statistics is False:
         return
     spread, limit = anatomy.channel_norm_spread, limits["channel_norm_spread"]
     if spread is not None and (spread > limit if measurement.trained else anatomy.fresh_biases):

@@ -97,6 +97,12 @@ def test_one_batch_that_is_learnt_by_heart_may_be_no_answer(
     assert readings.settled(patient, by_heart=by_heart) is expected
 
 
+def test_the_normalisation_of_attention_is_not_that_of_the_convolutions() -> None:
+    hybrid = {"normalized": True, "attentive": True}
+    assert measurement(anatomy=Anatomy(folded_share=1.0), **hybrid).looks_folded
+    assert not measurement(anatomy=Anatomy(folded_share=0.0), **hybrid).looks_folded
+
+
 @pytest.mark.parametrize(
     ("share", "normalized", "expected"),
     [(None, False, False), (0.49, False, False), (0.5, False, True), (1.0, False, True), (1.0, True, False)],

@@ -235,6 +235,18 @@ def test_what_folding_leaves_behind_shows_in_the_convolutions() -> None:
     assert anatomy_of(export(normalized, IMAGE, keep_batch_norm=True)).folded_share == 0.0
 
 
+def test_beside_the_normalisation_of_attention_only_names_tell_what_was_folded() -> None:
+    """A bias may be missing for any normalisation behind it."""
+    norm = nn.LayerNorm(4)
+    folded = seeded(
+        lambda: nn.Sequential(*(m for _ in range(4) for m in (nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))), norm)
+    )
+    unbiased = seeded(lambda: nn.Sequential(*(nn.Conv2d(3, 3, 1, bias=False) for _ in range(4)), norm))
+    image = torch.randn(2, 3, 4, 4)
+    assert anatomy_of(export(folded, image)).folded_share == 1.0
+    assert anatomy_of(export(unbiased, image)).folded_share == 0.0
+
+
 @pytest.mark.parametrize("normalized", [True, False])
 def test_a_file_that_names_the_tensors_of_the_module_says_whether_something_could_be_folded(
     *, normalized: bool
