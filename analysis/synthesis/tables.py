@@ -40,6 +40,8 @@ ARITHMETIC: Final = frozenset(
 """What may stand between ids and their table."""
 INDEXED: Final = frozenset({"Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "Scatter"})
 """What reads positions at slot 1."""
+BOXES_OF: Final = ("RoiAlign", 2)
+"""Which sample each box is of."""
 PICKING: Final = frozenset({"Gather", "GatherElements", "GatherND"})
 """What hands on a part of what it reads at slot 0: a column of ids."""
 SPECIAL_ROWS: Final = 4
@@ -70,9 +72,10 @@ def indexed_by(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
 def positions_of(model: CheckedModel, spec: ValueSpec) -> tuple[Table, ...]:
     """What an input chooses from within values that the graph computes."""
     found = {
-        node.input[1]: Table(node.input[1], None)
+        node.input[slot]: Table(node.input[slot], None)
         for node, slot in readers(model, spec.name, PASSING | ARITHMETIC)
-        if node.op_type in INDEXED and slot == 1 and _table(model, node, slot) is None
+        if ((node.op_type in INDEXED and slot == 1) or (node.op_type, slot) == BOXES_OF)
+        and _table(model, node, slot) is None
     }
     return tuple(found.values())
 

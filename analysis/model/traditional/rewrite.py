@@ -42,19 +42,21 @@ class Rewritten:
 
 
 def rewrite_traditional(proto: ModelProto) -> Rewritten:
-    """Rewrite the nodes of a graph and of the bodies in it, in place.
+    """Rewrite the nodes of a graph and of the bodies in it, in place; outputs that are names go, whoever made them.
 
     What they hold becomes tensors of the main graph, which bodies see. Raises InvalidModel where attributes contradict
     each other.
     """
     done = Rewritten()
-    if all(node.domain != DOMAIN for node in all_nodes(proto.graph.node)):
-        return done
-    opset = _standard_opset(proto)
+    traditional = any(node.domain == DOMAIN for node in all_nodes(proto.graph.node))
+    opset = _standard_opset(proto) if traditional else PREFERRED
     if opset < OLDEST:
         return done
     done.comparable = keeps_order(proto.graph)
     done.notes += [*unzip_maps(proto.graph), *drop_strings(proto.graph)]
+    done.any = bool(done.notes)
+    if not traditional:
+        return done
     stage = _Stage(opset, Types(_declared(proto.graph), proto.graph.initializer), _names(proto.graph), done)
     proto.graph.initializer.extend(stage.rewrite(proto.graph))
     done.any = done.any or bool(done.notes)

@@ -54,11 +54,12 @@ def test_what_is_compared_or_counted_chooses_no_rows() -> None:
         ("m = MatMul(x, W) j = Sub(i, five) y = Gather(m, j)", ("j",)),
         ("m = MatMul(x, W) j = Gather(i, five) y = Gather(m, j)", ("j",)),
         ("m = MatMul(x, W) y = Gather(i, five)", ()),
+        ("m = MatMul(x, W) y = RoiAlign(m, boxes, i)", ("i",)),
         ("y = Gather(E, i)", ()),
     ],
 )
 def test_positions_are_what_is_looked_up_in_values_of_the_graph(nodes: str, expected: tuple[str, ...]) -> None:
-    checked = graph(nodes, "int64[N] i, float[N,8] x")
+    checked = graph(nodes, "int64[N] i, float[N,8] x", boxes=floats(2, 4))
     assert [table.index for table in positions_of(checked, checked.inputs[0])] == list(expected)
 
 

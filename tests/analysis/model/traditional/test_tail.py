@@ -74,6 +74,21 @@ def test_labels_extracted_from_strings_are_left_out_too() -> None:
     assert set(model.weights) == {"w"}
 
 
+def test_names_that_the_standard_looks_up_are_left_out_too() -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["place"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["names", "place"], ["label"]),
+    ]
+    weights = {"w": floats(3, 2), "names": np.array(["a", "b"], object)}
+    proto = graph(nodes, {"x": floats(4, 3)}, {"label": TensorProto.STRING, "scores": TensorProto.FLOAT}, weights)
+    model = check_model(proto.SerializeToString())
+    assert [each.op_type for each in model.nodes] == ["MatMul"]
+    assert model.notes == ("output label left out: it holds names, not numbers",)
+    x = floats(4, 3)
+    np.testing.assert_allclose(ours(model, {"x": x})[0], theirs(proto, {"x": x})[1], rtol=1e-5)
+
+
 def test_a_graph_of_which_nothing_but_strings_would_remain_is_refused() -> None:
     attributes = {"coefficients": [1.0, 2.0], "intercepts": [0.1, 0.2], "classlabels_strings": ["a", "b"]}
     nodes = [node("LinearClassifier", ["x"], ["label", "unread"], **attributes)]
