@@ -290,6 +290,8 @@ def _explain(subject: Subject, drawn: Mapping[str, Array], look: Interrupt | Non
     with subject.converted.interrupted_by(look), double.converted.interrupted_by(look):
         ours, exact = _evaluate(subject, names), _evaluate(double, names)
         rounded = _evaluate(double, names, near_one=True)
+    if look is not None:
+        look()
     theirs, allowed = reference.compute(model, subject.batch.inputs, drawn, names), tolerance(model)
     stretches = STRETCHES if _ranged(model) else ()
     stretched = cache(lambda: [_evaluate(double, names, stretched=each) for each in stretches])
