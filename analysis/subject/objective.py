@@ -72,6 +72,11 @@ class Objective:
         assert self.chance is not None
         return loss / self.chance
 
+    def on(self, targets: Array) -> "Objective":
+        """The same loss of these targets, some of its own, which have a chance level of their own."""
+        chance = _chance_of(self.name, targets, self.class_axis) / self.scale
+        return replace(self, targets=targets, chance=chance if chance > NO_CHANCE else None)
+
     @property
     def unit(self) -> float:
         """What one step of the outputs is worth; 1 for logits.
@@ -246,25 +251,21 @@ def _fitting(
     chosen = why or reason
     shares = as_shares(logits, targets, axis) if labels is None and name is LossName.CROSS_ENTROPY else None
     if shares is not None and axis is not None:
-        own = mean_entropy(shares.astype(np.float64), axis)
-        whole = mean_entropy(shares.astype(np.float64).mean(all_but(shares, axis), keepdims=True), axis)
-        chosen = f"{chosen}, counted from their entropy of {own:.3f}"
-        return _objective(name, chosen, head, shares, axis, 1.0, whole - own, provenance)
+        chosen = f"{chosen}, counted from their entropy of {mean_entropy(shares.astype(np.float64), axis):.3f}"
+        return _objective(name, chosen, head, shares, axis, 1.0, _chance_of(name, shares, axis), provenance)
     if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
         labels, axis = _class_targets(head, logits, targets, labels, axis)
-        chance = label_entropy(labels, logits.shape[axis])
-        return _objective(name, chosen, head, labels, axis, 1.0, chance, provenance)
+        return _objective(name, chosen, head, labels, axis, 1.0, _chance_of(name, labels, axis), provenance)
     if name is LossName.BCE and labels is not None and axis is not None and targets.shape != logits.shape:
         targets = one_hot(labels, logits.shape[axis], axis)
     numbers = as_numbers(head, logits, targets)
     if name is LossName.BCE:
         if numbers.min() < 0 or numbers.max() > 1:
             raise BadBatch("binary cross-entropy needs targets within [0, 1]", where="target")
-        chance = binary_entropy(numbers.reshape(len(numbers), -1).astype(np.float64).mean(0))
         own = binary_entropy(numbers.astype(np.float64))
         if own > 0:
             chosen = f"{chosen}, counted from their entropy of {own:.3f}"
-        return _objective(name, chosen, head, numbers, 0, 1.0, chance - own, provenance)
+        return _objective(name, chosen, head, numbers, 0, 1.0, _chance_of(name, numbers, 0), provenance)
     variance = (
         float(np.var(numbers.reshape(len(numbers), -1).astype(np.float64), axis=0).mean()) if numbers.ndim else 0.0
     )
@@ -279,6 +280,19 @@ def _objective(
         return Objective(name, chosen, head, targets, axis, scale, chance, provenance)
     reason = "all targets of the batch are equal, so a constant prediction is perfect"
     return Objective(name, chosen, head, targets, axis, scale, None, provenance, reason)
+
+
+def _chance_of(name: LossName, targets: Array, axis: int) -> float:
+    """Loss of the best constant prediction, from 0 on: of class ids, shares of classes along an axis, or numbers."""
+    if name in {LossName.CROSS_ENTROPY, LossName.NLL} and targets.dtype.kind != "f":
+        return label_entropy(targets, 0)
+    exact = targets.astype(np.float64)
+    if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
+        return mean_entropy(exact.mean(all_but(exact, axis), keepdims=True), axis) - mean_entropy(exact, axis)
+    rows = exact.reshape(len(exact), -1)
+    if name is LossName.BCE:
+        return binary_entropy(rows.mean(0)) - binary_entropy(rows)
+    return float(rows.var(0).mean())
 
 
 def _reaches(limits: Limits) -> bool:

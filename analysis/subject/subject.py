@@ -138,12 +138,22 @@ class Subject:
     def tensors(self, rows: Sequence[int] | None = None) -> tuple[list[torch.Tensor], torch.Tensor | None]:
         """Inputs in graph order and targets, of all samples or some; inputs of all where the graph takes no fewer."""
         inputs, targets = dict(self.batch.inputs), self.objective.targets
-        if rows is not None and self._cuts:
+        if rows is not None and self.cuts:
             inputs, _ = select(self.batch, np.asarray(rows))
         tensors = [self._tensor(array) for array in inputs.values()]
         if targets is None:
             return tensors, None
         return tensors, self._of(self._tensor(targets), rows, self.objective.axis_of_targets)
+
+    def on(self, rows: Sequence[int]) -> "Subject":
+        """The same network on these samples as if no others had been sent. It has to cut, and to have targets."""
+        inputs, named = select(self.batch, np.asarray(rows))
+        batch = replace(self.batch, inputs=inputs, targets=named, size=len(rows))
+        targets = self.tensors(rows)[1]
+        assert targets is not None
+        return replace(
+            self, batch=batch, objective=self.objective.on(targets.cpu().numpy()), counted=None, evaluated=None
+        )
 
     def loss(
         self, inputs: Sequence[torch.Tensor], targets: torch.Tensor | None, rows: Sequence[int] | None = None
@@ -161,10 +171,10 @@ class Subject:
         logits: list[torch.Tensor] = []
         name = self.objective.head.value
         self.converted.observe(inputs, {**watchers, name: [*watchers.get(name, ()), logits.append]})
-        return logits[0] if self._cuts else self._of(logits[0], rows, lambda axis: axis)
+        return logits[0] if self.cuts else self._of(logits[0], rows, lambda axis: axis)
 
     @property
-    def _cuts(self) -> bool:
+    def cuts(self) -> bool:
         """Whether the graph is given the wanted samples alone."""
         return self.rows.cut and (self.rows.logits is not None or self.objective.targets is None)
 

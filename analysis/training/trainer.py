@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Final
 
 from analysis.clock import Clock
@@ -45,6 +45,7 @@ from analysis.training.grid import (
     kind_for,
     passes,
 )
+from analysis.training.memorized import affordable, few_of
 from analysis.training.pauses import Pauses
 from analysis.training.probe import Enough, probe
 from analysis.training.search import Search
@@ -171,6 +172,8 @@ class Trainer:
         `tell`: how far it is, as the part of the whole that the unchanged model's is. Raises OutOfTime.
         """
         grid = self.grid if grid is None else grid
+        if kind is ProbeKind.MEMORIZING:
+            subject = self._memorizing(subject)
         if self.drops:
             subject = replace(subject, dropping=dropping_of(subject.model, self.options.seed))
         lengthen *= as_many_samples(self.minibatch)
@@ -201,6 +204,15 @@ class Trainer:
             pauses=pauses,
             tick=tick,
         )
+
+    def _memorizing(self, subject: Subject) -> Subject:
+        """On what it is to learn by heart; on all samples where the user says how many a step has."""
+        return subject if self.minibatch is not None else few_of(subject, self._affordable)
+
+    @cached_property
+    def _affordable(self) -> int:
+        """The same for the unchanged model and for treatments."""
+        return affordable(self.baseline)
 
     def _uses_batch_statistics(self, subject: Subject, measured: Measurement) -> bool:
         """As measured; of minibatches whose size the user says, however few values a channel that are."""
@@ -243,7 +255,7 @@ class Trainer:
     @property
     def seeds_agree(self) -> bool:
         """Whether what treatments are put to is the same with every seed, from the same weights: nothing is drawn."""
-        samples = self.baseline.batch.size
+        samples = self._memorizing(self.baseline).batch.size
         whole = samples <= MINIBATCH and (self.minibatch is None or self.minibatch >= samples)
         return whole and self.kind is ProbeKind.MEMORIZING and not self.drops
 
