@@ -24,6 +24,7 @@ from analysis.convert.stepwise import step_through
 from analysis.convert.tensors import to_tensor
 from analysis.convert.translate import read_graph, translate
 from analysis.errors import AnalysisError
+from analysis.graph.survey import Survey
 from analysis.graph.training_state import normalizes_by_batch
 from analysis.model import CheckedModel
 from analysis.model.checked import ValueSpec
@@ -68,6 +69,8 @@ class _Attempt:
     """One reading of which axes count samples."""
 
     model: CheckedModel
+    read: Survey
+    """What is known of its graph."""
     program: DifferentiableModel
     clock: Clock
     """How long the proof may take."""
@@ -204,12 +207,13 @@ def _attempt(
     samples = size + 1 if size >= SURE else 2 * size + 1
     drawn = min(samples, MOST_DRAWN)
     specs = [_resized(spec, axes.get(spec.name), drawn) for spec in model.inputs]
-    program = translate(read_graph(model), precision)
+    read = read_graph(model)
+    program = translate(read, precision)
     program.interrupt = interrupt
     places = np.arange(samples) % drawn
     made = synthesize_inputs(model, program, specs, seed)
     pool = {name: np.take(array, places, axis=axes[name]) if name in axes else array for name, array in made.items()}
-    return _Attempt(model, program, clock, interrupt, precision, size, axes, pool)
+    return _Attempt(model, read, program, clock, interrupt, precision, size, axes, pool)
 
 
 def _elements(spec: ValueSpec) -> int:
@@ -266,7 +270,7 @@ def _trace(attempt: _Attempt) -> Trace:
     size = attempt.size
     sizes = Sizes(size, few_of(size) if size >= SURE else 2 * size + 1)
     static = all(isinstance(each, int) for spec in attempt.model.inputs for each in spec.shape or (None,))
-    return Tracer(step_through(read_graph(attempt.model), attempt.precision, attempt.interrupt), sizes, static).run(
+    return Tracer(step_through(attempt.read, attempt.precision, attempt.interrupt), sizes, static).run(
         attempt.pool, attempt.axes
     )
 

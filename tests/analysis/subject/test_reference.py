@@ -14,12 +14,14 @@ from torch import nn
 from analysis.errors import ConversionMismatch
 from analysis.facts import ParityStatus
 from analysis.model import check_model
+from analysis.model.weights import Weights
 from analysis.options import AnalysisOptions
 from analysis.subject.describe import DROPOUT_OFF, SAME_NUMBERS, describe_model
 from analysis.subject.parity import check_parity
 from analysis.subject.preparation import prepare
 from analysis.subject.reference import compute, drawn_names, draws_inside
 from analysis.subject.subject import Subject
+from tests.analysis.text_models import drawn, written
 from tests.gallery import npz, seeded
 
 SAMPLES, WIDTH = 64, 20
@@ -129,6 +131,16 @@ def test_weights_beside_the_file_are_found_where_the_graph_is_edited(tmp_path: P
     file = tmp_path / "model.onnx"
     onnx.save_model(proto, file, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert check_parity(subject_of(file)).status is ParityStatus.EQUAL
+
+
+def test_large_weights_of_a_graph_that_is_no_longer_the_file_are_handed_over_as_they_lie_in_memory() -> None:
+    wide, narrow = drawn(WIDTH, 1 << 14), drawn(1 << 14, 3, seed=1)
+    signature = f"(float[N,{WIDTH}] x) => (float[N,3] y)"
+    model = check_model(written(signature, "p = MatMul(x, W) a = Relu(p) y = MatMul(a, V)", W=wide, V=narrow))
+    edited = model.edited(model.proto, Weights({**model.weights, "W": -wide}))
+    theirs = compute(edited, {"x": (x := drawn(4, WIDTH, seed=2))}, {}, ["a"])
+    np.testing.assert_allclose(theirs["a"], np.maximum(-x @ wide, 0), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(theirs["y"], np.maximum(-x @ wide, 0) @ narrow, rtol=1e-3, atol=1e-2)
 
 
 def test_a_function_that_draws_is_compared_as_it_is_written_out() -> None:
