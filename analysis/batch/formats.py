@@ -16,16 +16,14 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 from safetensors import SafetensorError, deserialize
 
+from analysis.batch.guess import guess, guess_members
 from analysis.batch.open_inference import read_request
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.model.weights import Array
 from analysis.options import Limits
 
 UNNAMED: Final = ""
-PRINTED: Final = bytes([*b"\t\n\r", *range(32, 127)])
-"""What text is made of."""
-LINE: Final = 200
-"""Bytes in which a table of text shows its first comma."""
+NUMPY: Final = b"\x93NUMPY"
 SAFETENSORS_TYPES: Final = {
     "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "I8": "int8", "I16": "int16",
     "I32": "int32", "I64": "int64", "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
@@ -39,7 +37,7 @@ def read_arrays(content: bytes, limits: Limits) -> dict[str, Array]:
     """
     if content.startswith(b"PK"):
         return dict(_npz(content, limits))
-    if content.startswith(b"\x93NUMPY"):
+    if content.startswith(NUMPY):
         return {UNNAMED: _npy(content, "batch", limits)}
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content):
         return dict(_safetensors(content))
@@ -68,7 +66,10 @@ def _npz(content: bytes, limits: Limits) -> Iterator[tuple[str, Array]]:
     for member in members:
         if member.file_size > limits.compression * max(member.compress_size, 1) + (1 << 20):
             raise LimitExceeded("compressed far more than data usually are", where=member.filename)
-        yield member.filename.removesuffix(".npy"), _npy(_inflate(archive, member), member.filename, limits)
+        array = _inflate(archive, member)
+        if not array.startswith(NUMPY):
+            raise BadBatch("not a numpy array", where=member.filename, hint=guess_members(names))
+        yield member.filename.removesuffix(".npy"), _npy(array, member.filename, limits)
 
 
 def _inflate(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
@@ -122,10 +123,7 @@ def _safetensors(content: bytes) -> Iterator[tuple[str, Array]]:
 
 
 def _tensor_proto(content: bytes) -> dict[str, Array]:
-    hint = "send npz, npy, safetensors, TensorProto or OIP JSON"
-    if b"," in content[:LINE] and content[:LINE].isascii() and not content[:LINE].translate(None, PRINTED):
-        hint += "; of a table: np.savez('batch.npz', <input>=values.astype('float32'), target=labels)"
-    unknown = BadBatch("the format is not recognised", where="batch", hint=hint)
+    unknown = BadBatch("the format is not recognised", where="batch", hint=guess(content))
     tensor = TensorProto()
     try:
         tensor.ParseFromString(content)

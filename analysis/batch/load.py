@@ -6,6 +6,7 @@ one, and an input of that name wins. A single unnamed array is the only input.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from analysis.batch.formats import UNNAMED, read_arrays
+from analysis.batch.guess import KINDS
 from analysis.batch.ids import check_ids
 from analysis.batch.missing import fills_in
 from analysis.batch.samples import Batch, is_batch_name, refuse_without_numbers, sample_axes
@@ -43,6 +45,10 @@ MEANT_AS_TARGET: Final = frozenset(
 )
 """What others call targets, in lower case."""
 TARGET_PREFIX: Final = "target."
+TEXT: Final = "US"
+"""Kinds of numpy's types that hold text."""
+MOST_AXES: Final = 5
+"""Of an array whose orders of axes are tried."""
 
 
 def load_batch(source: bytes | Path, model: CheckedModel, limits: Limits = DEFAULT_LIMITS) -> Batch:
@@ -78,7 +84,7 @@ def _content(source: bytes | Path, limits: Limits) -> bytes:
     if len(source) > limits.batch_bytes:
         raise LimitExceeded(f"the batch has {len(source)} bytes, {limits.batch_bytes} are allowed", where="batch")
     if not source:
-        raise BadBatch("the batch is empty", where="batch", hint="send npz, npy, safetensors, TensorProto or OIP JSON")
+        raise BadBatch("the batch is empty", where="batch", hint=KINDS)
     return source
 
 
@@ -139,10 +145,11 @@ def _checked(spec: ValueSpec, array: Array) -> Array:
     if spec.dtype == "bfloat16" and array.dtype == np.dtype("V2"):
         array = array.view(ml_dtypes.bfloat16)  # numpy's own formats keep only its bytes
     if array.dtype.name != spec.dtype:
+        numbers = array.dtype.kind not in TEXT
         raise BadBatch(
-            f"expected {spec.dtype}, given {array.dtype.name}",
+            f"expected {spec.dtype}, given {array.dtype.name if numbers else 'text'}",
             where=spec.name,
-            hint=f"convert it with .astype('{spec.dtype}')",
+            hint=f"convert it with .astype('{spec.dtype}')" if numbers else "send numbers: encode what is text",
         )
     expected = "of any rank" if spec.shape is None else f"[{', '.join(str(size or '?') for size in spec.shape)}]"
     if (spec.shape is not None and not _fits(spec.shape, array.shape)) or not (
@@ -174,16 +181,41 @@ def _starts_empty(spec: ValueSpec, array: Array) -> bool:
 
 
 def _way_out(spec: ValueSpec, array: Array) -> str:
-    """Most exporters fix the number of samples unless they are told not to."""
+    """Most exporters fix the number of samples unless they are told not to; else what turns the array into a batch."""
     first, *others = spec.shape or (None,)
     if not array.size:
         return "send at least one sample, and at least one number of each"
     if not isinstance(first, int) or not _fits(others, array.shape[1:]):
-        return ""
+        return _turned(spec.shape or (), array.shape)
     return (
         f"the export fixes the number of samples at {first}: export with an open batch axis "
         f"(dynamic_axes={{'{spec.name}': {{0: 'N'}}}}, or dynamic_shapes of torch's current exporter), or send {first}"
     )
+
+
+def _turned(wanted: Sequence[int | str | None], given: Sequence[int]) -> str:
+    """The one step from the given shape to the wanted one, where there is one.
+
+    [n, 3, 32, 32] wanted, [64, 32, 32, 3] given     channels last, as pictures lie in files
+    [n, 8] wanted, [64, 9] given                     the index or the targets of a table are a column of their own
+    """
+    if len(given) != len(wanted):
+        return _reranked(wanted, given)
+    for order in permutations(range(len(given))) if len(given) <= MOST_AXES else ():
+        if _fits(wanted, [given[axis] for axis in order]):
+            return f"the axes lie in another order: array.transpose{order}"
+    *others, last = wanted or [None]
+    if isinstance(last, int) and given[-1] == last + 1 and _fits(others, given[:-1]):
+        return "one column too many: is the index or the target of the table among them?"
+    return ""
+
+
+def _reranked(wanted: Sequence[int | str | None], given: Sequence[int]) -> str:
+    if _fits(wanted[1:], given):
+        return "this is one sample without an axis of samples: array[None]"
+    if given[-1:] == (1,) and _fits(wanted, given[:-1]):
+        return "the last axis is one too many: array[..., 0]"
+    return "the last axis is missing: array[..., None]" if _fits(wanted, (*given, 1)) else ""
 
 
 def _native(array: Array) -> Array:
@@ -194,8 +226,11 @@ def _native(array: Array) -> Array:
 def _numbers(name: str, array: Array) -> Array:
     """A target, if it holds numbers."""
     if array.dtype.kind not in "biuf" and array.dtype != ml_dtypes.bfloat16:
-        hint = "number the classes: np.unique(target, return_inverse=True)[1]" if array.dtype.kind in "US" else ""
-        raise BadBatch(f"expected numbers, given {array.dtype.name}", where=f"target {name}".strip(), hint=hint)
+        raise BadBatch(
+            f"expected numbers, given {'text' if array.dtype.kind in TEXT else array.dtype.name}",
+            where=f"target {name}".strip(),
+            hint="numpy.unique(target, return_inverse=True)[1] numbers classes" if array.dtype.kind in TEXT else "",
+        )
     return _native(array)
 
 

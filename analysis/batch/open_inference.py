@@ -61,7 +61,8 @@ def _parts(content: bytes) -> tuple[list[Any], bytes]:
             request = json.loads(content[:end])
         tensors = request["inputs"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadBatch(f"not an Open Inference Protocol request: {error!r:.100}", where="batch", hint=HINT) from error
+        what = 'it has no "inputs"' if isinstance(error, KeyError) else f"{error!s:.100}"
+        raise BadBatch(f"not an Open Inference Protocol request: {what}", where="batch", hint=HINT) from error
     return tensors if isinstance(tensors, list) else [tensors], content[end:]
 
 

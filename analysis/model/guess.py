@@ -6,6 +6,8 @@ from typing import Final
 PLAIN: Final = "send the bytes of an .onnx file"
 LOOKED_AT: Final = 512
 LFS: Final = b"version https://git-lfs"
+HTML: Final = (b"<!doctype html", b"<html")
+PAGE: Final = "a web page: download the file itself, not the page that shows it"
 MARKS: Final[tuple[tuple[int, bytes, str], ...]] = (
     (0, LFS, "a pointer of Git LFS: run 'git lfs pull', or download the file itself"),
     (0, b"\x93NUMPY", "a numpy array: is it the batch?"),
@@ -38,6 +40,11 @@ def guess(view: memoryview, *, broken: bool = True) -> str:
     return f"this looks like {found}" if found else PLAIN
 
 
+def text_of(start: bytes) -> bytes:
+    """The beginning of a file as text: in lower case, without a mark of its encoding or space in front."""
+    return start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+
+
 def _by_contents(directory: bytes) -> str:
     """Of a zip, by the names at its end."""
     if ONNX_IN_ZIP in directory:
@@ -48,9 +55,9 @@ def _by_contents(directory: bytes) -> str:
 
 
 def _by_text(start: bytes) -> str:
-    text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "a web page: download the file itself, not the page that shows it"
+    text = text_of(start)
+    if text.startswith(HTML):
+        return PAGE
     if text.startswith(b"<ir_version"):
         return "a model in ONNX's text form: parse it with onnx.parser and save it with onnx.save"
     if text.startswith(b"<?xml"):

@@ -68,12 +68,15 @@ def as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Arr
     labels = targets.astype(np.int64).reshape(logits.shape[:axis] + logits.shape[axis + 1 :])
     valid = (labels == IGNORED_LABEL) | ((labels >= 0) & (labels < classes))
     if not valid.all() and (targets.dtype.kind in "iub" or wanted in {LossName.CROSS_ENTROPY, LossName.NLL}):
-        known = labels[labels != IGNORED_LABEL]
+        counted = labels[labels != IGNORED_LABEL]
+        low, high = int(counted.min()), int(counted.max())
         raise BadBatch(
-            f"class ids must lie in 0..{classes - 1}, given {int(labels.min())}..{int(labels.max())}",
+            f"class ids must lie in 0..{classes - 1}, given {low}..{high}",
             where="target",
-            hint="count classes from 0: target - 1" if known.min() == 1 and known.max() == classes else "",
-        )
+            hint="they are counted from 0: subtract 1" if (low, high) == (1, classes) else (
+                f"number the classes from 0; what is to be left out is {IGNORED_LABEL}"
+            ),
+        )  # fmt: skip
     return labels if valid.all() else None
 
 

@@ -145,16 +145,6 @@ def test_what_is_no_batch_is_refused(content: bytes) -> None:
     refusal(content)
 
 
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [(b"f0,f1,target\n0.5,-1,2\n", True), (b"0.5 1 2\n", False), (b"a,b\x00c", False), ("\u00e4,b".encode(), False)],
-)
-def test_a_table_of_text_is_told_how_to_become_a_batch(content: bytes, *, told: bool) -> None:
-    error = refusal(content)
-    assert "send npz, npy" in error.hint
-    assert ("np.savez" in error.hint) is told
-
-
 def test_a_tensor_proto_never_reads_a_file(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "secret").write_bytes(X.tobytes())
     monkeypatch.chdir(tmp_path)

@@ -175,7 +175,7 @@ def test_a_model_without_inputs_takes_targets_only() -> None:
 # ------------------------------------------------------------------ types, shapes, values
 
 
-@pytest.mark.parametrize("dtype", ["float64", "int64", "float16", "bool", "complex64", "<U3"])
+@pytest.mark.parametrize("dtype", ["float64", "int64", "float16", "bool", "complex64"])
 def test_a_wrong_type_is_refused_saying_both(dtype: str) -> None:
     error = refusal(npz(x=np.ones((6, 4)).astype(dtype)))
     assert error.where == "x"
@@ -244,9 +244,7 @@ def test_an_input_and_a_target_of_one_name_are_both_checked() -> None:
     assert refusal(npz(x=X, target=X * np.nan, labels=LABELS), against).where == "target"
 
 
-@pytest.mark.parametrize(
-    "target", [np.array(["a", "b"]), np.zeros(2, complex), np.zeros(2, "M8[s]"), np.zeros(2, [("a", "f4")])]
-)
+@pytest.mark.parametrize("target", [np.zeros(2, complex), np.zeros(2, "M8[s]"), np.zeros(2, [("a", "f4")])])
 def test_targets_that_are_no_numbers_are_refused(target: np.ndarray) -> None:
     error = refusal(npz(x=X[:2], target=target))
     assert error.where == "target"
@@ -292,6 +290,26 @@ def test_the_one_key_that_is_left_over_is_told_the_name_of_the_one_input_that_is
     assert caught.value.hint.startswith(told)
 
 
-@pytest.mark.parametrize("names", [np.array(["cat", "dog"]), np.array([b"cat", b"dog"])])
-def test_names_of_classes_are_to_be_numbered(names: np.ndarray) -> None:
-    assert refusal(npz(x=X[:2], target=names)).hint == "number the classes: np.unique(target, return_inverse=True)[1]"
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((5, 8, 8, 3), "array.transpose(0, 3, 1, 2)"),
+        ((3, 8, 8), "one sample without an axis of samples"),
+        ((5, 3, 8, 8, 1), "array[..., 0]"),
+        ((5, 3, 8, 9), "one column too many"),
+        ((5, 3, 8, 7), ""),
+        ((5, 4), ""),
+    ],
+)
+def test_a_shape_that_is_one_step_away_is_told_the_step(shape: tuple[int, ...], hint: str) -> None:
+    refused = refusal(npy(np.ones(shape, np.float32)), model("float[N,3,8,8] x", "float[N,3,8,8] y"))
+    assert hint in refused.hint if hint else not refused.hint
+
+
+def test_text_is_called_text_and_not_by_its_bits() -> None:
+    refused = refusal(npz(x=np.full((4, 4), "1.5")))
+    assert refused.detail == "expected float32, given text"
+    assert "astype" not in refused.hint
+    refused = refusal(npz(x=X, target=np.array(["cat", "dog"] * 2 + ["cat"])))
+    assert refused.detail == "expected numbers, given text"
+    assert "numpy.unique" in refused.hint
