@@ -142,7 +142,7 @@ class Operands:
         x -- Unsqueeze -- Sub (mu = 0, .05, .. 5)      centres may begin evenly spaced, and train
         """
         places = self.model.weights[name]
-        if places.size < SHORTEST_ROW or max(places.shape) < places.size:
+        if places.size < SHORTEST_ROW or max(places.shape) < places.size or not np.isfinite(places).all():
             return False
         steps = np.diff(places.reshape(-1).astype(np.float64))
         even = steps[0] != 0 and bool(np.allclose(steps, steps[0], rtol=EVEN, atol=0))

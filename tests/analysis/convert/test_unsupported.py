@@ -60,7 +60,7 @@ def test_what_is_supported_elsewhere_is_not_supported_in_another_domain() -> Non
 
 def test_strings_are_never_supported_and_that_is_said_first() -> None:
     made = named(proto(
-        "s = StringConcat(t, t) h = own.Fold(x) y = Neg(h)", "float[N,4] x, string[N] t", "float[] y, string[] s"
+        "s = StringConcat(t, t) h = own.Fold(x, s) y = Neg(h)", "float[N,4] x, string[N] t", "float[] y"
     ))  # fmt: skip
     with pytest.raises(NeverSupported) as caught:
         converted(made)

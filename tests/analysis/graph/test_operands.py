@@ -50,6 +50,11 @@ def test_whole_numbers_in_a_row_are_places_and_evenly_spaced_ones_where_nobody_n
     assert (name in divided(model(nodes, weights, "float[N,4,2,2] x")).trainable) is trains
 
 
+def test_numbers_without_end_are_in_no_row() -> None:
+    limits = np.array([-np.inf] * 9, np.float32)
+    assert divided(model("y = Mul(x, <m.limits>)", {"m.limits": limits}, "float[N,9] x")).trainable == ("m.limits",)
+
+
 def test_whole_numbers_in_a_table_are_weights() -> None:
     table = np.arange(16, dtype=np.float32).reshape(4, 4)
     assert divided(model("y = MatMul(x, <w>)", {"w": table})).trainable == ("w",)
