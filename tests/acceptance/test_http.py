@@ -200,7 +200,8 @@ def not_finite() -> bytes:
 BAD: dict[str, tuple[dict[str, Any], int, str, str, tuple[str, ...]]] = {
     # name: (parts, status, code, where, words of detail or hint)
     "text as a model": ({"model": b"hello, I am no model"}, 400, "not-onnx", "model", ("not an ONNX model", ".onnx")),
-    "a zip as a model": ({"model": BATCH}, 400, "not-onnx", "model", ("zip or torch file", "torch.onnx.export")),
+    "a zip as a model": ({"model": b"PK\x03\x04"}, 400, "not-onnx", "model", ("torch file", "torch.onnx.export")),
+    "a batch as a model": ({"model": BATCH}, 400, "not-onnx", "model", ("npz file", "is it the batch?")),
     "half a model": ({"model": HEALTHY[: len(HEALTHY) // 2]}, 400, "not-onnx", "model", ("not an ONNX model",)),
     "an empty model": ({"model": b""}, 400, "not-onnx", "model", ("the model is empty", ".onnx")),
     "no model": ({"model": None}, 400, "bad-request", "model", ("'model' is missing", "curl")),
