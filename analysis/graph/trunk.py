@@ -18,6 +18,7 @@ from analysis.graph.families import LOOKUPS, SUMS
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
 
+PRODUCTS: Final = frozenset({"MatMul", "Mul", "Div", "Einsum"})
 SHORTEST: Final = 3  # tensors from the first weights to the logits
 SOURCE: Final = ""  # joins all inputs; no value has this name
 
@@ -153,10 +154,7 @@ def _matrices(sources: Sources) -> set[int]:
 
 def _start(model: CheckedModel, values: tuple[str, ...], weighted: set[int]) -> str | None:
     """The first of the values behind a weighted node; its bias is taken in."""
-    behind: set[str] = set()
-    for node in model.nodes:
-        if id(node) in weighted or not behind.isdisjoint(node.input):
-            behind.update(node.output)
+    behind = _behind(model, weighted)
     return next((value for value in values if value in behind), None)
 
 
@@ -174,11 +172,33 @@ def _read_from_inputs(model: CheckedModel) -> set[str]:
 
 
 def _data_inputs(model: CheckedModel, sources: Sources, weighted: set[int]) -> list[str]:
-    """Float inputs that meet a weight before any Softmax; a float mask does not."""
+    """Float inputs that are features: they meet a weight before any Softmax, and not as a factor of what has features.
+
+    A float mask does not, nor does the adjacency of A (X W), of (A X) W, or a scale that a layer's output is
+    multiplied by.
+    """
+    behind = _behind(model, weighted)
     meeting: set[str] = set()
     for node in reversed(model.nodes):
-        passes = node.op_type != "Softmax" and not meeting.isdisjoint(node.output)
-        if passes or id(node) in weighted:
+        if id(node) in weighted:
             meeting.update(gradient_inputs(model, sources, node))
+        elif node.op_type != "Softmax" and not meeting.isdisjoint(node.output):
+            inputs = gradient_inputs(model, sources, node)
+            meeting.update(inputs if node.op_type not in PRODUCTS else _carriers(node, inputs, behind))
     floats = [spec.name for spec in model.inputs if model.is_float(spec.name)]
     return [name for name in floats if name in meeting] or floats
+
+
+def _carriers(node: NodeProto, factors: Sequence[str], behind: set[str]) -> Sequence[str]:
+    """The factors that a product has its features from: those behind a weight, else of a MatMul the right one."""
+    learnt = [name for name in factors if name in behind]
+    return learnt or ([node.input[1]] if node.op_type == "MatMul" and node.input[1] in factors else factors)
+
+
+def _behind(model: CheckedModel, weighted: set[int]) -> set[str]:
+    """Values that some weight went into."""
+    behind: set[str] = set()
+    for node in model.nodes:
+        if id(node) in weighted or not behind.isdisjoint(node.input):
+            behind.update(node.output)
+    return behind

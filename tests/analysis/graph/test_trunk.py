@@ -159,6 +159,35 @@ def test_a_float_mask_is_no_data() -> None:
     assert trunk_of(attention, inputs) == Trunk(("x", "h", "i", "r", "y"), end="y", start="i", entry="h")
 
 
+@pytest.mark.parametrize(
+    ("nodes", "inputs", "values"),
+    [
+        (
+            "i = MatMul(x, w0) h = MatMul(a, i) r = Relu(h) j = MatMul(r, w1) y = MatMul(a, j)",
+            "float[6,4] x, float[6,6] a", ("x", "i", "h", "r", "j", "y"),
+        ),
+        (
+            "g = MatMul(a, x) h = MatMul(g, w0) r = Relu(h) i = MatMul(a, r) y = MatMul(i, w1)",
+            "float[6,4] x, float[6,6] a", ("x", "g", "h", "r", "i", "y"),
+        ),
+        (
+            "h = MatMul(x, w0) i = Mul(h, m) r = Relu(i) j = MatMul(r, w1) y = Mul(m, j)",
+            "float[6,4] x, float[6,4] m", ("x", "h", "i", "r", "j", "y"),
+        ),
+    ],
+    ids=["A (X W)", "(A X) W", "scales"],
+)  # fmt: skip
+def test_a_factor_that_a_layer_is_multiplied_by_is_no_data(nodes: str, inputs: str, values: tuple[str, ...]) -> None:
+    assert trunk_of(nodes, inputs).values == values
+
+
+def test_the_data_stays_data_where_a_gate_is_made_of_it_and_two_towers_are_two_inputs() -> None:
+    gated = "g = MatMul(x, w0) s = Sigmoid(g) h = Mul(x, s) i = MatMul(h, w1) r = Relu(i) y = MatMul(r, w2)"
+    assert trunk_of(gated) == Trunk(("x", "h", "i", "r", "y"), end="y", start="h", entry="x")
+    towers = "g = MatMul(x, w0) i = MatMul(z, w1) h = Mul(g, i) r = Relu(h) y = MatMul(r, w2)"
+    assert trunk_of(towers, "float[N,4] x, float[N,4] z").values == ("h", "r", "y")
+
+
 def test_where_no_input_meets_a_weight_every_float_input_counts() -> None:
     softmaxed = "p = Softmax(x) q = Softmax(z) s = Add(p, q) h = MatMul(s, w0) r = Relu(h) y = MatMul(r, w1)"
     trunk = trunk_of(softmaxed, "float[N,4] x, float[N,4] z")

@@ -31,6 +31,7 @@ DRAWS: Final = (
     "fifth_papers",
     "sixth_reports",
     "seventh_reports",
+    "eighth_reports",
 )
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
