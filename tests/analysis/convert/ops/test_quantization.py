@@ -20,6 +20,9 @@ BYTES, SIGNED = (
     RANDOM.integers(0, 256, (2, 3, 4)).astype(np.uint8),
     RANDOM.integers(-128, 128, (2, 3, 4)).astype(np.int8),
 )
+NARROW = (SIGNED // 2).transpose(0, 2, 1).copy()
+"""Two products with bytes fit into 16 bits, where onnxruntime's kernels add them without VNNI; for data that no weight
+is, which `session.x64quantprecision` does not widen."""
 SCALES = np.array([0.02, 0.5, 0.013], np.float32)
 ZEROS = np.array([128, 3, 250], np.uint8)
 BLOCK_SCALES = floats(2, 3, 2, low=0.01, high=0.3)
@@ -139,9 +142,9 @@ CASES = [
         case("DynamicQuantizeLinear", [x], outputs=3, name=name)
         for name, x in (("", X), ("positive", np.abs(X)), ("negative", -np.abs(X)), ("zeros", 0 * X))
     ],
-    case("MatMulInteger", [BYTES, SIGNED.transpose(0, 2, 1).copy(), ZERO, scalar(-7, np.int8)]),
-    case("MatMulInteger", [BYTES, SIGNED.transpose(0, 2, 1).copy()], returns=("int32",), name="no zero points"),
-    case("MatMulInteger", [BYTES, SIGNED.transpose(0, 2, 1).copy(), None, scalar(-7, np.int8)], name="one"),
+    case("MatMulInteger", [BYTES, NARROW, ZERO, scalar(-7, np.int8)]),
+    case("MatMulInteger", [BYTES, NARROW], returns=("int32",), name="no zero points"),
+    case("MatMulInteger", [BYTES, NARROW, None, scalar(-7, np.int8)], name="one"),
     matrices("MatMulInteger", ZEROS, np.array([1, -2, 100], np.int8), name="by row and column"),
     case(
         "QLinearMatMul",
