@@ -30,6 +30,7 @@ def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float
     if baseline.trains_unfolded:
         return ()  # it would be advice for a network that nobody trains
     cards = (
+        _loss(baseline),
         _normalization(baseline),
         _standard_inputs(baseline.probe),
         _own_rate(baseline.probe),
@@ -39,6 +40,24 @@ def advise(baseline: Measurement, larger: LargerRate | None, weight_decay: float
         _decay(baseline, weight_decay),
     )
     return tuple(card for card in cards if card is not None)
+
+
+def _loss(baseline: Measurement) -> Advice | None:
+    """The loss that scores are for, which the probe trains by in place of the user's."""
+    outputs, probe = baseline.outputs, baseline.probe
+    if outputs is None or outputs.off_logarithms is None or probe is None:
+        return None
+    run = probe.working("sgd")
+    if run is None:
+        return None
+    return Advice(
+        kind=AdviceKind.LOSS,
+        words="CrossEntropyLoss in place of NLLLoss, or a LogSoftmax in front of that: by the cross-entropy of these "
+        f"scores {_NAMES[run.optimizer]} at {run.learning_rate:g} learns, in {_training(run, probe)} the loss fell to "
+        f"{run.end:.2f} of chance.",
+        values={"loss_over_chance": run.end, "learning_rate": run.learning_rate},
+        snippet="criterion = torch.nn.CrossEntropyLoss()  # in place of torch.nn.NLLLoss()",
+    )
 
 
 def _standard_inputs(probe: Probe | None) -> Advice | None:

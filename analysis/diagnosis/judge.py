@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from analysis.diagnosis.causes import diagnose
 from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.rank import Trial, may_redraw, rank, score, shortlist
+from analysis.diagnosis.readings import learns
 from analysis.diagnosis.root import root_cause
 from analysis.diagnosis.rules import BY_ID
 from analysis.facts import Factor, Measurement, Probe, VariantInfo
@@ -61,8 +62,12 @@ class Judge:
     def hopeful(self, names: Iterable[str] | None = None) -> tuple[str, ...]:
         """Variants worth a training, of these or of all, best first, those that go to the cause before all others.
 
-        Those alone where nothing else can mend it; none where the cause is no matter of the network.
+        Those alone where nothing else can mend it; none where the cause is no matter of the network, or all that it
+        takes is another loss.
         """
+        outputs = self.known.baseline.outputs
+        if outputs is not None and outputs.off_logarithms is not None and learns(self.known.baseline):
+            return ()
         root = root_cause(self.known.findings)
         cause = None if root is None else BY_ID[root.rule]
         factors = set[Factor]() if cause is None else set(cause.factors)

@@ -28,6 +28,9 @@ class OutputFacts:
     """The loss brings a softmax or sigmoid, and is taken behind the one in the graph."""
     doubled_floor: float | None = None
     """Least loss over chance behind the graph's Softmax or Sigmoid, if the loss brings its own."""
+    off_logarithms: float | None = None
+    """Of scores that a negative log-likelihood was asked for: how far, in nats, log sum exp over the classes is from
+    the 0 that it is of logarithms of probabilities; left out where they are such logarithms."""
     guessed: bool = False
     """Nobody asked for that loss: PyTorch, which made the network, has no other for class ids."""
 

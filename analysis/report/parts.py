@@ -161,6 +161,7 @@ class AdviceKind(StrEnum):
     NORMALIZATION = "normalization"
     WEIGHT_DECAY = "weight_decay"
     STANDARD_INPUTS = "standard_inputs"
+    LOSS = "loss"
 
 
 class Advice(Part):

@@ -36,11 +36,15 @@ from analysis.subject.targets import (
     class_axis,
     label_entropy,
     mean_entropy,
+    off_logarithms,
     one_hot,
 )
 
 SAME_SCALE: Final = 30.0
 """Within this factor outputs have the scale of their targets; a fresh network's differ a twentieth as much at least."""
+ROUNDED_LOGARITHMS: Final = 0.05
+"""Nats that sums of probabilities are off by where their logarithms are of half precision, or have an epsilon."""
+NO_LOGARITHMS: Final = "asked for nll, of scores that are no logarithms of probabilities: read by cross-entropy"
 NO_CHANCE: Final = 1e-9
 """Nothing is left to learn: rounding, where an entropy is the difference of two."""
 
@@ -66,6 +70,8 @@ class Objective:
     """Standard deviation over samples of outputs that are numbers, root mean square over them."""
     link: Link = Link.IDENTITY
     """A softmax or sigmoid of the graph that the loss is taken behind."""
+    bare: bool = False
+    """The user's nll is taken of scores that no softmax made logarithms of: it has no floor. Read by cross-entropy."""
 
     def over_chance(self, loss: float) -> float:
         """A loss as it is read: 1 at chance. There has to be a chance level."""
@@ -248,6 +254,9 @@ def _fitting(
         name, reason = _automatic(head, targets, labels, are_shares=are_shares, reaches=_reaches(limits))
     if name is LossName.NLL and head.link in {Link.SOFTMAX, Link.LOG_SOFTMAX}:
         name, reason = LossName.CROSS_ENTROPY, "asked for: nll of a softmax is the cross-entropy of its logits"
+    bare = name is LossName.NLL and axis is not None and off_logarithms(logits, axis) > ROUNDED_LOGARITHMS
+    if bare:
+        name, reason = LossName.CROSS_ENTROPY, NO_LOGARITHMS
     chosen = why or reason
     shares = as_shares(logits, targets, axis) if labels is None and name is LossName.CROSS_ENTROPY else None
     if shares is not None and axis is not None:
@@ -255,7 +264,8 @@ def _fitting(
         return _objective(name, chosen, head, shares, axis, 1.0, _chance_of(name, shares, axis), provenance)
     if name in {LossName.CROSS_ENTROPY, LossName.NLL}:
         labels, axis = _class_targets(head, logits, targets, labels, axis)
-        return _objective(name, chosen, head, labels, axis, 1.0, _chance_of(name, labels, axis), provenance)
+        chance = _chance_of(name, labels, axis)
+        return replace(_objective(name, chosen, head, labels, axis, 1.0, chance, provenance), bare=bare)
     if name is LossName.BCE and labels is not None and axis is not None and targets.shape != logits.shape:
         targets = one_hot(labels, logits.shape[axis], axis)
     numbers = as_numbers(head, logits, targets)

@@ -25,7 +25,7 @@ from analysis.options import LossName
 from analysis.subject.link import DOUBLED
 from analysis.subject.objective import Objective
 from analysis.subject.subject import Subject
-from analysis.subject.targets import IGNORED_LABEL
+from analysis.subject.targets import IGNORED_LABEL, off_logarithms
 
 PROBABILITIES: Final = Limits(0.0, 1.0)
 SMOOTH: Final = frozenset({Link.SOFTMAX, Link.SIGMOID})
@@ -61,6 +61,7 @@ def describe_outputs(subject: Subject, values: Array) -> OutputFacts:
         link_misses_classes=_misses_classes(objective, link, values.ndim),
         doubled=doubled,
         doubled_floor=floor_of(objective, values.shape, PROBABILITIES) if may_double else None,
+        off_logarithms=off_logarithms(values, objective.class_axis) if objective.bare else None,
         guessed=doubled and objective.chosen.startswith("automatic"),
     )
 

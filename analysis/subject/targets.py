@@ -58,6 +58,13 @@ def mean_entropy(shares: Array, axis: int) -> float:
     return float(-(shares * logs).sum(axis).mean())
 
 
+def off_logarithms(values: Array, axis: int) -> float:
+    """|log sum exp| along an axis, the largest: 0 of logarithms of probabilities; and where a value is no number."""
+    exact = values.astype(np.float64)
+    sums = np.logaddexp.reduce(exact, axis) if exact.size and np.isfinite(exact).all() else np.zeros(1)
+    return float(np.abs(sums).max())
+
+
 def as_labels(logits: Array, targets: Array, axis: int, wanted: LossName) -> Array | None:
     """Class ids, where the targets can be read as such. Raises BadBatch for ids that are no class."""
     classes = logits.shape[axis]

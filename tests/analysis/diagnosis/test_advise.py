@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.diagnosis.advise import advise
-from analysis.facts import LargerRate, NormalizationTrial, Outcome, ProbeKind, SampleGradients
+from analysis.facts import LargerRate, NormalizationTrial, Outcome, OutputFacts, ProbeKind, SampleGradients
 from analysis.report.parts import AdviceKind
 from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, probe, run
 
@@ -141,6 +141,17 @@ def test_standardised_inputs_are_advised_with_both_ends_before_another_rate() ->
     assert card.values == {"loss_over_chance": 0.1, "unchanged": 9.0, "learning_rate": own.learning_rate}
     assert "On standardised inputs SGD at 0.1, as you train, learns: in 1 step on minibatches" in card.words
     assert card.words.endswith("the loss fell to 0.10 of chance, as they are it came to 9.00.")
+
+
+def test_another_loss_is_advised_where_scores_were_taken_for_logarithms() -> None:
+    bare = OutputFacts(reading="", off_logarithms=1.4)
+    card, *_ = advise(measurement(outputs=bare, probe=probe(run("sgd", 0.1))), None, 0.01)
+    assert (card.kind, card.values["loss_over_chance"]) == (AdviceKind.LOSS, 0.1)
+    assert card.words.startswith("CrossEntropyLoss in place of NLLLoss")
+    assert card.snippet is not None
+    assert "torch.nn.CrossEntropyLoss()" in card.snippet
+    assert AdviceKind.LOSS not in kinds(measurement(outputs=bare, probe=probe(run("sgd", 1.0))), None, 0.01)
+    assert AdviceKind.LOSS not in kinds(measurement(probe=probe(run("sgd", 0.1))), None, 0.01)
 
 
 def test_a_warm_up_is_advised_with_both_ends_and_its_schedule() -> None:

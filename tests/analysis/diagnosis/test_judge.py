@@ -7,10 +7,10 @@ from analysis.diagnosis.diagnosis import Diagnosis
 from analysis.diagnosis.judge import Judge, Ranked
 from analysis.diagnosis.policy import EVERY_RULE, Policy, policy
 from analysis.diagnosis.rank import Trial
-from analysis.facts import Factor, Measurement, Probe, VariantInfo
+from analysis.facts import Factor, Measurement, OutputFacts, Probe, VariantInfo
 from analysis.options import AnalysisOptions
 from analysis.report import Finding, Verdict
-from tests.analysis.diagnosis.builders import FAILS, flow, measurement
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
 from tests.analysis.diagnosis.rules.patients import remembering
 from tests.analysis.diagnosis.trials import error, trained, trial
 
@@ -64,6 +64,15 @@ def test_of_all_that_was_measured_the_hopeful_come_most_promising_first() -> Non
     measured = at("c", rms=-1.6), at("a", rms=-1.2), at("red", rms=-5.0), at("b", rms=-1.4)
     assert judge(*measured).hopeful() == ("a", "b", "c")
     assert judge(*measured, known=diagnosis(verdict=Verdict.HEALTHY)).hopeful() == ()
+
+
+def test_no_treatment_is_hopeful_where_another_loss_is_all_that_it_takes() -> None:
+    bare = OutputFacts(reading="", off_logarithms=1.4)
+    known = diagnosis((error("GH501"),))
+    taught = replace(known, baseline=replace(PATIENT, outputs=bare, probe=LEARNS))
+    assert judge(BEST, known=taught).hopeful() == ()
+    assert judge(BEST, known=replace(known, baseline=replace(PATIENT, outputs=bare, probe=FAILS))).hopeful()
+    assert judge(BEST, known=replace(known, baseline=replace(PATIENT, probe=LEARNS))).hopeful()
 
 
 def test_no_treatment_is_hopeful_where_the_cause_is_no_matter_of_the_network() -> None:

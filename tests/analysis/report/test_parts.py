@@ -19,7 +19,7 @@ def test_severities_are_ordered() -> None:
 def test_the_words_of_verdicts_and_advice_are_what_clients_match_on() -> None:
     assert [verdict.value for verdict in Verdict] == ["healthy", "at_risk", "unhealthy", "inconclusive"]
     advised = ["learning_rate", "adam", "larger_learning_rate", "warm_up", "normalization", "weight_decay"]
-    advised += ["standard_inputs"]
+    advised += ["standard_inputs", "loss"]
     assert [kind.value for kind in AdviceKind] == advised
 
 

@@ -483,6 +483,8 @@ def test_one_output_has_no_classes_to_make_up() -> None:
 @pytest.mark.parametrize("name", [LossName.CROSS_ENTROPY, LossName.NLL])
 def test_classes_may_lie_on_the_last_axis(name: LossName) -> None:
     logits, ids = floats(4, 6, 3), RANDOM.integers(0, 3, (4, 6))
+    if name is LossName.NLL:
+        logits = torch.from_numpy(logits).log_softmax(-1).numpy()
     ids[0, 0] = -100
     objective = choose(logits, ids, wanted=name)
     flat, kept = torch.from_numpy(logits).reshape(-1, 3), ids.reshape(-1) != -100
@@ -555,6 +557,19 @@ def test_a_loss_that_is_asked_for_by_name_brings_its_own_link(wanted: LossName) 
 def test_nll_of_a_softmax_is_the_cross_entropy_of_its_logits() -> None:
     objective = choose(floats(8, 3), LABELS, wanted=LossName.NLL, link=Link.LOG_SOFTMAX, axis=-1)
     assert (objective.name, objective.head.value) == (LossName.CROSS_ENTROPY, "logits")
+
+
+def test_nll_of_scores_that_are_no_logarithms_is_read_by_cross_entropy_and_known_to_be_bare() -> None:
+    scores = floats(8, 3)
+    objective = choose(scores, LABELS, wanted=LossName.NLL)
+    assert (objective.name, objective.bare) == (LossName.CROSS_ENTROPY, True)
+    assert "no logarithms of probabilities" in objective.chosen
+    truth = F.cross_entropy(torch.from_numpy(scores), torch.from_numpy(LABELS))
+    assert loss_of(objective, scores) == pytest.approx(truth.item(), rel=1e-5)
+    logarithms = torch.from_numpy(scores).log_softmax(-1).half().float().numpy()
+    kept = choose(logarithms, LABELS, wanted=LossName.NLL)
+    assert (kept.name, kept.bare) == (LossName.NLL, False)
+    assert not choose(scores, LABELS, wanted=LossName.CROSS_ENTROPY).bare
 
 
 def test_a_softmax_over_one_unit_is_read_as_the_probability_it_writes() -> None:

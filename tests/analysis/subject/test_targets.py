@@ -19,6 +19,7 @@ from analysis.subject.targets import (
     class_axis,
     label_entropy,
     mean_entropy,
+    off_logarithms,
     one_hot,
 )
 
@@ -118,3 +119,12 @@ def test_entropies_are_those_of_the_textbook() -> None:
         (math.log(2) - 0.25 * math.log(0.25) - 0.75 * math.log(0.75)) / 4
     )
     assert all_but(np.zeros((2, 3, 4)), 1) == (0, 2)
+
+
+def test_logarithms_of_probabilities_add_up_to_one_behind_an_exponential() -> None:
+    shares = np.array([[0.2, 0.8], [0.5, 0.5]])
+    assert off_logarithms(np.log(shares).astype(np.float32), 1) == pytest.approx(0, abs=1e-6)
+    assert off_logarithms(np.log(shares).T, 0) == pytest.approx(0, abs=1e-12)
+    assert off_logarithms(np.log(shares / [[1], [4]]), 1) == pytest.approx(math.log(4))
+    assert off_logarithms(np.zeros((2, 3)), 1) == pytest.approx(math.log(3))
+    assert off_logarithms(np.array([[np.nan, 0.0]]), 1) == 0

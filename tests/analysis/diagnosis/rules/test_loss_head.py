@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement
 from tests.analysis.diagnosis.rules.patients import ENDING, Numbers, anatomy, evidence, found, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
+BARE = OutputFacts(reading="", off_logarithms=1.4)
 ASTRAY = OutputFacts(reading="", link="Softmax", link_misses_classes=True)
 
 
@@ -20,6 +22,8 @@ ASTRAY = OutputFacts(reading="", link="Softmax", link_misses_classes=True)
         ({"outputs": ASTRAY}, WARNING),
         ({"outputs": ASTRAY, "probe": LEARNS}, WARNING),  # at its logits
         ({"outputs": ASTRAY, "batch": replace(measurement().batch, along_samples="p")}, None),  # GH603
+        ({"outputs": BARE}, Severity.ERROR),
+        ({"outputs": BARE, "probe": LEARNS}, Severity.ERROR),  # by cross-entropy
         (anatomy(head_activation="Relu"), WARNING),
         ({**anatomy(head_activation="Relu"), "probe": LEARNS}, INFO),
         ({"loss": replace(ENDING, value=90.0)}, WARNING),
@@ -42,6 +46,7 @@ def test_an_output_that_does_not_fit_its_loss_is_a_warning(
     [
         (anatomy(stacked_links=("softmax", "sigmoid")), {"probabilities_read_as_logits": (2, 0, None)}),
         ({"outputs": ASTRAY}, {"softmax_over_another_axis": (1, 0, None)}),
+        ({"outputs": BARE}, {"log_of_probability_sum": (1.4, 0.05, pytest.approx(math.log10(28)))}),
         (anatomy(head_activation="Relu"), {"activations_before_the_loss": (1, 0, None)}),
         ({"loss": replace(ENDING, value=230.0)}, {"loss_over_chance_decades": (2, 1, 1)}),  # 100 times 2.3
     ],
