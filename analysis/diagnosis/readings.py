@@ -82,6 +82,19 @@ def amber(measurement: Measurement) -> Severity:
     return Severity.INFO if trains or targets_do_not_follow(measurement) else Severity.WARNING
 
 
+LEAST_USUAL_RATE: Final = 1e-4
+
+
+def of_scale(measurement: Measurement) -> Severity:
+    """As `amber`; a warning also where plain gradient descent learns at rates that nobody would try.
+
+    They are what inputs or targets of thousands ask for; in the user's own units.
+    """
+    probe = measurement.probe
+    learnt = [] if probe is None or probe.own_learns else probe.rates_that_learnt("sgd")
+    return Severity.WARNING if learnt and max(learnt) < LEAST_USUAL_RATE else amber(measurement)
+
+
 def settled(measurement: Measurement, *, doubtful: bool = False, by_heart: bool = True) -> Severity:
     """An error; a warning where the network learns in spite of it, or where a doubt has no probe to end it.
 

@@ -251,6 +251,10 @@ class Probe:
             for seed in seeds
         )
 
+    def rates_that_learnt(self, optimizer: str) -> list[float]:
+        """Of this optimiser, by any seed."""
+        return [run.learning_rate for run in self.runs if run.outcome is Outcome.LEARNT and run.optimizer == optimizer]
+
     @property
     def closest(self) -> Run:
         """Where SGD does not learn: of the worst seed the run that came furthest without having learnt."""

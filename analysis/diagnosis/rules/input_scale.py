@@ -10,13 +10,14 @@ positions drown what differs between samples. The network is not ill, its food i
 
 ## How it is measured
 RMS of what the first layer sees, behind what the graph itself standardises, outside 0.2 to 5, or a mean over three
-standard deviations: warning, or a remark where plain gradient descent learns in the probe or where the inputs were made
-up. A warning also where your own optimiser and rate fail as the inputs are, and learn once they are standardised, with
-as many steps: then it is the inputs that are to change, and not the rate (GH109). Not judged where the network has
-normalisation layers, or begins with an embedding. Values a thousand times as far from the median of their feature as
-its middle half, in a twentieth of the samples: a warning also in front of normalisation, which divides by a deviation
-that they decide, and where one batch is learnt by heart, which the marks suffice for; a remark where your own training
-or, from minibatches, plain gradient descent learns, in fewer samples, and where the inputs were made up.
+standard deviations: warning, or a remark where plain gradient descent learns in the probe at a rate of 0.0001 or more,
+or where the inputs were made up. A warning also where your own optimiser and rate fail as the inputs are, and learn
+once they are standardised, with as many steps: then it is the inputs that are to change, and not the rate (GH109). Not
+judged where the network has normalisation layers, or begins with an embedding. Values a thousand times as far from the
+median of their feature as its middle half, in a twentieth of the samples: a warning also in front of normalisation,
+which divides by a deviation that they decide, and where one batch is learnt by heart, which the marks suffice for; a
+remark where your own training or, from minibatches, plain gradient descent learns, in fewer samples, and where the
+inputs were made up.
 
 ## Example
 Images of 0 to 255 in front of a plain convolutional network: RMS 148. A table of measurements around 0 in which -9999
@@ -38,7 +39,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import above, over, under
-from analysis.diagnosis.readings import LARGEST_INPUT_RMS, amber
+from analysis.diagnosis.readings import LARGEST_INPUT_RMS, of_scale
 from analysis.facts import Factor, Measurement, ProbeKind, Provenance, is_matrix
 from analysis.report import Evidence, Severity
 
@@ -75,7 +76,7 @@ def input_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         if helped is not None:
             found = Evidence(value=helped.end, threshold=helped.limit, margin_decades=None)
             evidence["own_loss_over_chance_standardised"] = found
-        severity = Severity.INFO if invented else Severity.WARNING if helped is not None else amber(measurement)
+        severity = Severity.INFO if invented else Severity.WARNING if helped is not None else of_scale(measurement)
         yield Draft(severity=severity, evidence=evidence, layers=flow.trunk[:1])
 
 

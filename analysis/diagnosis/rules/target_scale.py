@@ -13,9 +13,9 @@ vanishes, and the network is sound.
 ## How it is measured
 Of targets that are numbers: root mean square over 30 while the outputs are not within a tenth of it; standard deviation
 under 0.01; a mean over 5 standard deviations that the outputs are not near. Warning, or a remark where plain gradient
-descent learns in the probe. Not judged where the outputs already are nearer than half of chance, as those of a trained
-network are, nor where a few that lie far from all others make the scale (GH506). Gradient flow does not depend on the
-scale of the targets.
+descent learns in the probe at a rate of 0.0001 or more, of the loss as it is. Not judged where the outputs already are
+nearer than half of chance, as those of a trained network are, nor where a few that lie far from all others make the
+scale (GH506). Gradient flow does not depend on the scale of the targets.
 
 ## Example
 A network that values moves by returns of 3000.
@@ -37,7 +37,7 @@ from typing import Final
 
 from analysis.diagnosis.contract import Draft, Limits, Place, rule
 from analysis.diagnosis.evidence import over, under
-from analysis.diagnosis.readings import amber, loss_over_chance
+from analysis.diagnosis.readings import loss_over_chance, of_scale
 from analysis.facts import Measurement, OutputFacts, TargetFacts
 from analysis.report import Evidence
 
@@ -66,7 +66,7 @@ def target_scale(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
         return
     evidence = dict(_evidence(targets, outputs, limits))
     if evidence:
-        yield Draft(severity=amber(measurement), evidence=evidence, layers=measurement.flow.trunk[-1:])
+        yield Draft(severity=of_scale(measurement), evidence=evidence, layers=measurement.flow.trunk[-1:])
 
 
 def _evidence(targets: TargetFacts, outputs: OutputFacts, limits: Limits) -> Iterator[tuple[str, Evidence]]:

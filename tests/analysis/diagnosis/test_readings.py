@@ -46,6 +46,25 @@ def test_a_network_learns_by_either_optimiser_and_amber_pales_by_plain_descent_o
     assert (readings.learns(patient), readings.amber(patient)) == (learns, amber)
 
 
+@pytest.mark.parametrize(
+    ("rates", "own", "expected"),
+    [
+        ((1e-4,), False, INFO),
+        ((1e-5,), False, WARNING),
+        ((1e-5, 1e-11), False, WARNING),
+        ((1e-5, 0.1), False, INFO),
+        ((1e-5,), True, INFO),
+        ((), False, WARNING),
+    ],
+)
+def test_the_scale_is_at_fault_where_only_rates_that_nobody_would_try_learn(
+    rates: tuple[float, ...], *, own: bool, expected: Severity
+) -> None:
+    learnt = [replace(run("sgd", 0.2), learning_rate=rate, own=own) for rate in rates]
+    patient = measurement(probe=probe(run("sgd", 1.0), run("adam", 0.2), *learnt))
+    assert readings.of_scale(patient) is expected
+
+
 @pytest.mark.parametrize("provenance", list(Provenance))
 @pytest.mark.parametrize("trained", [True, False])
 def test_amber_pales_for_trained_weights_that_nobody_sent_targets_for(provenance: Provenance, *, trained: bool) -> None:

@@ -117,3 +117,10 @@ def test_the_run_that_works_is_of_the_optimiser_asked_for_where_one_does() -> No
     assert trained.working("adam") == run("adam", 0.1)
     assert probe(run("adam", 0.1), run("sgd", NO)).working("sgd") == run("adam", 0.1)
     assert FAILS.working("sgd") is None
+
+
+def test_rates_that_learnt_are_those_of_one_optimiser() -> None:
+    slow = replace(run("sgd", YES), learning_rate=1e-6)
+    trained = probe(run("sgd", YES), run("sgd", NO), slow, run("adam", YES))
+    assert trained.rates_that_learnt("sgd") == [0.1, 1e-6]
+    assert FAILS.rates_that_learnt("sgd") == []

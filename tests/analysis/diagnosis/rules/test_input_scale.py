@@ -4,7 +4,7 @@ import pytest
 
 from analysis.facts import ProbeKind, Provenance
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, run
+from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import Numbers, changed, evidence, found, owning, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
@@ -17,6 +17,7 @@ WARNING, INFO = Severity.WARNING, Severity.INFO
         ({"flow": flow(input_rms=0.001)}, WARNING),
         ({"flow": flow(input_mean_over_std=4.0)}, WARNING),
         ({"flow": flow(input_rms=148.0), "probe": LEARNS}, INFO),
+        ({"flow": flow(input_rms=148.0), "probe": probe(replace(run("sgd", 0.4), learning_rate=1e-6))}, WARNING),
         ({"flow": flow(input_rms=148.0), "normalized": True}, None),
         ({"flow": flow(input_rms=148.0), "batch": replace(measurement().batch, constant_inputs=True)}, None),
         ({"flow": flow(input_rms=5.0)}, None),

@@ -4,10 +4,11 @@ import pytest
 
 from analysis.facts import OutputFacts, TargetFacts
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, measurement, probe, run
 from tests.analysis.diagnosis.rules.patients import ENDING, Numbers, evidence, found, severity
 
 WARNING, INFO = Severity.WARNING, Severity.INFO
+TINY_STEPS = probe(replace(run("sgd", 0.4), learning_rate=1e-8))
 NUMBERS = TargetFacts(kind="numbers", least=-2.0, most=2.0, mean=0.0, std=1.0, rms=1.0)
 THOUSANDS = replace(NUMBERS, std=3000.0, rms=3000.0)
 FRESH = OutputFacts(reading="", rms=0.3)
@@ -24,6 +25,7 @@ def patient(targets: TargetFacts | None, outputs: OutputFacts | None = FRESH, **
         (THOUSANDS, {}, WARNING),
         (THOUSANDS, {"probe": FAILS}, WARNING),
         (THOUSANDS, {"probe": LEARNS}, INFO),
+        (THOUSANDS, {"probe": TINY_STEPS}, WARNING),
         (THOUSANDS, {"outputs": replace(FRESH, rms=301.0)}, None),  # made for them
         (THOUSANDS, {"loss": replace(START, value=0.4)}, None),  # trained
         (replace(THOUSANDS, far_decades=3.5), {}, None),  # GH506
