@@ -54,6 +54,9 @@ LOWER: Final = {OptimizerName.SGD: (1e-3,), OptimizerName.ADAM: (1e-3, 3e-4)}
 """Rates that are tried, in this order, where those of the grid have not learnt."""
 LOWEST: Final = (1e-4, 1e-5, 1e-6, 1e-7)
 """Of SGD, where even the rate before blew up."""
+HIGHER: Final = {OptimizerName.SGD: (1.0,), OptimizerName.ADAM: (0.03,)}
+"""Tried before these where no matrix has more than so many weights: what a step moves grows with the units."""
+FEW_WEIGHTS: Final = 64
 NO_STEP: Final = GradientStep()
 
 

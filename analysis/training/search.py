@@ -1,6 +1,7 @@
 """The search for a rate: which trainings the unchanged model gets before it is said that it does not learn.
 
     the grid, and the user's own          20 or 50 steps each
+    a larger rate of SGD, then of Adam    as short, where no layer has more than a few units
     smaller rates of SGD, then of Adam    as short, until one learns; SGD's go on falling while the smallest blows up
     more steps                            200, for the user's own, the best and the largest rate that does not blow up;
                                           as many again, up to 800, while the loss falls fast enough to get there
@@ -18,7 +19,7 @@ from analysis.clock import Clock
 from analysis.facts import Outcome, Probe, ProbeKind, Run
 from analysis.options import OptimizerName
 from analysis.training.crew import ALONE, Crew, Work
-from analysis.training.grid import LOWER, LOWEST, PATIENCE, PATIENCE_WITH_ATTENTION, STEPS, Training, in_units
+from analysis.training.grid import HIGHER, LOWER, LOWEST, PATIENCE, PATIENCE_WITH_ATTENTION, STEPS, Training, in_units
 from analysis.training.probe import joined
 
 WITHIN_REACH: Final = 2.0
@@ -47,6 +48,8 @@ class Search:
     """Whether many steps show more than what is learnt by heart."""
     attentive: bool = field(default=False, kw_only=True)
     """Whether they do so less where SGD trains, see PATIENCE_WITH_ATTENTION."""
+    tiny: bool = field(default=False, kw_only=True)
+    """Whether all matrices are small, see HIGHER."""
     scale: float = field(default=1.0, kw_only=True)
     """What the user's loss is at chance, see `in_units`."""
     crew: Crew = field(default=ALONE, kw_only=True)
@@ -56,7 +59,7 @@ class Search:
         if self.proof.own_learns:
             return self.proof
         for optimizer in (OptimizerName.SGD, OptimizerName.ADAM):
-            if self._is_wanted(optimizer) and not (self._go_lower(optimizer) and self._be_patient(optimizer)):
+            if self._is_wanted(optimizer) and not (self._go_further(optimizer) and self._be_patient(optimizer)):
                 return replace(self.proof, unfinished=True)
         return self.proof
 
@@ -71,9 +74,11 @@ class Search:
         """Whether the user's own training with it has not learnt."""
         return any(run.optimizer == optimizer.value for run in self.proof.own) and not self.proof.own_learns
 
-    def _go_lower(self, optimizer: OptimizerName) -> bool:
-        """Short runs at smaller rates, until one learns; False where the budget ended."""
-        rates = (*LOWER[optimizer], *(LOWEST if optimizer is OptimizerName.SGD else ()))
+    def _go_further(self, optimizer: OptimizerName) -> bool:
+        """Short runs at larger and smaller rates, until one learns; False where the budget ended."""
+        blows_up = any(run.outcome is Outcome.DIVERGED for run in self.proof.runs if run.optimizer == optimizer.value)
+        higher = HIGHER[optimizer] if self.tiny and not blows_up else ()
+        rates = (*higher, *LOWER[optimizer], *(LOWEST if optimizer is OptimizerName.SGD else ()))
         blew_up = False
         for usual in rates:
             rate = in_units(usual, optimizer, self.scale)

@@ -32,6 +32,7 @@ from analysis.subject.dropout import dropping_of
 from analysis.subject.subject import Subject
 from analysis.training.crew import ALONE, Crew
 from analysis.training.grid import (
+    FEW_WEIGHTS,
     GRID,
     LOWER,
     MINIBATCH,
@@ -309,8 +310,10 @@ class Trainer:
             return None
         patient = numbers or not measured.recurrent or proof.held_out > 0
         scale = self.baseline.objective.scale
+        sizes = [math.prod(info.shape) for layer in measured.layers for info in layer.parameters.values()]
+        tiny = max(sizes, default=0) <= FEW_WEIGHTS
         search = Search(
-            each, self.clock, seeds, proof, patient=patient, attentive=attentive, scale=scale, crew=self.crew
+            each, self.clock, seeds, proof, patient=patient, attentive=attentive, tiny=tiny, scale=scale, crew=self.crew
         )
         proof = search.run()
         return replace(proof, warmed=self._warmed(proof, measured)) if patient and not proof.own_learns else proof

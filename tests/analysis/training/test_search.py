@@ -98,6 +98,19 @@ def test_adam_is_searched_where_sgd_has_not_learnt_until_it_does() -> None:
     assert {each for each, _, _ in asked} == {"sgd"}
 
 
+def test_larger_rates_come_first_in_tiny_networks_unless_one_of_the_grid_blew_up() -> None:
+    trainings = Trainings({("adam", 0.03, True): 0.1})
+    found = Search(trainings, Clock(1000.0, None), (0,), gridded(0.97, 0.96, 0.99), patient=True, tiny=True).run()
+    short = [(name, rate) for name, rate, late in trainings.asked if not late]
+    assert short == [("sgd", 1.0), ("sgd", 0.001), ("adam", 0.03), ("adam", 0.001), ("adam", 0.0003)]
+    assert trainings.asked[-1] == ("adam", 0.03, True)
+    assert found.fails_sgd_alone
+    proof = probe_of(diverged(0.1), run(0.9, rate=0.01), run(0.3, 0, "adam", 0.003))
+    trainings = Trainings()
+    Search(trainings, Clock(1000.0, None), (0,), proof, patient=True, tiny=True).run()
+    assert ("sgd", 1.0, False) not in trainings.asked
+
+
 @pytest.mark.parametrize(("holds_from", "tried"), [(1e-4, 2), (1e-6, 4), (0.0, 5)])
 def test_sgd_goes_down_by_tens_while_even_the_smallest_rate_blows_up(holds_from: float, tried: int) -> None:
     proof = probe_of(diverged(0.1), diverged(0.01), run(0.3, 0, "adam", 0.003))

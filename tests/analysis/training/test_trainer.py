@@ -75,6 +75,19 @@ def test_a_slow_network_is_given_time_and_learns() -> None:
     assert max(run.steps for run in proof.runs) > 50
 
 
+def test_exclusive_or_is_learnt_at_a_rate_that_only_so_few_weights_bear() -> None:
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    model = export(
+        seeded(lambda: nn.Sequential(nn.Linear(2, 4), nn.Sigmoid(), nn.Linear(4, 1), nn.Sigmoid())), torch.from_numpy(x)
+    )
+    proof = experiment(model, npz(x=x, target=(x[:, :1] != x[:, 1:]).astype(np.float32))).probe_baseline().probe
+    assert proof is not None
+    assert proof.rates_that_learnt("sgd") == [1.0]
+    wide = experiment(mlp(20, "Sigmoid", xavier()), vectors(16)).probe_baseline().probe
+    assert wide is not None
+    assert max(run.learning_rate for run in wide.runs) == 0.1
+
+
 def test_a_network_that_does_not_learn_does_not_in_four_times_as_many_steps() -> None:
     proof = experiment(mlp(20, "Sigmoid", xavier()), vectors(256)).probe_baseline().probe
     assert proof is not None
