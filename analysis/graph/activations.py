@@ -1,21 +1,25 @@
 """The activation behind a layer, in one node or written out in several.
 
-It is found through normalisation, dropout, residual additions and reshapes:
+It is found through normalisation, dropout, residual additions, reshapes and products that mix places by the data:
 
     layer -> BatchNormalization -> Add (skip) -> Relu       Relu
+    layer -> MatMul (an adjacency and this) -> Relu         Relu
     layer -> Sigmoid -> Mul (with the layer's output)       Swish
     layer -> Div -> Erf -> Add -> Mul -> Mul                Gelu
 """
 
+from functools import partial
 from typing import Final, NamedTuple
 
 from onnx import NodeProto
 
 from analysis.graph.families import ACTIVATIONS, LAYING_OUT, NORMALIZATIONS, POOLING, walk_ahead
 from analysis.model import CheckedModel
+from analysis.model.nodes import captures
 
 TRANSPARENT: Final = NORMALIZATIONS | LAYING_OUT | POOLING | {"Add", "Sum", "Dropout", "Identity", "Flatten"}
 """What may stand between a layer and its activation; behind a Cast begins something else."""
+MOST_VALUES: Final = 64  # that the left factor of a product may be made of
 REACH: Final = 8  # nodes between a layer and what may still be called its activation
 
 
@@ -32,7 +36,7 @@ def find_activation(model: CheckedModel, value: str) -> Activation | None:
 
     x * Sigmoid(x) is a Swish, and an Erf within reach is a Gelu written out.
     """
-    for reached, readers in walk_ahead(model, value, TRANSPARENT, REACH):
+    for reached, readers in walk_ahead(model, value, TRANSPARENT, REACH, partial(_mixes_places, model)):
         for node in readers:
             if node.op_type in ACTIVATIONS:
                 return _named(model, node, reached)
@@ -40,6 +44,25 @@ def find_activation(model: CheckedModel, value: str) -> Activation | None:
         if written_out:
             return Activation("Gelu", reached, written_out)
     return None
+
+
+def _mixes_places(model: CheckedModel, node: NodeProto, value: str) -> bool:
+    """Whether a value is multiplied from the left by what inputs alone made, as an adjacency is.
+
+    A X     [places, places] [places, features]
+    """
+    if node.op_type != "MatMul" or node.input[1] != value:
+        return False
+    waiting, seen = [node.input[0]], set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name == value or (name in model.weights and model.weights[name].ndim > 1) or len(seen) > MOST_VALUES:
+            return False
+        producer = model.producers.get(name)
+        if name not in seen and producer is not None:
+            waiting += [*producer.input, *captures(producer)]
+        seen.add(name)
+    return True
 
 
 def _named(model: CheckedModel, node: NodeProto, value: str) -> Activation:

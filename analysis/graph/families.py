@@ -3,7 +3,7 @@
 Sets that differ in an operator say why where they are made.
 """
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final
 
 from onnx import NodeProto
@@ -48,16 +48,20 @@ def walk_back(model: CheckedModel, value: str, through: Container[str], until: C
 
 
 def walk_ahead(
-    model: CheckedModel, value: str, through: Container[str], most: int
+    model: CheckedModel,
+    value: str,
+    through: Container[str],
+    most: int,
+    passes: Callable[[NodeProto, str], bool] | None = None,
 ) -> Iterator[tuple[str, list[NodeProto]]]:
     """A value with its readers, then the same of what the first reader of a family makes of it, and so on.
 
-    `most`: values that are looked at.
+    `most`: values that are looked at; `passes`: whether a node that reads a value is taken for one of the family.
     """
     for _ in range(most):
         readers = [use.node for use in model.consumers.get(value, ())]
         yield value, readers
-        ahead = [node for node in readers if node.op_type in through]
+        ahead = [node for node in readers if node.op_type in through or (passes and passes(node, value))]
         if not ahead:
             return
         value = ahead[0].output[0]

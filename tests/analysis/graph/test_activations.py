@@ -56,6 +56,24 @@ def test_an_activation_behind_another_operation_is_not_the_layers(between: str) 
     assert layers_of(model(f"h = MatMul(x, w) {between} y = Relu(z)", w=floats(4, 4)))[0].activation is None
 
 
+@pytest.mark.parametrize(
+    ("between", "found"),
+    [
+        ("z = MatMul(a, h)", "Relu"),
+        ("d = ReduceSum<keepdims: int = 1>(a) n = Div(a, d) z = MatMul(n, h)", "Relu"),
+        ("z = MatMul(h, a)", None),
+        ("t = Transpose(h) s = MatMul(h, t) p = Softmax(s) z = MatMul(p, h)", None),
+        ("q = MatMul(a, v) z = MatMul(q, h)", None),
+    ],
+)
+def test_an_activation_is_found_behind_an_adjacency_that_comes_with_the_data(between: str, found: str | None) -> None:
+    checked = model(
+        f"h = MatMul(x, w) {between} y = Relu(z)", "float[4,4] x, float[4,4] a",
+        w=floats(4, 4), v=floats(4, 4),
+    )  # fmt: skip
+    assert layers_of(checked)[0].activation == found
+
+
 def test_an_activation_too_far_away_is_not_the_layers() -> None:
     near = " ".join(f"h{n + 1} = Identity(h{n})" for n in range(7))
     far = " ".join(f"h{n + 1} = Identity(h{n})" for n in range(8))

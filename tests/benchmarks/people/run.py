@@ -32,6 +32,7 @@ DRAWS: Final = (
     "sixth_reports",
     "seventh_reports",
     "eighth_reports",
+    "ninth_reports",
 )
 QUESTIONS: Final[Mapping[str, Callable[[Case], dict[str, Any]]]] = {
     "truth": truth_of,
