@@ -47,6 +47,7 @@ IN_FORWARD: Final[Mapping[str, str]] = {
     "standardized": "standardise the inputs before they enter: x = (x - mean) / deviation",
     "transposed": "permute the axes where a view or reshape was to exchange them",
     "pre_ln": "normalise in front of each part, not behind it: x = x + part(norm(x))",
+    "no_idle_norm": "leave out the normalisations that have one number each to normalise",
     "guarded": "add 1e-6 inside roots and logarithms, keep denominators from 0 and cosines from 1, mask with -10000 in "
     "place of -inf",
     "smoothed": "put tanh in place of sign, a sigmoid in place of a threshold, and round nothing",

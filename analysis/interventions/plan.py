@@ -7,6 +7,7 @@ trained repairs of networks of the same kind, most successful first.
 """
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -37,6 +38,7 @@ ATTENTIVE: Final = (
 BESIDE_CELLS: Final = 3
 """Linear layers of a recurrent network that are its head, or a projection; more are a network of their own."""
 GUARDED: Final = ("guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm")
+WITHOUT_IDLE: Final = ("no_idle_norm", "no_idle_norm+he")
 SMOOTHED: Final = ("smoothed", "smoothed+he", "smoothed+batch_norm")
 STANDARDIZED: Final = ("standardized",)
 UNSCALED: Final = (0.5, 2.0)
@@ -76,6 +78,8 @@ def _beside(measurement: Measurement) -> Iterator[str]:
         yield from ("transposed", *(["batch_first"] if measurement.recurrent else []))
     if measurement.non_finite is not None:
         yield from GUARDED
+    if measurement.normalized and measurement.flow.blindness_log10 == -math.inf:
+        yield from WITHOUT_IDLE
     if any(each.is_cut_off for each in measurement.stats):
         yield from SMOOTHED
     if measurement.dropout is not None and not measurement.dropout.learns:

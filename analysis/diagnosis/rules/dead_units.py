@@ -61,7 +61,9 @@ def dead_units(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
     judged = {
         stats.id: stats.activation
         for stats in measurement.stats
-        if stats.activation is not None and (stats.activation.dead_fraction or 0.0) > limits["dead_fraction"]
+        if stats.activation is not None
+        and stats.activation.std  # one number for all units and samples: nothing reaches them, see GH203
+        and (stats.activation.dead_fraction or 0.0) > limits["dead_fraction"]
     }
     if not judged:
         return

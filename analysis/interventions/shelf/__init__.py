@@ -15,7 +15,7 @@ INTERVENTIONS: Final[tuple[Treatment, ...]] = (
     *treatments("swap_activation", Factor.ACTIVATION, "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "tanh"),
     *treatments("insert_normalization", Factor.NORMALIZATION, "batch_norm", "layer_norm", "group_norm"),
     *treatments("move_normalization", Factor.NORMALIZATION, "pre_ln"),
-    *treatments("remove_normalization", Factor.NORMALIZATION, "no_batch_norm"),
+    *treatments("remove_normalization", Factor.NORMALIZATION, "no_batch_norm", "no_idle_norm"),
     *treatments("wrap_residual", Factor.RESIDUAL, "residual"),
     *treatments("cool_attention", Factor.ATTENTION, "temperature"),
     *treatments("weaken_dropout", Factor.DROPOUT, "weak_dropout"),

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,13 @@ def test_operators_are_guarded_where_numbers_are_not_finite_and_nowhere_else() -
     guards = {"guarded", "guarded+he", "guarded+lsuv", "guarded+batch_norm"}
     assert guards <= set(ids(measurement(non_finite=broken)))
     assert not guards & set(ids(measurement()))
+
+
+def test_idle_normalisations_are_taken_out_where_the_outputs_do_not_differ_at_all() -> None:
+    blind = flow(blindness_log10=-math.inf)
+    assert {"no_idle_norm", "no_idle_norm+he"} <= set(ids(measurement(flow=blind, normalized=True)))
+    assert "no_idle_norm" not in ids(measurement(flow=blind))
+    assert "no_idle_norm" not in ids(measurement(flow=flow(blindness_log10=-9.0), normalized=True))
 
 
 def test_steps_are_smoothed_where_they_keep_the_gradient_from_a_weight_and_nowhere_else() -> None:

@@ -38,6 +38,11 @@ def test_dead_units_need_a_second_witness_for_an_error(dead: float, probed: obje
     assert severity("GH201", patient) is expected
 
 
+def test_units_that_nothing_reaches_are_not_dead_of_themselves() -> None:
+    constant = (stats(1), with_activation(2, dead_fraction=1.0, std=0.0), stats(3))
+    assert severity("GH201", measurement(stats=constant, probe=FAILS)) is None
+
+
 def test_a_dead_branch_is_a_warning_until_a_probe_does_not_learn() -> None:
     sick = (stats(1), with_activation(2, dead_fraction=1.0), stats(3))
     first, second, *others = measurement().layers
