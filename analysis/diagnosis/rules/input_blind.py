@@ -14,23 +14,27 @@ of the logits over samples against their RMS. Collapse under -5 and blindness un
 network learns in the probe, or where there is no probe and neither is 1.5 decades beyond its limit while
 BatchNormalization takes out again what all samples share. Collapse under -4 or blindness under -2 alone: warning, or a
 remark where plain gradient descent learns in the probe. Where only the last layer is collapsed and its outputs differ
-by more than 0.03 of their unit (1 for logits), an offset drowns what they tell, and GH501 speaks of that. Needs samples
-that differ, at least eight.
+by more than 0.03 of their unit (1 for logits), an offset drowns what they tell, and GH501 speaks of that. Where samples
+become exactly equal, and not by dead units, no gradient arrives because of it. Needs samples that differ, at least
+eight.
 
 ## Example
-Thirty tanh layers with half of Xavier's weights: collapse -9, the logits differ in the fourth digit.
+Thirty tanh layers with half of Xavier's weights: collapse -9, the logits differ in the fourth digit. GroupNorm with as
+many groups as channels behind a pooling to one place: every number minus itself.
 
 ## When it is wrong
 Global average pooling over noise images leaves little difference: 5 % in health. A large bias in a hidden layer raises
 the RMS and not the spread.
 
 ## Remedies
-Initialisation to the activation's gain; normalisation; standardised inputs.
+Initialisation to the activation's gain; normalisation; standardised inputs. Where a normalisation has one number to
+normalise: none (`no_idle_norm`).
 
 ## References
 Schoenholz et al. 2017 (Deep Information Propagation); Poole et al. 2016.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -43,6 +47,8 @@ BLINDNESS_LOG10: Final = -2.0  # healthy: over -1.3
 COLLAPSE_DECADES: Final = -4.0
 COLLAPSE_ERROR: Final = -5.0  # 98 of 100 networks fail
 FEWEST_SAMPLES: Final = 8
+DEAD: Final = 0.99
+"""Of the units of a layer."""
 TELLING_LOG10: Final = -1.5
 """Outputs that differ by more tell samples apart, whatever their mean is."""
 
@@ -71,7 +77,14 @@ def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             severity=settled(measurement, doubtful=doubtful) if severe else amber(measurement),
             evidence=evidence,
             layers=_collapsed(measurement, limits["collapse_decades"]),
+            place=Place.UNITS if collapse == -math.inf and not _some_are_dead(measurement) else None,
         )
+
+
+def _some_are_dead(measurement: Measurement) -> bool:
+    """Whether activations are what let nothing through: they read numbers that differ."""
+    activations = [stats.activation for stats in measurement.stats if stats.activation is not None]
+    return any(each.std and (each.dead_fraction or 0.0) > DEAD for each in activations)
 
 
 def _is_offset(measurement: Measurement, limit: float) -> bool:

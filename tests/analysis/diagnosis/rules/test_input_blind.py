@@ -1,10 +1,12 @@
+import math
 from dataclasses import replace
 
 import pytest
 
+from analysis.diagnosis.causes import diagnose
 from analysis.report import Severity
-from tests.analysis.diagnosis.builders import LEARNS, flow, measurement, stats, with_activation
-from tests.analysis.diagnosis.rules.patients import Numbers, evidence, found, severity
+from tests.analysis.diagnosis.builders import FAILS, LEARNS, flow, measurement, stats, with_activation
+from tests.analysis.diagnosis.rules.patients import LOW_LEVERAGE, Numbers, evidence, found, severity
 
 WARNING, ERROR, INFO = Severity.WARNING, Severity.ERROR, Severity.INFO
 
@@ -44,6 +46,25 @@ def test_every_witness_stands_beside_the_limit_that_it_crossed(
 ) -> None:
     patient = measurement(flow=flow(collapse_decades=collapse, blindness_log10=blindness))
     assert evidence(found("GH203", patient)) == shown
+
+
+@pytest.mark.parametrize(
+    ("collapse", "dead", "std", "root"),
+    [
+        (-math.inf, 0.0, 1.0, "GH203"),
+        (-math.inf, 1.0, 0.0, "GH203"),  # nothing reaches them
+        (-math.inf, 1.0, 1.0, "GH201"),
+        (-9.0, 0.0, 1.0, "GH101"),
+    ],
+)
+def test_samples_that_are_exactly_equal_explain_that_no_gradient_arrives_unless_dead_units_do(
+    collapse: float, dead: float, std: float, root: str
+) -> None:
+    blind = flow(-math.inf, leverage_log10=LOW_LEVERAGE, collapse_decades=collapse, blindness_log10=-math.inf)
+    sick = (stats(1), with_activation(2, dead_fraction=dead, std=std), stats(3))
+    told = {each.rule: each.caused_by for each in diagnose(measurement(flow=blind, stats=sick, probe=FAILS))}
+    assert told[root] == ()
+    assert told["GH101"] == (() if root == "GH101" else (root,))
 
 
 @pytest.mark.parametrize(
