@@ -18,7 +18,7 @@ from analysis.graph.families import COPYING, LAYING_OUT, walk_back
 from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
-from analysis.model.nodes import label
+from analysis.model.nodes import captures, label
 
 
 class Link(StrEnum):
@@ -63,6 +63,7 @@ class Head:
 def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> tuple[Head, ...]:
     """One head per output that depends differentiably on a trainable weight, in graph order, none twice.
 
+    What is made of weights alone comes last: its loss would say nothing about the samples. A weight is none.
     Of several outputs that are read at the same logits the first that holds floats names the head.
 
     Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
@@ -70,10 +71,11 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
     if not trainable:
         raise NothingToTrain(where=model.name, hint=_what_would_train(model))
     learning = _depending(model, sources, trainable)
+    fed = _fed(model)
     heads = [_trace(model, spec.name, tensor) for spec in model.outputs for tensor in tensors_of(model, spec.name)]
     found: dict[str, Head] = {}
     for head in sorted(heads, key=lambda each: not model.is_float(each.output)):  # a label is none where scores are one
-        if head.value in learning:
+        if head.value in learning and head.value in model.producers:
             first = found.setdefault(head.value, head)
             if head is not first:
                 found[head.value] = replace(first, read_also_by=(*first.read_also_by, head.output))
@@ -85,7 +87,7 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
             hint="add the last floating-point tensor to the graph's outputs",
         )
     order = {spec.name: place for place, spec in enumerate(model.outputs)}
-    return tuple(sorted(found.values(), key=lambda each: order[each.output]))
+    return tuple(sorted(found.values(), key=lambda each: (each.value not in fed, order[each.output])))
 
 
 def _what_would_train(model: CheckedModel) -> str:
@@ -196,6 +198,15 @@ def _depending(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         if id(node) in owners or not learning.isdisjoint(inputs):
             learning.update(name for name in node.output if name and model.is_float(name))
     return learning
+
+
+def _fed(model: CheckedModel) -> set[str]:
+    """Values that depend on an input of the graph."""
+    fed = {spec.name for spec in model.inputs}
+    for node in model.nodes:
+        if not fed.isdisjoint(node.input) or not fed.isdisjoint(captures(node)):
+            fed.update(name for name in node.output if name)
+    return fed
 
 
 def _blockers(model: CheckedModel, sources: Sources, learning: set[str]) -> Iterator[NodeProto]:

@@ -207,7 +207,7 @@ def test_only_trainable_weights_count() -> None:
 def test_a_weight_itself_is_a_head_where_it_trains() -> None:
     nodes, outputs = "y = MatMul(x, w) f = Transpose(v)", "float[] f, float[] y"
     assert [head.output for head in heads(nodes, outputs, trainable="w")] == ["y"]
-    assert [head.output for head in heads(nodes, outputs, trainable="wv")] == ["f", "y"]
+    assert [head.output for head in heads(nodes, outputs, trainable="wv")] == ["y", "f"]
 
 
 def test_weights_inside_a_body_reach_the_outputs_of_the_node_around_it() -> None:
@@ -257,6 +257,29 @@ def test_a_graph_that_ends_the_gradient_says_where(nodes: str, blocker: str) -> 
         heads(nodes)
     assert caught.value.where == blocker
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "values"),
+    [
+        ("y = MatMul(x, w)", "float[] w, float[] y", ["y"]),
+        ("a = Identity(w) y = MatMul(x, w)", "float[] a, float[] y", ["y"]),
+        ("t = Transpose(w) a = MatMul(w, t) y = MatMul(x, a)", "float[] a, float[] y", ["y", "a"]),
+        ("t = Transpose(w) y = MatMul(w, t)", "float[] y", ["y"]),
+    ],
+)
+def test_what_follows_from_weights_alone_comes_behind_outputs_of_the_data(
+    nodes: str, outputs: str, values: list[str]
+) -> None:
+    checked = check_model(proto(nodes, outputs).SerializeToString())
+    found = find_heads(checked, find_sources(checked), frozenset("w"))
+    assert [head.value for head in found] == values
+
+
+def test_a_weight_that_is_the_only_output_is_told() -> None:
+    checked = check_model(proto("y = MatMul(x, w)", "float[] w").SerializeToString())
+    with pytest.raises(NotDifferentiable, match="no trainable weight reaches w"):
+        find_heads(checked, find_sources(checked), frozenset("w"))
 
 
 def test_a_node_has_its_name_where_it_ends_the_gradient() -> None:
