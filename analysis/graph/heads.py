@@ -84,7 +84,7 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         raise NotDifferentiable(
             f"no trainable weight reaches {names} differentiably",
             where=", ".join(label(node) for node in _blockers(model, sources, learning)) or names,
-            hint="add the last floating-point tensor to the graph's outputs",
+            hint=f"add {_last(model, learning)} to the graph's outputs",
         )
     order = {spec.name: place for place, spec in enumerate(model.outputs)}
     return tuple(sorted(found.values(), key=lambda each: (each.value not in fed, order[each.output])))
@@ -207,6 +207,14 @@ def _fed(model: CheckedModel) -> set[str]:
         if not fed.isdisjoint(node.input) or not fed.isdisjoint(captures(node)):
             fed.update(name for name in node.output if name)
     return fed
+
+
+def _last(model: CheckedModel, learning: set[str]) -> str:
+    """The last value that a gradient leaves, for whoever may make it an output."""
+    others = learning.difference(spec.name for spec in model.outputs)
+    tensors = {name for name, value in model.values.items() if value.type.HasField("tensor_type")}
+    computed = [name for node in model.nodes for name in node.output if name in others & tensors]
+    return f"{computed[-1]}, the last tensor that has a gradient," if computed else "the last floating-point tensor"
 
 
 def _blockers(model: CheckedModel, sources: Sources, learning: set[str]) -> Iterator[NodeProto]:

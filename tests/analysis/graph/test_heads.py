@@ -106,7 +106,7 @@ def test_a_sequence_that_nobody_can_take_apart_has_none() -> None:
     nodes = """y = Loop (k, , e) <body = b (int64 i, bool c, seq(float[N,3]) s) => (bool d, seq(float[N,3]) t) {
         d = Identity(c) m = MatMul(x, w) t = SequenceInsert(s, m) }>"""
     made = f"l = MatMul(x, w) e = SequenceConstruct(l) {nodes.replace('k, ,', 'trips, ,')}"
-    with pytest.raises(NotDifferentiable, match="add the last floating-point tensor"):
+    with pytest.raises(NotDifferentiable, match="add l, the last tensor that has a gradient"):
         heads(made.replace("trips, ,", 'trips, "",'), "seq(float[N,3]) y", inputs="float[N,4] x, int64 trips")
 
 
@@ -278,8 +278,17 @@ def test_what_follows_from_weights_alone_comes_behind_outputs_of_the_data(
 
 def test_a_weight_that_is_the_only_output_is_told() -> None:
     checked = check_model(proto("y = MatMul(x, w)", "float[] w").SerializeToString())
-    with pytest.raises(NotDifferentiable, match="no trainable weight reaches w"):
+    with pytest.raises(NotDifferentiable, match="no trainable weight reaches w") as caught:
         find_heads(checked, find_sources(checked), frozenset("w"))
+    assert caught.value.hint == "add y, the last tensor that has a gradient, to the graph's outputs"
+
+
+def test_an_answer_chosen_by_two_answers_is_told_the_scores_behind_which_it_can_be_analysed() -> None:
+    nodes = "a = MatMul(x, w) b = ArgMax(a) c = Neg(a) d = ArgMax(c) e = Equal(b, d) y = Where(e, b, d)"
+    with pytest.raises(NotDifferentiable) as caught:
+        heads(nodes, "int64[] y", trainable="w")
+    assert caught.value.hint.startswith("add c, ")
+    assert [head.value for head in heads(nodes, "int64[] y, float[] c", trainable="w")] == ["c"]
 
 
 def test_a_node_has_its_name_where_it_ends_the_gradient() -> None:
