@@ -243,7 +243,7 @@ def test_weights_that_are_inputs_or_packed_are_told_apart_from_constants() -> No
     ("nodes", "blocker"),
     [
         ("l = MatMul(x, w) f = Floor(l) y = Mul(f, f)", "f"),
-        ("l = MatMul(x, w) r = Relu(l) y = Sign(r)", "y"),
+        ("l = MatMul(x, w) r = Relu(l) s = Sign(r) y = Mul(s, s)", "s"),
         ("l = MatMul(x, w) i = Cast<to: int = 7>(l) j = Abs(i) y = Cast<to: int = 1>(j)", "i"),
         ("l = MatMul(x, w) a = ArgMax(l) b = Neg(a) y = Cast<to: int = 1>(b)", "a"),
         ("l = MatMul(x, w) a = Greater(l, l) b = Not(a) y = Cast<to: int = 1>(b)", "a"),
@@ -291,8 +291,31 @@ def test_an_answer_chosen_by_two_answers_is_told_the_scores_behind_which_it_can_
     assert [head.value for head in heads(nodes, "int64[] y, float[] c", trainable="w")] == ["c"]
 
 
+@pytest.mark.parametrize(
+    ("nodes", "kind", "value", "link", "converted"),
+    [
+        ("l = MatMul(x, w) y = Round(l)", "float[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) y = Sign(l)", "float[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) p = Sigmoid(l) y = Round(p)", "float[]", "l", Link.SIGMOID, False),
+        ("l = MatMul(x, w) c = Clip(l, a, b) y = Cast<to: int = 2>(c)", "uint8[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) m = Mul(l, b) r = Round(m) y = Cast<to: int = 2>(r)", "uint8[]", "l", Link.IDENTITY, True),
+        ("l = MatMul(x, w) m = Div(b, l) y = Cast<to: int = 2>(m)", "uint8[]", "m", Link.IDENTITY, False),
+        ("l = MatMul(x, w) c = Cast<to: int = 2>(l) y = Transpose(c)", "uint8[]", "l", Link.IDENTITY, True),
+    ],
+)
+def test_an_output_of_whole_numbers_is_read_in_front_of_the_rounding(
+    nodes: str, kind: str, value: str, link: Link, *, converted: bool
+) -> None:
+    made = proto(nodes, f"{kind} y")
+    limits = {"a": np.float32(0), "b": np.float32(255)}
+    made.graph.initializer.extend(numpy_helper.from_array(np.array(array), name) for name, array in limits.items())
+    checked = check_model(made.SerializeToString())
+    (head,) = find_heads(checked, find_sources(checked), frozenset("w"))
+    assert (head.output, head.value, head.link, head.converted) == ("y", value, link, converted)
+
+
 def test_a_node_has_its_name_where_it_ends_the_gradient() -> None:
-    made = proto("l = MatMul(x, w) y = Floor(l)")
+    made = proto("l = MatMul(x, w) f = Floor(l) y = Mul(f, f)")
     made.graph.node[1].name = "/quantize/Floor"
     checked = check_model(made.SerializeToString())
     with pytest.raises(NotDifferentiable) as caught:
