@@ -18,7 +18,7 @@ from analysis.graph.families import COPYING, LAYING_OUT, walk_back
 from analysis.graph.slots import is_float_dtype
 from analysis.graph.sources import Sources, gradient_inputs
 from analysis.model import CheckedModel
-from analysis.model.nodes import label
+from analysis.model.nodes import captures, label
 
 
 class Link(StrEnum):
@@ -35,6 +35,12 @@ STEP_BACK: Final = COPYING | {"Dropout", "ArgMax", "ArgMin", "Hardmax", "TopK"}
 COMPARING: Final = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual"})
 FLAT: Final = frozenset({"Floor", "Ceil", "Round", "Sign"})
 """Floats come out, with a slope of zero everywhere."""
+ROUNDED: Final = FLAT | COPYING | LAYING_OUT | {"Flatten", "Clip", "QuantizeLinear"}
+"""What stands behind the last tensor with a gradient where an output is made of whole numbers: bytes of a picture."""
+CHANGING_UNIT: Final = frozenset({"Mul", "Div", "Add", "Sub"})
+KEEPING_UNIT: Final = FLAT | COPYING | {"Clip"}
+BROADCASTING_SINCE: Final = 7
+MOST_CHANNELS: Final = 4
 PACKED: Final = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized", "QMoE", "MatMulFpQ4"})
 """Operators of onnxruntime that hold several numbers of a few bits in each integer."""
 KEEPING_ORDER: Final = LAYING_OUT - {"Transpose"} | {"Flatten"}
@@ -58,11 +64,14 @@ class Head:
     """Other outputs that are made of the same value, labels say."""
     before_layout: str = ""
     """The same numbers as the output, in the shape of the value, where a sigmoid's are laid out anew behind it."""
+    converted: bool = False
+    """Whether the output is rounded, and has another unit or layout than the value: no target fits."""
 
 
 def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str]) -> tuple[Head, ...]:
     """One head per output that depends differentiably on a trainable weight, in graph order, none twice.
 
+    What is made of weights alone comes last: its loss would say nothing about the samples. A weight is none.
     Of several outputs that are read at the same logits the first that holds floats names the head.
 
     Raises NothingToTrain (no trainable weight at all) or NotDifferentiable (none reaches an output).
@@ -70,10 +79,14 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
     if not trainable:
         raise NothingToTrain(where=model.name, hint=_what_would_train(model))
     learning = _depending(model, sources, trainable)
-    heads = [_trace(model, spec.name, tensor) for spec in model.outputs for tensor in tensors_of(model, spec.name)]
+    fed = _fed(model)
+    tensors = [(spec.name, tensor) for spec in model.outputs for tensor in tensors_of(model, spec.name)]
+    heads = [_trace(model, output, tensor) for output, tensor in tensors]
+    if not any(head.value in learning and model.is_float(head.output) for head in heads):
+        heads = [_rounded(model, output, tensor, learning, trainable) for output, tensor in tensors]
     found: dict[str, Head] = {}
     for head in sorted(heads, key=lambda each: not model.is_float(each.output)):  # a label is none where scores are one
-        if head.value in learning:
+        if head.value in learning and head.value in model.producers:
             first = found.setdefault(head.value, head)
             if head is not first:
                 found[head.value] = replace(first, read_also_by=(*first.read_also_by, head.output))
@@ -82,10 +95,10 @@ def find_heads(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         raise NotDifferentiable(
             f"no trainable weight reaches {names} differentiably",
             where=", ".join(label(node) for node in _blockers(model, sources, learning)) or names,
-            hint="add the last floating-point tensor to the graph's outputs",
+            hint=f"add {_last(model, learning)} to the graph's outputs",
         )
     order = {spec.name: place for place, spec in enumerate(model.outputs)}
-    return tuple(sorted(found.values(), key=lambda each: order[each.output]))
+    return tuple(sorted(found.values(), key=lambda each: (each.value not in fed, order[each.output])))
 
 
 def _what_would_train(model: CheckedModel) -> str:
@@ -136,6 +149,37 @@ def _trace(model: CheckedModel, output: str, value: str) -> Head:
         stripped.append(node.op_type)
         value = node.input[0]
     return Head(output, value, link, axis, tuple(stripped), before_layout=before_layout)
+
+
+def _rounded(model: CheckedModel, output: str, value: str, learning: set[str], trainable: frozenset[str]) -> Head:
+    """The head of an output of whole numbers: what has a gradient in front of the rounding, its limits and its unit.
+
+    z -- Mul 255 -- Clip 0 .. 255 -- Round -- Cast uint8 -- Transpose -- y      z is the value
+    z -- Round -- Mul -- y                                                      goes on computing: none
+    """
+    stripped: list[str] = []
+    while (node := model.producers.get(value)) is not None:
+        into = node.input[0] if value not in learning and node.op_type in ROUNDED else ""
+        if value in learning and stripped:
+            into = node.input[0] if node.op_type == "Clip" else _in_unit(model, node, trainable)
+        if not into:
+            break
+        stripped.append(node.op_type)
+        value = into
+    head = _trace(model, output, value)
+    converted = value in learning and not KEEPING_UNIT.issuperset(stripped)
+    return replace(head, stripped=(*stripped, *head.stripped), converted=converted)
+
+
+def _in_unit(model: CheckedModel, node: NodeProto, trainable: frozenset[str]) -> str:
+    """What a node brings into another unit by a constant, of all or of each channel of a picture; else nothing."""
+    if node.op_type not in CHANGING_UNIT or model.opset() < BROADCASTING_SINCE:
+        return ""
+    constants = [name for name in node.input if name in model.weights and name not in trainable]
+    computed = [name for name in node.input if name not in model.weights]
+    few = all(model.weights[name].size <= MOST_CHANNELS for name in constants)
+    is_inverse = node.op_type == "Div" and node.input[0] in constants
+    return computed[0] if len(constants) == len(computed) == 1 and few and not is_inverse else ""
 
 
 def _sigmoid_behind(model: CheckedModel, value: str) -> str:
@@ -196,6 +240,23 @@ def _depending(model: CheckedModel, sources: Sources, trainable: frozenset[str])
         if id(node) in owners or not learning.isdisjoint(inputs):
             learning.update(name for name in node.output if name and model.is_float(name))
     return learning
+
+
+def _fed(model: CheckedModel) -> set[str]:
+    """Values that depend on an input of the graph."""
+    fed = {spec.name for spec in model.inputs}
+    for node in model.nodes:
+        if not fed.isdisjoint(node.input) or not fed.isdisjoint(captures(node)):
+            fed.update(name for name in node.output if name)
+    return fed
+
+
+def _last(model: CheckedModel, learning: set[str]) -> str:
+    """The last value that a gradient leaves, for whoever may make it an output."""
+    others = learning.difference(spec.name for spec in model.outputs)
+    tensors = {name for name, value in model.values.items() if value.type.HasField("tensor_type")}
+    computed = [name for node in model.nodes for name in node.output if name in others & tensors]
+    return f"{computed[-1]}, the last tensor that has a gradient," if computed else "the last floating-point tensor"
 
 
 def _blockers(model: CheckedModel, sources: Sources, learning: set[str]) -> Iterator[NodeProto]:

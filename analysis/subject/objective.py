@@ -178,6 +178,8 @@ def choose_objective(
     Raises BadBatch (targets do not fit), BadOptions.
     """
     head, targets = _head_with_target(heads, batch, logits)
+    if targets is not None:
+        _check_unit(head)
     values = logits[head.value]
     if values.size == 1 and (wanted is LossName.GRAPH or (targets is None and _is_own_loss(heads, values, batch))):
         which = "only" if len(heads) == 1 else "first"
@@ -223,6 +225,16 @@ def _head_with_target(heads: Sequence[Head], batch: Batch, logits: Mapping[str, 
     if unnamed is not None and unnamed.ndim:
         return next((head for head in heads if logits[head.value].ndim), heads[0]), unnamed
     return heads[0], unnamed
+
+
+def _check_unit(head: Head) -> None:
+    """No target is held against a value in another unit than the output that it is for. Raises BadBatch."""
+    if head.converted:
+        raise BadBatch(
+            f"output {head.output} is made of whole numbers, through which no loss comes",
+            where=f"target.{head.output}",
+            hint=f"add {head.value} to the graph's outputs and send a target for that, or send none",
+        )
 
 
 def _is_own_loss(heads: Sequence[Head], values: Array, batch: Batch) -> bool:

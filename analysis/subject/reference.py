@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from analysis.model import CheckedModel
-from analysis.model.nodes import all_nodes, bodies
+from analysis.model.nodes import all_nodes, bodies, captures
 from analysis.model.onnx_tools import assemble_proto
 from analysis.model.weights import Array
 from analysis.subject.unsaturated import unsaturated
@@ -168,13 +168,20 @@ def _whole(model: CheckedModel) -> tuple[ModelProto, Mapping[str, Array]]:
 
 
 def _assembled(model: CheckedModel) -> tuple[ModelProto, Mapping[str, Array]]:
-    """The graph with its small tensors inside, and its large ones: what is copied into a message is copied thrice."""
+    """The graph with its small tensors inside, and its large ones: what is copied into a message is copied thrice.
+
+    Those that nothing reads, as where others took their place, stay away: onnxruntime drops them before it is handed
+    their contents, and refuses these.
+    """
+    read = {output.name for output in model.proto.graph.output}
+    read.update(*(captures(node).union(node.input) for node in model.nodes))
+    weights = {name: array for name, array in model.weights.items() if name in read}
     apart = {
         name: np.require(array, requirements=("C", "A"))
-        for name, array in model.weights.items()
+        for name, array in weights.items()
         if array.nbytes >= LARGE and array.dtype in NATIVE
     }
-    proto = assemble_proto(model.proto, {name: array for name, array in model.weights.items() if name not in apart})
+    proto = assemble_proto(model.proto, {name: array for name, array in weights.items() if name not in apart})
     for name, array in apart.items():
         element = helper.np_dtype_to_tensor_dtype(array.dtype)
         declared = proto.graph.initializer.add(name=name, data_type=element, dims=array.shape)

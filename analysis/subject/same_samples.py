@@ -112,6 +112,7 @@ def _close(one: torch.Tensor, two: torch.Tensor, tolerance: float = TOLERANCE) -
 
     Of numbers further apart than both scales allow, the second being under the first and that, no other pass is asked.
     """
+    one, two = one.detach(), two.detach()  # an output may be a weight
     if tolerance > TOLERANCE and one.dtype in QUANTISED:
         one, two = one.double(), two.double()
     if not one.dtype.is_floating_point:

@@ -57,6 +57,8 @@ def _accumulated(reduction: str) -> str:
 def scatter_elements(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0, reduction: str = "none") -> Tensor:
     """Single elements written, or combined, at indices along an axis; x itself is untouched."""
     indices = indices.long()
+    if updates.shape != indices.shape:  # torch takes more updates than indices, and fails on its way back
+        raise NodeFailed(f"updates have the shape {list(updates.shape)}, indices {list(indices.shape)}")
     indices = torch.where(indices < 0, indices + x.shape[axis], indices)
     if reduction == "none":
         return x.scatter(axis, indices, updates)

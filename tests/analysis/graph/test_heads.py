@@ -106,7 +106,7 @@ def test_a_sequence_that_nobody_can_take_apart_has_none() -> None:
     nodes = """y = Loop (k, , e) <body = b (int64 i, bool c, seq(float[N,3]) s) => (bool d, seq(float[N,3]) t) {
         d = Identity(c) m = MatMul(x, w) t = SequenceInsert(s, m) }>"""
     made = f"l = MatMul(x, w) e = SequenceConstruct(l) {nodes.replace('k, ,', 'trips, ,')}"
-    with pytest.raises(NotDifferentiable, match="add the last floating-point tensor"):
+    with pytest.raises(NotDifferentiable, match="add l, the last tensor that has a gradient"):
         heads(made.replace("trips, ,", 'trips, "",'), "seq(float[N,3]) y", inputs="float[N,4] x, int64 trips")
 
 
@@ -207,7 +207,7 @@ def test_only_trainable_weights_count() -> None:
 def test_a_weight_itself_is_a_head_where_it_trains() -> None:
     nodes, outputs = "y = MatMul(x, w) f = Transpose(v)", "float[] f, float[] y"
     assert [head.output for head in heads(nodes, outputs, trainable="w")] == ["y"]
-    assert [head.output for head in heads(nodes, outputs, trainable="wv")] == ["f", "y"]
+    assert [head.output for head in heads(nodes, outputs, trainable="wv")] == ["y", "f"]
 
 
 def test_weights_inside_a_body_reach_the_outputs_of_the_node_around_it() -> None:
@@ -243,7 +243,7 @@ def test_weights_that_are_inputs_or_packed_are_told_apart_from_constants() -> No
     ("nodes", "blocker"),
     [
         ("l = MatMul(x, w) f = Floor(l) y = Mul(f, f)", "f"),
-        ("l = MatMul(x, w) r = Relu(l) y = Sign(r)", "y"),
+        ("l = MatMul(x, w) r = Relu(l) s = Sign(r) y = Mul(s, s)", "s"),
         ("l = MatMul(x, w) i = Cast<to: int = 7>(l) j = Abs(i) y = Cast<to: int = 1>(j)", "i"),
         ("l = MatMul(x, w) a = ArgMax(l) b = Neg(a) y = Cast<to: int = 1>(b)", "a"),
         ("l = MatMul(x, w) a = Greater(l, l) b = Not(a) y = Cast<to: int = 1>(b)", "a"),
@@ -259,8 +259,63 @@ def test_a_graph_that_ends_the_gradient_says_where(nodes: str, blocker: str) -> 
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "values"),
+    [
+        ("y = MatMul(x, w)", "float[] w, float[] y", ["y"]),
+        ("a = Identity(w) y = MatMul(x, w)", "float[] a, float[] y", ["y"]),
+        ("t = Transpose(w) a = MatMul(w, t) y = MatMul(x, a)", "float[] a, float[] y", ["y", "a"]),
+        ("t = Transpose(w) y = MatMul(w, t)", "float[] y", ["y"]),
+    ],
+)
+def test_what_follows_from_weights_alone_comes_behind_outputs_of_the_data(
+    nodes: str, outputs: str, values: list[str]
+) -> None:
+    checked = check_model(proto(nodes, outputs).SerializeToString())
+    found = find_heads(checked, find_sources(checked), frozenset("w"))
+    assert [head.value for head in found] == values
+
+
+def test_a_weight_that_is_the_only_output_is_told() -> None:
+    checked = check_model(proto("y = MatMul(x, w)", "float[] w").SerializeToString())
+    with pytest.raises(NotDifferentiable, match="no trainable weight reaches w") as caught:
+        find_heads(checked, find_sources(checked), frozenset("w"))
+    assert caught.value.hint == "add y, the last tensor that has a gradient, to the graph's outputs"
+
+
+def test_an_answer_chosen_by_two_answers_is_told_the_scores_behind_which_it_can_be_analysed() -> None:
+    nodes = "a = MatMul(x, w) b = ArgMax(a) c = Neg(a) d = ArgMax(c) e = Equal(b, d) y = Where(e, b, d)"
+    with pytest.raises(NotDifferentiable) as caught:
+        heads(nodes, "int64[] y", trainable="w")
+    assert caught.value.hint.startswith("add c, ")
+    assert [head.value for head in heads(nodes, "int64[] y, float[] c", trainable="w")] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "kind", "value", "link", "converted"),
+    [
+        ("l = MatMul(x, w) y = Round(l)", "float[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) y = Sign(l)", "float[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) p = Sigmoid(l) y = Round(p)", "float[]", "l", Link.SIGMOID, False),
+        ("l = MatMul(x, w) c = Clip(l, a, b) y = Cast<to: int = 2>(c)", "uint8[]", "l", Link.IDENTITY, False),
+        ("l = MatMul(x, w) m = Mul(l, b) r = Round(m) y = Cast<to: int = 2>(r)", "uint8[]", "l", Link.IDENTITY, True),
+        ("l = MatMul(x, w) m = Div(b, l) y = Cast<to: int = 2>(m)", "uint8[]", "m", Link.IDENTITY, False),
+        ("l = MatMul(x, w) c = Cast<to: int = 2>(l) y = Transpose(c)", "uint8[]", "l", Link.IDENTITY, True),
+    ],
+)
+def test_an_output_of_whole_numbers_is_read_in_front_of_the_rounding(
+    nodes: str, kind: str, value: str, link: Link, *, converted: bool
+) -> None:
+    made = proto(nodes, f"{kind} y")
+    limits = {"a": np.float32(0), "b": np.float32(255)}
+    made.graph.initializer.extend(numpy_helper.from_array(np.array(array), name) for name, array in limits.items())
+    checked = check_model(made.SerializeToString())
+    (head,) = find_heads(checked, find_sources(checked), frozenset("w"))
+    assert (head.output, head.value, head.link, head.converted) == ("y", value, link, converted)
+
+
 def test_a_node_has_its_name_where_it_ends_the_gradient() -> None:
-    made = proto("l = MatMul(x, w) y = Floor(l)")
+    made = proto("l = MatMul(x, w) f = Floor(l) y = Mul(f, f)")
     made.graph.node[1].name = "/quantize/Floor"
     checked = check_model(made.SerializeToString())
     with pytest.raises(NotDifferentiable) as caught:

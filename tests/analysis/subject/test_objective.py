@@ -216,6 +216,16 @@ def test_the_first_head_that_has_a_target_is_trained() -> None:
     assert refused.value.hint == "targets can go to a, b, c"
 
 
+@pytest.mark.parametrize("name", ["", "a"])
+def test_bytes_are_no_targets_of_what_they_are_made_of(name: str) -> None:
+    """A picture of 0 to 255 against numbers of 0 to 1 would say that the targets are out of reach."""
+    heads, logits = [Head("a", "z", converted=True)], {"z": floats(8, 3)}
+    assert choose_among(heads, logits, {}, 8).head.value == "z"
+    with pytest.raises(BadBatch, match="made of whole numbers") as refused:
+        choose_among(heads, logits, {name: RANDOM.integers(0, 256, (8, 3))}, 8)
+    assert refused.value.hint == "add z to the graph's outputs and send a target for that, or send none"
+
+
 @pytest.mark.parametrize(
     ("logits", "samples", "heads", "own"),
     [

@@ -19,7 +19,7 @@ from analysis.options import AnalysisOptions
 from analysis.subject.describe import DROPOUT_OFF, SAME_NUMBERS, describe_model
 from analysis.subject.parity import check_parity
 from analysis.subject.preparation import prepare
-from analysis.subject.reference import compute, drawn_names, draws_inside
+from analysis.subject.reference import LARGE, compute, drawn_names, draws_inside
 from analysis.subject.subject import Subject
 from tests.analysis.text_models import drawn, written
 from tests.gallery import npz, seeded
@@ -141,6 +141,20 @@ def test_large_weights_of_a_graph_that_is_no_longer_the_file_are_handed_over_as_
     theirs = compute(edited, {"x": (x := drawn(4, WIDTH, seed=2))}, {}, ["a"])
     np.testing.assert_allclose(theirs["a"], np.maximum(-x @ wide, 0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(theirs["y"], np.maximum(-x @ wide, 0) @ narrow, rtol=1e-3, atol=1e-2)
+
+
+def test_large_weights_that_unsigned_ones_took_the_place_of_are_not_handed_over() -> None:
+    """onnxruntime drops what nothing reads, and then refuses its contents."""
+    integers = np.random.default_rng(3).integers(-127, 128, (1 << 13, 1 << 8)).astype(np.int8)
+    assert integers.nbytes > LARGE
+    nodes = "q, s, z = DynamicQuantizeLinear(x) i = MatMulInteger(q, W, z) f = Cast<to: int = 1>(i) y = Mul(f, s)"
+    model = check_model(written(f"(float[N,{1 << 13}] x) => (float[N,{1 << 8}] y)", nodes, W=integers))
+    x = drawn(4, 1 << 13, seed=2)
+    theirs = compute(model, {"x": x}, {})["y"]
+    low, high = min(x.min(), 0), max(x.max(), 0)
+    scale = (high - low) / 255
+    steps = np.clip(np.round(x / scale) + np.round(-low / scale), 0, 255) - np.round(-low / scale)
+    np.testing.assert_allclose(theirs, steps * scale @ integers, rtol=1e-4, atol=np.abs(theirs).max() * 1e-4)
 
 
 def test_a_function_that_draws_is_compared_as_it_is_written_out() -> None:

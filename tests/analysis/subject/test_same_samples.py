@@ -74,3 +74,9 @@ def test_a_sample_keeps_its_random_numbers_in_another_run() -> None:
     assert with_shared(first, first + 1, sizes) is first
     other = torch.zeros(4, 2)
     assert with_shared(first, other, sizes) is other
+
+
+def test_an_output_that_is_a_weight_is_compared_without_a_gradient() -> None:
+    """A number taken from it would be a warning of torch, which is an error here."""
+    weight = torch.nn.Parameter(torch.arange(12.0).reshape(6, 2))
+    assert reordered(weight, weight.flip(0), 6) == SampleAxis(0)

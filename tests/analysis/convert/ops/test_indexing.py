@@ -91,3 +91,17 @@ def test_updates_that_indices_do_not_take_are_refused_by_name_as_onnxruntime_doe
     assert refused.value.where == "node (ScatterND)"
     assert f"updates have the shape {list(shape)}, these indices take [2, 4]" in refused.value.detail
     assert "torch.where" in refused.value.hint
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (1, 2), (2, 2, 1)], ids=str)
+@pytest.mark.parametrize("reduction", ["none", "mul"])
+def test_updates_of_another_shape_than_indices_are_refused_as_onnxruntime_does(
+    shape: tuple[int, ...], reduction: str
+) -> None:
+    """torch's scatter passes over updates that are too many, and its gradient of a product fails."""
+    case = Case("ScatterElements", [GRID, np.array([[2, 0], [0, 1]]), floats(*shape)], {"reduction": reduction})
+    content = case.model(18).SerializeToString()
+    with pytest.raises(Exception, match="Indices"):
+        onnxruntime.InferenceSession(content).run(None, case.feed())
+    with pytest.raises(NodeFailed, match="updates have the shape"):
+        convert(check_model(content))(*[torch.from_numpy(array) for array in case.feed().values()])
