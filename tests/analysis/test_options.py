@@ -138,6 +138,24 @@ def test_text_that_is_not_json_is_refused(text) -> None:
     assert "not JSON" in error.detail
 
 
+@pytest.mark.parametrize(
+    ("text", "where", "words"),
+    [
+        ('{"seed": 1, "effort": "quick", "seed": 1}', "options.seed", "given twice"),
+        ('{"thresholds": {"GH101.flow_decades": -3, "GH101.flow_decades": -4}}', "options.GH101.flow_decades", "twice"),
+        ('{"loss": "\\ud800"}', "options", "surrogate"),
+        ('{"\\udfff": 1}', "options", "surrogate"),
+        ("[" * 10_000, "options", "nested too deeply"),
+        ('{"seed": ' + "9" * 5_000 + "}", "options", "5000 digits"),
+    ],
+)
+def test_json_that_means_nothing_is_refused_in_plain_words(text: str, where: str, words: str) -> None:
+    error = refusal(text)
+    assert error.where == where
+    assert words in error.detail
+    assert "sys." not in error.detail
+
+
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"quick"', "true"])
 def test_json_that_is_no_object_is_refused(text: str) -> None:
     error = refusal(text)
