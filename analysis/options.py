@@ -159,7 +159,9 @@ def _explain(error: ValidationError) -> BadOptions:
         else f"{field}: {complaint['msg'].lower()}, given {complaint['input']!r:.60}"
         for field, complaint in zip(fields, complaints, strict=True)
     )
-    return BadOptions(detail, where=f"options.{fields[0]}" if fields else "options", hint=f"options are: {known}")
+    is_unknown = any(complaint["type"] == "extra_forbidden" for complaint in complaints)
+    where = f"options.{fields[0]}" if fields else "options"
+    return BadOptions(detail, where=where, hint=f"options are: {known}" if is_unknown else "")
 
 
 @dataclass(frozen=True, slots=True)

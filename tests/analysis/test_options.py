@@ -121,6 +121,11 @@ def test_an_unknown_field_is_named_with_the_list_of_known_ones() -> None:
     assert all(field in error.hint for field in AnalysisOptions.model_fields)
 
 
+def test_the_list_of_options_is_told_to_nobody_who_knows_them() -> None:
+    assert refusal({"seed": -1}).hint == ""
+    assert "learning_rate" in refusal({"seed": -1, "lr": 1}).hint
+
+
 def test_every_complaint_is_listed() -> None:
     error = refusal({"seed": -1, "colour": "red", "batch_size": 0})
     assert all(field in error.detail for field in ("seed", "colour", "batch_size"))
