@@ -43,13 +43,24 @@ class AnalysisError(Exception):
 
     def __str__(self) -> str:
         """One line: where, what, and the way out."""
-        place = f"{self.where}: " if self.where else ""
-        way_out = f" ({self.hint})" if self.hint else ""
-        return f"{place}{self.detail}{way_out}"
+        return in_one_line(self.detail, self.where, self.hint)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Cross process boundaries whole: a job child sends its error to the supervisor."""
         return (_rebuild, (type(self), self.detail, self.where, self.hint))
+
+
+def in_one_line(detail: str, where: str, hint: str) -> str:
+    """Where, what, and the way out."""
+    place = f"{where}: " if where else ""
+    way_out = f" ({hint})" if hint else ""
+    return f"{place}{said_at(where, detail)}{way_out}"
+
+
+def said_at(where: str, detail: str) -> str:
+    """What is left to say beside `where`: `seed: too large` at options.seed would name the field twice."""
+    field, colon, rest = detail.partition(": ")
+    return rest if field and colon and (where == field or where.endswith((f".{field}", f" {field}"))) else detail
 
 
 def _rebuild(kind: type[AnalysisError], detail: str, where: str, hint: str) -> AnalysisError:

@@ -114,17 +114,38 @@ def parse_options(source: bytes | str | Mapping[str, Any]) -> AnalysisOptions:
     """
     if isinstance(source, bytes | str):
         try:
-            source = json.loads(source) if source else {}
-        except (ValueError, RecursionError) as error:
-            raise BadOptions(f"options are not JSON: {error}", where="options") from error
+            source = json.loads(source, object_pairs_hook=_once) if source else {}
+        except RecursionError as error:
+            raise BadOptions("options are not JSON: nested too deeply", where="options") from error
+        except ValueError as error:
+            raise BadOptions(f"options are not JSON: {_plainly(error)}", where="options") from error
     if not isinstance(source, Mapping):
         raise BadOptions("options must be a JSON object", where="options", hint='for example {"effort": "quick"}')
     try:
-        return AnalysisOptions.model_validate_json(json.dumps(dict(source)))
-    except ValidationError as error:
-        raise _explain(error) from error
+        said = json.dumps(dict(source), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise BadOptions("options have half a character (a lone surrogate)", where="options") from error
     except (TypeError, ValueError, RecursionError) as error:
         raise BadOptions(f"options cannot be said in JSON: {error}", where="options") from error
+    try:
+        return AnalysisOptions.model_validate_json(said)
+    except ValidationError as error:
+        raise _explain(error) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that it has twice nobody could say which is meant. Raises BadOptions."""
+    named = dict(pairs)
+    for name, _ in pairs if len(named) < len(pairs) else ():
+        if name not in named:
+            raise BadOptions(f"{name}: given twice", where=f"options.{name}")
+        del named[name]
+    return named
+
+
+def _plainly(error: ValueError) -> str:
+    """Without Python's advice to whoever runs it."""
+    return str(error).partition("; use sys.")[0]
 
 
 def _explain(error: ValidationError) -> BadOptions:
@@ -138,7 +159,9 @@ def _explain(error: ValidationError) -> BadOptions:
         else f"{field}: {complaint['msg'].lower()}, given {complaint['input']!r:.60}"
         for field, complaint in zip(fields, complaints, strict=True)
     )
-    return BadOptions(detail, where=f"options.{fields[0]}" if fields else "options", hint=f"options are: {known}")
+    is_unknown = any(complaint["type"] == "extra_forbidden" for complaint in complaints)
+    where = f"options.{fields[0]}" if fields else "options"
+    return BadOptions(detail, where=where, hint=f"options are: {known}" if is_unknown else "")
 
 
 @dataclass(frozen=True, slots=True)

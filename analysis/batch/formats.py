@@ -6,6 +6,7 @@ npz and npy (numpy), safetensors, an ONNX TensorProto (`.pb`), and requests of t
 
 import io
 import math
+import re
 import tokenize
 import zipfile
 from collections.abc import Iterator
@@ -17,12 +18,13 @@ from onnx import TensorProto, numpy_helper
 from safetensors import SafetensorError, deserialize
 
 from analysis.batch.guess import guess, guess_members
-from analysis.batch.open_inference import read_request
+from analysis.batch.open_inference import check_members, read_request
 from analysis.errors import BadBatch, LimitExceeded
 from analysis.model.weights import Array
 from analysis.options import Limits
 
 UNNAMED: Final = ""
+ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 NUMPY: Final = b"\x93NUMPY"
 SAFETENSORS_TYPES: Final = {
     "BOOL": "bool", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64", "I8": "int8", "I16": "int16",
@@ -40,9 +42,9 @@ def read_arrays(content: bytes, limits: Limits) -> dict[str, Array]:
     if content.startswith(NUMPY):
         return {UNNAMED: _npy(content, "batch", limits)}
     if content[8:9] == b"{" and int.from_bytes(content[:8], "little") <= len(content):
-        return dict(_safetensors(content))
+        return dict(_safetensors(content, limits))
     if content.lstrip()[:1] == b"{":
-        return read_request(content)
+        return read_request(content, limits)
     return _tensor_proto(content)
 
 
@@ -86,6 +88,12 @@ def _inflate(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     return content
 
 
+def _plainly(error: Exception) -> str:
+    """Without the addresses of objects, and without numpy's advice to whoever calls it."""
+    said = " ".join(ADDRESS.sub("", str(error)).split())
+    return said.partition(" To allow loading")[0][:200]
+
+
 def _npy(content: bytes, where: str, limits: Limits) -> Array:
     """An npy file whose header was checked before numpy allocates anything."""
     stream = io.BytesIO(content)
@@ -95,7 +103,7 @@ def _npy(content: bytes, where: str, limits: Limits) -> Array:
         shape, _, dtype = reader(stream)
         needed = math.prod(shape) * dtype.itemsize
     except (ValueError, EOFError, TypeError, tokenize.TokenError, SyntaxError, RecursionError) as error:
-        raise BadBatch(f"not a numpy array: {' '.join(str(error).split())[:200]}", where=where) from error
+        raise BadBatch(f"not a numpy array: {_plainly(error)}", where=where) from error
     if dtype.hasobject:
         raise BadBatch("holds Python objects, which are never unpickled", where=where, hint="save plain numbers")
     if needed > limits.batch_bytes or needed > len(content) - stream.tell():
@@ -111,9 +119,11 @@ def _npy(content: bytes, where: str, limits: Limits) -> Array:
         raise BadBatch(f"no array can have shape {list(shape)}: {error}", where=where) from error
 
 
-def _safetensors(content: bytes) -> Iterator[tuple[str, Array]]:
+def _safetensors(content: bytes, limits: Limits) -> Iterator[tuple[str, Array]]:
     try:
-        for name, tensor in deserialize(content):  # type: ignore[no-untyped-call]
+        tensors = deserialize(content)  # type: ignore[no-untyped-call]
+        check_members(len(tensors), limits)
+        for name, tensor in tensors:
             values = np.frombuffer(tensor["data"], SAFETENSORS_TYPES[tensor["dtype"]])
             yield name, values.reshape(tensor["shape"])
     except KeyError as error:

@@ -16,20 +16,23 @@ from typing import Any, Final
 import ml_dtypes
 import numpy as np
 
-from analysis.errors import BadBatch
+from analysis.errors import BadBatch, LimitExceeded
 from analysis.model.weights import Array
+from analysis.options import Limits
 
 TYPES: Final[Mapping[str, Any]] = {
     "BOOL": "bool", "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64", "INT8": "int8",
     "INT16": "int16", "INT32": "int32", "INT64": "int64", "FP16": "float16", "FP32": "float32", "FP64": "float64",
     "BF16": ml_dtypes.bfloat16,
 }  # fmt: skip
+DEFAULT_LIMITS: Final = Limits()
 HINT: Final = '{"inputs": [{"name": .., "shape": .., "datatype": "FP32", "data": ..}]}'
 
 
-def read_request(content: bytes) -> dict[str, Array]:
-    """Its tensors by name. Raises BadBatch, which names the tensor."""
+def read_request(content: bytes, limits: Limits = DEFAULT_LIMITS) -> dict[str, Array]:
+    """Its tensors by name. Raises BadBatch, which names the tensor, LimitExceeded."""
     tensors, binary = _parts(content)
+    check_members(len(tensors), limits)
     arrays: dict[str, Array] = {}
     taken = 0
     for place, tensor in enumerate(tensors):
@@ -48,6 +51,12 @@ def read_request(content: bytes) -> dict[str, Array]:
     if taken != len(binary):
         raise BadBatch(f"{len(binary)} bytes follow the JSON, its tensors claim {taken}", where="batch", hint=HINT)
     return arrays
+
+
+def check_members(count: int, limits: Limits) -> None:
+    """Raises LimitExceeded."""
+    if count > limits.batch_members:
+        raise LimitExceeded(f"{count} arrays; {limits.batch_members} are allowed", where="batch")
 
 
 def _parts(content: bytes) -> tuple[list[Any], bytes]:

@@ -56,7 +56,7 @@ def check_model(
     installed onnx).
     """
     file = _open(source, limits)
-    cut, proto = _parse(file.view)
+    cut, proto = _parse(file.view, limits)
     _check_opsets(proto)
     _check_attributes(proto, limits)
     signature = read_signature(proto)
@@ -111,7 +111,7 @@ def _open(source: bytes | Path, limits: Limits) -> MappedFile:
     return file
 
 
-def _parse(view: memoryview) -> tuple[Outline, ModelProto]:
+def _parse(view: memoryview, limits: Limits) -> tuple[Outline, ModelProto]:
     """The graph without its large tensors."""
     proto = ModelProto()
     try:
@@ -121,21 +121,32 @@ def _parse(view: memoryview) -> tuple[Outline, ModelProto]:
         raise NotOnnx("the file is not an ONNX model", where="model", hint=guess(view)) from error
     if not proto.ir_version or not proto.HasField("graph"):
         raise NotOnnx("the file has no ONNX graph", where="model", hint=guess(view, broken=False))
-    _check_text(proto)
+    _check_count(len(proto.graph.node), limits)
+    _check_text(proto, limits.nodes + limits.tensors)
     return cut, proto
 
 
-def _check_text(message: Message) -> None:
+def _check_text(message: Message, most: int) -> None:
     """Names must be text: protobuf hands over anything else as bytes, and onnx's own tools break on it."""
     for field, value in message.ListFields():
         if field.type == FieldDescriptor.TYPE_STRING:
             texts = (value,) if isinstance(value, str | bytes) else value
+            if field.name != "strings":  # those of attributes have a limit of their own
+                _check_length(message, field.name, len(texts), most)
             wrong = next((text for text in texts if not isinstance(text, str)), None)
             if wrong is not None:
                 raise InvalidModel(f"{field.name} {wrong!r:.60} is not UTF-8", where=message.DESCRIPTOR.name)
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
-            for part in (value,) if isinstance(value, Message) else value:
-                _check_text(part)
+            parts = (value,) if isinstance(value, Message) else value
+            _check_length(message, field.name, len(parts), most)
+            for part in parts:
+                _check_text(part, most)
+
+
+def _check_length(message: Message, field: str, length: int, most: int) -> None:
+    """Two bytes say an empty part: a small file holds millions, and each would be looked at many times."""
+    if length > most:
+        raise LimitExceeded(f"it has {length} of {field}, {most} are allowed", where=message.DESCRIPTOR.name)
 
 
 def _check_opsets(proto: ModelProto) -> None:

@@ -170,7 +170,8 @@ class TensorReader:
             start = int(entries.get("offset", "0"))
             length = int(entries.get("length", str(file.size - start)))
         except ValueError as error:
-            raise InvalidModel(f"external data offset or length: {error}", where=tensor.name) from error
+            said = ", ".join(f"{key} {entries[key]!r:.60}" for key in ("offset", "length") if key in entries)
+            raise InvalidModel(f"external data are at no place in a file: {said}", where=tensor.name) from error
         if start < 0 or length < 0 or start + length > file.size:
             raise InvalidModel(
                 f"bytes {start} to {start + length} lie outside {location!r} of {file.size} bytes", where=tensor.name

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from analysis.clock import Progress as ProgressCallback
 from analysis.comparison.compare import compare, fails_beyond
 from analysis.diagnosis.policy import policy
-from analysis.errors import AnalysisError, BadOptions
+from analysis.errors import AnalysisError, BadOptions, in_one_line
 from analysis.options import AnalysisOptions, Effort, LossName, OptimizerName, parse_options
 from analysis.render.comparison import render_baseline
 from analysis.render.formats import Publication
@@ -132,7 +132,7 @@ def _configuration(path: Path | None) -> dict[str, Any]:
         Gate.parse(table.get("fail_on", "error"))
         policy(parse_options({key: value for key, value in table.items() if key != "fail_on"}))
     except BadOptions as error:
-        raise BadOptions(str(error), where=str(path), hint=error.hint) from error
+        raise BadOptions(in_one_line(error.detail, error.where, ""), where=str(path), hint=error.hint) from error
     return table
 
 
@@ -189,7 +189,5 @@ def _tell_models(report: Report, folder: Path) -> None:
 
 
 def _failure(problem: Problem, code: ExitCode) -> typer.Exit:
-    place = f"{problem.where}: " if problem.where else ""
-    hint = f" ({problem.hint})" if problem.hint else ""
-    typer.echo(f"error: {place}{problem.detail}{hint}", err=True)
+    typer.echo(f"error: {in_one_line(problem.detail, problem.where, problem.hint)}", err=True)
     return typer.Exit(code)

@@ -19,6 +19,8 @@ from python_multipart.multipart import parse_options_header
 from service.drain import Drain
 from service.problems import ProblemError, problem, refusal
 
+PLAIN: Final = {"Content-Encoding": ("", "identity"), "Transfer-Encoding": ("", "chunked")}
+"""What a header may say of a body that is read as it stands."""
 LOOK_SECONDS: Final = 0.5
 """How often a body that does not come is given up if the server stops."""
 RETRY_SECONDS: Final = 5
@@ -162,16 +164,17 @@ async def capped(body: AsyncIterator[bytes], allowed: int, told: int | None = No
 
 def refuse_encoding(headers: Mapping[str, str]) -> None:
     """Raises ProblemError: 415 for a body that was compressed, as what it would become has no known size."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in {"", "identity"}:
-        told = problem(
-            "unsupported-content-encoding",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"the body is encoded as {encoding[:100]}, and is read as it stands only",
-            where="Content-Encoding",
-            hint="send the body uncompressed",
-        )
-        raise ProblemError(told, {"Accept-Encoding": "identity"})
+    for where, plain in PLAIN.items():
+        encoding = headers.get(where.lower(), "").strip().lower()
+        if encoding not in plain:
+            told = problem(
+                "unsupported-content-encoding",
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"the body is encoded as {encoding[:100]}, and is read as it stands only",
+                where=where,
+                hint="send the body uncompressed",
+            )
+            raise ProblemError(told, {"Accept-Encoding": "identity"})
 
 
 def too_large(allowed: int) -> ProblemError:

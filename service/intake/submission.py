@@ -20,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 
 from analysis.version import VERSION
 from service.intake.multipart import Upload
-from service.jobs.holding import SizeOf, VanishedError
+from service.jobs.holding import QuotaError, SizeOf, VanishedError
 from service.jobs.job import Job, Question, new_id, now
 from service.jobs.store import Store
 from service.logs import ids
@@ -86,6 +86,7 @@ def submit(
     key: str | None = None,
     rejoin: bool = False,
     quota: Quota = unlimited,
+    most: int = 0,
     labels: Mapping[str, str] = MappingProxyType({}),
     size_of: SizeOf | None = None,
     age: Age = Age(),
@@ -93,7 +94,8 @@ def submit(
 ) -> Submitted:
     """The job for this upload; with `rejoin` any that is under way or succeeded will do.
 
-    A report of this tenant that is not older than `age` answers, as a new job; no quota is asked for that.
+    A report of this tenant that is not older than `age` answers, as a new job; no quota is asked for that. `most` jobs
+    of the tenant may wait (0: any number); what more of them are told is for `quota` to say.
     Raises ProblemError: 422 for a key that was used for another question, what the quota says, and 503 where the same
     content, stored long ago for a job that is gone, was removed at the moment at which it was sent again.
     """
@@ -110,13 +112,18 @@ def submit(
         if answered is not None:
             return Submitted(answered, Reuse.HIT)
         quota(tenant)
-        store.submit(job, size_of)
+        store.submit(job, size_of, most)
+    except QuotaError:  # others were a moment faster: now the quota says so, or one of theirs is waiting no more
+        return submit(
+            upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, most=most, labels=labels,
+            size_of=size_of, age=age, callback=callback,
+        )  # fmt: skip
     except VanishedError as error:
         raise vanished() from error
     except IntegrityError:  # a request with the same key was a moment faster: it is known now
         return submit(
-            upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, labels=labels, size_of=size_of,
-            age=age, callback=callback,
+            upload, store=store, tenant=tenant, key=key, rejoin=rejoin, quota=quota, most=most, labels=labels,
+            size_of=size_of, age=age, callback=callback,
         )  # fmt: skip
     return Submitted(job, age.without)
 

@@ -13,17 +13,13 @@ from typing import Final
 from sqlalchemy import Select, exists, func, select, update
 
 from service.database import reading, writing
-from service.jobs.holding import HELD, SizeOf, alone_for, insert_into, sizes_held
+from service.jobs.holding import HELD, QuotaError, SizeOf, alone_for, insert_into, sizes_held
 from service.jobs.store import Store
 from service.jobs.tables import BLOBS, JOBS
 
 BLOCK: Final = 4096
 """Bytes that the smallest blob counts."""
 AT_ONCE: Final = 100
-
-
-class QuotaError(ValueError):
-    """A tenant's blobs take what they may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,10 @@ SizeOf = Callable[[str], int | None]
 """Bytes of the object of a sha256; None: it is not there."""
 
 
+class QuotaError(ValueError):
+    """A tenant would take more than it may."""
+
+
 class VanishedError(OSError):
     """An object that was removed between its storing and its holding: it has to be stored again."""
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, DateTime, bindparam, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, DateTime, Select, bindparam, func, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from service.database import BUSY_SECONDS, open_engine, reading, upgrade_tables, writing
 from service.jobs.bell import ring
-from service.jobs.holding import SizeOf, hold, hold_as, inputs_of
+from service.jobs.holding import QuotaError, SizeOf, alone_for, hold, hold_as, inputs_of
 from service.jobs.job import DEFAULT_TENANT, Job, State, after_loss, now
 from service.jobs.tables import DELETED, JOBS, WORKERS, job_of, row_of, uses_gpu
 
@@ -73,12 +73,20 @@ class Store:
 
     # -------------------------------------------------------------- clients
 
-    def submit(self, job: Job, size_of: SizeOf | None = None) -> None:
-        """Insert a queued job, durable when this returns; with `size_of` it holds its inputs. Raises VanishedError."""
+    def submit(self, job: Job, size_of: SizeOf | None = None, most: int = 0) -> None:
+        """Insert a queued job, durable when this returns; with `size_of` it holds its inputs. Raises VanishedError.
+
+        Raises QuotaError where more than `most` jobs of its tenant would wait (0: any number may), also if several come
+        at the same time.
+        """
         with writing(self.engine) as connection:
             connection.execute(JOBS.insert().values(**row_of(job)))
             if size_of is not None:
                 hold(connection, job.id, inputs_of(job), size_of)
+            if most:
+                alone_for(connection, job.tenant)
+                if connection.execute(_waiting(job.tenant)).scalar_one() > most:
+                    raise QuotaError
             ring(connection)
 
     def get(self, job_id: str, tenant: str = DEFAULT_TENANT) -> Job | None:
@@ -187,11 +195,8 @@ class Store:
 
     def queued(self, tenant: str | None = None) -> int:
         """How many jobs wait, of one tenant or of all."""
-        waiting = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.QUEUED)
-        if tenant is not None:
-            waiting = waiting.where(JOBS.c.tenant == tenant)
         with reading(self.engine) as connection:
-            return int(connection.execute(waiting).scalar_one())
+            return connection.execute(_waiting(tenant)).scalar_one()
 
     def cancel(self, job: Job, at: datetime | None = None) -> bool:
         """End a job that has not ended; False: it has. Its worker, if it has one, sees that it is no longer its own."""
@@ -373,3 +378,9 @@ class Store:
 def _own(job: Job) -> tuple[ColumnElement[bool], ...]:
     """Of a running job that nobody else has claimed since."""
     return JOBS.c.id == job.id, JOBS.c.fence == job.fence, JOBS.c.state == State.RUNNING
+
+
+def _waiting(tenant: str | None) -> Select[int]:
+    """How many jobs wait, of one tenant or of all."""
+    waiting = select(func.count()).select_from(JOBS).where(JOBS.c.state == State.QUEUED)
+    return waiting if tenant is None else waiting.where(JOBS.c.tenant == tenant)

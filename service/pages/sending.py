@@ -50,8 +50,8 @@ async def send(request: Request, sent: Sent) -> Job:
     await limited(request)
     admit_body(parts.settings, request.headers)
     upload = await receive(request.headers, request.stream(), parts.objects, parts.upload_limits, sent.texts)
-    room = partial(admit_job, parts)
+    room, most = partial(admit_job, parts), parts.settings.max_queued_jobs_per_tenant
     whose = partial(submit, store=parts.store, tenant=tenant, labels=sent.labels, size_of=parts.objects.size)
-    made = await run_sync(partial(whose, upload, quota=room, age=age_of(request, parts.settings)))
+    made = await run_sync(partial(whose, upload, quota=room, most=most, age=age_of(request, parts.settings)))
     parts.metrics.looked(made.reuse)
     return made.job

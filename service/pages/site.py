@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
+from analysis.errors import said_at
 from analysis.render.html import environment, scripts, style_sheet
 from analysis.version import VERSION
 from service.api.context import parts_of
@@ -46,6 +47,7 @@ def page(request: Request, template: str, status: int = HTTPStatus.OK, **shown: 
         "version": VERSION,
         "figures": REPORT_SCRIPTS,
         "seconds_of": seconds_of,
+        "said_at": said_at,
     }
     return HTMLResponse(
         environment("service.pages").get_template(template).render(known | shown), status, dict(HEADERS)

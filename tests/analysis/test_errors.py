@@ -129,3 +129,21 @@ def test_what_has_nothing_to_do_with_memory_passes_as_it_is(error: Exception) ->
     with pytest.raises(type(error)) as caught, refusing_lack_of_memory():
         raise error
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("where", "detail", "line"),
+    [
+        ("options.effort", "effort: unknown", "options.effort: unknown"),
+        ("options.effort", "effort: unknown; seed: too large", "options.effort: unknown; seed: too large"),
+        ("old.json: verdict", "verdict: field required", "old.json: verdict: field required"),
+        ("x", "x: not there", "x: not there"),
+        ("x", "expected: 3", "x: expected: 3"),
+        ("options.effort", "fort: unknown", "options.effort: fort: unknown"),
+        ("", ": odd", ": odd"),
+        ("options", "not JSON: line 1", "options: not JSON: line 1"),
+    ],
+)
+def test_a_field_is_named_once(where: str, detail: str, line: str) -> None:
+    assert str(BadInput(detail, where=where)) == line
+    assert str(BadInput(detail, where=where, hint="try y")) == f"{line} (try y)"

@@ -121,6 +121,11 @@ def test_an_unknown_field_is_named_with_the_list_of_known_ones() -> None:
     assert all(field in error.hint for field in AnalysisOptions.model_fields)
 
 
+def test_the_list_of_options_is_told_to_nobody_who_knows_them() -> None:
+    assert refusal({"seed": -1}).hint == ""
+    assert "learning_rate" in refusal({"seed": -1, "lr": 1}).hint
+
+
 def test_every_complaint_is_listed() -> None:
     error = refusal({"seed": -1, "colour": "red", "batch_size": 0})
     assert all(field in error.detail for field in ("seed", "colour", "batch_size"))
@@ -136,6 +141,24 @@ def test_text_that_is_not_json_is_refused(text) -> None:
     error = refusal(text)
     assert error.where == "options"
     assert "not JSON" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "words"),
+    [
+        ('{"seed": 1, "effort": "quick", "seed": 1}', "options.seed", "given twice"),
+        ('{"thresholds": {"GH101.flow_decades": -3, "GH101.flow_decades": -4}}', "options.GH101.flow_decades", "twice"),
+        ('{"loss": "\\ud800"}', "options", "surrogate"),
+        ('{"\\udfff": 1}', "options", "surrogate"),
+        ("[" * 10_000, "options", "nested too deeply"),
+        ('{"seed": ' + "9" * 5_000 + "}", "options", "5000 digits"),
+    ],
+)
+def test_json_that_means_nothing_is_refused_in_plain_words(text: str, where: str, words: str) -> None:
+    error = refusal(text)
+    assert error.where == where
+    assert words in error.detail
+    assert "sys." not in error.detail
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"quick"', "true"])

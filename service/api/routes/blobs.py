@@ -16,8 +16,8 @@ from service.api.handlers import ANY_OTHER, PROBLEM
 from service.api.rates import limited
 from service.intake.blobs import SHA256, receive_blob
 from service.intake.submission import vanished
-from service.jobs.blobs import Kept, QuotaError, blobs_of, keep_blob
-from service.jobs.holding import VanishedError
+from service.jobs.blobs import Kept, blobs_of, keep_blob
+from service.jobs.holding import QuotaError, VanishedError
 from service.problems import refusal
 
 router = APIRouter(prefix="/v1/blobs", tags=["blobs"])

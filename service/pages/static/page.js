@@ -186,7 +186,8 @@
     complaint.className = "complaint";
     complaint.id = `${problem.where}-problem`;
     complaint.setAttribute("role", "alert");
-    complaint.textContent = [problem.detail, problem.hint].filter(Boolean).join(". ");
+    const said = problem.detail.replace(`${problem.where.replace(/^options\./, "")}: `, "");  // as analysis.errors.said_at
+    complaint.textContent = [said, problem.hint].filter(Boolean).join(". ");
     field.insertBefore(complaint, input.nextSibling);
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", `${problem.where}-help ${complaint.id}`);

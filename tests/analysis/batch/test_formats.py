@@ -16,7 +16,7 @@ from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
 
 from analysis.batch import load_batch
-from analysis.errors import AnalysisError, LimitExceeded
+from analysis.errors import AnalysisError, BadBatch, LimitExceeded
 from analysis.options import Limits
 from tests.analysis.batch.batches import (
     FORMATS,
@@ -270,6 +270,25 @@ def test_the_member_limit_holds_exactly() -> None:
     load_batch(content, ONE, Limits(batch_members=2))
     with pytest.raises(LimitExceeded, match="2 arrays"):
         load_batch(content, ONE, Limits(batch_members=1))
+
+
+@pytest.mark.parametrize("form", ["safetensors", "open inference"])
+def test_other_formats_have_the_member_limit_too(form: str) -> None:
+    content = FORMATS[form](x=X, target=LABELS)
+    load_batch(content, ONE, Limits(batch_members=2))
+    with pytest.raises(LimitExceeded, match="2 arrays"):
+        load_batch(content, ONE, Limits(batch_members=1))
+
+
+@pytest.mark.parametrize(
+    "header", [b"__import__('os').getpid()", b"{'descr': '<f4', 'shape': (" + b"1," * 9000 + b")}"]
+)
+def test_a_header_that_is_none_is_told_in_plain_words(header: bytes) -> None:
+    content = b"\x93NUMPY\x02\x00" + struct.pack("<I", len(header)) + header
+    with pytest.raises(BadBatch, match="not a numpy array") as refused:
+        load_batch(content, ONE)
+    assert " at 0x" not in refused.value.detail
+    assert "max_header_size" not in refused.value.detail
 
 
 def test_two_members_of_one_name_are_refused() -> None:

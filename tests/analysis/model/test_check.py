@@ -144,6 +144,26 @@ def test_the_node_limit_holds_exactly() -> None:
         check_model(content, Limits(nodes=49))
 
 
+@pytest.mark.parametrize("field", [5, 11, 13, 14])
+def test_empty_parts_have_a_limit_that_holds_exactly(field: int) -> None:
+    def sized(parts: int) -> bytes:
+        graph = GraphProto.FromString(bytes([field << 3 | 2, 0]) * parts)
+        return ModelProto(ir_version=9, graph=graph).SerializeToString()
+
+    with pytest.raises(LimitExceeded, match=r"it has 9 of .*, 8 are allowed"):
+        check_model(sized(9), Limits(nodes=6, tensors=2))
+    with suppress(InvalidModel, NotOnnx):
+        check_model(sized(8), Limits(nodes=6, tensors=8))
+
+
+@pytest.mark.parametrize("field", [1, 2, 5])
+def test_empty_parts_of_a_node_have_that_limit_too(field: int) -> None:
+    graph = parser.parse_model(RELU).graph.SerializeToString() + b"\x0a\x12" + bytes([field << 3 | 2, 0]) * 9
+    content = ModelProto(ir_version=9, graph=GraphProto.FromString(graph)).SerializeToString()
+    with pytest.raises(LimitExceeded, match=r"it has 9 of .*, 8 are allowed"):
+        check_model(content, Limits(nodes=6, tensors=2))
+
+
 def test_nodes_of_bodies_count_too() -> None:
     then, otherwise = body(chain(30, "t", end="o1"), "o1"), body([node("Neg", "x", "o2")], "o2")
     content = model([branch(then, otherwise)], b=True).SerializeToString()

@@ -252,18 +252,23 @@ def test_a_client_that_falls_silent_within_json_is_refused() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br", "deflate, gzip", "x" * 500])
-def test_a_compressed_body_is_refused_by_name(encoding: str) -> None:
+@pytest.mark.parametrize("header", ["Content-Encoding", "Transfer-Encoding"])
+def test_a_compressed_body_is_refused_by_name(encoding: str, header: str) -> None:
     with pytest.raises(ProblemError) as refused:
-        refuse_encoding({"content-encoding": encoding})
+        refuse_encoding({header.lower(): encoding})
     problem = refused.value.problem
-    assert (problem.status, problem.code) == (415, "unsupported-content-encoding")
+    assert (problem.status, problem.code, problem.where) == (415, "unsupported-content-encoding", header)
     assert encoding.lower()[:100] in problem.detail
     assert refused.value.headers == {"Accept-Encoding": "identity"}
-    message = json_refused(b"{}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers=JSON | {"content-encoding": encoding})
+    message = json_refused(b"{}", HTTPStatus.UNSUPPORTED_MEDIA_TYPE, headers=JSON | {header.lower(): encoding})
     assert message.startswith("unsupported-content-encoding")
 
 
-@pytest.mark.parametrize("headers", [{}, {"content-encoding": "identity"}, {"content-encoding": ""}], ids=str)
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"content-encoding": "identity"}, {"content-encoding": ""}, {"transfer-encoding": "chunked"}],
+    ids=str,
+)
 def test_a_body_as_it_stands_is_not(headers: dict[str, str]) -> None:
     refuse_encoding(headers)
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 import torch
@@ -231,6 +233,29 @@ def test_who_may_have_no_more_is_told_and_gets_no_job(store: Store) -> None:
     with pytest.raises(ProblemError, match="mine has enough"):
         submit(upload(), store=store, tenant=MINE, quota=exhausted)
     assert store.claim("worker", NOW) is None
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_at_the_same_time_no_more_wait_than_may(store: Store, number: int) -> None:
+    """Each had counted before any was there."""
+    met = Barrier(8, timeout=30)
+
+    def counted(tenant: str) -> None:
+        if store.queued(tenant) >= 3:
+            raise refusal("quota", HTTPStatus.TOO_MANY_REQUESTS, f"{tenant} has enough")
+        with suppress(BrokenBarrierError):
+            met.wait() if not met.broken else None
+
+    def ask(seed: int) -> bool:
+        try:
+            submit(upload(seed=seed), store=store, tenant=f"{MINE}{number}", quota=counted, most=3)
+        except ProblemError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(ask, range(8)))
+    assert (taken.count(True), store.queued(f"{MINE}{number}")) == (3, 3)
 
 
 def test_a_question_does_not_change() -> None:

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import update
 
 from service.database import writing
-from service.jobs.blobs import BLOCK, QuotaError, blob_bytes, blobs_of, drop_blobs, keep_blob
-from service.jobs.holding import VanishedError, held_bytes, held_under, let_go
+from service.jobs.blobs import BLOCK, blob_bytes, blobs_of, drop_blobs, keep_blob
+from service.jobs.holding import QuotaError, VanishedError, held_bytes, held_under, let_go
 from service.jobs.job import now
 from service.jobs.store import Store
 from service.jobs.tables import BLOBS

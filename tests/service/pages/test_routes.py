@@ -50,6 +50,7 @@ def test_what_is_refused_is_the_form_again_with_what_was_typed_and_the_problem_a
     assert f'value="{said[where]}"' in field
     assert 'aria-invalid="true"' in field
     assert f'class="complaint" role="alert" id="{where}-problem"' in answer.text
+    assert f'-problem">{where.removeprefix("options.")}: ' not in answer.text
     assert 'value="&#34;&gt;&lt;b&gt;"' in answer.text
 
 
