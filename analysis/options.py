@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -50,6 +50,9 @@ class OptimizerName(StrEnum):
 
 
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+EXAMPLE: Final = 'for example {"effort": "quick"}'
 
 
 class AnalysisOptions(BaseModel):
@@ -116,15 +119,16 @@ def parse_options(source: bytes | str | Mapping[str, Any]) -> AnalysisOptions:
         try:
             source = json.loads(source, object_pairs_hook=_once) if source else {}
         except RecursionError as error:
-            raise BadOptions("options are not JSON: nested too deeply", where="options") from error
+            raise BadOptions("options are not JSON: nested too deeply", where="options", hint=EXAMPLE) from error
         except ValueError as error:
-            raise BadOptions(f"options are not JSON: {_plainly(error)}", where="options") from error
+            raise BadOptions(f"options are not JSON: {_plainly(error)}", where="options", hint=EXAMPLE) from error
     if not isinstance(source, Mapping):
-        raise BadOptions("options must be a JSON object", where="options", hint='for example {"effort": "quick"}')
+        raise BadOptions("options must be a JSON object", where="options", hint=EXAMPLE)
     try:
         said = json.dumps(dict(source), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise BadOptions("options have half a character (a lone surrogate)", where="options") from error
+        detail, hint = "options have half a character (a lone surrogate)", "write text as UTF-8"
+        raise BadOptions(detail, where="options", hint=hint) from error
     except (TypeError, ValueError, RecursionError) as error:
         raise BadOptions(f"options cannot be said in JSON: {error}", where="options") from error
     try:
@@ -138,7 +142,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(pairs)
     for name, _ in pairs if len(named) < len(pairs) else ():
         if name not in named:
-            raise BadOptions(f"{name}: given twice", where=f"options.{name}")
+            raise BadOptions(f"{name}: given twice", where=f"options.{name}", hint="say it once")
         del named[name]
     return named
 
@@ -161,7 +165,14 @@ def _explain(error: ValidationError) -> BadOptions:
     )
     is_unknown = any(complaint["type"] == "extra_forbidden" for complaint in complaints)
     where = f"options.{fields[0]}" if fields else "options"
-    return BadOptions(detail, where=where, hint=f"options are: {known}" if is_unknown else "")
+    return BadOptions(detail, where=where, hint=f"options are: {known}" if is_unknown else _left_out(fields[0]))
+
+
+def _left_out(field: str) -> str:
+    """What an option is for whoever does not say it; `field` may lie inside of it."""
+    name = field.split(".", maxsplit=1)[0]
+    default = getattr(AnalysisOptions(), name)
+    return f"{name} may be left out" if default is None or default in ((), {}) else f"left out, {name} is {default}"
 
 
 @dataclass(frozen=True, slots=True)

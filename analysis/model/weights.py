@@ -171,7 +171,8 @@ class TensorReader:
             length = int(entries.get("length", str(file.size - start)))
         except ValueError as error:
             said = ", ".join(f"{key} {entries[key]!r:.60}" for key in ("offset", "length") if key in entries)
-            raise InvalidModel(f"external data are at no place in a file: {said}", where=tensor.name) from error
+            detail, hint = f"external data are at no place in a file: {said}", "both are numbers of bytes"
+            raise InvalidModel(detail, where=tensor.name, hint=hint) from error
         if start < 0 or length < 0 or start + length > file.size:
             raise InvalidModel(
                 f"bytes {start} to {start + length} lie outside {location!r} of {file.size} bytes", where=tensor.name

@@ -122,7 +122,11 @@ def test_an_unknown_field_is_named_with_the_list_of_known_ones() -> None:
 
 
 def test_the_list_of_options_is_told_to_nobody_who_knows_them() -> None:
-    assert refusal({"seed": -1}).hint == ""
+    assert refusal({"seed": -1}).hint == "left out, seed is 0"
+    assert refusal({"effort": "quik"}).hint == "left out, effort is standard"
+    assert refusal({"learning_rate": 0}).hint == "learning_rate may be left out"
+    assert refusal({"freeze": [""]}).hint == "freeze may be left out"
+    assert refusal({"thresholds": {"GH101.flow_decades": "x"}}).hint == "thresholds may be left out"
     assert "learning_rate" in refusal({"seed": -1, "lr": 1}).hint
 
 
@@ -159,6 +163,7 @@ def test_json_that_means_nothing_is_refused_in_plain_words(text: str, where: str
     assert error.where == where
     assert words in error.detail
     assert "sys." not in error.detail
+    assert error.hint
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"quick"', "true"])
