@@ -15,8 +15,8 @@ network learns in the probe, or where there is no probe and neither is 1.5 decad
 BatchNormalization takes out again what all samples share. Collapse under -4 or blindness under -2 alone: warning, or a
 remark where plain gradient descent learns in the probe. Where only the last layer is collapsed and its outputs differ
 by more than 0.03 of their unit (1 for logits), an offset drowns what they tell, and GH501 speaks of that. Where samples
-become exactly equal, and not by dead units, no gradient arrives because of it. Needs samples that differ, at least
-eight.
+become exactly equal and no gradient arrives at all, and not by dead units, that is why. Needs samples that differ, at
+least eight.
 
 ## Example
 Thirty tanh layers with half of Xavier's weights: collapse -9, the logits differ in the fourth digit. GroupNorm with as
@@ -77,14 +77,16 @@ def input_blind(measurement: Measurement, limits: Limits) -> Iterator[Draft]:
             severity=settled(measurement, doubtful=doubtful) if severe else amber(measurement),
             evidence=evidence,
             layers=_collapsed(measurement, limits["collapse_decades"]),
-            place=Place.UNITS if collapse == -math.inf and not _some_are_dead(measurement) else None,
+            place=Place.UNITS if _nothing_is_left(measurement) else None,
         )
 
 
-def _some_are_dead(measurement: Measurement) -> bool:
-    """Whether activations are what let nothing through: they read numbers that differ."""
+def _nothing_is_left(measurement: Measurement) -> bool:
+    """Whether samples are exactly equal somewhere and no gradient arrives at all, and no dead units are why."""
+    flow = measurement.flow
     activations = [stats.activation for stats in measurement.stats if stats.activation is not None]
-    return any(each.std and (each.dead_fraction or 0.0) > DEAD for each in activations)
+    dead = any(each.std and (each.dead_fraction or 0.0) > DEAD for each in activations)
+    return flow.collapse_decades == flow.decades_rms == -math.inf and not dead
 
 
 def _is_offset(measurement: Measurement, limit: float) -> bool:

@@ -49,18 +49,19 @@ def test_every_witness_stands_beside_the_limit_that_it_crossed(
 
 
 @pytest.mark.parametrize(
-    ("collapse", "dead", "std", "root"),
+    ("decades", "collapse", "dead", "std", "root"),
     [
-        (-math.inf, 0.0, 1.0, "GH203"),
-        (-math.inf, 1.0, 0.0, "GH203"),  # nothing reaches them
-        (-math.inf, 1.0, 1.0, "GH201"),
-        (-9.0, 0.0, 1.0, "GH101"),
+        (-math.inf, -math.inf, 0.0, 1.0, "GH203"),
+        (-math.inf, -math.inf, 1.0, 0.0, "GH203"),  # nothing reaches them
+        (-math.inf, -math.inf, 1.0, 1.0, "GH201"),
+        (-math.inf, -9.0, 0.0, 1.0, "GH101"),
+        (-12.0, -math.inf, 0.0, 1.0, "GH101"),  # depth does both: what differs is lost in rounding
     ],
 )
 def test_samples_that_are_exactly_equal_explain_that_no_gradient_arrives_unless_dead_units_do(
-    collapse: float, dead: float, std: float, root: str
+    decades: float, collapse: float, dead: float, std: float, root: str
 ) -> None:
-    blind = flow(-math.inf, leverage_log10=LOW_LEVERAGE, collapse_decades=collapse, blindness_log10=-math.inf)
+    blind = flow(decades, leverage_log10=LOW_LEVERAGE, collapse_decades=collapse, blindness_log10=-math.inf)
     sick = (stats(1), with_activation(2, dead_fraction=dead, std=std), stats(3))
     told = {each.rule: each.caused_by for each in diagnose(measurement(flow=blind, stats=sick, probe=FAILS))}
     assert told[root] == ()
